@@ -1,0 +1,90 @@
+# make demo     build textmill and go the whole way once, from text to a model
+# make test     everything that is tested, without root
+# make check    style, types, layers, stubs
+# make system   what needs root: the Debian packages of the compiler, a browser and clang
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+CPP := $(shell find cpp -name '*.cpp' -o -name '*.h' -o -name '*.inc')
+NATIVE := $(CPP) CMakeLists.txt pyproject.toml constraints.txt $(wildcard recipes/*.toml)
+FORMATTED := $(shell find cpp -name '*.cpp' -o -name '*.h')
+DEMO_MINUTES ?= 2
+
+.PHONY: demo test test-python test-cpp check format stubs bench system clean help
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+demo: $(VENV)/.installed
+	$(BIN)/textmill demo --minutes $(DEMO_MINUTES)
+
+test: test-cpp test-python
+
+test-python: $(VENV)/.installed-tools
+	$(BIN)/python -m pytest
+
+test-cpp: $(VENV)/.installed-tools
+	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
+		-DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=OFF -DTEXTMILL_SANITIZE=address,undefined > build/tests.log \
+		|| (cat build/tests.log; exit 1)
+	$(BIN)/cmake --build build/tests
+	$(BIN)/ctest --test-dir build/tests --output-on-failure
+
+check: $(VENV)/.installed-tools
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
+	$(BIN)/pyrefly check
+	PYTHONPATH=src $(BIN)/lint-imports --no-cache
+	$(BIN)/python -m nanobind.stubgen -m textmill._core -o build/_core.pyi
+	diff -u src/textmill/_core.pyi build/_core.pyi
+
+format: $(VENV)/.installed-tools
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(FORMATTED)
+
+stubs: $(VENV)/.installed-tools
+	$(BIN)/python -m nanobind.stubgen -m textmill._core -o src/textmill/_core.pyi
+
+bench: $(VENV)/.installed-tools
+	$(BIN)/python benchmarks/demo.py
+
+system:
+	@command -v apt-get > /dev/null || { echo "make system installs Debian packages, and apt-get is not here" >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "make system needs root: sudo make system" >&2; exit 1; }
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends \
+		g++ make python3.11-venv python3.11-dev chromium clang-16 libclang-rt-16-dev > /dev/null
+
+clean:
+	rm -rf $(VENV) build dist
+
+# The machine is checked before anything is built, so that what is missing is named and not guessed from an error.
+$(VENV)/.made:
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is missing: apt-get install python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "textmill needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V): make PYTHON=python3.11 demo" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+		{ echo "Python's venv is missing: apt-get install python3.11-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig as s; sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))' || \
+		{ echo "Python's headers are missing: apt-get install python3.11-dev" >&2; exit 1; }
+	@command -v $${CXX:-c++} > /dev/null || { echo "a C++ compiler is missing: apt-get install g++" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet pip==26.3
+	@mkdir -p build
+	@touch $@
+
+# pip prints nothing while it downloads torch (about 200 MB), so the line before it says what is going on.
+$(VENV)/.installed: $(VENV)/.made $(NATIVE)
+	@echo "building textmill and installing torch, about a minute"
+	$(INSTALL) --editable '.[train]'
+	@touch $@
+
+$(VENV)/.installed-tools: $(VENV)/.installed
+	$(INSTALL) --group test --group check
+	@touch $@

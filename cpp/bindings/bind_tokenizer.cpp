@@ -1,0 +1,160 @@
+#include <nanobind/stl/string.h>
+
+#include <limits>
+#include <stdexcept>
+
+#include "bindings/arrays.h"
+#include "bindings/texts.h"
+#include "tokenizer/encode.h"
+
+namespace nb = nanobind;
+namespace tokenizer = textmill::tokenizer;
+using namespace nb::literals;
+using textmill::bindings::Array1;
+using textmill::bindings::Array2;
+using textmill::bindings::Text;
+using textmill::bindings::Texts;
+using textmill::bindings::to_array;
+using textmill::bindings::to_table;
+using textmill::bindings::View1;
+using textmill::bindings::View2;
+using tokenizer::Encoder;
+using tokenizer::TokenId;
+
+namespace {
+
+std::vector<std::string> copy_tokens(const nb::sequence& objects) {
+    std::vector<std::string> tokens;
+    tokens.reserve(nb::len(objects));
+    for (const nb::handle object : objects) {
+        if (!PyBytes_Check(object.ptr())) {
+            throw nb::type_error("a token must be bytes");
+        }
+        tokens.emplace_back(PyBytes_AS_STRING(object.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(object.ptr())));
+    }
+    return tokens;
+}
+
+std::vector<tokenizer::Merge> copy_merges(const View2<uint32_t>& rows) {
+    if (rows.shape(1) != 3) {
+        throw std::invalid_argument("merges must be an array of n x 3, and this one is n x " +
+                                    std::to_string(rows.shape(1)));
+    }
+    std::vector<tokenizer::Merge> merges(rows.shape(0));
+    for (size_t i = 0; i < merges.size(); ++i) {
+        const uint32_t* row = rows.data() + 3 * i;
+        merges[i] = {row[0], row[1], row[2]};
+    }
+    return merges;
+}
+
+void make_encoder(Encoder* self, const std::string& pattern_name, const nb::sequence& token_objects,
+                  const View2<uint32_t>& merge_rows, const View1<uint32_t>& special_ids, bool whole_pieces) {
+    const auto pattern = tokenizer::pattern_named(pattern_name);
+    if (!pattern) {
+        throw std::invalid_argument("unknown pattern \"" + pattern_name + "\"");
+    }
+    std::vector<std::string> tokens = copy_tokens(token_objects);
+    std::vector<tokenizer::Merge> merges = copy_merges(merge_rows);
+    const nb::gil_scoped_release release;
+    new (self) Encoder(*pattern, tokenizer::Vocab(std::move(tokens), std::move(merges),
+                                                  {special_ids.data(), special_ids.size()}, whole_pieces));
+}
+
+Array1<TokenId> encode(const Encoder& self, nb::handle object) {
+    const Text text(object);
+    std::vector<TokenId> ids;
+    {
+        const nb::gil_scoped_release release;
+        ids = self.encode(text.bytes());
+    }
+    return to_array(std::move(ids));
+}
+
+size_t count(const Encoder& self, nb::handle object) {
+    const Text text(object);
+    const nb::gil_scoped_release release;
+    return self.count(text.bytes());
+}
+
+nb::tuple encode_batch(const Encoder& self, const nb::sequence& objects, unsigned num_threads) {
+    const Texts texts(objects);
+    tokenizer::EncodedBatch batch;
+    {
+        const nb::gil_scoped_release release;
+        batch = self.encode_batch(texts.bytes(), num_threads);
+    }
+    return nb::make_tuple(to_array(std::move(batch.ids)), to_array(std::move(batch.offsets)));
+}
+
+nb::bytes decode(const Encoder& self, const View1<int64_t>& ids) {
+    const tokenizer::Vocab& vocab = self.vocab();
+    std::string bytes;
+    {
+        const nb::gil_scoped_release release;
+        for (size_t i = 0; i < ids.size(); ++i) {
+            const int64_t id = ids.data()[i];
+            if (id < 0 || static_cast<uint64_t>(id) >= vocab.size() ||
+                vocab.bytes_of(static_cast<TokenId>(id)).empty()) {
+                throw std::invalid_argument("id " + std::to_string(id) + " at place " + std::to_string(i) +
+                                            " is no token: the vocabulary has ids 0 to " +
+                                            std::to_string(vocab.size() - 1));
+            }
+            bytes += vocab.bytes_of(static_cast<TokenId>(id));
+        }
+    }
+    return nb::bytes(bytes.data(), bytes.size());
+}
+
+nb::tuple trace(const Encoder& self, nb::handle object) {
+    const Text piece(object);
+    auto [steps, ids] = self.trace(piece.bytes());
+    std::vector<uint32_t> rows;
+    rows.reserve(steps.size() * 5);
+    for (const tokenizer::MergeStep& step : steps) {
+        rows.insert(rows.end(), {step.at, step.left, step.right, step.product, step.rank});
+    }
+    return nb::make_tuple(to_table(std::move(rows), 5), to_array(std::move(ids)));
+}
+
+Array2<uint32_t> merges_from_ranks(const nb::sequence& token_objects) {
+    const std::vector<std::string> tokens = copy_tokens(token_objects);
+    std::vector<uint32_t> rows;
+    {
+        const nb::gil_scoped_release release;
+        for (const tokenizer::Merge& merge : tokenizer::merges_from_ranks(tokens)) {
+            rows.insert(rows.end(), {merge.left, merge.right, merge.product});
+        }
+    }
+    return to_table(std::move(rows), 3);
+}
+
+}  // namespace
+
+void bind_tokenizer(nb::module_& m) {
+    nb::class_<Encoder>(
+        m, "Encoder",
+        "Text to token ids and back. It makes no special token from text. Immutable; any thread may use it.")
+        .def(
+            "__init__", &make_encoder, "pattern"_a, "tokens"_a, "merges"_a, "special_ids"_a, "whole_pieces"_a = false,
+            nb::sig("def __init__(self, pattern: str, tokens: collections.abc.Sequence[bytes], merges: NDArray[numpy.uint32], "
+                    "special_ids: NDArray[numpy.uint32], whole_pieces: bool = False) -> None"),
+            "tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank, "
+            "uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.")
+        .def("encode", &encode, "text"_a, nb::sig("def encode(self, text: str | bytes) -> NDArray[numpy.uint32]"),
+             "Token ids of a text.")
+        .def("encode_batch", &encode_batch, "texts"_a, "num_threads"_a = 0,
+             nb::sig("def encode_batch(self, texts: collections.abc.Sequence[str | bytes], num_threads: int = 0) -> "
+                     "tuple[NDArray[numpy.uint32], NDArray[numpy.int64]]"),
+             "Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].")
+        .def("count", &count, "text"_a, nb::sig("def count(self, text: str | bytes) -> int"),
+             "The number of tokens of a text.")
+        .def("decode", &decode, "ids"_a, nb::sig("def decode(self, ids: NDArray[numpy.int64]) -> bytes"),
+             "The bytes of tokens. ValueError for an id that is no token.")
+        .def("trace", &trace, "piece"_a,
+             nb::sig("def trace(self, piece: str | bytes) -> tuple[NDArray[numpy.uint32], NDArray[numpy.uint32]]"),
+             "How one piece is merged: rows of (first byte, left, right, product, rank), uint32[n, 5], and its ids.");
+    m.def("merges_from_ranks", &merges_from_ranks, "tokens"_a,
+          nb::sig("def merges_from_ranks(tokens: collections.abc.Sequence[bytes]) -> NDArray[numpy.uint32]"),
+          "The merges that a rank file means, (left, right, product), uint32[n, 3]; tokens[rank], b'' for a hole.");
+}

@@ -1,0 +1,48 @@
+"""Quantities as people read and write them: 1,234,567 tokens as 1.2M, 5 GB, 1m 05s."""
+
+from __future__ import annotations
+
+import re
+
+from textmill.base.errors import ConfigError
+
+_COUNT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def count(value: float) -> str:
+    """Write a count in at most four characters and a letter: ``12.4M``."""
+    for size, letter in _COUNT:
+        if value >= size:
+            return f"{value / size:.3g}{letter}" if value / size < 1000 else f"{value / size:.0f}{letter}"
+    return f"{value:.0f}"
+
+
+def num_bytes(value: float) -> str:
+    """Write a number of bytes with its decimal unit: ``12.1 MB``."""
+    for size, unit in _BYTES:
+        if value >= size:
+            return f"{value / size:.3g} {unit}" if value / size < 1000 else f"{value / size:.0f} {unit}"
+    return f"{value:.0f} B"
+
+
+def seconds(value: float) -> str:
+    """Write a duration: ``850 ms``, ``12.3 s``, ``2m 05s``, ``3h 20m``."""
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 60:
+        return f"{value:.1f} s"
+    if value < 3600:
+        return f"{int(value // 60)}m {int(value % 60):02d}s"
+    return f"{int(value // 3600)}h {int(value % 3600 // 60):02d}m"
+
+
+def parse_bytes(text: str | int) -> int:
+    """Read ``512MB``, ``2 GiB`` or a plain number of bytes; raises ``ConfigError`` otherwise."""
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    if not match:
+        raise ConfigError(f'"{text}" is not a size; write it as 512MB, 2GiB or a number of bytes')
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " kmgt".index(match[2] or " "))

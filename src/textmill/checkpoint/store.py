@@ -1,0 +1,201 @@
+"""A run's checkpoints: each step a folder that is whole or absent, checked by its hashes.
+
+    runs/NAME/checkpoints/step-00000123/
+    ├── model.safetensors, optimizer.safetensors     tensors
+    ├── state.json                                   what else the run needs to go on
+    ├── config.json, tokenizer.json, ...             the model folder's small files, so that a checkpoint is a model
+    └── sha256.json                                  hash of every other file
+
+A save that was killed leaves a hidden folder, which nothing reads and the next save removes. One process saves into
+a run at a time; any number may read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from textmill.base import safetensors
+from textmill.base.errors import ConfigError, DataError
+from textmill.base.files import new_folder, sha256_file, storage_errors, sync_folder, write_file
+from textmill.checkpoint.json_files import read_json, to_json
+from textmill.checkpoint.tensors import as_numpy
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = Mapping[str, torch.Tensor | np.ndarray]
+
+_HASHES = "sha256.json"
+_STEP_NAME = re.compile(r"step-(\d{8,12})")
+_LEFT_OVER = re.compile(r"\.(step-\d{8,12})\.[0-9a-f]{8}\.(tmp|old)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A run at one step: arrays that stay on the disk until they are touched, and the state as it was given."""
+
+    folder: Path
+    step: int
+    model: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray]
+    state: dict[str, Any]
+
+
+def save_checkpoint(
+    run_folder: Path,
+    step: int,
+    *,
+    model: Tensors,
+    optimizer: Tensors,
+    state: Mapping[str, Any],
+    write_small_files: Callable[[Path], None] | None = None,
+) -> Path:
+    """Save a run at ``step``; returns the checkpoint's folder, which appears whole or not at all.
+
+    A checkpoint of the same step that is there already is replaced at the last moment.
+
+    Args:
+        run_folder: the run, ``runs/NAME``; made where it is missing.
+        step: optimizer steps taken so far.
+        model: the model's tensors by Hugging Face name.
+        optimizer: the optimizer's tensors, named as the trainer likes.
+        state: anything else the run needs, as JSON.
+        write_small_files: writes what makes the folder a model (config, tokenizer) into the folder it is given.
+
+    Raises:
+        StorageError: where the disk is full or may not be written to; earlier checkpoints stay as they are.
+    """
+    folder = _folder_of(run_folder, step)
+    remove_left_overs(run_folder)
+    with new_folder(folder) as unfinished:
+        safetensors.save(unfinished / "model.safetensors", _arrays(model), {"format": "pt"})
+        safetensors.save(unfinished / "optimizer.safetensors", _arrays(optimizer), {"format": "pt"})
+        write_file(unfinished / "state.json", to_json({"step": step, "state": dict(state)}))
+        if write_small_files is not None:
+            write_small_files(unfinished)
+        hashes = {path.name: sha256_file(path) for path in sorted(unfinished.iterdir())}
+        write_file(unfinished / _HASHES, to_json(hashes))
+    return folder
+
+
+def list_checkpoints(run_folder: Path) -> list[Path]:
+    """List a run's checkpoints from the first step to the last, unchecked; none where there is no such run."""
+    folder = run_folder / "checkpoints"
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if _STEP_NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=step_of)
+
+
+def step_of(folder: Path) -> int:
+    """Read the step from a checkpoint folder's name: ``step-00000123`` is 123."""
+    match = _STEP_NAME.fullmatch(folder.name)
+    if not match:
+        raise DataError(f"{folder} is not a checkpoint: its name is not like step-00000123")
+    return int(match[1])
+
+
+def latest_checkpoint(run_folder: Path, on_damage: Callable[[DataError], None] | None = None) -> Path | None:
+    """Find the last checkpoint whose files are as they were written; None where there is none.
+
+    ``on_damage`` hears of each damaged one passed over, as the error that ``verify_checkpoint`` raises.
+    """
+    for folder in reversed(list_checkpoints(run_folder)):
+        try:
+            verify_checkpoint(folder)
+        except DataError as error:
+            if on_damage is not None:
+                on_damage(error)
+        else:
+            return folder
+    return None
+
+
+def verify_checkpoint(folder: Path) -> None:
+    """Hash every file of a checkpoint; raises ``DataError`` that names the first that differs or is missing."""
+    hashes = read_json(folder / _HASHES)
+    required = {"model.safetensors", "optimizer.safetensors", "state.json"}
+    if not required <= set(hashes):
+        raise DataError(f"{folder / _HASHES} does not name {', '.join(sorted(required - set(hashes)))}")
+    for name, wanted in hashes.items():
+        if Path(name).name != name:
+            raise DataError(f'{folder / _HASHES} names "{name}", which is not a file of its folder')
+        path = folder / name
+        try:
+            found = sha256_file(path)
+        except FileNotFoundError as error:
+            raise DataError(f"{path} is missing from its checkpoint") from error
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
+        if found != wanted:
+            raise DataError(
+                f"{path} is damaged: its sha256 is {found[:16]}…, and was {str(wanted)[:16]}… when it was written"
+            )
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Open a checkpoint's files; ``latest_checkpoint`` or ``verify_checkpoint`` say before whether they are sound."""
+    state = read_json(folder / "state.json")
+    if not isinstance(state.get("state"), dict) or state.get("step") != step_of(folder):
+        raise DataError(
+            f"{folder / 'state.json'} belongs to step {state.get('step')}, and its folder to step {step_of(folder)}"
+        )
+    return Checkpoint(
+        folder=folder,
+        step=state["step"],
+        model=safetensors.load(folder / "model.safetensors"),
+        optimizer=safetensors.load(folder / "optimizer.safetensors"),
+        state=state["state"],
+    )
+
+
+def prune(run_folder: Path, keep: int) -> list[Path]:
+    """Remove all but the last ``keep`` checkpoints; returns what was removed. A kill in between leaves no half one."""
+    if keep < 1:
+        raise ConfigError(f"keep is {keep}, and must be at least 1: a run without a checkpoint cannot be resumed")
+    removed = list_checkpoints(run_folder)[:-keep]
+    for folder in removed:
+        _remove(folder)
+    return removed
+
+
+def remove_left_overs(run_folder: Path) -> None:
+    """Clear away what a killed save or prune left; a checkpoint that was being replaced comes back."""
+    folder = run_folder / "checkpoints"
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        match = _LEFT_OVER.fullmatch(path.name)
+        if not match:
+            continue
+        whole = path.with_name(match[1])
+        if match[2] == "old" and not whole.exists():
+            path.rename(whole)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _folder_of(run_folder: Path, step: int) -> Path:
+    if not 0 <= step < 10**12:
+        raise ConfigError(f"step is {step}, and must be 0 to 999,999,999,999")
+    return run_folder / "checkpoints" / f"step-{step:08d}"
+
+
+def _remove(folder: Path) -> None:
+    hidden = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with storage_errors(folder):
+        folder.rename(hidden)
+        sync_folder(folder.parent)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
+    return {name: as_numpy(tensor) for name, tensor in tensors.items()}

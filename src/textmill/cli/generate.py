@@ -1,0 +1,108 @@
+"""``textmill generate``: a model goes on from a prompt."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from textmill.base import units
+from textmill.base.errors import DataError
+from textmill.cli.output import Output
+
+
+def generate(
+    model: str,
+    prompt: str,
+    /,
+    *,
+    max_tokens: int | None = None,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    seed: int | None = None,
+    stop: Annotated[list[str] | None, Parameter(negative="")] = None,
+    ignore_eos: Annotated[bool, Parameter(negative="")] = False,
+    threads: int | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Let a model go on from a prompt; the text appears as it is made.
+
+        textmill generate runs/demo "def main("
+        textmill generate runs/demo/model "The quick" --temperature 0.8 --top-p 0.95 --seed 1
+        echo "import os" | textmill generate runs/demo - --max-tokens 64
+
+    Parameters
+    ----------
+    model
+        A model folder, or a run (its last checkpoint).
+    prompt
+        The text to go on from; - reads it from standard input.
+    max_tokens
+        Tokens to make at most; 256, or what the context leaves.
+    temperature
+        0 takes the most probable token every time; 1 draws from the model's own distribution.
+    top_k
+        Draw from the k most probable tokens only; 0 draws from all.
+    top_p
+        Draw from the fewest tokens that hold this much of the probability.
+    min_p
+        Draw from tokens at least this probable, as a part of the most probable one.
+    seed
+        The same seed gives the same text.
+    stop
+        End before this text; may be given several times.
+    ignore_eos
+        Go on after the token that ends a text.
+    threads
+        Threads of the CPU to use.
+    json
+        Print prompt, text, token ids and the reason it ended as JSON, once all is made.
+    """
+    import textmill
+
+    output = Output()
+    if prompt == "-":
+        prompt = _read_stdin()
+    lm = textmill.load(model, threads=threads)
+    options = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "seed": seed,
+        "stop": stop,
+        "ignore_eos": ignore_eos,
+    }
+    if json:
+        completion = lm.generate(prompt, **options)
+        output.json(
+            {
+                "prompt": prompt,
+                "text": completion.text,
+                "ids": list(completion.ids),
+                "finish_reason": completion.finish_reason,
+            }
+        )
+        return 0
+    output.data(prompt, end="")
+    num_tokens = 0
+    reason = None
+    for delta in lm.stream(prompt, **options):
+        output.data(delta.text, end="")
+        num_tokens += len(delta.ids)
+        reason = delta.finish_reason
+    output.data("")
+    if reason == "length":
+        output.say(f"[{units.count(num_tokens)} tokens; --max-tokens makes more]")
+    return 0
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"standard input is not UTF-8 text: byte {error.start} cannot be decoded") from error

@@ -1,0 +1,130 @@
+"""What a run tells, shown on a terminal: bars while it works, a line for each decision."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from types import TracebackType
+
+from textmill.base import units
+from textmill.base.events import Event
+from textmill.cli.output import Bar, Output
+from textmill.data.shards import ShardSet
+from textmill.text.documents import Document
+from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.train.corpus import Corpus
+from textmill.train.run import Run
+
+_SPEED_STEPS = 20
+
+
+class TrainListener:
+    """Shows a run in a few lines and a bar."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self._stack = ExitStack()
+        self._bar: Bar | None = None
+        self._num_steps = 0
+        self._held_out = ""
+        self._tokens_per_s: list[float] = []
+
+    def __enter__(self) -> TrainListener:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._done()
+
+    def doing(self, what: str, total: int | None = None) -> None:
+        """Show a bar for what begins."""
+        self._show(self.output.bar(what, total))
+
+    def progress(self, done: int) -> None:
+        """Move the bar."""
+        if self._bar:
+            self._bar.update(done)
+
+    def say(self, message: str) -> None:
+        """Show a message."""
+        self._done()
+        self.output.say(message)
+
+    def corpus(self, corpus: Corpus) -> None:
+        """Show the sizes of the sources."""
+        self._done()
+        for name, documents in corpus.train.items():
+            held_out = corpus.held_out.get(name, [])
+            self.output.say(
+                f"{name}: {size(documents)} to train on" + (f", {size(held_out)} held out" if held_out else "")
+            )
+        if corpus.num_duplicates:
+            self.output.say(f"{corpus.num_duplicates:,} exact duplicates dropped")
+
+    def tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Show the tokenizer's size."""
+        self._done()
+        self.output.say(f"tokenizer: {tokenizer.vocab_size:,} tokens, pattern {tokenizer.pattern}")
+
+    def shards(self, train: dict[str, ShardSet], held_out: dict[str, ShardSet]) -> None:
+        """Show how many tokens there are."""
+        self._done()
+        for name, shards in train.items():
+            manifest = shards.manifest
+            self.output.say(
+                f"{name}: {units.count(manifest.num_tokens)} tokens, "
+                f"{manifest.num_bytes / manifest.num_tokens:.2f} bytes of text a token"
+            )
+
+    def plan(self, run: Run) -> None:
+        """Show what is going to be trained, and begin the bar of its steps."""
+        self._done()
+        plan = run.plan
+        model = plan.model
+        self.output.say(
+            f"model: {units.count(model.num_parameters)} parameters, {model.num_hidden_layers} layers, "
+            f"{model.hidden_size} wide, {model.num_attention_heads} query heads and {model.num_key_value_heads} "
+            f"key-value heads of {model.head_dim}"
+        )
+        self.output.say(
+            f"{plan.num_steps:,} steps of {plan.tokens_per_step:,} tokens in {plan.precision}, {plan.threads} threads; "
+            f"the run is in {run.folder}"
+        )
+        self._begin_steps(run)
+
+    def _begin_steps(self, run: Run) -> None:
+        self._num_steps = run.plan.num_steps
+        self._show(self.output.bar("training", run.plan.num_steps))
+
+    def event(self, event: Event) -> None:
+        """Move the bar with the run's figures; say what else happens."""
+        if event.kind == "step" and self._bar:
+            self._tokens_per_s = [*self._tokens_per_s[1 - _SPEED_STEPS :], event.fields["tokens_per_s"]]
+            speed = units.count(statistics.median(self._tokens_per_s))
+            self._bar.update(
+                event.step,
+                f"{event.step}/{self._num_steps}  loss {event.fields['loss']:.3f}  "
+                f"{event.fields['bits_per_byte']:.3f} bits/byte{self._held_out}  {speed} tokens/s",
+            )
+        elif event.kind == "eval":
+            self._held_out = f" (held out {event.fields['bits_per_byte']['all']:.3f})"
+        elif event.kind == "resume":
+            for message in event.fields["passed_over"]:
+                self.output.warning(f"{message}; going on from the checkpoint before it")
+            self.output.say(f"going on from step {event.step:,}")
+        elif event.kind == "end":
+            self._done()
+
+    def _show(self, bar: AbstractContextManager[Bar]) -> None:
+        self._done()
+        self._bar = self._stack.enter_context(bar)
+
+    def _done(self) -> None:
+        self._bar = None
+        self._stack.close()
+
+
+def size(documents: Sequence[Document]) -> str:
+    """Write how many documents there are and how much text they hold."""
+    num_bytes = sum(len(document.text.encode()) for document in documents)
+    return f"{len(documents):,} documents, {units.num_bytes(num_bytes)}"

@@ -1,0 +1,131 @@
+"""The one place that writes: data to stdout, messages and progress to stderr.
+
+Progress is a bar on a terminal and a line every few seconds elsewhere. ``NO_COLOR`` is respected.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.highlighter import NullHighlighter
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+LINE_EVERY_S = 5.0
+
+
+class Output:
+    """Writes for people or for programs.
+
+    Attributes:
+        messages: stderr, where everything goes that is not the command's result.
+    """
+
+    def __init__(self) -> None:
+        self.messages = Console(stderr=True, highlighter=NullHighlighter(), soft_wrap=True)
+
+    def data(self, text: str, end: str = "\n") -> None:
+        """Write a piece of the result to stdout."""
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+
+    def json(self, value: Any) -> None:
+        """Write the result as JSON."""
+        self.data(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def say(self, message: str = "") -> None:
+        """Tell the user something; square brackets are text."""
+        self.messages.print(message, markup=False)
+
+    def heading(self, message: str) -> None:
+        """Tell the user what comes next."""
+        self.messages.print(Text(message, style="bold"))
+
+    def hint(self, message: str) -> None:
+        """Name the next step."""
+        self.messages.print(Text(message, style="cyan"))
+
+    def error(self, message: str) -> None:
+        """Tell what went wrong."""
+        self.messages.print(Text.assemble(("error: ", "bold red"), message))
+
+    def warning(self, message: str) -> None:
+        """Tell what is amiss and not fatal."""
+        self.messages.print(Text.assemble(("warning: ", "yellow"), message))
+
+    @contextmanager
+    def bar(self, what: str, total: int | None) -> Iterator[Bar]:
+        """Show how far something is while the block runs."""
+        bar = TerminalBar(self, what, total) if self.messages.is_terminal else LineBar(self, what, total)
+        try:
+            yield bar
+        finally:
+            bar.close()
+
+
+class Bar:
+    """How far a piece of work is."""
+
+    def update(self, done: int, note: str = "") -> None:
+        """Say how much is done, and a few figures to show beside it."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Take the bar away."""
+        raise NotImplementedError
+
+
+class TerminalBar(Bar):
+    """A bar that is drawn over itself."""
+
+    def __init__(self, output: Output, what: str, total: int | None) -> None:
+        self._progress = Progress(
+            TextColumn("  {task.description}", markup=False),
+            BarColumn(bar_width=24),
+            _Percent(),
+            TextColumn("{task.fields[note]}", markup=False),
+            TimeRemainingColumn(compact=True),
+            console=output.messages,
+            transient=True,
+        )
+        self._task = self._progress.add_task(what, total=total, note="")
+        self._progress.start()
+
+    def update(self, done: int, note: str = "") -> None:
+        """Redraw the bar."""
+        self._progress.update(self._task, completed=done, note=note)
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        self._progress.stop()
+
+
+class LineBar(Bar):
+    """A line every few seconds, for logs and pipes."""
+
+    def __init__(self, output: Output, what: str, total: int | None) -> None:
+        self._output, self._what, self._total = output, what, total
+        self._next = time.monotonic() + LINE_EVERY_S
+
+    def update(self, done: int, note: str = "") -> None:
+        """Write a line if the last one is some seconds old."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LINE_EVERY_S
+        share = f" {100 * done / self._total:3.0f} %" if self._total else ""
+        self._output.say(f"  {self._what}{share}  {note}".rstrip())
+
+    def close(self) -> None:
+        """Nothing is left to take away."""
+
+
+class _Percent(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Draw the share that is done, or nothing where the total is unknown."""
+        return Text(f"{task.percentage:3.0f} %" if task.total else "")

@@ -1,0 +1,172 @@
+"""``textmill tokenizer``: train one, and look at what it does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from textmill.base import units
+from textmill.base.errors import ConfigError, DataError
+from textmill.cli.output import Output
+from textmill.cli.token_picture import draw_explanation
+from textmill.text.readers import text_files
+from textmill.tokenizer.tokenizer import Tokenizer
+
+tokenizer_app = App(
+    name="tokenizer",
+    help="""Train a tokenizer, and see what it makes of text.
+
+    textmill tokenizer train FOLDER --vocab-size 8192 -o tokenizer.json
+    textmill tokenizer encode tokenizer.json "some text"
+    textmill tokenizer decode tokenizer.json 312 78 1044
+    textmill tokenizer explain tokenizer.json "naïve 🤖 don't"
+""",
+    help_format="markdown",
+)
+
+
+@tokenizer_app.command
+def train(
+    source: list[Path],
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("tokenizer.json"),
+    vocab_size: int = 32_000,
+    pattern: str = "cl100k",
+    special: Annotated[list[str] | None, Parameter(negative="")] = None,
+    threads: int | None = None,
+) -> int:
+    """Train a byte-level BPE tokenizer on text files, and save it where Hugging Face's tokenizers can read it.
+
+        textmill tokenizer train books/ --vocab-size 8192 -o tokenizer.json
+        textmill tokenizer train corpus.jsonl --special "<|endoftext|>" --special "<|im_start|>"
+
+    Parameters
+    ----------
+    source
+        Files and folders of text: .txt, .md, .py, .jsonl (field "text"), .parquet, each also .gz.
+    output
+        Where to write it: a .json or .tiktoken file.
+    vocab_size
+        Tokens in all: 256 bytes, merges and special tokens together.
+    pattern
+        How text is split before merging: cl100k, gpt2 or char.
+    special
+        A special token; may be given several times. <|endoftext|> unless one is given.
+    threads
+        Threads to count with; all cores unless given.
+    """
+    out = Output()
+    total = sum(path.stat().st_size for root in source for path in text_files(root))
+    with out.bar("training the tokenizer", total) as bar:
+        tokenizer = Tokenizer.train(
+            source,
+            vocab_size=vocab_size,
+            pattern=pattern,
+            special_tokens=tuple(special or ["<|endoftext|>"]),
+            threads=threads,
+            progress=bar.update,
+        )
+    tokenizer.save(output)
+    out.say(f"{tokenizer.vocab_size:,} tokens from {units.num_bytes(total)} of text")
+    if tokenizer.vocab_size < vocab_size:
+        out.warning(f"the text holds no more pairs to merge: {tokenizer.vocab_size:,} tokens, not {vocab_size:,}")
+    out.hint(f'next: textmill tokenizer explain {output} "some text"')
+    out.data(str(output))
+    return 0
+
+
+@tokenizer_app.command
+def encode(
+    tokenizer: Path,
+    text: str,
+    /,
+    *,
+    special: str = "text",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Print the token ids of a text.
+
+        textmill tokenizer encode tokenizer.json "some text"
+        cat README.md | textmill tokenizer encode tokenizer.json -
+
+    Parameters
+    ----------
+    tokenizer
+        A tokenizer.json, a folder with one, or a .tiktoken file.
+    text
+        The text; - reads standard input.
+    special
+        What special tokens in the text are: text (ordinary text), parse (tokens), forbid (an error).
+    json
+        Print a JSON list.
+    """
+    out = Output()
+    data: str | bytes = sys.stdin.buffer.read() if text == "-" else text
+    ids = Tokenizer.load(tokenizer).encode(data, special=special)
+    if json:
+        out.json(ids)
+    else:
+        out.data(" ".join(map(str, ids)))
+    return 0
+
+
+@tokenizer_app.command
+def decode(tokenizer: Path, /, *ids: str) -> int:
+    """Print the text of token ids.
+
+        textmill tokenizer decode tokenizer.json 312 78 1044
+        textmill tokenizer encode tokenizer.json "text" | textmill tokenizer decode tokenizer.json -
+
+    Parameters
+    ----------
+    tokenizer
+        A tokenizer.json, a folder with one, or a .tiktoken file.
+    ids
+        The ids; - reads them from standard input.
+    """
+    words = sys.stdin.read().split() if list(ids) == ["-"] else list(ids)
+    try:
+        numbers = [int(word) for word in words]
+    except ValueError as error:
+        raise ConfigError(f"token ids are whole numbers with spaces between them: {error}") from error
+    sys.stdout.buffer.write(Tokenizer.load(tokenizer).decode_bytes(numbers) + b"\n")
+    sys.stdout.buffer.flush()
+    return 0
+
+
+@tokenizer_app.command
+def explain(
+    tokenizer: Path,
+    text: str,
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Show how a text becomes tokens: characters, bytes, pieces, merges, ids.
+
+        textmill tokenizer explain tokenizer.json "naïve 🤖 don't"
+
+    Parameters
+    ----------
+    tokenizer
+        A tokenizer.json, a folder with one, or a .tiktoken file.
+    text
+        The text, up to 2,000 characters.
+    json
+        Print everything as JSON.
+    """
+    if len(text) > 2000:
+        raise DataError(f"the text has {len(text):,} characters, and a picture holds 2,000; show a part of it")
+    out = Output()
+    loaded = Tokenizer.load(tokenizer)
+    explanation = loaded.explain(text)
+    if json:
+        out.json(explanation.to_dict())
+    else:
+        for line in draw_explanation(loaded, explanation):
+            out.data(line)
+    return 0

@@ -1,0 +1,64 @@
+"""``textmill train``: a recipe carried out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from textmill.base import units
+from textmill.base.errors import require_extra
+from textmill.cli.output import Output
+
+
+def train(
+    recipe: str,
+    /,
+    *,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    minutes: float | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Train a model by a recipe.
+
+        textmill train tiny                                   a small model on the Python standard library
+        textmill train mine.toml --minutes 30                 your own recipe, with another budget
+        textmill train tiny --set model.num_hidden_layers=8   one key changed
+        textmill train runs/tiny --resume                     go on after Ctrl-C, a crash or a power cut
+
+    Ctrl-C finishes the step in hand, saves a checkpoint and stops; a second one stops at once.
+
+    Parameters
+    ----------
+    recipe
+        A TOML file, a run folder (its recipe again), or the name of a recipe that comes along: tiny.
+    set_
+        Change a key of the recipe, as in table.key=value; may be given several times.
+    minutes
+        Train for about so many minutes, as --set budget.minutes=N does.
+    resume
+        Go on from the run's last whole checkpoint; start afresh where there is none.
+    """
+    require_extra("torch", "train", "training")
+    from textmill.cli.listener import TrainListener
+    from textmill.eval.held_out import num_held_out_tokens, score_run
+    from textmill.train.loop import MODEL
+    from textmill.train.pipeline import run_recipe
+    from textmill.train.recipe import load_recipe
+
+    output = Output()
+    settings = [*(set_ or []), *([f"budget.minutes={minutes}"] if minutes is not None else [])]
+    with TrainListener(output) as listener:
+        run = run_recipe(load_recipe(recipe, settings), listener, resume=resume)
+    with output.bar("scoring the held-out text", num_held_out_tokens(run)) as bar:
+        scores = score_run(run, bar.update)
+    if scores:
+        bits = scores["all"].bits_per_byte()
+        output.say(
+            f"held-out text: {bits['model']:.3f} bits per byte (gzip -9: {bits['gzip']:.3f}, xz -9: {bits['xz']:.3f}, "
+            f"{units.num_bytes(scores['all'].num_bytes)})"
+        )
+    output.say(f"the model is in {run.folder / MODEL}, the report in {run.folder / 'report.html'}")
+    output.hint(f'next: textmill generate {run.folder} "Once upon a time"')
+    output.data(str(run.folder))
+    return 0

@@ -1,0 +1,1 @@
+"""Generation: a loaded model, the sampler, the text of a stream, and what runs the forward pass."""

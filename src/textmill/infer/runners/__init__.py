@@ -1,0 +1,1 @@
+"""What runs the forward pass: one module a way to run it, behind the protocol in ``runner``."""

@@ -1,0 +1,34 @@
+"""What a token costs: floating-point operations in training and inference, and bytes of KV cache."""
+
+from __future__ import annotations
+
+from textmill.model.config import ModelConfig
+
+
+def training_flops_per_token(config: ModelConfig, context: int) -> int:
+    """Floating-point operations to train on a token: 6 (parameters - input table) + 12 layers x width x context.
+
+    Each parameter of a matrix product costs 2 operations forward and 4 backward; looking a row up in the input table
+    costs none. Attention's two products cost ``2 * 2 * heads * head_dim * context`` a layer forward and twice that
+    backward, the causal half not taken off. ``width`` is heads x head_dim. This is what nanochat and torchtitan
+    count, so figures of MFU compare. A tied table is the head's matrix too, and counts as such.
+    """
+    return 3 * inference_flops_per_token(config, context)
+
+
+def inference_flops_per_token(config: ModelConfig, context: int) -> int:
+    """Floating-point operations of a token's forward pass over ``context`` tokens: a third of training's."""
+    attention_width = config.num_attention_heads * config.head_dim
+    return 2 * matrix_parameters(config) + 4 * config.num_hidden_layers * attention_width * context
+
+
+def matrix_parameters(config: ModelConfig) -> int:
+    """Parameters that every token is multiplied with: all but an input table that is not the head too."""
+    input_table = 0 if config.tie_word_embeddings else config.vocab_size * config.hidden_size
+    return config.num_parameters - input_table
+
+
+def kv_cache_bytes(config: ModelConfig, num_tokens: int, bytes_per_value: int = 2) -> int:
+    """Bytes of keys and values of ``num_tokens`` tokens: 2 x layers x key-value heads x head_dim x bytes x tokens."""
+    per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * bytes_per_value
+    return per_token * num_tokens

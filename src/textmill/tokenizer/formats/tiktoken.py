@@ -1,0 +1,83 @@
+"""Rank files (``*.tiktoken``): a line ``BASE64 RANK`` for each token; two neighbours merge if they are a token."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from textmill import _core
+from textmill.base.errors import ConfigError, DataError
+from textmill.tokenizer.formats.limits import read_limited, table_of_tokens
+from textmill.tokenizer.patterns import pattern_named
+from textmill.tokenizer.vocabulary import AddedToken, Vocabulary
+
+
+def read(path: Path, pattern: str | None, special_tokens: Mapping[str, int] | None) -> Vocabulary:
+    """Read a rank file, which names neither its pattern nor its special tokens.
+
+    Raises:
+        ConfigError: the pattern is missing or unknown.
+        DataError: a line is not a token and its rank, or a byte has no token.
+    """
+    if pattern is None:
+        raise ConfigError(
+            f'{path} does not say how text is split: pass pattern="cl100k" or another that it was made for'
+        )
+    pattern_named(pattern)
+    specials = dict(special_tokens or {})
+    try:
+        ordinary = _read_ranks(path)
+        tokens = table_of_tokens([*ordinary, *((i, text.encode()) for text, i in specials.items())])
+        special_ids = set(specials.values())
+        ranked = [b"" if i in special_ids else token for i, token in enumerate(tokens)]
+        merges = _core.merges_from_ranks(ranked)
+    except ValueError as error:
+        raise DataError(f"{path} cannot be used: {error}") from error
+    added = tuple(sorted((AddedToken(i, text) for text, i in specials.items()), key=lambda token: token.id))
+    # A token that merges make is what its own bytes encode to, so that looking it up as a whole changes nothing.
+    has_unmerged = sum(map(bool, ranked)) > 256 + len(merges)
+    return Vocabulary(pattern, tokens, merges, added, whole_pieces=has_unmerged)
+
+
+def _read_ranks(path: Path) -> list[tuple[int, bytes]]:
+    pairs = []
+    for number, line in enumerate(read_limited(path).splitlines(), start=1):
+        if not line:
+            continue
+        try:
+            token, rank = line.split()
+            pairs.append((int(rank), base64.b64decode(token, validate=True)))
+            if not 0 <= pairs[-1][0] < 1 << 32:
+                raise ValueError
+        except (ValueError, binascii.Error) as error:
+            raise DataError(f"line {number} is {line[:80]!r}, and must be a token in base64 and its rank") from error
+    return pairs
+
+
+def to_ranks(vocabulary: Vocabulary) -> bytes:
+    """Write a vocabulary as a rank file.
+
+    Raises:
+        DataError: the ranks alone would not give the same merges, or a token is reached only as a whole piece.
+    """
+    added = {token.id for token in vocabulary.added}
+    tokens = [b"" if i in added else token for i, token in enumerate(vocabulary.tokens)]
+    implied = _core.merges_from_ranks(tokens)
+    if not np.array_equal(implied, vocabulary.merges):
+        raise DataError(
+            f"this vocabulary has {len(vocabulary.merges)} merges, and the order of its tokens implies {len(implied)} "
+            "that are not the same, so a .tiktoken file would encode otherwise; save it as tokenizer.json"
+        )
+    num_reached = 256 + len(implied)
+    num_tokens = sum(map(bool, tokens))
+    if num_reached != num_tokens and not vocabulary.whole_pieces:
+        raise DataError(
+            f"{num_tokens - num_reached} of {num_tokens} tokens are made by no merge, and a .tiktoken file would make "
+            "them of whole pieces; save it as tokenizer.json"
+        )
+    lines = (base64.b64encode(token) + b" %d\n" % rank for rank, token in enumerate(tokens) if token)
+    return b"".join(lines)

@@ -1,0 +1,378 @@
+"""The tokenizer: text to token ids and back, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textmill.base.errors import ConfigError, DataError
+from textmill.base.files import write_file
+from textmill.tokenizer import train as training
+from textmill.tokenizer.chat import ChatTemplate, read_chat_template, write_chat_template
+from textmill.tokenizer.explain import Explanation, explain
+from textmill.tokenizer.formats import hugging_face, tiktoken
+from textmill.tokenizer.special import AddedTokens, SpecialPolicy
+from textmill.tokenizer.stream import StreamDecoder
+from textmill.tokenizer.vocabulary import Vocabulary
+
+Text = str | bytes
+Span = tuple[int, int]
+
+FILE_NAME = "tokenizer.json"
+_NOT_YET = {".gguf": "GGUF", ".model": "sentencepiece"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenBatch:
+    """The tokens of several texts.
+
+    Attributes:
+        ids: uint32[num_tokens]: the ids of all texts, one after the other.
+        offsets: int64[num_texts + 1]: text i has ids[offsets[i]:offsets[i + 1]].
+    """
+
+    ids: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> NDArray[np.uint32]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"text {index} of {len(self)}")
+        index %= len(self)
+        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    def __iter__(self) -> Iterator[NDArray[np.uint32]]:
+        return (self[index] for index in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TokenBatch):
+            return NotImplemented
+        return np.array_equal(self.ids, other.ids) and np.array_equal(self.offsets, other.offsets)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def tolist(self) -> list[list[int]]:
+        """Return a list of ids for each text."""
+        return [ids.tolist() for ids in self]
+
+
+class Tokenizer:
+    """Byte-level BPE: lossless on any bytes, the same ids from any number of threads.
+
+    Immutable: one object may be shared by threads and forked processes, pickled, and compared by content. ``encode``
+    never adds tokens of its own accord, and text never becomes a control token unless ``special`` asks for it.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        *,
+        chat_template: ChatTemplate | None = None,
+        training_facts: training.TrainingFacts | None = None,
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._chat_template = chat_template
+        self._training_facts = training_facts
+        self._encoder = vocabulary.build_encoder()
+        self._added = AddedTokens(vocabulary.added)
+
+    @classmethod
+    def train(
+        cls,
+        source: training.Source,
+        vocab_size: int = 32_000,
+        pattern: str = "cl100k",
+        special_tokens: Sequence[str] = (),
+        tie: str = "hf",
+        *,
+        threads: int | None = None,
+        memory_limit: int | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> Self:
+        """Learn a vocabulary from text.
+
+        The result does not depend on the number of threads or on how the text is cut into batches, and is merge for
+        merge that of Hugging Face's ``BpeTrainer``. Special tokens get the first ids, then the 256 bytes, then merges.
+
+        Args:
+            source: a path or a list of paths; any other iterable holds the texts themselves.
+            vocab_size: bytes, merges and special tokens together. Fewer come out where the text has no pair left.
+            pattern: how text is split into pieces that no token crosses: gpt2, cl100k or char.
+            special_tokens: texts of control tokens.
+            tie: which of two pairs of equal count is merged first; "hf": the one with the smaller ids.
+            threads: None is one for each core.
+            memory_limit: bytes that counting and merging may hold.
+            progress: called with the bytes of text seen so far.
+
+        Raises:
+            ConfigError: an argument is unknown or out of range.
+            DataError: there is no text, or a file cannot be read as text.
+            TextmillError: more memory is needed than ``memory_limit``.
+        """
+        vocabulary, facts = training.train_vocabulary(
+            source,
+            vocab_size=vocab_size,
+            pattern=pattern,
+            special_tokens=special_tokens,
+            tie=tie,
+            threads=threads,
+            memory_limit=memory_limit,
+            progress=progress,
+        )
+        return cls(vocabulary, training_facts=facts)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
+    ) -> Self:
+        """Read a tokenizer: a tokenizer.json, a folder with one (and its chat template), or a ``*.tiktoken``.
+
+        Args:
+            path: the file or folder.
+            pattern: how text is split; only for a rank file, which does not say.
+            special_tokens: texts and ids of control tokens; only for a rank file.
+
+        Raises:
+            DataError: the file is damaged, or has a feature that textmill does not reproduce exactly.
+        """
+        path = Path(path)
+        if path.suffix == ".tiktoken":
+            return cls(tiktoken.read(path, pattern, special_tokens))
+        if pattern is not None or special_tokens is not None:
+            raise ConfigError(f"pattern and special_tokens are for *.tiktoken files; {path.name} holds its own")
+        if path.suffix in _NOT_YET or path.name == "tekken.json":
+            raise DataError(
+                f"{path} is a {_NOT_YET.get(path.suffix, 'tekken')} tokenizer, which this version does not read; "
+                "give a tokenizer.json or a *.tiktoken file"
+            )
+        file = path / FILE_NAME if path.is_dir() else path
+        chat_template = read_chat_template(path) if path.is_dir() else None
+        try:
+            return cls(hugging_face.read(file), chat_template=chat_template)
+        except ValueError as error:
+            raise DataError(f"{file} cannot be used: {error}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write ``*.tiktoken``, ``*.json``, or tokenizer.json (and the chat template) into a folder.
+
+        Raises:
+            DataError: the format cannot hold this tokenizer exactly.
+            StorageError: the file cannot be written; what stood there before is whole.
+        """
+        path = Path(path)
+        if path.suffix == ".tiktoken":
+            write_file(path, tiktoken.to_ranks(self._vocabulary))
+        elif path.suffix == ".json" and not path.is_dir():
+            write_file(path, hugging_face.to_json(self._vocabulary))
+        else:
+            write_file(path / FILE_NAME, hugging_face.to_json(self._vocabulary))
+            if self._chat_template is not None:
+                write_chat_template(path, self._chat_template)
+
+    def encode(self, text: Text, special: SpecialPolicy = "text") -> list[int]:
+        """Turn a text into token ids.
+
+        Args:
+            text: str, or bytes of any kind. A lone surrogate in a str becomes U+FFFD, as in tiktoken.
+            special: what becomes of the texts of special tokens: "text" takes them as ordinary text, so that no input
+                can forge a control token; "parse" makes them tokens; "forbid" refuses them; a set names those to parse.
+
+        Raises:
+            DataError: ``special="forbid"`` and the text holds a special token.
+        """
+        if special == "text":
+            return self._encoder.encode(text).tolist()
+        ids: list[int] = []
+        for part in self._added.split(_to_bytes(text), special):
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += self._encoder.encode(part).tolist()
+        return ids
+
+    def encode_batch(
+        self, texts: Iterable[Text], threads: int | None = None, special: SpecialPolicy = "text"
+    ) -> TokenBatch:
+        """Turn texts into token ids on several threads; the arrays are the same for any number of them."""
+        texts = list(texts)
+        num_threads = training.check_threads(threads)
+        if special == "text":
+            return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
+        split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
+        ordinary = [part for parts in split_texts for part in parts if isinstance(part, bytes)]
+        encoded = iter(TokenBatch(*self._encoder.encode_batch(ordinary, num_threads)))
+        arrays = [
+            [np.array([part], dtype=np.uint32) if isinstance(part, int) else next(encoded) for part in parts]
+            for parts in split_texts
+        ]
+        lengths = [sum(map(len, parts)) for parts in arrays]
+        flat = [array for parts in arrays for array in parts]
+        ids = np.concatenate(flat) if flat else np.empty(0, dtype=np.uint32)
+        return TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
+
+    def encode_with_spans(self, text: Text, special: SpecialPolicy = "text") -> tuple[list[int], list[Span]]:
+        """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them."""
+        ids = self.encode(text, special)
+        ends = np.cumsum([len(self._vocabulary.tokens[token_id]) for token_id in ids], dtype=np.int64).tolist()
+        return ids, list(zip([0, *ends[:-1]], ends, strict=True)) if ids else []
+
+    def count(self, text: Text, special: SpecialPolicy = "text") -> int:
+        """Count the tokens of a text without making a list of them."""
+        if special == "text":
+            return self._encoder.count(text)
+        parts = self._added.split(_to_bytes(text), special)
+        return sum(1 if isinstance(part, int) else self._encoder.count(part) for part in parts)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Turn ids into text; bytes that are not UTF-8 become U+FFFD. Raises ``DataError`` for a wrong id."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Turn ids into exactly the bytes that they stand for. Raises ``DataError`` for an id that is no token."""
+        array = np.asarray(ids if isinstance(ids, np.ndarray | list | tuple) else list(ids))
+        if array.size == 0:
+            return b""
+        if array.ndim != 1 or array.dtype.kind not in "iu" or array.dtype == np.uint64:
+            raise DataError(f"ids must be a list of whole numbers, and are {array.ndim}-dimensional {array.dtype}")
+        try:
+            return self._encoder.decode(np.ascontiguousarray(array, dtype=np.int64))
+        except ValueError as error:
+            raise DataError(f"cannot decode: {error}") from error
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Decode a token at a time: ``push(id)`` and ``finish()`` return text, and never half a character."""
+        return StreamDecoder(self.token_bytes)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """Return the bytes of a token, ``b""`` for a hole in the vocabulary. Raises ``DataError`` for a wrong id."""
+        if not 0 <= token_id < self.vocab_size:
+            raise DataError(f"id {token_id} is no token: the vocabulary has ids 0 to {self.vocab_size - 1}")
+        return self._vocabulary.tokens[token_id]
+
+    def explain(self, text: Text) -> Explanation:
+        """Take a text apart: characters, bytes, pieces, merges, tokens."""
+        return explain(self._vocabulary, self._encoder, _to_bytes(text))
+
+    def apply_chat_template(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
+    ) -> list[int]:
+        """Render messages with the model's chat template, to token ids.
+
+        Control tokens come from the template's own text only: whatever a message holds is encoded as ordinary text.
+
+        Raises:
+            ConfigError: there is no chat template.
+            DataError: the template fails, or refuses the messages.
+        """
+        if self._chat_template is None:
+            raise ConfigError(
+                "this tokenizer has no chat template: load it from a model folder with chat_template.jinja, "
+                "or add one with with_chat_template()"
+            )
+        ids: list[int] = []
+        ordinary = b""
+        for text, is_trusted in self._chat_template.render(messages, add_generation_prompt=add_generation_prompt):
+            parts = self._added.split(_to_bytes(text), "parse" if is_trusted else "text")
+            for part in parts:
+                if isinstance(part, int):
+                    ids += [*self._encoder.encode(ordinary).tolist(), part]
+                    ordinary = b""
+                else:
+                    ordinary += part
+        return ids + self._encoder.encode(ordinary).tolist()
+
+    def with_chat_template(self, template: str, **variables: str) -> Self:
+        """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for."""
+        return type(self)(
+            self._vocabulary,
+            chat_template=ChatTemplate(template, tuple(sorted(variables.items()))),
+            training_facts=self._training_facts,
+        )
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja text of the chat template."""
+        return self._chat_template.text if self._chat_template else None
+
+    @property
+    def vocab_size(self) -> int:
+        """The highest id and one: bytes, merges and special tokens, and holes where a file has them."""
+        return len(self._vocabulary.tokens)
+
+    @property
+    def pattern(self) -> str:
+        """The name of the pattern that splits text into pieces."""
+        return self._vocabulary.pattern
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """Texts and ids of the added tokens."""
+        return dict(self._added.ids)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Tokens and merges as plain data."""
+        return self._vocabulary
+
+    @property
+    def prefix_ids(self) -> tuple[int, ...]:
+        """What the file's post-processor puts before a text (BOS). ``encode`` never does."""
+        return self._vocabulary.prefix_ids
+
+    @property
+    def suffix_ids(self) -> tuple[int, ...]:
+        """What the file's post-processor puts after a text (EOS). ``encode`` never does."""
+        return self._vocabulary.suffix_ids
+
+    @property
+    def training_facts(self) -> training.TrainingFacts | None:
+        """How the vocabulary was learned, with a count for each merge; None for one that was loaded."""
+        return self._training_facts
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of all that decides which ids a text gets: 64 hexadecimal digits."""
+        return self._vocabulary.content_hash()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return self.sha256 == other.sha256 and self._chat_template == other._chat_template
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self._vocabulary, self._chat_template, self._training_facts)
+
+    def __repr__(self) -> str:
+        specials = len(self._vocabulary.added)
+        return f"Tokenizer(vocab_size={self.vocab_size}, pattern={self.pattern!r}, special_tokens={specials})"
+
+
+def _rebuild(
+    cls: type[Tokenizer],
+    vocabulary: Vocabulary,
+    chat_template: ChatTemplate | None,
+    facts: training.TrainingFacts | None,
+) -> Tokenizer:
+    return cls(vocabulary, chat_template=chat_template, training_facts=facts)
+
+
+def _to_bytes(text: Text) -> bytes:
+    if isinstance(text, bytes):
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"a text must be str or bytes, and this is {type(text).__name__}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # lone surrogates: as tiktoken does, and as the native core does
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -1,0 +1,1 @@
+"""Pretraining: a recipe in, a run folder out."""

@@ -1,0 +1,167 @@
+"""From a recipe's sources to shards: read, drop duplicates, hold out, train or load the tokenizer, write tokens.
+
+Everything lies under the run's folder, so that a resumed run reads what the first one wrote:
+``tokenizer.json``, ``shards/SOURCE``, ``heldout/SOURCE``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from textmill.base.errors import ConfigError, DataError
+from textmill.data.holdout import split_holdout
+from textmill.data.shards import MANIFEST, ShardSet, read_manifest, write_shards
+from textmill.text.dedup import drop_exact_duplicates
+from textmill.text.documents import Document
+from textmill.text.readers import read_documents
+from textmill.text.stdlib import is_stdlib, read_stdlib
+from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.train.recipe import Recipe, SourceTable
+
+END_OF_TEXT = "<|endoftext|>"
+TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The documents of a recipe, by source.
+
+    Attributes:
+        train: what the tokenizer and the model learn from.
+        held_out: what the run is validated on; sources that are shards already have none.
+        num_duplicates: documents dropped because their text had come before.
+    """
+
+    train: dict[str, list[Document]]
+    held_out: dict[str, list[Document]]
+    num_duplicates: int
+
+
+def read_corpus(recipe: Recipe) -> Corpus:
+    """Read every source of a recipe that is text (folders of shards are left for ``open_shards``).
+
+    Raises:
+        DataError: a source is missing, empty or not text.
+        ConfigError: a source has no path.
+    """
+    train: dict[str, list[Document]] = {}
+    held_out: dict[str, list[Document]] = {}
+    seen: set[bytes] = set()
+    num_read = num_kept = 0
+    for name, source in recipe.data.sources.items():
+        if is_shard_folder(source):
+            continue
+        documents = list(_read_source(name, source))
+        kept = list(drop_exact_duplicates(documents, seen))
+        num_read, num_kept = num_read + len(documents), num_kept + len(kept)
+        if not kept:
+            raise DataError(f'the source "{name}" at {source.path} holds no text; check its path')
+        if recipe.eval.data:
+            train[name] = kept
+        else:
+            train[name], held_out[name] = split_holdout(kept, recipe.eval.holdout, recipe.eval.holdout_kind)
+    if recipe.eval.data:
+        held_out["held out"] = list(read_documents(recipe.eval.data, "held out"))
+    return Corpus(train, held_out, num_read - num_kept)
+
+
+def is_shard_folder(source: SourceTable) -> bool:
+    """Say whether a source's path is a folder of shards."""
+    return source.path is not None and (Path(source.path) / MANIFEST).is_file()
+
+
+def make_tokenizer(recipe: Recipe, corpus: Corpus, progress: Callable[[int], None] | None = None) -> Tokenizer:
+    """Load the recipe's tokenizer, or train it on the part of the corpus that is not held out.
+
+    Raises:
+        DataError: the file is no tokenizer, or has no token that ends a text.
+        ConfigError: a tokenizer is to be trained and every source is shards.
+    """
+    table = recipe.tokenizer
+    assert table is not None
+    if table.path is not None:
+        tokenizer = Tokenizer.load(table.path)
+        end_of_text(tokenizer)
+        return tokenizer
+    texts = [document.text for documents in corpus.train.values() for document in documents]
+    if not texts:
+        raise ConfigError("every source is a folder of shards; set tokenizer.path to the tokenizer they were made with")
+    return Tokenizer.train(
+        iter(texts),
+        vocab_size=table.vocab_size or CHAR_VOCAB_SIZE,
+        pattern=table.pattern,
+        special_tokens=(END_OF_TEXT,),
+        progress=progress,
+    )
+
+
+# A character vocabulary grows until every character has its token; 65,536 leaves shards in uint16.
+CHAR_VOCAB_SIZE = 65_536
+
+
+def end_of_text(tokenizer: Tokenizer) -> int:
+    """Find the id that ends a document; raises ``DataError`` where the tokenizer has none."""
+    for name in (END_OF_TEXT, "<|end_of_text|>", "</s>", "<|im_end|>", "<eos>"):
+        if name in tokenizer.special_tokens:
+            return tokenizer.special_tokens[name]
+    known = ", ".join(list(tokenizer.special_tokens)[:8]) or "none"
+    raise DataError(
+        f"the tokenizer has no special token that ends a text (its special tokens: {known}); "
+        f'train one with special_tokens=("{END_OF_TEXT}",)'
+    )
+
+
+def write_corpus(
+    run: Path, corpus: Corpus, tokenizer: Tokenizer, progress: Callable[[int], None] | None = None
+) -> None:
+    """Save the tokenizer and write the shards of every source, training part and held-out part.
+
+    Raises:
+        StorageError: the disk is full; what was written whole before stays.
+    """
+    tokenizer.save(run / TOKENIZER)
+    done = 0
+    for part, sources in (("shards", corpus.train), ("heldout", corpus.held_out)):
+        for name, documents in sources.items():
+            base = done
+            manifest = write_shards(
+                run / part / name,
+                documents,
+                tokenizer,
+                source=name,
+                document_end=end_of_text(tokenizer),
+                progress=(lambda num_bytes, base=base: progress(base + num_bytes)) if progress else None,
+            )
+            done += manifest.num_bytes
+
+
+def open_shards(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> tuple[dict[str, ShardSet], dict[str, ShardSet]]:
+    """Open a run's shards: by source, to train on and to validate on.
+
+    Raises:
+        DataError: a set is missing or damaged, or was made with another tokenizer.
+    """
+    train: dict[str, ShardSet] = {}
+    for name, source in recipe.data.sources.items():
+        folder = Path(str(source.path)) if is_shard_folder(source) else run / "shards" / name
+        manifest = read_manifest(folder)
+        if manifest.tokenizer_sha256 != tokenizer.sha256:
+            raise DataError(
+                f"{folder} was written with another tokenizer ({manifest.vocab_size} ids, hash "
+                f"{manifest.tokenizer_sha256[:12]}) than the run's ({tokenizer.vocab_size} ids, hash "
+                f"{tokenizer.sha256[:12]}); set tokenizer.path to the right one, or write the shards again"
+            )
+        train[name] = ShardSet(folder)
+    root = run / "heldout"
+    held_out = {path.name: ShardSet(path) for path in sorted(root.iterdir())} if root.is_dir() else {}
+    return train, held_out
+
+
+def _read_source(name: str, source: SourceTable) -> Iterator[Document]:
+    if source.path is None:
+        raise ConfigError(f'the source "{name}" has no path, which is enough to plan a run and not to train it')
+    if is_stdlib(source.path):
+        return read_stdlib(source.path, name)
+    return read_documents(source.path, name)

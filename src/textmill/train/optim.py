@@ -1,0 +1,136 @@
+"""Optimizers: AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest.
+
+Their state is plain named tensors, so that a checkpoint needs no pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from textmill.train.recipe import OptimizerTable
+
+# arXiv:2505.16932 (Polar Express), the quintic's coefficients for five steps, from its reference implementation.
+POLAR_EXPRESS = (
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+)
+
+
+def orthogonalize(matrices_NRC: torch.Tensor) -> torch.Tensor:
+    """Bring each matrix's singular values near 1 and keep its singular vectors (five Polar Express steps).
+
+    Args:
+        matrices_NRC: [matrices, rows, columns], float32.
+
+    Returns:
+        the same shape: about U V^T of each matrix's singular value decomposition.
+    """
+    tall = matrices_NRC.size(-2) > matrices_NRC.size(-1)
+    x = matrices_NRC.mT if tall else matrices_NRC
+    # The steps converge for singular values up to 1; 1.02 leaves room for rounding.
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7)
+    for a, b, c in POLAR_EXPRESS:
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalized, for matrices (https://kellerjordan.github.io/posts/muon/).
+
+    Matrices of one shape are taken together: one batched product instead of a small one for each.
+
+    Args:
+        params: two-dimensional parameters.
+        lr: the change of a matrix of ones' size; scaled by sqrt(max(1, rows / columns)).
+        momentum: Nesterov momentum.
+        weight_decay: decoupled, as in AdamW.
+    """
+
+    def __init__(
+        self, params: Iterable[torch.nn.Parameter], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            shapes: dict[torch.Size, list[torch.nn.Parameter]] = {}
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    shapes.setdefault(parameter.shape, []).append(parameter)
+            for (rows, columns), parameters in shapes.items():
+                updates = orthogonalize(torch.stack([self._momentum(p, group["momentum"]) for p in parameters]))
+                scale = group["lr"] * max(1.0, rows / columns) ** 0.5
+                for parameter, update in zip(parameters, updates, strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.add_(update, alpha=-scale)
+
+    def _momentum(self, parameter: torch.nn.Parameter, momentum: float) -> torch.Tensor:
+        state = self.state[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        gradient = parameter.grad
+        assert gradient is not None
+        state["momentum"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(state["momentum"], momentum)
+
+
+class Optimizers:
+    """The optimizers of a model, stepped and saved as one.
+
+    Args:
+        model: its parameters, by name, are what is optimized.
+        table: the recipe's ``[optimizer]``.
+        peak_lr: AdamW's learning rate at the schedule's peak.
+    """
+
+    def __init__(self, model: torch.nn.Module, table: OptimizerTable, peak_lr: float) -> None:
+        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        matrices = [p for p, name in self._names.items() if p.ndim == 2 and ".layers." in name]
+        by_muon = set(matrices) if table.kind == "muon" else set()
+        decayed = [p for p in self._names if p.ndim == 2 and p not in by_muon]
+        plain = [p for p in self._names if p.ndim != 2]
+        adamw = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": table.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=peak_lr,
+            betas=(table.beta1, table.beta2),
+            eps=table.eps,
+            fused=True,  # the CPU default is a Python loop over tensors
+        )
+        self._all: list[torch.optim.Optimizer] = [adamw]
+        if by_muon:
+            self._all.append(Muon(matrices, lr=table.muon_lr, weight_decay=table.weight_decay))
+        self._peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._all]
+
+    def step(self, factor: float) -> None:
+        """Update the parameters at ``factor`` times the peak learning rates, and drop the gradients."""
+        for optimizer, peaks in zip(self._all, self._peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def state_tensors(self) -> dict[str, torch.Tensor]:
+        """Name every tensor of state: ``PARAMETER/exp_avg`` and so on."""
+        return {
+            f"{self._names[parameter]}/{key}": value
+            for optimizer in self._all
+            for parameter, state in optimizer.state.items()
+            for key, value in state.items()
+        }
+
+    def load_state_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take back what ``state_tensors`` gave."""
+        by_name = {name: parameter for parameter, name in self._names.items()}
+        home = {p: optimizer for optimizer in self._all for group in optimizer.param_groups for p in group["params"]}
+        for name, tensor in tensors.items():
+            parameter = by_name[name.rpartition("/")[0]]
+            home[parameter].state[parameter][name.rpartition("/")[2]] = tensor.clone()

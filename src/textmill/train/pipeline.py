@@ -1,0 +1,136 @@
+"""A recipe carried out: corpus, tokenizer, shards, plan, training, in this order, each step told to a listener."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Protocol
+
+from textmill.base.errors import ConfigError, DataError
+from textmill.base.events import Event
+from textmill.checkpoint.huggingface import load_config, load_tokenizer
+from textmill.checkpoint.sources import resolve_model
+from textmill.data.shards import ShardSet
+from textmill.model.config import ModelConfig
+from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.train.corpus import (
+    Corpus,
+    end_of_text,
+    make_tokenizer,
+    open_shards,
+    read_corpus,
+    write_corpus,
+)
+from textmill.train.loop import train
+from textmill.train.plan import Plan, make_plan, model_config
+from textmill.train.recipe import Recipe
+from textmill.train.report import write_report
+from textmill.train.run import EVENTS, Run, claim_folder, resumable, save_run
+
+
+class Listener(Protocol):
+    """What a run tells while it goes on; a listener watches and changes nothing."""
+
+    def doing(self, what: str, total: int | None = None) -> None:
+        """Something begins that may take seconds; ``total`` counts bytes of text, where it is known."""
+
+    def progress(self, done: int) -> None:
+        """So many bytes of it are done."""
+
+    def say(self, message: str) -> None:
+        """A decision, or a thing worth knowing."""
+
+    def corpus(self, corpus: Corpus) -> None:
+        """The sources are read."""
+
+    def tokenizer(self, tokenizer: Tokenizer) -> None:
+        """The tokenizer is trained or loaded."""
+
+    def shards(self, train: dict[str, ShardSet], held_out: dict[str, ShardSet]) -> None:
+        """The tokens are on disk."""
+
+    def plan(self, run: Run) -> None:
+        """The run is decided."""
+
+    def event(self, event: Event) -> None:
+        """A line of the run's log is written."""
+
+
+def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> Run:
+    """Carry out a recipe, or go on with its run from the last whole checkpoint.
+
+    Args:
+        recipe: the run; its folder must hold no checkpoints unless it is resumed.
+        listener: told of every step.
+        resume: go on where the run stands; a run without a checkpoint starts afresh.
+
+    Raises:
+        TextmillError: as the parts raise it; what was whole before stays whole.
+    """
+    folder = claim_folder(recipe, resume=resume)
+    run = resumable(folder, recipe) if resume else None
+    going_on = run is not None
+    if run is None:
+        run = _prepare(folder, recipe, listener)
+    listener.plan(run)
+    try:
+        train(run, listener.event, resume=going_on)
+    finally:
+        if run.events.is_file():
+            write_report(run.folder)
+    return run
+
+
+def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
+    base = None if recipe.model.from_ is None else resolve_model(recipe.model.from_)
+    listener.doing("reading the text")
+    corpus = read_corpus(recipe)
+    listener.corpus(corpus)
+    num_bytes = sum(len(d.text.encode()) for documents in corpus.train.values() for d in documents)
+    held_out_bytes = sum(len(d.text.encode()) for documents in corpus.held_out.values() for d in documents)
+    if base is not None and recipe.tokenizer is None:
+        tokenizer = load_tokenizer(base)
+    else:
+        listener.doing("training the tokenizer", num_bytes)
+        tokenizer = make_tokenizer(recipe, corpus, listener.progress)
+    listener.tokenizer(tokenizer)
+    listener.doing("writing the shards", num_bytes + held_out_bytes)
+    _clear(folder)
+    write_corpus(folder, corpus, tokenizer, listener.progress)
+    shards, held_out = open_shards(folder, recipe, tokenizer)
+    listener.shards(shards, held_out)
+    listener.doing("timing a few steps")
+    run = Run(folder, recipe, _decide(recipe, tokenizer, base, listener))
+    save_run(run)
+    return run
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run that never saved a checkpoint left behind."""
+    (folder / EVENTS).unlink(missing_ok=True)
+    for part in ("shards", "heldout"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+
+
+def _decide(recipe: Recipe, tokenizer: Tokenizer, base: Path | None, listener: Listener) -> Plan:
+    context = recipe.stage.context
+    if base is None:
+        config: ModelConfig = model_config(
+            recipe.model,
+            vocab_size=tokenizer.vocab_size,
+            context=context,
+            rope_theta=recipe.stage.rope_theta,
+            end_of_text=end_of_text(tokenizer),
+        )
+    else:
+        config = load_config(base)
+        if config.vocab_size < tokenizer.vocab_size:
+            raise DataError(
+                f"{base} has {config.vocab_size} ids and the tokenizer {tokenizer.vocab_size}; "
+                "leave [tokenizer] out to take the model's own"
+            )
+        if config.max_position_embeddings < context:
+            raise ConfigError(
+                f"the stage's context is {context}, and {base} takes {config.max_position_embeddings} tokens; lower it"
+            )
+    return make_plan(recipe, config, listener.say)

@@ -1,0 +1,32 @@
+"""Which arithmetic is faster on this machine, and how long a step takes: measured on a throw-away copy, once.
+
+bfloat16 doubles the speed of a CPU with AVX-512 BF16 and makes one without it several times slower
+(pytorch/pytorch#146508), so what the processor says it supports decides nothing: a few timed steps do.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+Precision = Literal["f32", "bf16"]
+
+
+def compute_dtype(precision: Precision) -> torch.dtype:
+    """The dtype of activations and products; parameters, gradients, optimizer state and the loss stay in float32."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def median_time_s(work: Callable[[], object], *, min_s: float, min_calls: int = 3) -> float:
+    """Time a piece of work, after one call that warms it up; returns the median of its calls in seconds."""
+    work()
+    times: list[float] = []
+    while len(times) < min_calls or sum(times) < min_s:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)

@@ -1,0 +1,138 @@
+"""A run's folder: what it was asked (``config.json``), what happened (``events.jsonl``), where it stands (checkpoints).
+
+runs/NAME/
+├── config.json          the recipe, and the plan that was decided before the first step
+├── events.jsonl         one line for each thing that happened
+├── tokenizer.json, shards/SOURCE, heldout/SOURCE
+├── checkpoints/step-*/  each a model folder and the optimizer's state
+├── model/               the finished model, a Hugging Face folder
+└── report.html
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from textmill.base.config import from_table, to_table
+from textmill.base.errors import ConfigError, DataError
+from textmill.base.files import write_file
+from textmill.checkpoint.store import latest_checkpoint, list_checkpoints
+from textmill.train.plan import Plan
+from textmill.train.recipe import Recipe
+
+FORMAT_VERSION = 1
+CONFIG = "config.json"
+EVENTS = "events.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that has been planned: its folder, recipe and plan."""
+
+    folder: Path
+    recipe: Recipe
+    plan: Plan
+
+    @property
+    def events(self) -> Path:
+        """The run's log."""
+        return self.folder / EVENTS
+
+
+def claim_folder(recipe: Recipe, *, resume: bool) -> Path:
+    """Make the run's folder ready; a folder that holds a run already is taken only to resume it.
+
+    Raises:
+        ConfigError: there is a run, and it is not to be resumed; or the path is a file.
+    """
+    folder = Path(recipe.run.dir)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"run.dir {folder} is a file; choose another folder with --set run.dir=FOLDER")
+    if not resume and list_checkpoints(folder):
+        raise ConfigError(
+            f"{folder} holds a run that has saved {len(list_checkpoints(folder))} checkpoints; add --resume to go on "
+            "with it, or --set run.dir=FOLDER to start another beside it"
+        )
+    return folder
+
+
+def save_run(run: Run) -> None:
+    """Write ``config.json``, before the first step."""
+    table = {
+        "format_version": FORMAT_VERSION,
+        "recipe": run.recipe.to_table(),
+        "plan": to_table(run.plan),
+        "environment": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "machine": platform.machine(),
+        },
+    }
+    write_file(run.folder / CONFIG, json.dumps(table, indent=2) + "\n")
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run back from its ``config.json``.
+
+    Raises:
+        DataError: the folder holds no run, or its configuration is damaged.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise DataError(f"{folder} holds no run: {CONFIG} is missing")
+    try:
+        table = json.loads(path.read_text())
+        return Run(folder, from_table(Recipe, table["recipe"]), from_table(Plan, table["plan"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}; start the run again in another folder") from error
+
+
+def resumable(folder: Path, recipe: Recipe) -> Run | None:
+    """Find the run that a resume goes on with, or None where there is no checkpoint to go on from.
+
+    Raises:
+        ConfigError: the recipe is not the one the run was started with.
+        DataError: there are checkpoints, and all of them are damaged.
+    """
+    if not list_checkpoints(folder):
+        return None
+    run = load_run(folder)
+    differences = [
+        difference
+        for difference in _differences(run.recipe.to_table(), recipe.to_table())
+        if not difference.startswith("run.dir ")  # a run may be moved
+    ]
+    if differences:
+        raise ConfigError(
+            f"{folder} was started with another recipe: {'; '.join(differences[:5])}. Resume with the recipe as it was "
+            f"(textmill train {folder} --resume), or start another run with --set run.dir=FOLDER"
+        )
+    return run
+
+
+def last_checkpoint(folder: Path, damage: list[DataError] | None = None) -> Path:
+    """Find the last whole checkpoint; errors of damaged ones passed over are added to ``damage``."""
+    passed_over: list[DataError] = [] if damage is None else damage
+    checkpoint = latest_checkpoint(folder, passed_over.append)
+    if checkpoint is None:
+        reason = f": {passed_over[-1]}" if passed_over else ""
+        raise DataError(f"{folder} has no whole checkpoint to go on from{reason}; start the run again without --resume")
+    return checkpoint
+
+
+def _differences(old: Any, new: Any, where: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            difference
+            for key in sorted(set(old) | set(new))
+            for difference in _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+        ]
+    return [] if old == new else [f"{where} was {old!r} and is {new!r}"]

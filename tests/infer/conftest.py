@@ -1,0 +1,125 @@
+import codecs
+import json
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from textmill.checkpoint.text_rules import TextRules
+from textmill.infer.engine import LanguageModel
+from textmill.model.config import ModelConfig
+
+BOS, END = 256, 257
+
+
+class ByteStream:
+    def __init__(self):
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, token_id):
+        return self._decoder.decode(bytes([token_id])) if token_id < 256 else ""
+
+    def finish(self):
+        return self._decoder.decode(b"", final=True)
+
+
+class ByteTokenizer:
+    """A token a byte, and two special ones."""
+
+    vocab_size = 258
+    prefix_ids = ()
+    chat_template = None
+    special_tokens = MappingProxyType({"<|endoftext|>": BOS, "<|end|>": END})
+
+    def encode(self, text):
+        return list(text.encode())
+
+    def decode(self, ids):
+        return bytes(i for i in ids if i < 256).decode(errors="replace")
+
+    def stream_decoder(self):
+        return ByteStream()
+
+    def apply_chat_template(self, messages, add_generation_prompt=True):
+        return self.encode("".join(f"{m['role']}:{m['content']};" for m in messages) + "assistant:")
+
+    def save(self, path):
+        path.write_text(json.dumps({"version": "1.0"}))
+
+
+class ScriptedRunner:
+    """Says what it is told to: the logits after n tokens favour the n-th byte of a script. Notes what is asked."""
+
+    tolerance = 0.0
+
+    def __init__(self, script, vocab_size=260):
+        self.script = list(script.encode() if isinstance(script, str) else script)
+        self.vocab_size = vocab_size
+        self.texts = {}
+        self.chunks = []
+        self.num_opened = 0
+
+    def open(self, capacity):
+        self.num_opened += 1
+        self.texts[self.num_opened] = (capacity, [])
+        return self.num_opened
+
+    def extend(self, text, ids):
+        capacity, before = self.texts[text]
+        before.extend(ids)
+        self.chunks.append(list(ids))
+        assert len(before) <= capacity
+        return self._after(len(before))
+
+    def close(self, text):
+        del self.texts[text]
+
+    def logits(self, ids):
+        return np.stack([self._after(length + 1) for length in range(len(ids))])
+
+    def _after(self, length):
+        logits = np.zeros(self.vocab_size, np.float32)
+        if length - 1 < len(self.script):
+            logits[self.script[length - 1]] = 50.0
+        logits[258:] = 100.0  # rows that pad the table
+        return logits
+
+
+@pytest.fixture
+def config():
+    return ModelConfig(
+        vocab_size=260,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=64,
+        bos_token_id=BOS,
+        eos_token_id=END,
+        initializer_range=0.2,
+    )
+
+
+@pytest.fixture
+def tokenizer():
+    return ByteTokenizer()
+
+
+@pytest.fixture
+def scripted(config, tokenizer):
+    """A language model that continues a one-token prompt with a script of its own."""
+
+    def make(script, *, context=64, add_bos_token=False, bos=BOS):
+        rules = TextRules(
+            bos_token_id=bos,
+            prefix_ids=(BOS,) if add_bos_token else (),
+            stop_ids=frozenset({END}),
+        )
+        runner = ScriptedRunner(script)
+        model = LanguageModel(config, tokenizer, rules, runner, context=context)
+        model.runner = runner
+        return model
+
+    return make

@@ -1,0 +1,181 @@
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tokenizer.conftest import standard_library
+from tokenizer.hard_text import examples, hard_text, repetitive_text
+
+from textmill import Tokenizer, _core
+from textmill.base.errors import ConfigError, DataError, TextmillError
+from textmill.tokenizer import reference
+from textmill.tokenizer.patterns import PATTERNS
+
+
+def learn(texts, pattern, num_merges, first_id=0, threads=1):
+    trainer = _core.Trainer(pattern, threads)
+    trainer.add(texts)
+    merges, counts = trainer.learn(num_merges, first_id)
+    return merges.tolist(), counts.tolist()
+
+
+def hugging_face(texts, pattern, vocab_size, special_tokens=()):
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern == "gpt2")
+    split = pre_tokenizers.Split(Regex(PATTERNS[pattern].regex), "isolated")
+    tokenizer.pre_tokenizer = byte_level if pattern == "gpt2" else pre_tokenizers.Sequence([split, byte_level])
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(special_tokens),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def merges_of(hugging_face_tokenizer):
+    import json
+
+    model = json.loads(hugging_face_tokenizer.to_str())["model"]
+    vocab = model["vocab"]
+    return [[vocab[left], vocab[right], vocab[left + right]] for left, right in model["merges"]]
+
+
+patterns = st.sampled_from(sorted(PATTERNS))
+
+
+@examples
+@given(texts=repetitive_text, pattern=patterns, num_merges=st.integers(0, 60))
+@example(texts=["aaaa"], pattern="gpt2", num_merges=60)
+@example(texts=["ababababa" * 7], pattern="cl100k", num_merges=60)
+@example(texts=["abcab" * 9 + "cc"], pattern="gpt2", num_merges=60)
+def test_merges_and_counts_are_those_of_the_twin(texts, pattern, num_merges):
+    data = [text.encode() for text in texts]
+    merges, counts = reference.train(PATTERNS[pattern], data, num_merges, first_id=3)
+    expected = [[left, right, product] for (left, right), product in merges.items()]
+    assert learn(data, pattern, num_merges, first_id=3) == (expected, counts)
+
+
+@pytest.mark.peer
+@examples
+@given(texts=st.one_of(repetitive_text, st.lists(hard_text, min_size=1, max_size=5)), pattern=patterns)
+def test_merges_are_those_of_hugging_face(texts, pattern):
+    theirs = hugging_face(texts, pattern, 400, ["<s>", "</s>"])
+    assert learn(texts, pattern, 400 - 258, first_id=2)[0] == merges_of(theirs)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("pattern", sorted(PATTERNS))
+def test_merges_on_the_standard_library_are_those_of_hugging_face(pattern, corpus):
+    texts = [*standard_library(1_000_000), corpus[-1]]
+    theirs = hugging_face(texts, pattern, 4000, ["<|endoftext|>"])
+    assert learn(texts, pattern, 4000 - 257, first_id=1, threads=2)[0] == merges_of(theirs)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("text", ["a" * 1000, "ab" * 777, "é" * 99, " " * 500 + "x", "\n" * 77, "aaaa aaaaa aaabaaab" * 3])
+def test_merges_of_runs_are_those_of_hugging_face(text):
+    assert learn([text], "gpt2", 200)[0] == merges_of(hugging_face([text], "gpt2", 456))
+
+
+def test_result_does_not_depend_on_threads_or_on_how_texts_are_cut_into_calls():
+    texts = standard_library(6_000_000)
+    whole = "\n".join(texts)  # one text that is cut for several threads
+    expected = learn([whole], "gpt2", 700)
+    assert learn([whole], "gpt2", 700, threads=5) == expected
+    one_by_one = _core.Trainer("cl100k", 3)
+    for text in texts:
+        one_by_one.add([text])
+    merges, counts = one_by_one.learn(700, 0)
+    assert (merges.tolist(), counts.tolist()) == learn(texts, "cl100k", 700, threads=2)
+
+
+def test_ids_are_special_tokens_then_bytes_then_merges():
+    tokenizer = Tokenizer.train(iter(["abab"]), 260, special_tokens=["<s>", "</s>"])
+    assert tokenizer.special_tokens == {"<s>": 0, "</s>": 1}
+    assert tokenizer.token_bytes(2) == b"!"
+    assert tokenizer.encode("abab") == [259]
+    assert tokenizer.vocab_size == 260
+
+
+def test_training_stops_when_no_pair_is_left():
+    tokenizer = Tokenizer.train(iter(["abc abc"]), 1000, "gpt2")
+    facts = tokenizer.training_facts
+    assert tokenizer.vocab_size == 256 + 3
+    assert facts.merge_counts.tolist() == [2, 2, 1]
+    assert (facts.num_bytes, facts.num_pieces, facts.num_words) == (7, 2, 2)
+
+
+def test_paths_are_read_and_other_iterables_are_texts(tmp_path):
+    (tmp_path / "a.txt").write_text("one text, whole\n")
+    (tmp_path / "b.jsonl").write_text('{"text": "a record"}\n{"text": "another"}\n')
+    texts = ["one text, whole\n", "a record", "another"]
+    expected = Tokenizer.train(iter(texts), 300)
+    assert Tokenizer.train(tmp_path, 300) == expected
+    assert Tokenizer.train([tmp_path / "a.txt", str(tmp_path / "b.jsonl")], 300) == expected
+    assert Tokenizer.train((text.encode() for text in texts), 300) == expected
+
+
+def test_progress_is_told_the_bytes_so_far():
+    seen = []
+    Tokenizer.train(iter(["ab" * 10_000_000, "c"]), 257, progress=seen.append)
+    assert seen == [20_000_000, 20_000_001]
+
+
+def test_counts_above_32_bits_do_not_wrap():
+    trainer = _core.Trainer("char", 1)
+    trainer.add(["é"] * 1000)
+    merges, counts = trainer.learn(1, 0)
+    assert counts.dtype == np.uint64
+    assert len(merges) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pattern": "cl1ook"}, 'unknown pattern "cl1ook"; did you mean "cl100k"'),
+        ({"vocab_size": 255}, "vocab_size is 255, and must be from 256"),
+        ({"vocab_size": 257, "special_tokens": ["<a>", "<b>"]}, "must be from 258"),
+        ({"vocab_size": 1 << 40}, "vocab_size is 1099511627776"),
+        ({"vocab_size": 300.0}, "must be a whole number"),
+        ({"special_tokens": [""]}, "must be a text"),
+        ({"special_tokens": ["<a>", "<a>"]}, "is given 2 times"),
+        ({"special_tokens": "<a>"}, "give a list"),
+        ({"special_tokens": ["\ud800"]}, "lone surrogate"),
+        ({"special_tokens": ["a"]}, "is an ordinary token"),
+        ({"special_tokens": ["ab"]}, "is an ordinary token"),
+        ({"tie": "random"}, "unknown tie rule"),
+        ({"threads": 0}, "threads is 0"),
+        ({"threads": "two"}, "threads is 'two'"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_what_was_given(arguments, message):
+    with pytest.raises(ConfigError) as error:
+        Tokenizer.train(iter(["abab"]), **{"vocab_size": 300, **arguments})
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("texts", [[], iter([]), iter(["", b""])])
+def test_no_text_is_an_error_in_the_data(texts):
+    with pytest.raises(DataError, match="no text"):
+        Tokenizer.train(texts, 300)
+
+
+def test_a_list_of_texts_is_told_that_it_is_a_list_of_paths():
+    with pytest.raises(DataError):
+        Tokenizer.train(["no such file", "x" * 5000], 300)
+    with pytest.raises(DataError, match="give texts as an iterator"):
+        Tokenizer.train(["x" * 5000], 300)
+
+
+def test_something_that_is_no_text_is_refused():
+    with pytest.raises(ConfigError, match="of type int"):
+        Tokenizer.train(iter([1]), 300)
+
+
+def test_the_memory_limit_holds_and_names_both_numbers():
+    with pytest.raises(TextmillError, match=r"needs \d+ bytes of memory, and the limit is 65536.*Raise the limit"):
+        Tokenizer.train(iter(standard_library(1_000_000)), 300, memory_limit=65_536)
+    assert Tokenizer.train(iter(["abab"]), 300, memory_limit=10_000_000).vocab_size == 258

@@ -1,0 +1,112 @@
+"""Recipes: what is read, what is refused, and where paths start."""
+
+import json
+
+import pytest
+
+from textmill.base.errors import ConfigError
+from textmill.train.recipe import load_recipe, recipe_names
+
+SMALL = """
+[run]
+dir = "runs/x"
+[tokenizer]
+vocab_size = 512
+[model]
+preset = "tiny"
+[data.sources.web]
+path = "texts"
+[budget]
+steps = 10
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_the_shipped_recipes_load():
+    assert "tiny" in recipe_names()
+    for name in recipe_names():
+        assert load_recipe(name) == load_recipe(f"{name}.toml")
+
+
+def test_paths_start_at_the_recipes_folder_and_the_run_does_not(recipe_file):
+    recipe = load_recipe(recipe_file)
+    assert recipe.data.sources["web"].path == str(recipe_file.parent / "texts")
+    assert recipe.run.dir == "runs/x"
+    recipe_file.write_text(SMALL.replace('path = "texts"', 'path = "stdlib"'))
+    assert load_recipe(recipe_file).data.sources["web"].path == "stdlib"
+
+
+def test_settings_lie_over_the_recipe(recipe_file):
+    recipe = load_recipe(recipe_file, ["model.num_hidden_layers=8", "run.seed=7"])
+    assert (recipe.model.num_hidden_layers, recipe.run.seed) == (8, 7)
+
+
+def test_one_budget_unsets_the_others(recipe_file):
+    budget = load_recipe(recipe_file, ["budget.minutes=3"]).budget
+    assert (budget.steps, budget.minutes) == (None, 3.0)
+    assert load_recipe(recipe_file, ["budget.minutes=3", "budget.tokens=6e3"]).budget.tokens == 6000
+
+
+def test_sources_weigh_the_same_unless_the_mixture_says(recipe_file):
+    assert load_recipe(recipe_file).mixture == {"web": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("modle.preset=tiny", r'unknown key "modle"; did you mean "model"\?'),
+        ("model.hiden_size=3", r'unknown key "model.hiden_size"; did you mean "hidden_size"\?'),
+        ("budget.hours=3", r'unknown key "budget.hours"'),
+        ("budget.steps=0", "budget.steps is 0, and must be above 0"),
+        ("budget={ steps = 3, minutes = 2 }", "takes one of steps, tokens and minutes, and has steps and minutes"),
+        ("budget={}", "does not say how long to train"),
+        ("stages=[{ mixture = { wbe = 1 } }]", r'the mixture names "wbe", which is no source; did you mean "web"\?'),
+        ("stages=[{}, {}]", r"has 2 \[\[stages\]\], and this release trains one"),
+        ("data.sources={}", r"\[data.sources\] is empty"),
+        ("batch={ rows = 6, micro_rows = 4 }", "micro_rows must divide rows"),
+        ("schedule.peak_lr=-1", "schedule.peak_lr is -1"),
+        ("schedule.decay_fraction=2", "must be between 0 and 1"),
+        ("schedule.warmup_steps=-2", "must be 0 or more"),
+        ("schedule.kind=step", '"schedule.kind" is "step"'),
+        ("checkpoint.keep=0", "must be 1 or more"),
+        ("eval.every_steps=0", "must be 1 or more"),
+        ("tokenizer={}", "takes either path"),
+    ],
+)
+def test_what_is_wrong_is_named(recipe_file, setting, message):
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(recipe_file, [setting])
+
+
+def test_a_recipe_without_a_tokenizer_starts_from_a_model(recipe_file):
+    text = SMALL.replace("[tokenizer]\nvocab_size = 512\n", "")
+    recipe_file.write_text(text)
+    with pytest.raises(ConfigError, match=r"\[tokenizer\] is missing"):
+        load_recipe(recipe_file)
+    recipe_file.write_text(text.replace('preset = "tiny"', 'from = "base"'))
+    (recipe_file.parent / "base").mkdir()
+    assert load_recipe(recipe_file).model.from_ == str(recipe_file.parent / "base")
+
+
+def test_a_name_that_is_no_recipe():
+    with pytest.raises(ConfigError, match=r'there is no recipe "tinny"; did you mean "tiny"\?'):
+        load_recipe("tinny")
+
+
+def test_a_runs_recipe_is_read_from_its_configuration(recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file)
+    run = tmp_path / "moved"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"recipe": recipe.to_table()}))
+    again = load_recipe(run)
+    assert again.run.dir == str(run)
+    assert again.data == recipe.data
+    (run / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="is not the configuration of a run"):
+        load_recipe(run)

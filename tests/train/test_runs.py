@@ -1,0 +1,290 @@
+"""Whole runs: exact, resumable, observed without being changed, and what they do when something is in the way."""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fakes.tiny_run import write_recipe
+
+pytest.importorskip("torch")
+
+from textmill.base.errors import ConfigError, DataError, StorageError
+from textmill.base.events import read_events
+from textmill.checkpoint.store import list_checkpoints
+from textmill.train.pipeline import run_recipe
+from textmill.train.recipe import load_recipe
+
+
+class Silent:
+    """A listener that keeps the events and says nothing."""
+
+    def __init__(self, on_event=None):
+        self.events = []
+        self.on_event = on_event
+
+    def doing(self, what, total=None): ...
+    def progress(self, done): ...
+    def say(self, message): ...
+    def corpus(self, corpus): ...
+    def tokenizer(self, tokenizer): ...
+    def shards(self, train, held_out): ...
+    def plan(self, run): ...
+
+    def event(self, event):
+        self.events.append(event)
+        if self.on_event:
+            self.on_event(event)
+
+
+def train(path, *settings, resume=False, listener=None):
+    return run_recipe(load_recipe(path, settings), listener or Silent(), resume=resume)
+
+
+def weights(run_folder):
+    """The last checkpoint's tensors, model and optimizer, as one hash."""
+    folder = list_checkpoints(run_folder)[-1]
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("model.safetensors", "optimizer.safetensors")
+    }
+
+
+def losses(run_folder):
+    return {event.step: event.fields["loss"] for event in read_events(run_folder / "events.jsonl") if event.kind == "step"}
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A run that went through without a stop."""
+    folder = tmp_path_factory.mktemp("straight")
+    train(write_recipe(folder))
+    return folder / "run"
+
+
+def test_a_run_leaves_everything_in_its_folder(straight):
+    names = {path.name for path in straight.iterdir()}
+    assert names == {
+        "config.json", "events.jsonl", "tokenizer.json", "shards", "heldout", "checkpoints", "model", "report.html",
+    }  # fmt: skip
+    assert [path.name for path in list_checkpoints(straight)] == ["step-00000010", "step-00000012"]
+    assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json"} <= {
+        path.name for path in (straight / "model").iterdir()
+    }
+
+
+def test_the_loss_falls(straight):
+    loss = losses(straight)
+    assert list(loss) == list(range(1, 13))
+    assert loss[12] < loss[1] - 0.5
+
+
+def test_events_tell_the_story(straight):
+    kinds = [event.kind for event in read_events(straight / "events.jsonl")]
+    assert kinds[0] == "start"
+    assert kinds[-1] == "end"
+    assert kinds.count("eval") == 3
+    assert kinds.count("checkpoint") == 3
+    evals = [event for event in read_events(straight / "events.jsonl") if event.kind == "eval"]
+    assert set(evals[-1].fields["bits_per_byte"]) == {"words", "sums", "all"}
+
+
+def test_the_same_recipe_gives_the_same_bytes(straight, tmp_path):
+    train(write_recipe(tmp_path))
+    assert weights(tmp_path / "run") == weights(straight)
+    assert losses(tmp_path / "run") == losses(straight)
+
+
+def test_another_seed_gives_another_model(straight, tmp_path):
+    train(write_recipe(tmp_path), "run.seed=2")
+    assert weights(tmp_path / "run") != weights(straight)
+
+
+def test_observing_changes_nothing(straight, tmp_path):
+    train(write_recipe(tmp_path), "eval.every_steps=1", "checkpoint.every_steps=1")
+    assert weights(tmp_path / "run") == weights(straight)
+
+
+@pytest.mark.parametrize(("precision", "optimizer"), [("f32", "adamw"), ("bf16", "muon")])
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, precision, optimizer):
+    """SIGINT after step 7, resumed: the same weights, optimizer state and losses as a run that was left alone."""
+    for name in ("whole", "stopped"):
+        write_recipe(tmp_path / name, precision=precision, optimizer=optimizer)
+    train(tmp_path / "whole" / "recipe.toml")
+
+    def stop(event):
+        if event.kind == "step" and event.step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    recipe = tmp_path / "stopped" / "recipe.toml"
+    with pytest.raises(Exception, match=r"stopped at step 7 of 12, which is saved; go on with: .* --resume") as error:
+        train(recipe, listener=Silent(stop))
+    assert error.value.exit_code == 130
+    assert list_checkpoints(tmp_path / "stopped" / "run")[-1].name == "step-00000007"
+    train(recipe, resume=True)
+    assert weights(tmp_path / "stopped" / "run") == weights(tmp_path / "whole" / "run")
+    assert losses(tmp_path / "stopped" / "run") == losses(tmp_path / "whole" / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_steps", [1, 6, 11])
+def test_a_killed_run_goes_on_to_the_same_bytes(straight, tmp_path, after_steps):
+    """SIGKILL once some steps are logged; whatever was being written then, the resumed run ends the same."""
+    path = write_recipe(tmp_path)
+    command = [sys.executable, "-m", "textmill", "train", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = tmp_path / "run" / "events.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if log.exists() and len(losses(tmp_path / "run")) >= after_steps:
+            break
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    train(path, resume=True)
+    assert weights(tmp_path / "run") == weights(straight)
+
+
+def test_a_second_run_in_the_same_folder_is_refused(straight, tmp_path):
+    path = write_recipe(tmp_path, run=str(straight))
+    with pytest.raises(ConfigError, match=r"holds a run that has saved 2 checkpoints; add --resume"):
+        train(path)
+
+
+def test_resuming_with_another_recipe_is_refused(straight):
+    with pytest.raises(ConfigError, match=r"another recipe: schedule.peak_lr was 0.01 and is 0.02"):
+        train(straight, "schedule.peak_lr=2e-2", resume=True)
+
+
+def test_resuming_a_finished_run_changes_nothing(straight):
+    before = weights(straight)
+    train(straight, resume=True)
+    assert weights(straight) == before
+
+
+def test_resuming_what_never_began_starts_it(straight, tmp_path):
+    train(write_recipe(tmp_path), resume=True)
+    assert weights(tmp_path / "run") == weights(straight)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(straight, tmp_path):
+    path = write_recipe(tmp_path)
+    train(path)
+    last = list_checkpoints(tmp_path / "run")[-1] / "model.safetensors"
+    data = bytearray(last.read_bytes())
+    data[-5] ^= 16
+    last.write_bytes(data)
+    listener = Silent()
+    train(path, resume=True, listener=listener)
+    assert str(last) in listener.events[0].fields["passed_over"][0]
+    assert listener.events[0].step == 10
+    assert weights(tmp_path / "run") == weights(straight)
+
+
+def test_a_moved_run_goes_on(tmp_path):
+    train(write_recipe(tmp_path), "budget.steps=3")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    train(tmp_path / "moved", resume=True)
+
+
+def test_a_full_disk_while_saving_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    path = write_recipe(tmp_path)
+
+    def fill(event):
+        if event.kind == "step" and event.step == 9:
+
+            def no_space(*_):
+                raise OSError(28, os.strerror(28))
+
+            monkeypatch.setattr("textmill.base.files.os.fsync", no_space)
+
+    with pytest.raises(StorageError, match=r"cannot write .*step-00000010.*no space left.*nothing that was there"):
+        train(path, listener=Silent(fill))
+    assert [folder.name for folder in list_checkpoints(tmp_path / "run")] == ["step-00000005"]
+    monkeypatch.undo()
+    train(path, resume=True)
+
+
+def test_a_limit_on_file_sizes_is_a_full_disk(tmp_path):
+    """The kernel's own refusal, in a process of its own: exit code 1, and no half checkpoint."""
+    path = write_recipe(tmp_path)
+    limit = f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
+    code = limit + f"from textmill.cli import main; raise SystemExit(main(['train', {str(path)!r}]))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1, result.stderr
+    assert "cannot write" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list_checkpoints(tmp_path / "run") == []
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 60_000
+
+
+def test_shards_of_another_tokenizer_are_refused(straight, tmp_path):
+    path = write_recipe(tmp_path)
+    shards = straight / "shards" / "words"
+    other = ["tokenizer.vocab_size=310", f'data.sources.words.path="{shards}"', "tokenizer.pattern=gpt2"]
+    with pytest.raises(DataError, match=r"was written with another tokenizer \(300 ids"):
+        train(path, *other)
+    train(path, f'tokenizer={{ path = "{straight / "tokenizer.json"}" }}', f'data.sources.words.path="{shards}"')
+    assert "words" not in {p.name for p in (tmp_path / "run" / "shards").iterdir()}
+
+
+def test_minutes_become_steps_once(tmp_path):
+    path = write_recipe(tmp_path)
+    run = train(path, "budget.minutes=0.02")
+    assert run.plan.num_steps >= 1
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert saved["plan"]["num_steps"] == run.plan.num_steps
+    assert saved["plan"]["step_time_s"] > 0
+    assert train(path, "budget.minutes=0.02", resume=True).plan == run.plan
+
+
+def test_a_run_starts_from_a_model(straight, tmp_path):
+    path = write_recipe(tmp_path)
+    settings = [
+        f'model={{ from = "{straight / "model"}" }}',
+        f'tokenizer={{ path = "{straight / "tokenizer.json"}" }}',
+        "budget.steps=2",
+        "schedule.peak_lr=1e-3",
+        "optimizer.muon_lr=1e-3",
+    ]
+    train(path, *settings)
+    assert losses(tmp_path / "run")[1] < losses(straight)[1] - 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda f: _clear(f / "words"), DataError, "words is an empty folder"),
+        (lambda f: _only(f / "words", "x.png", b"\x89PNG"), DataError, "holds 1 files and none of them is text"),
+        (lambda f: (f / "words" / "0.txt").write_bytes(b"ab\xff"), DataError, r"0.txt is not UTF-8.*offset 2"),
+        (lambda f: _only(f / "words", "x.txt", b"few words"), DataError, "none is"),
+    ],
+)
+def test_bad_text_is_refused_before_anything_is_written(tmp_path, change, error, message):
+    path = write_recipe(tmp_path)
+    change(tmp_path)
+    with pytest.raises(error, match=message):
+        train(path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_context_longer_than_the_text(tmp_path):
+    with pytest.raises(DataError, match=r'source "sums" has \d+ tokens, and a row takes 1000001'):
+        train(write_recipe(tmp_path), "stages=[{ context = 1000000 }]")
+
+
+def _clear(folder: Path):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def _only(folder: Path, name: str, content: bytes):
+    _clear(folder)
+    (folder / name).write_bytes(content)
