@@ -137,9 +137,10 @@ void bind_tokenizer(nb::module_& m) {
         "Text to token ids and back. It makes no special token from text. Immutable; any thread may use it.")
         .def(
             "__init__", &make_encoder, "pattern"_a, "tokens"_a, "merges"_a, "special_ids"_a, "whole_pieces"_a = false,
-            nb::sig("def __init__(self, pattern: str, tokens: collections.abc.Sequence[bytes], merges: NDArray[numpy.uint32], "
+            nb::sig("def __init__(self, pattern: str, tokens: collections.abc.Sequence[bytes], merges: "
+                    "NDArray[numpy.uint32], "
                     "special_ids: NDArray[numpy.uint32], whole_pieces: bool = False) -> None"),
-            "tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank, "
+            "tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,\n"
             "uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.")
         .def("encode", &encode, "text"_a, nb::sig("def encode(self, text: str | bytes) -> NDArray[numpy.uint32]"),
              "Token ids of a text.")

@@ -3,15 +3,13 @@ The native core of textmill: byte strings and numpy arrays in, numpy arrays out.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import numpy
-from numpy.typing import NDArray
 
 
 UNICODE_VERSION: str = '16.0.0'
 
-def unicode_ranges(name: str) -> Annotated[NDArray[numpy.uint32], dict(shape=(None, None), order='C')]:
+def unicode_ranges(name: str) -> NDArray[numpy.uint32]:
     """
     First and last code points of the ranges of a class (letter, number, whitespace): uint32[n, 2].
     """
@@ -28,7 +26,8 @@ class Encoder:
 
     def __init__(self, pattern: str, tokens: Sequence[bytes], merges: NDArray[numpy.uint32], special_ids: NDArray[numpy.uint32], whole_pieces: bool = False) -> None:
         """
-        tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank, uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.
+        tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,
+        uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.
         """
 
     def encode(self, text: str | bytes) -> NDArray[numpy.uint32]:
@@ -76,7 +75,8 @@ class Trainer:
 
     def learn(self, num_merges: int, first_id: int) -> tuple[NDArray[numpy.uint32], NDArray[numpy.uint64]]:
         """
-        Learn merges: (left, right, product) by rank, uint32[n, 3], and how often each pair stood in the text, uint64[n]. The bytes have the ids from first_id on.
+        Learn merges: (left, right, product) by rank, uint32[n, 3], and how often each pair stood in the text,
+        uint64[n]. The bytes have the ids from first_id on.
         """
 
     @property

@@ -26,7 +26,9 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     write_file(path, "old")
     monkeypatch.setattr("textmill.base.files.os.fsync", no_space)
-    with pytest.raises(StorageError, match=r"cannot write .*a.json: no space left.*nothing that was there.*Free some"):
+    with pytest.raises(
+        StorageError, match=r"cannot write .*a.json: no space left.*nothing that was there.*Free some space"
+    ):
         write_file(path, "new")
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     assert path.read_text() == "old"

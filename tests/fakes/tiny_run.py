@@ -65,9 +65,7 @@ def write_recipe(
             text = "\n".join(line(number * 31 + i) for i in range(20)) + "\n"
             (folder / source / f"{number}.txt").write_text(text)
     path = folder / "recipe.toml"
-    path.write_text(
-        RECIPE.format(run=run or folder / "run", steps=steps, precision=precision, optimizer=optimizer)
-    )
+    path.write_text(RECIPE.format(run=run or folder / "run", steps=steps, precision=precision, optimizer=optimizer))
     return path
 
 

@@ -14,10 +14,29 @@ examples = settings(
 
 WHITESPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000"
 NOT_WHITESPACE = "\x1c\x1d\x1e\x1f\u180e\u200b\ufeff"
-_FRAGMENTS = ["'s", "'S", "'ſ", "'ll", "'Re", "'VE", "'t", "''d", "  ", "\n\n", "\r\n", " \n ", "123", "1234567", "½²Ⅷ", "a" * 33]
+_FRAGMENTS = [
+    "'s",
+    "'S",
+    "'ſ",
+    "'ll",
+    "'Re",
+    "'VE",
+    "'t",
+    "''d",
+    "  ",
+    "\n\n",
+    "\r\n",
+    " \n ",
+    "123",
+    "1234567",
+    "½²Ⅷ",
+    "a" * 33,
+]
 _INVALID = [b"\xff", b"\xc0\x80", b"\xe2\x82", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80", b"\x80", b"\xc3"]
 
-hard_characters = st.sampled_from(WHITESPACE + NOT_WHITESPACE + "aAzſKÅİß中あ한ि\u0301\u0300١½²Ⅷ'’_-.,!🤖\U000e0100\U00010400")
+hard_characters = st.sampled_from(
+    WHITESPACE + NOT_WHITESPACE + "aAzſKÅİß中あ한ि\u0301\u0300١½²Ⅷ'’_-.,!🤖\U000e0100\U00010400"
+)
 hard_text = st.lists(
     st.one_of(hard_characters, st.sampled_from(_FRAGMENTS), st.characters(exclude_categories=["Cs"])), max_size=60
 ).map("".join)

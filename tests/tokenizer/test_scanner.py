@@ -13,7 +13,9 @@ from tokenizer.hard_text import NOT_WHITESPACE, WHITESPACE, examples, hard_bytes
 def native_split(name, text):
     ends, alternatives = _core.split(name, text)
     begins = [0, *ends.tolist()]
-    return [(text[a:b], number) for (a, b), number in zip(itertools.pairwise(begins), alternatives.tolist(), strict=True)]
+    return [
+        (text[a:b], number) for (a, b), number in zip(itertools.pairwise(begins), alternatives.tolist(), strict=True)
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(PATTERNS))

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tokenizer.conftest import standard_library
-from tokenizer.hard_text import examples, hard_text, repetitive_text
 
 from textmill import Tokenizer, _core
 from textmill.base.errors import ConfigError, DataError, TextmillError
 from textmill.tokenizer import reference
 from textmill.tokenizer.patterns import PATTERNS
+from tokenizer.corpora import standard_library
+from tokenizer.hard_text import examples, hard_text, repetitive_text
 
 
 def learn(texts, pattern, num_merges, first_id=0, threads=1):
@@ -75,7 +75,9 @@ def test_merges_on_the_standard_library_are_those_of_hugging_face(pattern, corpu
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("text", ["a" * 1000, "ab" * 777, "é" * 99, " " * 500 + "x", "\n" * 77, "aaaa aaaaa aaabaaab" * 3])
+@pytest.mark.parametrize(
+    "text", ["a" * 1000, "ab" * 777, "é" * 99, " " * 500 + "x", "\n" * 77, "aaaa aaaaa aaabaaab" * 3]
+)
 def test_merges_of_runs_are_those_of_hugging_face(text):
     assert learn([text], "gpt2", 200)[0] == merges_of(hugging_face([text], "gpt2", 456))
 

@@ -34,6 +34,10 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn what the operating system says about a write into a ``StorageError`` that names the fix."""
@@ -44,12 +48,12 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(
-                f"cannot write {path}: {os.strerror(error.errno).lower()}; nothing that was there before is lost. "
-                "Free some space, or choose another folder, and run the same command again"
+                f"cannot write {path}: {_reason(error)}; nothing that was there before is lost. "
+                "Free some space, or choose another folder"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
             raise StorageError(
-                f"cannot write {path}: {os.strerror(error.errno).lower()}. Choose a folder that you may write to"
+                f"cannot write {path}: {_reason(error)}. Choose a folder that you may write to"
             ) from error
         raise
 

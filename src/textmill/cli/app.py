@@ -10,38 +10,42 @@ from cyclopts import App, CycloptsError
 
 from textmill import __version__
 from textmill.base.errors import TextmillError
+from textmill.cli.demo import demo
+from textmill.cli.doctor import doctor
+from textmill.cli.generate import generate
 from textmill.cli.output import Output
+from textmill.cli.standard_input import STANDARD_INPUT
+from textmill.cli.tokenizer import tokenizer_app
+from textmill.cli.train import train
 
 _HELP = """Raw text in, a served language model out.
 
-    textmill demo                                 text to a model that continues it, in minutes
-    textmill demo --text FOLDER                   the same, from your own text
-    textmill train tiny --minutes 10              train a recipe
-    textmill generate runs/tiny "def main("       let a model go on from a prompt
-    textmill tokenizer explain "naïve 🤖 don't"    see how text becomes tokens
+For example:
+    textmill demo                              text to a model, in minutes
+    textmill demo --text FOLDER                the same, from your own text
+    textmill train tiny --minutes 10           train a recipe
+    textmill generate runs/tiny "def main("    a model goes on from a prompt
+    textmill tokenizer explain runs/tiny "né"  see how text becomes tokens
 """
-_EPILOGUE = """Exit codes: 0 ok, 1 the run failed, 2 usage or configuration, 3 bad input data, 130 interrupted,
-143 terminated. `-vv` after any command shows where in the code an error came from."""
+_EPILOGUE = """Exit codes: 0 ok, 1 the run failed, 2 usage or configuration, 3 bad input data,
+130 interrupted, 143 terminated. With -vv an error shows where in the code it came from."""
 
 app = App(
     name="textmill",
     help=_HELP,
     help_epilogue=_EPILOGUE,
-    help_format="markdown",
+    help_format="plaintext",
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
-app.command("textmill.cli.demo:demo", name="demo")
-app.command("textmill.cli.train:train", name="train")
-app.command("textmill.cli.generate:generate", name="generate")
-app.command("textmill.cli.doctor:doctor", name="doctor")
-app.command("textmill.cli.tokenizer:tokenizer_app", name="tokenizer")
+for command in (demo, train, generate, tokenizer_app, doctor):
+    app.command(command)
 
 
 def run(arguments: list[str]) -> int:
     """Parse and run a command; returns its exit code. Errors go to stderr, tracebacks only with ``-vv``."""
     with_traceback = "-vv" in arguments
-    arguments = [argument for argument in arguments if argument != "-vv"]
+    arguments = [STANDARD_INPUT if word == "-" else word for word in arguments if word != "-vv"]
     output = Output()
     try:
         result = app(

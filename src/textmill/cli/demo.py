@@ -31,7 +31,8 @@ def demo(
 ) -> int:
     """Go the whole way once: text, tokenizer, shards, a trained model, text from it. Nothing is downloaded.
 
-        textmill demo                       from the Python standard library, 2 minutes of training
+    For example:
+        textmill demo                       from the Python standard library
         textmill demo --minutes 10          a better model
         textmill demo --text FOLDER         from your own text files
 

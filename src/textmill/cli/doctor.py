@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -30,6 +31,7 @@ _CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf
 def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
     """Show what this machine and this installation have; exit code 1 where something essential is broken.
 
+    For example:
         textmill doctor
         textmill doctor --json     for a bug report
 
@@ -99,8 +101,7 @@ def _lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _torch() -> dict[str, Any]:
-    import torch
-
+    torch: Any = importlib.import_module("torch")
     return {
         "version": torch.__version__,
         "threads": torch.get_num_threads(),

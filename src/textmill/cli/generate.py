@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from textmill.base import units
-from textmill.base.errors import DataError
 from textmill.cli.output import Output
+from textmill.cli.standard_input import text_or_stdin
 
 
 def generate(
@@ -30,8 +29,9 @@ def generate(
 ) -> int:
     """Let a model go on from a prompt; the text appears as it is made.
 
+    For example:
         textmill generate runs/demo "def main("
-        textmill generate runs/demo/model "The quick" --temperature 0.8 --top-p 0.95 --seed 1
+        textmill generate runs/demo "The quick" --temperature 0.8 --seed 1
         echo "import os" | textmill generate runs/demo - --max-tokens 64
 
     Parameters
@@ -64,8 +64,7 @@ def generate(
     import textmill
 
     output = Output()
-    if prompt == "-":
-        prompt = _read_stdin()
+    prompt = text_or_stdin(prompt)
     lm = textmill.load(model, threads=threads)
     options = {
         "max_tokens": max_tokens,
@@ -88,10 +87,11 @@ def generate(
             }
         )
         return 0
+    deltas = lm.stream(prompt, **options)
     output.data(prompt, end="")
     num_tokens = 0
     reason = None
-    for delta in lm.stream(prompt, **options):
+    for delta in deltas:
         output.data(delta.text, end="")
         num_tokens += len(delta.ids)
         reason = delta.finish_reason
@@ -99,10 +99,3 @@ def generate(
     if reason == "length":
         output.say(f"[{units.count(num_tokens)} tokens; --max-tokens makes more]")
     return 0
-
-
-def _read_stdin() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"standard input is not UTF-8 text: byte {error.start} cannot be decoded") from error

@@ -64,7 +64,7 @@ def display_width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _wrapped(rows: list[list[str]], width: int = 100) -> Iterator[str]:
+def _wrapped(rows: list[list[str]], width: int = 78) -> Iterator[str]:
     """Lay columns out in blocks no wider than a terminal."""
     first, count = 1, len(rows[0])
     while first < count:

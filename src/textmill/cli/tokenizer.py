@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from textmill.base import units
 from textmill.base.errors import ConfigError, DataError
 from textmill.cli.output import Output
-from textmill.cli.token_picture import draw_explanation
-from textmill.text.readers import text_files
-from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.cli.standard_input import STANDARD_INPUT
 
 tokenizer_app = App(
     name="tokenizer",
     help="""Train a tokenizer, and see what it makes of text.
 
-    textmill tokenizer train FOLDER --vocab-size 8192 -o tokenizer.json
+For example:
+    textmill tokenizer train FOLDER --vocab-size 8192
     textmill tokenizer encode tokenizer.json "some text"
     textmill tokenizer decode tokenizer.json 312 78 1044
     textmill tokenizer explain tokenizer.json "naïve 🤖 don't"
 """,
-    help_format="markdown",
+    help_format="plaintext",
 )
 
 
@@ -41,8 +40,9 @@ def train(
 ) -> int:
     """Train a byte-level BPE tokenizer on text files, and save it where Hugging Face's tokenizers can read it.
 
+    For example:
         textmill tokenizer train books/ --vocab-size 8192 -o tokenizer.json
-        textmill tokenizer train corpus.jsonl --special "<|endoftext|>" --special "<|im_start|>"
+        textmill tokenizer train corpus.jsonl --special "<|endoftext|>"
 
     Parameters
     ----------
@@ -59,6 +59,9 @@ def train(
     threads
         Threads to count with; all cores unless given.
     """
+    from textmill.text.readers import text_files
+    from textmill.tokenizer.tokenizer import Tokenizer
+
     out = Output()
     total = sum(path.stat().st_size for root in source for path in text_files(root))
     with out.bar("training the tokenizer", total) as bar:
@@ -85,11 +88,12 @@ def encode(
     text: str,
     /,
     *,
-    special: str = "text",
+    special: Literal["text", "parse", "forbid"] = "text",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Print the token ids of a text.
 
+    For example:
         textmill tokenizer encode tokenizer.json "some text"
         cat README.md | textmill tokenizer encode tokenizer.json -
 
@@ -104,8 +108,10 @@ def encode(
     json
         Print a JSON list.
     """
+    from textmill.tokenizer.tokenizer import Tokenizer
+
     out = Output()
-    data: str | bytes = sys.stdin.buffer.read() if text == "-" else text
+    data: str | bytes = sys.stdin.buffer.read() if text == STANDARD_INPUT else text
     ids = Tokenizer.load(tokenizer).encode(data, special=special)
     if json:
         out.json(ids)
@@ -118,8 +124,9 @@ def encode(
 def decode(tokenizer: Path, /, *ids: str) -> int:
     """Print the text of token ids.
 
+    For example:
         textmill tokenizer decode tokenizer.json 312 78 1044
-        textmill tokenizer encode tokenizer.json "text" | textmill tokenizer decode tokenizer.json -
+        echo 312 78 1044 | textmill tokenizer decode tokenizer.json -
 
     Parameters
     ----------
@@ -128,7 +135,9 @@ def decode(tokenizer: Path, /, *ids: str) -> int:
     ids
         The ids; - reads them from standard input.
     """
-    words = sys.stdin.read().split() if list(ids) == ["-"] else list(ids)
+    from textmill.tokenizer.tokenizer import Tokenizer
+
+    words = sys.stdin.read().split() if list(ids) == [STANDARD_INPUT] else list(ids)
     try:
         numbers = [int(word) for word in words]
     except ValueError as error:
@@ -148,6 +157,7 @@ def explain(
 ) -> int:
     """Show how a text becomes tokens: characters, bytes, pieces, merges, ids.
 
+    For example:
         textmill tokenizer explain tokenizer.json "naïve 🤖 don't"
 
     Parameters
@@ -159,6 +169,9 @@ def explain(
     json
         Print everything as JSON.
     """
+    from textmill.cli.token_picture import draw_explanation
+    from textmill.tokenizer.tokenizer import Tokenizer
+
     if len(text) > 2000:
         raise DataError(f"the text has {len(text):,} characters, and a picture holds 2,000; show a part of it")
     out = Output()

@@ -21,10 +21,11 @@ def train(
 ) -> int:
     """Train a model by a recipe.
 
-        textmill train tiny                                   a small model on the Python standard library
-        textmill train mine.toml --minutes 30                 your own recipe, with another budget
-        textmill train tiny --set model.num_hidden_layers=8   one key changed
-        textmill train runs/tiny --resume                     go on after Ctrl-C, a crash or a power cut
+    For example:
+        textmill train tiny                       from the Python standard library
+        textmill train mine.toml --minutes 30     your recipe, another budget
+        textmill train tiny --set batch.rows=32   one key changed
+        textmill train runs/tiny --resume         go on after Ctrl-C or a crash
 
     Ctrl-C finishes the step in hand, saves a checkpoint and stops; a second one stops at once.
 

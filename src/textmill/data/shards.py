@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -21,29 +20,13 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import new_folder, sha256_file
 from textmill.data.index import BLOCK_BYTES, ShardIndex
 from textmill.text.documents import Document
+from textmill.tokenizer.tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 INDEX = "index.bin"
 SHARD_TOKENS = 1 << 27
 _BATCH_BYTES = 4 << 20
-
-
-class Batch(Protocol):
-    """What a tokenizer gives for many texts: ids of all of them in a row, and where each begins."""
-
-    ids: np.ndarray
-    offsets: np.ndarray
-
-
-class Encoder(Protocol):
-    """What writing shards needs of a tokenizer."""
-
-    @property
-    def vocab_size(self) -> int: ...  # noqa: D102
-    @property
-    def sha256(self) -> str: ...  # noqa: D102
-    def encode_batch(self, texts: list[str]) -> Batch: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +61,7 @@ class Manifest:
 def write_shards(
     folder: Path,
     documents: Iterable[Document],
-    tokenizer: Encoder,
+    tokenizer: Tokenizer,
     *,
     source: str,
     document_end: int,
@@ -104,27 +87,24 @@ def write_shards(
     index = ShardIndex.empty()
     files: list[ShardFile] = []
     with new_folder(folder) as temporary:
-        file_tokens, file = 0, None
         num_bytes = 0
-        for texts in _batches(documents):
-            ids, lengths = _encode(tokenizer, texts, document_end, dtype)
-            if file is None:
-                path = temporary / f"{len(files):05d}.bin"
-                file, file_tokens = path.open("wb"), 0
-            file.write(ids.tobytes())
-            file_tokens += len(ids)
-            text_bytes = [len(text.encode()) for text in texts]
-            index.add_documents(lengths, text_bytes)
-            num_bytes += sum(text_bytes)
-            if progress:
-                progress(num_bytes)
-            if file_tokens >= shard_tokens:
-                file.close()
-                files.append(_finish(path, file_tokens, index))
-                file = None
-        if file is not None:
-            file.close()
-            files.append(_finish(path, file_tokens, index))
+        batches = _batches(documents)
+        while True:
+            path = temporary / f"{len(files):05d}.bin"
+            before = index.num_tokens
+            with path.open("wb") as file:
+                while index.num_tokens - before < shard_tokens and (texts := next(batches, None)):
+                    ids, lengths = _encode(tokenizer, texts, document_end, dtype)
+                    file.write(ids.tobytes())
+                    text_bytes = [len(text.encode()) for text in texts]
+                    index.add_documents(lengths, text_bytes)
+                    num_bytes += sum(text_bytes)
+                    if progress:
+                        progress(num_bytes)
+            if index.num_tokens == before:
+                path.unlink()
+                break
+            files.append(_finish(path, index.num_tokens - before, index))
         if not files:
             raise DataError(f'the source "{source}" has no documents to tokenize; check its path')
         (temporary / INDEX).write_bytes(index.to_bytes())
@@ -239,7 +219,9 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[str]]:
         yield texts
 
 
-def _encode(tokenizer: Encoder, texts: list[str], document_end: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+def _encode(
+    tokenizer: Tokenizer, texts: list[str], document_end: int, dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray]:
     """Encode texts, ``document_end`` behind each; returns the ids and int64 lengths of documents, ends included."""
     batch = tokenizer.encode_batch(texts)
     lengths = np.diff(batch.offsets) + 1

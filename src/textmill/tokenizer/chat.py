@@ -77,7 +77,7 @@ class ChatTemplate:
     def _render(
         self, messages: Any, add_generation_prompt: bool, now: datetime.datetime, placeholders: _Placeholders | None
     ) -> str:
-        environment = _environment(now, placeholders)
+        environment = _environment(_Environment(now, placeholders))
         if len(self.text) > MAX_TEMPLATE_CHARACTERS:
             raise DataError(f"the chat template has {len(self.text)} characters of at most {MAX_TEMPLATE_CHARACTERS}")
         pieces: list[str] = []
@@ -296,9 +296,9 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-def _environment(now: datetime.datetime, placeholders: _Placeholders | None) -> _Sandbox:
-    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    provided = _Environment(now, placeholders)
+def _environment(provided: _Environment) -> _Sandbox:
+    # Nothing is computed while a template is compiled: the compiled form serves every rendering.
+    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], optimized=False)
     environment.globals.update(provided.functions)
     environment.filters["tojson"] = provided.to_json
     return environment
@@ -306,7 +306,7 @@ def _environment(now: datetime.datetime, placeholders: _Placeholders | None) -> 
 
 @lru_cache(maxsize=16)
 def _compile(text: str) -> CodeType:
-    return _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]).compile(text)
+    return _environment(_Environment(datetime.datetime.min, None)).compile(text)
 
 
 def read_chat_template(folder: Path) -> ChatTemplate | None:

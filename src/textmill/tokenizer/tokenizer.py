@@ -158,7 +158,8 @@ class Tokenizer:
         try:
             return cls(hugging_face.read(file), chat_template=chat_template)
         except ValueError as error:
-            raise DataError(f"{file} cannot be used: {error}") from error
+            message = str(error).encode(errors="backslashreplace").decode()  # a file may hold lone surrogates
+            raise DataError(f"{file} cannot be used: {message}") from error
 
     def save(self, path: str | Path) -> None:
         """Write ``*.tiktoken``, ``*.json``, or tokenizer.json (and the chat template) into a folder.

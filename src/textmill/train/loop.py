@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from textmill.base.errors import DataError
+from textmill.base.errors import DataError, StorageError
 from textmill.base.events import Event, EventLog
 from textmill.checkpoint.huggingface import load_tensors, save_model, write_small_files
 from textmill.checkpoint.sources import resolve_model
@@ -76,6 +76,8 @@ def train(run: Run, observe: Observer, *, resume: bool = False) -> Path:
             _steps(trainer, tell, stop)
             folder = _finish(trainer)
             tell("end", trainer.step)
+    except StorageError as error:
+        raise StorageError(f"{error}; then go on with: textmill train {run.folder} --resume") from error
     finally:
         log.close()
     return folder

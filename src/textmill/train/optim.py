@@ -93,9 +93,9 @@ class Optimizers:
     """
 
     def __init__(self, model: torch.nn.Module, table: OptimizerTable, peak_lr: float) -> None:
-        self._names = {parameter: name for name, parameter in model.named_parameters()}
-        matrices = [p for p, name in self._names.items() if p.ndim == 2 and ".layers." in name]
-        by_muon = set(matrices) if table.kind == "muon" else set()
+        self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+        matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name]
+        by_muon: set[torch.Tensor] = set(matrices) if table.kind == "muon" else set()
         decayed = [p for p in self._names if p.ndim == 2 and p not in by_muon]
         plain = [p for p in self._names if p.ndim != 2]
         adamw = torch.optim.AdamW(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Protocol
 
-from textmill.base.errors import ConfigError, DataError
+from textmill.base.errors import ConfigError, DataError, StorageError
 from textmill.base.events import Event
 from textmill.checkpoint.huggingface import load_config, load_tokenizer
 from textmill.checkpoint.sources import resolve_model
+from textmill.data.loader import BatchLoader
 from textmill.data.shards import ShardSet
 from textmill.model.config import ModelConfig
 from textmill.tokenizer.tokenizer import Tokenizer
@@ -75,9 +77,11 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
     listener.plan(run)
     try:
         train(run, listener.event, resume=going_on)
-    finally:
-        if run.events.is_file():
+    except BaseException:
+        with contextlib.suppress(StorageError):  # what went wrong first is what is told
             write_report(run.folder)
+        raise
+    write_report(run.folder)
     return run
 
 
@@ -99,6 +103,8 @@ def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
     write_corpus(folder, corpus, tokenizer, listener.progress)
     shards, held_out = open_shards(folder, recipe, tokenizer)
     listener.shards(shards, held_out)
+    # Made here only to refuse a context longer than the data before a model of that context is timed.
+    BatchLoader(shards, recipe.mixture, rows=recipe.batch.rows, context=recipe.stage.context, seed=recipe.run.seed)
     listener.doing("timing a few steps")
     run = Run(folder, recipe, _decide(recipe, tokenizer, base, listener))
     save_run(run)

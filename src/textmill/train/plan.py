@@ -37,8 +37,6 @@ PRESETS: dict[str, dict[str, int]] = {
 MAX_LOGITS_BYTES = 256 << 20
 
 
-
-
 def size_for(minutes: float) -> list[str]:
     """Choose a model that so many minutes of a laptop's CPU use well, as settings for the ``tiny`` recipe.
 

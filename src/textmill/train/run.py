@@ -23,7 +23,7 @@ import torch
 from textmill.base.config import from_table, to_table
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import write_file
-from textmill.checkpoint.store import latest_checkpoint, list_checkpoints
+from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, remove_left_overs
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
 
@@ -102,6 +102,7 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
         ConfigError: the recipe is not the one the run was started with.
         DataError: there are checkpoints, and all of them are damaged.
     """
+    remove_left_overs(folder)
     if not list_checkpoints(folder):
         return None
     run = load_run(folder)

@@ -229,6 +229,7 @@ def _read_vocab(vocab: Any) -> dict[str, int]:
 
 def _read_added(entries: Any, vocab: Mapping[str, int]) -> tuple[AddedToken, ...]:
     added: list[AddedToken] = []
+    next_id = len(vocab)
     for item in _list(entries, "added_tokens"):
         entry = _table(item, "an added token", ("id", "content", *_ADDED_FLAGS))
         text, token_id = entry.get("content"), entry.get("id")
@@ -238,11 +239,12 @@ def _read_added(entries: Any, vocab: Mapping[str, int]) -> tuple[AddedToken, ...
             if entry.get(flag):
                 raise DataError(f'the added token "{text}" has the flag {flag}, which textmill does not know')
         # The ids that Hugging Face gives, whatever the file says: the model's own, or the next free one.
-        expected = vocab.get(text, max([len(vocab), *(token.id + 1 for token in added)]))
+        expected = vocab.get(text, next_id)
         if token_id != expected or isinstance(token_id, bool):
             raise DataError(
                 f'the added token "{text}" has the id {str(token_id)[:40]}, and Hugging Face reads it as {expected}'
             )
+        next_id = max(next_id, expected + 1)
         special, normalized = bool(entry.get("special", False)), bool(entry.get("normalized", False))
         added.append(AddedToken(expected, text, is_special=special, is_normalized=normalized))
     return tuple(sorted(added, key=lambda token: token.id))

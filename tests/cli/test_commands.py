@@ -1,0 +1,188 @@
+"""The commands as a user meets them: what goes to stdout, what to stderr, and the exit codes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fakes.tiny_run import write_recipe
+from textmill import Tokenizer
+from textmill.cli import main
+
+torch = pytest.importorskip("torch")
+
+
+def run(*arguments, cwd=None, **options):
+    command = [sys.executable, "-m", "textmill", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a small run that the command trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_recipe(folder, run="run")
+    result = run("train", "recipe.toml", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "run\n"
+    assert "held-out text:" in result.stderr
+    assert "next: textmill generate run" in result.stderr
+    return folder
+
+
+def test_generate_writes_the_text_to_stdout_and_nothing_else(trained):
+    result = run("generate", "run", "the quick", "--max-tokens", 8, cwd=trained)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("the quick")
+    assert result.stdout.endswith("\n")
+    again = run("generate", "run/model", "-", "--max-tokens", 8, cwd=trained, input="the quick\n")
+    assert again.stdout == result.stdout
+
+
+def test_generate_as_json(trained):
+    result = run("generate", "run", "the", "--max-tokens", 4, "--temperature", 1, "--seed", 3, "--json", cwd=trained)
+    answer = json.loads(result.stdout)
+    assert answer["prompt"] == "the"
+    assert len(answer["ids"]) == 4
+    assert answer["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda model: (model / "model.safetensors").unlink(), "model.safetensors"),
+        (lambda model: _cut(model / "model.safetensors"), "model.safetensors"),
+        (lambda model: (model / "config.json").unlink(), "config.json"),
+        (lambda model: _cut(model / "config.json"), "config.json"),
+        (lambda model: (model / "tokenizer.json").unlink(), "tokenizer.json"),
+        (lambda model: _cut(model / "tokenizer.json"), "tokenizer.json"),
+    ],
+)
+def test_a_damaged_model_folder_is_bad_data(trained, tmp_path, damage, message):
+    model = tmp_path / "model"
+    model.mkdir()
+    for path in (trained / "run" / "model").iterdir():
+        (model / path.name).write_bytes(path.read_bytes())
+    damage(model)
+    result = run("generate", model, "x")
+    assert result.returncode == 3, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "recipe.toml", "--set", "modle.x=1", "--set", "run.dir=other"], 2, 'did you mean "model"?'),
+        (["train", "nowhere.toml"], 2, "there is no recipe"),
+        (["train", "recipe.toml"], 2, "add --resume"),
+        (["train"], 2, "RECIPE"),
+        (["trian"], 2, "train"),
+        (["train", "recipe.toml", "--no-such-option"], 2, "--no-such-option"),
+        (["generate", "nowhere", "x"], 3, "nowhere"),
+        (["generate", "run", "x", "--temperature", "-1"], 2, "temperature"),
+        (["generate", "run", "x", "--max-tokens", "many"], 2, "many"),
+        (["demo", "--minutes", "0"], 2, "--minutes is 0"),
+        (["demo", "--text", "nowhere"], 3, "nowhere does not exist"),
+        (["demo", "--text", "empty"], 3, "is an empty folder"),
+        (["demo", "--text", "pictures"], 3, "none of them is text"),
+        (["demo", "--text", "latin"], 3, "is not UTF-8"),
+        (["tokenizer", "encode", "nowhere.json", "x"], 3, "nowhere.json"),
+        (["tokenizer", "train", "words", "--vocab-size", "10"], 2, "10"),
+        (["tokenizer", "train", "words", "--pattern", "gpt3"], 2, 'did you mean "gpt2"?'),
+        (["tokenizer", "decode", "run/tokenizer.json", "twelve"], 2, "whole numbers"),
+        (["tokenizer", "decode", "run/tokenizer.json", "999999"], 3, "999999"),
+    ],
+)
+def test_what_is_wrong_ends_in_its_exit_code_with_a_message(trained, arguments, code, message):
+    (trained / "empty").mkdir(exist_ok=True)
+    for name, content in (("pictures/a.png", b"\x89PNG"), ("latin/a.txt", b"na\xefve")):
+        (trained / name).parent.mkdir(exist_ok=True)
+        (trained / name).write_bytes(content)
+    result = run(*arguments, cwd=trained)
+    assert result.returncode == code, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not (trained / "runs").exists(), "a command that was refused leaves nothing behind"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_middle_of_training_saves_and_stops(tmp_path, number, code):
+    write_recipe(tmp_path, steps=5000, run="run")
+    command = [sys.executable, "-m", "textmill", "train", "recipe.toml"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "run" / "events.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (log.exists() and log.read_text().count('"step", ') >= 8):
+        time.sleep(0.01)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert "go on with: textmill train run --resume" in stderr
+    assert "Traceback" not in stderr
+    assert stdout == ""
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_doctor(capsys):
+    assert main(["doctor", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["core"] == "ok"
+    assert facts["problems"] == []
+    assert main(["doctor"]) == 0
+    assert "all is well" in capsys.readouterr().out
+
+
+def test_tokenizer_commands(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text(
+        "the cat sat on the mat, while other animals stood behind the window and watched. " * 50
+    )
+    path = tmp_path / "tokenizer.json"
+    assert main(["tokenizer", "train", str(tmp_path / "a.txt"), "--vocab-size", "275", "-o", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    assert Tokenizer.load(path).vocab_size == 275
+    assert main(["tokenizer", "encode", str(path), "the cat 🤖"]) == 0
+    ids = capsys.readouterr().out.split()
+    assert main(["tokenizer", "decode", str(path), *ids]) == 0
+    assert capsys.readouterr().out == "the cat 🤖\n"
+    assert main(["tokenizer", "encode", str(path), "the cat 🤖", "--json"]) == 0
+    assert [str(token) for token in json.loads(capsys.readouterr().out)] == ids
+    assert main(["tokenizer", "explain", str(path), "the cat 🤖"]) == 0
+    picture = capsys.readouterr().out
+    assert "U+1F916" in picture
+    assert "11110000 10011111 10100100 10010110" in picture
+    assert main(["tokenizer", "explain", str(path), "the", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pieces"][0]["text"] == "the"
+
+
+@pytest.mark.parametrize("arguments", [[], ["demo"], ["train"], ["generate"], ["tokenizer", "train"], ["doctor"]])
+def test_help_begins_with_examples(arguments, capsys):
+    assert main([*arguments, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "textmill" in out
+    lines = out.splitlines()
+    examples = lines[lines.index("For example:") + 1 :]
+    examples = examples[: examples.index("")]
+    assert len(examples) >= 2
+    assert all(line.startswith("    ") for line in examples), "an example is wrapped"
+
+
+def test_a_traceback_only_when_asked_for(capsys):
+    assert main(["generate", "nowhere", "x"]) == 3
+    assert "Traceback" not in capsys.readouterr().err
+    assert main(["generate", "nowhere", "x", "-vv"]) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == "0.1.0"
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
