@@ -138,24 +138,27 @@ void bind_tokenizer(nb::module_& m) {
         .def(
             "__init__", &make_encoder, "pattern"_a, "tokens"_a, "merges"_a, "special_ids"_a, "whole_pieces"_a = false,
             nb::sig("def __init__(self, pattern: str, tokens: collections.abc.Sequence[bytes], merges: "
-                    "NDArray[numpy.uint32], "
-                    "special_ids: NDArray[numpy.uint32], whole_pieces: bool = False) -> None"),
+                    "numpy.typing.NDArray[numpy.uint32], "
+                    "special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False) -> None"),
             "tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,\n"
             "uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.")
-        .def("encode", &encode, "text"_a, nb::sig("def encode(self, text: str | bytes) -> NDArray[numpy.uint32]"),
+        .def("encode", &encode, "text"_a,
+             nb::sig("def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]"),
              "Token ids of a text.")
         .def("encode_batch", &encode_batch, "texts"_a, "num_threads"_a = 0,
              nb::sig("def encode_batch(self, texts: collections.abc.Sequence[str | bytes], num_threads: int = 0) -> "
-                     "tuple[NDArray[numpy.uint32], NDArray[numpy.int64]]"),
+                     "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]"),
              "Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].")
         .def("count", &count, "text"_a, nb::sig("def count(self, text: str | bytes) -> int"),
              "The number of tokens of a text.")
-        .def("decode", &decode, "ids"_a, nb::sig("def decode(self, ids: NDArray[numpy.int64]) -> bytes"),
+        .def("decode", &decode, "ids"_a, nb::sig("def decode(self, ids: numpy.typing.NDArray[numpy.int64]) -> bytes"),
              "The bytes of tokens. ValueError for an id that is no token.")
         .def("trace", &trace, "piece"_a,
-             nb::sig("def trace(self, piece: str | bytes) -> tuple[NDArray[numpy.uint32], NDArray[numpy.uint32]]"),
+             nb::sig("def trace(self, piece: str | bytes) -> tuple[numpy.typing.NDArray[numpy.uint32], "
+                     "numpy.typing.NDArray[numpy.uint32]]"),
              "How one piece is merged: rows of (first byte, left, right, product, rank), uint32[n, 5], and its ids.");
-    m.def("merges_from_ranks", &merges_from_ranks, "tokens"_a,
-          nb::sig("def merges_from_ranks(tokens: collections.abc.Sequence[bytes]) -> NDArray[numpy.uint32]"),
-          "The merges that a rank file means, (left, right, product), uint32[n, 3]; tokens[rank], b'' for a hole.");
+    m.def(
+        "merges_from_ranks", &merges_from_ranks, "tokens"_a,
+        nb::sig("def merges_from_ranks(tokens: collections.abc.Sequence[bytes]) -> numpy.typing.NDArray[numpy.uint32]"),
+        "The merges that a rank file means, (left, right, product), uint32[n, 3]; tokens[rank], b'' for a hole.");
 }

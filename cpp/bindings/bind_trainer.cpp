@@ -72,7 +72,7 @@ void bind_trainer(nb::module_& m) {
              "Count the pieces of texts, each split by itself. MemoryLimitError over the limit.")
         .def("learn", &learn, "num_merges"_a, "first_id"_a,
              nb::sig("def learn(self, num_merges: int, first_id: int) -> "
-                     "tuple[NDArray[numpy.uint32], NDArray[numpy.uint64]]"),
+                     "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]"),
              "Learn merges: (left, right, product) by rank, uint32[n, 3], and how often each pair stood in the text,\n"
              "uint64[n]. The bytes have the ids from first_id on.")
         .def_prop_ro("num_bytes", &Trainer::num_bytes, "Bytes of text seen.")

@@ -60,10 +60,10 @@ auto split(const std::string& pattern_name, nb::handle object) {
 void bind_unicode(nb::module_& m) {
     m.attr("UNICODE_VERSION") = tokenizer::unicode_version();
     m.def("unicode_ranges", &unicode_ranges, "name"_a,
-          nb::sig("def unicode_ranges(name: str) -> NDArray[numpy.uint32]"),
+          nb::sig("def unicode_ranges(name: str) -> numpy.typing.NDArray[numpy.uint32]"),
           "First and last code points of the ranges of a class (letter, number, whitespace): uint32[n, 2].");
     m.def("split", &split, "pattern"_a, "text"_a,
           nb::sig("def split(pattern: str, text: str | bytes) -> "
-                  "tuple[NDArray[numpy.int64], NDArray[numpy.uint8]]"),
+                  "tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint8]]"),
           "Split a text into pieces: the end of each in bytes, int64[n], and the alternative that matched, uint8[n].");
 }

@@ -5,16 +5,17 @@ The native core of textmill: byte strings and numpy arrays in, numpy arrays out.
 from collections.abc import Sequence
 
 import numpy
+import numpy.typing
 
 
 UNICODE_VERSION: str = '16.0.0'
 
-def unicode_ranges(name: str) -> NDArray[numpy.uint32]:
+def unicode_ranges(name: str) -> numpy.typing.NDArray[numpy.uint32]:
     """
     First and last code points of the ranges of a class (letter, number, whitespace): uint32[n, 2].
     """
 
-def split(pattern: str, text: str | bytes) -> tuple[NDArray[numpy.int64], NDArray[numpy.uint8]]:
+def split(pattern: str, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint8]]:
     """
     Split a text into pieces: the end of each in bytes, int64[n], and the alternative that matched, uint8[n].
     """
@@ -24,16 +25,16 @@ class Encoder:
     Text to token ids and back. It makes no special token from text. Immutable; any thread may use it.
     """
 
-    def __init__(self, pattern: str, tokens: Sequence[bytes], merges: NDArray[numpy.uint32], special_ids: NDArray[numpy.uint32], whole_pieces: bool = False) -> None:
+    def __init__(self, pattern: str, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False) -> None:
         """
         tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,
         uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.
         """
 
-    def encode(self, text: str | bytes) -> NDArray[numpy.uint32]:
+    def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]:
         """Token ids of a text."""
 
-    def encode_batch(self, texts: Sequence[str | bytes], num_threads: int = 0) -> tuple[NDArray[numpy.uint32], NDArray[numpy.int64]]:
+    def encode_batch(self, texts: Sequence[str | bytes], num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
         """
         Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].
         """
@@ -41,15 +42,15 @@ class Encoder:
     def count(self, text: str | bytes) -> int:
         """The number of tokens of a text."""
 
-    def decode(self, ids: NDArray[numpy.int64]) -> bytes:
+    def decode(self, ids: numpy.typing.NDArray[numpy.int64]) -> bytes:
         """The bytes of tokens. ValueError for an id that is no token."""
 
-    def trace(self, piece: str | bytes) -> tuple[NDArray[numpy.uint32], NDArray[numpy.uint32]]:
+    def trace(self, piece: str | bytes) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint32]]:
         """
         How one piece is merged: rows of (first byte, left, right, product, rank), uint32[n, 5], and its ids.
         """
 
-def merges_from_ranks(tokens: Sequence[bytes]) -> NDArray[numpy.uint32]:
+def merges_from_ranks(tokens: Sequence[bytes]) -> numpy.typing.NDArray[numpy.uint32]:
     """
     The merges that a rank file means, (left, right, product), uint32[n, 3]; tokens[rank], b'' for a hole.
     """
@@ -73,7 +74,7 @@ class Trainer:
         Count the pieces of texts, each split by itself. MemoryLimitError over the limit.
         """
 
-    def learn(self, num_merges: int, first_id: int) -> tuple[NDArray[numpy.uint32], NDArray[numpy.uint64]]:
+    def learn(self, num_merges: int, first_id: int) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]:
         """
         Learn merges: (left, right, product) by rank, uint32[n, 3], and how often each pair stood in the text,
         uint64[n]. The bytes have the ids from first_id on.

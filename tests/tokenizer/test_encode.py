@@ -131,9 +131,10 @@ def test_the_stream_decoder_holds_back_only_what_is_still_arriving(tokenizer, te
     for token_id in ids:
         said += decoder.push(token_id)
         seen += tokenizer.token_bytes(token_id)
-        held_back = len(seen) - len(seen.decode("utf-8", "replace").encode()) if b"\xff" in seen else None
-        assert held_back is None or held_back <= 3
-        assert said == seen.decode("utf-8", "replace")[: len(said)]
+        so_far = seen.decode("utf-8", "replace")
+        # The beginning of one character is held back: one U+FFFD if the text ended here. CPython waits for a third byte
+        # after ED A0, the beginning of a surrogate, too.
+        assert so_far in {said, said + "\ufffd", said + "\ufffd\ufffd"}
     assert said + decoder.finish() == tokenizer.decode(ids)
 
 

@@ -150,6 +150,8 @@ def test_counts_above_32_bits_do_not_wrap():
         ({"special_tokens": ["ab"]}, "is an ordinary token"),
         ({"tie": "random"}, "unknown tie rule"),
         ({"threads": 0}, "threads is 0"),
+        ({"memory_limit": -1}, "memory_limit is -1"),
+        ({"memory_limit": "1 GB"}, "memory_limit is '1 GB'"),
         ({"threads": "two"}, "threads is 'two'"),
     ],
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.listener import Silent
 from fakes.tiny_run import write_recipe
 
 pytest.importorskip("torch")
@@ -21,27 +22,6 @@ from textmill.base.events import read_events
 from textmill.checkpoint.store import list_checkpoints
 from textmill.train.pipeline import run_recipe
 from textmill.train.recipe import load_recipe
-
-
-class Silent:
-    """A listener that keeps the events and says nothing."""
-
-    def __init__(self, on_event=None):
-        self.events = []
-        self.on_event = on_event
-
-    def doing(self, what, total=None): ...
-    def progress(self, done): ...
-    def say(self, message): ...
-    def corpus(self, corpus): ...
-    def tokenizer(self, tokenizer): ...
-    def shards(self, train, held_out): ...
-    def plan(self, run): ...
-
-    def event(self, event):
-        self.events.append(event)
-        if self.on_event:
-            self.on_event(event)
 
 
 def train(path, *settings, resume=False, listener=None):

@@ -60,6 +60,8 @@ def train_vocabulary(
     num_merges = _check_vocab_size(vocab_size, len(specials))
     if tie not in TIES:
         raise ConfigError(f'unknown tie rule "{tie}"{did_you_mean(str(tie), TIES)} Known: {", ".join(TIES)}')
+    if memory_limit is not None and (not isinstance(memory_limit, int) or memory_limit < 1):
+        raise ConfigError(f"memory_limit is {memory_limit!r}, and must be a number of bytes, or None for no limit")
     trainer = _core.Trainer(pattern, check_threads(threads), memory_limit or 0)
     try:
         for batch in _batches(_texts(source)):

@@ -21,7 +21,7 @@ def compute_dtype(precision: Precision) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def median_time_s(work: Callable[[], object], *, min_s: float, min_calls: int = 3) -> float:
+def median_time_s(work: Callable[[], object], *, min_s: float, min_calls: int = 2) -> float:
     """Time a piece of work, after one call that warms it up; returns the median of its calls in seconds."""
     work()
     times: list[float] = []
