@@ -39,6 +39,13 @@ def test_the_tail_is_the_last_part_in_characters():
     assert [d.text for d in held_out] == ["ext"]
 
 
+def test_few_documents_give_their_tails_and_many_are_taken_whole():
+    _, held_out = split_holdout(documents(99), 0.2, "auto")
+    assert len(held_out) == 99
+    _, held_out = split_holdout(documents(100), 0.2, "auto")
+    assert {d.text for d in held_out} < {d.text for d in documents(100)}
+
+
 def test_nothing_held_out_is_an_error_with_the_fix():
     with pytest.raises(DataError, match='of 1 documents none is held out.*eval.holdout_kind = "tail"'):
         split_holdout([d for d in documents(100) if not is_held_out(d.origin, 0.05)][:1], 0.05)

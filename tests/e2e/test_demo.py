@@ -49,7 +49,6 @@ def test_the_users_own_text_and_nothing_overwritten(tmp_path):
         assert result.stdout == f"{folder}\n"
     recipe = json.loads((tmp_path / "runs" / "demo" / "config.json").read_text())["recipe"]
     assert list(recipe["data"]["sources"]) == ["text"]
-    assert recipe["eval"]["holdout_kind"] == "tail"
 
 
 def test_one_short_text(tmp_path):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from textmill.train.recipe import Recipe
 
 RECIPE = "tiny"
-_FEW_DOCUMENTS = 100
 _SAMPLE_TOKENS = 120
 
 
@@ -80,22 +79,14 @@ def demo(
 
 
 def demo_recipe(minutes: float, text: Path | None, folder: Path) -> Recipe:
-    """The shipped ``tiny`` recipe in the demo's folder, on the user's text where there is one.
-
-    A corpus of few texts holds out the last part of each: by hash, all or none of them might be held out.
-    """
-    from textmill.text.readers import text_files
+    """The shipped ``tiny`` recipe in the demo's folder, on the user's text where there is one."""
     from textmill.train.plan import size_for
     from textmill.train.recipe import load_recipe
 
     settings = [f"budget.minutes={minutes}", f"run.dir={_toml(str(folder))}", *size_for(minutes)]
     if text is not None:
         sources = f"data.sources={{ text = {{ path = {_toml(str(text.resolve()))} }} }}"
-        settings += [sources, "stages=[{ context = 256 }]"]
-        files = text_files(text)
-        records = any(path.suffix in (".jsonl", ".parquet") for path in files)
-        if len(files) < _FEW_DOCUMENTS and not records:
-            settings.append('eval.holdout_kind="tail"')
+        settings += [sources, "stages=[{ context = 256 }]", "eval.holdout_kind=auto"]
     return load_recipe(RECIPE, settings)
 
 

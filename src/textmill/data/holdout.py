@@ -9,7 +9,9 @@ from typing import Literal
 from textmill.base.errors import ConfigError, DataError
 from textmill.text.documents import Document
 
-HoldoutKind = Literal["documents", "tail"]
+HoldoutKind = Literal["auto", "documents", "tail"]
+# Of fewer documents, hashes may well hold out none, or a share far from the one asked for.
+_FEW_DOCUMENTS = 100
 
 
 def is_held_out(origin: str, fraction: float) -> bool:
@@ -27,18 +29,19 @@ def split_holdout(
         documents: the corpus, duplicates already dropped.
         fraction: how much to hold out, in (0, 1).
         kind: ``documents`` holds out whole ones by hash of their origin; ``tail`` holds out the last part of each,
-            counted in characters, for a corpus of one text or a few.
+            counted in characters, for a corpus of one text or a few; ``auto`` does that below 100 documents.
 
     Raises:
         DataError: one of the two sides would be empty.
     """
     if not 0 < fraction < 1:
         raise ConfigError(f"eval.holdout is {fraction:g}, and must be between 0 and 1, as in 0.05")
+    documents = list(documents)
+    if kind == "auto":
+        kind = "tail" if len(documents) < _FEW_DOCUMENTS else "documents"
     train: list[Document] = []
     held_out: list[Document] = []
-    num_documents = 0
     for document in documents:
-        num_documents += 1
         if kind == "documents":
             (held_out if is_held_out(document.origin, fraction) else train).append(document)
             continue
@@ -49,7 +52,7 @@ def split_holdout(
     if not train or not held_out:
         empty = "held out" if train else "left to train on"
         raise DataError(
-            f"of {num_documents} documents none is {empty} at eval.holdout = {fraction:g}; "
+            f"of {len(documents)} documents none is {empty} at eval.holdout = {fraction:g}; "
             'give more documents, or set eval.holdout_kind = "tail" to hold out the last part of each'
         )
     return train, held_out

@@ -38,7 +38,8 @@ class TokenizerTable:
     pattern: str = "cl100k"
 
     def __post_init__(self) -> None:
-        if (self.path is None) == (self.vocab_size is None) and self.pattern != "char":
+        neither = self.path is None and self.vocab_size is None and self.pattern != "char"
+        if neither or (self.path is not None and self.vocab_size is not None):
             raise ConfigError("[tokenizer] takes either path (load one) or vocab_size (train one)")
 
 
@@ -175,7 +176,7 @@ class EvalTable:
 
     every_steps: int = 100
     holdout: float = 0.05
-    holdout_kind: Literal["documents", "tail"] = "documents"
+    holdout_kind: Literal["auto", "documents", "tail"] = "documents"
     data: str | None = None
     max_tokens: int = 16_384
 
