@@ -162,6 +162,7 @@ def test_a_template_is_kept_and_never_applied(cl100k, tmp_path):
     assert (tokenizer.prefix_ids, tokenizer.suffix_ids) == ((0,), ())
     assert tokenizer.encode("x") == cl100k.encode("x")
     assert tokenizer != cl100k
+    assert tokenizer.sha256 == cl100k.sha256, "encode gives the same ids, so shards fit both"
     tokenizer.save(tmp_path)
     assert Tokenizer.load(tmp_path) == tokenizer
     theirs = pytest.importorskip("tokenizers").Tokenizer.from_file(str(tmp_path / "tokenizer.json"))

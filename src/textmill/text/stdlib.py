@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+import io
 import sysconfig
+import tokenize
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from textmill.base.errors import DataError
 from textmill.text.documents import PART_SEPARATOR, Document
-from textmill.text.readers import decode_utf8
 
 NAME = "stdlib"
 KINDS = ("code", "prose")
@@ -62,9 +63,19 @@ def module_files(root: Path) -> list[Path]:
 
 def _code(root: Path, modules: list[Path], name: str) -> Iterator[Document]:
     for path in modules:
-        text = decode_utf8(path.read_bytes(), path)
+        text = _source_text(path)
         if text.strip():
             yield Document(text, name, path.relative_to(root).as_posix())
+
+
+def _source_text(path: Path) -> str:
+    """Decode a module as Python does: by its coding line, UTF-8 where it has none; line ends stay as they are."""
+    data = path.read_bytes()
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return data.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as Python: {error}; the standard library is damaged") from error
 
 
 def _docstrings(root: Path, modules: list[Path], name: str) -> Iterator[Document]:

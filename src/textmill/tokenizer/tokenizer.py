@@ -85,16 +85,16 @@ class Tokenizer:
         self._added = AddedTokens(vocabulary.added)
 
     @classmethod
-    def train(
+    def train(  # noqa: PLR0917  the order is part of the public contract
         cls,
         source: training.Source,
         vocab_size: int = 32_000,
         pattern: str = "cl100k",
         special_tokens: Sequence[str] = (),
         tie: str = "hf",
-        *,
         threads: int | None = None,
         memory_limit: int | None = None,
+        *,
         progress: Callable[[int], object] | None = None,
     ) -> Self:
         """Learn a vocabulary from text.
@@ -346,7 +346,11 @@ class Tokenizer:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tokenizer):
             return NotImplemented
-        return self.sha256 == other.sha256 and self._chat_template == other._chat_template
+        return (
+            self.sha256 == other.sha256
+            and (self.prefix_ids, self.suffix_ids) == (other.prefix_ids, other.suffix_ids)
+            and self._chat_template == other._chat_template
+        )
 
     def __hash__(self) -> int:
         return hash(self.sha256)

@@ -70,14 +70,12 @@ class Vocabulary:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
 
     def content_hash(self) -> str:
-        """SHA-256 over all that decides which ids a text gets, as 64 hexadecimal digits."""
+        """SHA-256 over all that decides which ids ``encode`` gives a text, as 64 hexadecimal digits."""
         facts: dict[str, Any] = {
             "pattern": self.pattern,
             "unicode": _core.UNICODE_VERSION,
             "whole_pieces": self.whole_pieces,
             "added": [[token.id, token.text, token.is_special, token.is_normalized] for token in self.added],
-            "prefix": self.prefix_ids,
-            "suffix": self.suffix_ids,
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for token in self.tokens:
