@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from textmill.base.errors import StorageError
 
@@ -58,15 +59,18 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_file(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all; an existing one stays until the new one is on the disk."""
-    data = content.encode() if isinstance(content, str) else content
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears whole or not at all; an existing one stays until the new one is on the disk.
+
+    Yields the file to write to. Folders above it are made.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -74,6 +78,12 @@ def write_file(path: Path, content: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all."""
+    with new_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,6 @@ import json
 import math
 import mmap
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from textmill.base.errors import DataError
-from textmill.base.files import storage_errors, sync_folder
+from textmill.base.files import new_file
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])
 """bfloat16, which numpy lacks: the 16 bits under a name, so that nobody adds or compares them as integers."""
@@ -117,20 +116,10 @@ def save(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, s
     arrays = {name: _in_file_order(name, array) for name, array in tensors.items()}
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
     header = _header_bytes(ordered, metadata or {})
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with storage_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(header)
-                for _, array in ordered:
-                    file.write(array.reshape(-1).view(np.uint8).data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+    with new_file(path) as file:
+        file.write(header)
+        for _, array in ordered:
+            file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
