@@ -75,14 +75,14 @@ $(VENV)/.made:
 		{ echo "Python's headers are missing: apt-get install python3.11-dev" >&2; exit 1; }
 	@command -v $${CXX:-c++} > /dev/null || { echo "a C++ compiler is missing: apt-get install g++" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet pip==26.3
+	$(INSTALL) pip
 	@mkdir -p build
 	@touch $@
 
 # pip prints nothing while it downloads torch (about 200 MB), so the line before it says what is going on.
 $(VENV)/.installed: $(VENV)/.made $(NATIVE)
 	@echo "building textmill and installing torch, about a minute"
-	$(INSTALL) --editable '.[train]'
+	$(INSTALL) --build-constraint constraints.txt --editable '.[train]'
 	@touch $@
 
 $(VENV)/.installed-tools: $(VENV)/.installed

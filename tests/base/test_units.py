@@ -3,7 +3,6 @@
 import pytest
 
 from textmill.base import units
-from textmill.base.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -21,16 +20,3 @@ def test_num_bytes(value, text):
 @pytest.mark.parametrize(("value", "text"), [(0.85, "850 ms"), (12.3, "12.3 s"), (125, "2m 05s"), (12_000, "3h 20m")])
 def test_seconds(value, text):
     assert units.seconds(value) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("512MB", 512_000_000), ("2 GiB", 2 << 30), ("1.5k", 1500), (77, 77), ("77", 77)]
-)
-def test_parse_bytes(text, value):
-    assert units.parse_bytes(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "MB", "12 parsecs", "-1"])
-def test_a_size_that_is_none(text):
-    with pytest.raises(ConfigError, match="is not a size"):
-        units.parse_bytes(text)

@@ -79,7 +79,7 @@ def test_a_damaged_model_folder_is_bad_data(trained, tmp_path, damage, message):
     [
         (["train", "recipe.toml", "--set", "modle.x=1", "--set", "run.dir=other"], 2, 'did you mean "model"?'),
         (["train", "nowhere.toml"], 2, "there is no recipe"),
-        (["train", "recipe.toml"], 2, "add --resume"),
+        (["train", "recipe.toml"], 2, "--resume"),
         (["train"], 2, "RECIPE"),
         (["trian"], 2, "train"),
         (["train", "recipe.toml", "--no-such-option"], 2, "--no-such-option"),

@@ -7,7 +7,7 @@ from textmill.data.holdout import is_held_out, split_holdout
 from textmill.text.documents import Document
 
 
-def documents(count, **changes):
+def documents(count):
     return [Document(f"text {i}", "s", f"{i}.txt") for i in range(count)]
 
 

@@ -69,10 +69,6 @@ def test_an_epoch_sees_each_window_once_and_the_next_is_cut_elsewhere(shards):
     assert len({min(starts) for starts in epochs}) > 1
 
 
-def test_epochs_are_counted(shards):
-    assert loader(shards).epochs(100) == pytest.approx({"a": 100 * 2 * 16 / 129, "b": 100 * 2 * 16 / 301})
-
-
 def test_a_source_may_be_one_window_long(shards):
     whole = loader(shards, {"a": 1}, rows=2, context=128)
     assert whole.batch(5).inputs[1].tolist() == list(range(128))

@@ -1,7 +1,5 @@
 """The standard library as a corpus."""
 
-import ast
-
 from textmill.text.dedup import drop_exact_duplicates
 from textmill.text.documents import Document
 from textmill.text.stdlib import is_stdlib, read_stdlib
@@ -30,9 +28,7 @@ def test_code_is_modules_without_tests_and_packages():
 def test_prose_is_docstrings_and_topics():
     documents = {document.id: document.text for document in read_stdlib("stdlib:prose", "prose")}
     assert documents["argparse.py::module.ArgumentParser"].startswith("Object for parsing command line strings")
-    assert "truth value" in documents["topic:truth"].lower() or "topic:truth" in documents
-    tree = ast.parse("class A:\n    def f(self):\n        'inner'\n")
-    assert ast.get_docstring(tree.body[0].body[0]) == "inner"
+    assert "truth value" in documents["topic:truth"].lower()
 
 
 def test_a_docstring_shares_its_modules_origin():

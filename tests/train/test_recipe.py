@@ -47,6 +47,13 @@ def test_settings_lie_over_the_recipe(recipe_file):
     assert (recipe.model.num_hidden_layers, recipe.run.seed) == (8, 7)
 
 
+def test_paths_in_settings_start_at_the_working_directory(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe(recipe_file, ["data.sources.web.path=here", "eval.data=there"])
+    assert recipe.data.sources["web"].path == str(tmp_path / "here")
+    assert recipe.eval.data == str(tmp_path / "there")
+
+
 def test_one_budget_unsets_the_others(recipe_file):
     budget = load_recipe(recipe_file, ["budget.minutes=3"]).budget
     assert (budget.steps, budget.minutes) == (None, 3.0)
@@ -77,6 +84,20 @@ def test_sources_weigh_the_same_unless_the_mixture_says(recipe_file):
         ("checkpoint.keep=0", "must be 1 or more"),
         ("eval.every_steps=0", "must be 1 or more"),
         ("tokenizer={}", "takes either path"),
+        ('tokenizer={ path = "x", pattern = "gpt2" }', "pattern is for one that is trained"),
+        ('model={ from = "x", preset = "tiny" }', "leave preset out"),
+        ("run.dir=1979-05-27", "must be a string"),
+        ("run.threads=0", "must be 1 to 1024"),
+        ("run.threads=-1", "must be 1 to 1024"),
+        ("optimizer.beta1=2", "optimizer.beta1 is 2"),
+        ("optimizer.eps=-1", "optimizer.eps is -1"),
+        ("optimizer.clip_grad_norm=0", "must be above 0"),
+        ("budget.minutes=inf", "must be above 0 and finite"),
+        ("budget.minutes=nan", "must be above 0 and finite"),
+        ("stages=[{ context = 0 }]", "must be 1 or more"),
+        ('data.sources={ "../x" = { path = "y" } }', "cannot be the name of a source"),
+        ('data.sources={ all = { path = "y" } }', "cannot be the name of a source"),
+        ("eval.holdout=1.5", "must be between 0 and 1"),
     ],
 )
 def test_what_is_wrong_is_named(recipe_file, setting, message):

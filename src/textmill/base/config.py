@@ -6,8 +6,8 @@ key, the value and the type. Nothing is dropped silently.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import json
 import math
 import tomllib
 import types
@@ -48,7 +48,7 @@ def parse_setting(setting: str) -> tuple[list[str], Any]:
 
 def apply_settings(table: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Return a copy of a TOML table with ``a.b=value`` settings laid over it, in order."""
-    result = json.loads(json.dumps(table))
+    result = copy.deepcopy(table)
     for setting in settings:
         parts, value = parse_setting(setting)
         node = result

@@ -52,11 +52,7 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"cannot write {path}: {_reason(error)}; nothing that was there before is lost. "
                 "Free some space, or choose another folder"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-            raise StorageError(
-                f"cannot write {path}: {_reason(error)}. Choose a folder that you may write to"
-            ) from error
-        raise
+        raise StorageError(f"cannot write {path}: {_reason(error)}. Choose a folder that you may write to") from error
 
 
 @contextlib.contextmanager

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
-from textmill.base.errors import ConfigError
-
 _COUNT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -35,14 +31,3 @@ def seconds(value: float) -> str:
     if value < 3600:
         return f"{int(value // 60)}m {int(value % 60):02d}s"
     return f"{int(value // 3600)}h {int(value % 3600 // 60):02d}m"
-
-
-def parse_bytes(text: str | int) -> int:
-    """Read ``512MB``, ``2 GiB`` or a plain number of bytes; raises ``ConfigError`` otherwise."""
-    if isinstance(text, int):
-        return text
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)(i?)b?\s*", text.lower())
-    if not match:
-        raise ConfigError(f'"{text}" is not a size; write it as 512MB, 2GiB or a number of bytes')
-    base = 1024 if match[3] else 1000
-    return int(float(match[1]) * base ** " kmgt".index(match[2] or " "))

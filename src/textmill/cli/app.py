@@ -10,11 +10,11 @@ from cyclopts import App, CycloptsError
 
 from textmill import __version__
 from textmill.base.errors import TextmillError
+from textmill.cli.arguments import STANDARD_INPUT, program
 from textmill.cli.demo import demo
 from textmill.cli.doctor import doctor
 from textmill.cli.generate import generate
 from textmill.cli.output import Output
-from textmill.cli.standard_input import STANDARD_INPUT
 from textmill.cli.tokenizer import tokenizer_app
 from textmill.cli.train import train
 
@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
     except TextmillError as error:
         if with_traceback:
             traceback.print_exc()
-        output.error(str(error))
+        output.error(str(error).replace("with: textmill", f"with: {program()}"))
         return error.exit_code
     except KeyboardInterrupt:
         output.say("interrupted")

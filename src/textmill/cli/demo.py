@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from textmill.base import units
 from textmill.base.errors import ConfigError, require_extra
+from textmill.cli.arguments import program
 from textmill.cli.output import Output
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def demo(
     minutes: float = 2,
     text: Path | None = None,
     dir_: Annotated[Path | None, Parameter(name="--dir")] = None,
+    seed: int = 1,
 ) -> int:
     """Go the whole way once: text, tokenizer, shards, a trained model, text from it. Nothing is downloaded.
 
@@ -43,6 +45,8 @@ def demo(
         A folder of text files (or one file) in the place of the standard library.
     dir_
         The run's folder; runs/demo unless given, or runs/demo-2 and so on where there is one already.
+    seed
+        The first weights and the order of the data come from it.
     """
     require_extra("torch", "train", "training")
     from textmill.cli.demo_listener import DemoListener
@@ -54,7 +58,7 @@ def demo(
         raise ConfigError(f"--minutes is {minutes:g}, and must be above 0 and at most 1440")
     output = Output()
     begin = time.monotonic()
-    recipe = demo_recipe(minutes, text, dir_ or _free_folder(Path("runs")))
+    recipe = demo_recipe(minutes, text, dir_ or _free_folder(Path("runs")), seed)
     with DemoListener(output) as listener:
         run = run_recipe(recipe, listener)
     output.heading("\n5. How good it is")
@@ -68,9 +72,9 @@ def demo(
     output.heading("\n6. What next")
     folder = shlex.quote(str(run.folder))
     prompt = "import " if text is None else "The "
-    output.hint(f'  textmill generate {folder} "{prompt}" --temperature 0.8 --seed 1')
-    output.hint(f"  textmill train {folder} --minutes 10 --set run.dir={shlex.quote(str(run.folder) + '-10')}")
-    output.hint("  textmill demo --text FOLDER")
+    output.hint(f'  {program()} generate {folder} "{prompt}" --temperature 0.8 --seed 1')
+    output.hint(f"  {program()} train {folder} --minutes 10 --set run.dir={shlex.quote(str(run.folder) + '-10')}")
+    output.hint(f"  {program()} demo --text FOLDER")
     output.say(
         "  Chat waits for a model with a chat template: this one goes on from a text, and was not taught to answer."
     )
@@ -78,12 +82,12 @@ def demo(
     return 0
 
 
-def demo_recipe(minutes: float, text: Path | None, folder: Path) -> Recipe:
+def demo_recipe(minutes: float, text: Path | None, folder: Path, seed: int = 1) -> Recipe:
     """The shipped ``tiny`` recipe in the demo's folder, on the user's text where there is one."""
     from textmill.train.plan import size_for
     from textmill.train.recipe import load_recipe
 
-    settings = [f"budget.minutes={minutes}", f"run.dir={_toml(str(folder))}", *size_for(minutes)]
+    settings = [f"budget.minutes={minutes}", f"run.dir={_toml(str(folder))}", f"run.seed={seed}", *size_for(minutes)]
     if text is not None:
         sources = f"data.sources={{ text = {{ path = {_toml(str(text.resolve()))} }} }}"
         settings += [sources, "stages=[{ context = 256 }]", "eval.holdout_kind=auto"]

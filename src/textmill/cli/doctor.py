@@ -22,7 +22,6 @@ _PARTS = {
     "torch": ("train", "training, and running models"),
     "fastapi": ("serve", "serving"),
     "pyarrow": ("data", "reading .parquet"),
-    "zstandard": ("data", "reading .zst"),
     "huggingface_hub": ("hub", "fetching models"),
 }
 _CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16")
@@ -54,8 +53,7 @@ def examine() -> dict[str, Any]:
     """Collect the facts: versions, the processor, memory, disk, optional parts, and what is wrong."""
     problems = []
     try:
-        import textmill._core  # noqa: F401
-
+        importlib.import_module("textmill.tokenizer.tokenizer")
         core = "ok"
     except ImportError as error:
         core = f"missing: {error}"
@@ -72,7 +70,7 @@ def examine() -> dict[str, Any]:
         "memory_bytes": _memory_bytes(),
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
         "packages": {name: _version(name) for name in ("numpy", "cyclopts", "jinja2", "regex", *_PARTS)},
-        "torch": _torch() if importlib.util.find_spec("torch") else None,
+        "torch": _torch(problems) if importlib.util.find_spec("torch") else None,
         "problems": problems,
     }
 
@@ -100,8 +98,12 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _torch() -> dict[str, Any]:
-    torch: Any = importlib.import_module("torch")
+def _torch(problems: list[str]) -> dict[str, Any] | None:
+    try:
+        torch: Any = importlib.import_module("torch")
+    except (ImportError, OSError) as error:
+        problems.append(f"torch is installed and cannot be imported: {error}; install it again")
+        return None
     return {
         "version": torch.__version__,
         "threads": torch.get_num_threads(),

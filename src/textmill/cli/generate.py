@@ -7,8 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from textmill.base import units
+from textmill.cli.arguments import plain, text_or_stdin
 from textmill.cli.output import Output
-from textmill.cli.standard_input import text_or_stdin
 
 
 def generate(
@@ -73,7 +73,7 @@ def generate(
         "top_p": top_p,
         "min_p": min_p,
         "seed": seed,
-        "stop": stop,
+        "stop": [plain(text) for text in stop or ()],
         "ignore_eos": ignore_eos,
     }
     if json:
@@ -96,6 +96,7 @@ def generate(
         num_tokens += len(delta.ids)
         reason = delta.finish_reason
     output.data("")
-    if reason == "length":
+    room = lm.context - len(lm.tokenizer.encode(prompt)) - num_tokens
+    if reason == "length" and room > 1:
         output.say(f"[{units.count(num_tokens)} tokens; --max-tokens makes more]")
     return 0

@@ -10,8 +10,8 @@ from cyclopts import App, Parameter
 
 from textmill.base import units
 from textmill.base.errors import ConfigError, DataError
+from textmill.cli.arguments import STANDARD_INPUT, plain, program, text_or_stdin
 from textmill.cli.output import Output
-from textmill.cli.standard_input import STANDARD_INPUT
 
 tokenizer_app = App(
     name="tokenizer",
@@ -63,13 +63,15 @@ def train(
     from textmill.tokenizer.tokenizer import Tokenizer
 
     out = Output()
+    if output.suffix not in (".json", ".tiktoken"):
+        raise ConfigError(f'--output is "{plain(str(output))}", and must end in .json or .tiktoken')
     total = sum(path.stat().st_size for root in source for path in text_files(root))
     with out.bar("training the tokenizer", total) as bar:
         tokenizer = Tokenizer.train(
             source,
             vocab_size=vocab_size,
             pattern=pattern,
-            special_tokens=tuple(special or ["<|endoftext|>"]),
+            special_tokens=tuple(map(plain, special or ["<|endoftext|>"])),
             threads=threads,
             progress=bar.update,
         )
@@ -77,7 +79,8 @@ def train(
     out.say(f"{tokenizer.vocab_size:,} tokens from {units.num_bytes(total)} of text")
     if tokenizer.vocab_size < vocab_size:
         out.warning(f"the text holds no more pairs to merge: {tokenizer.vocab_size:,} tokens, not {vocab_size:,}")
-    out.hint(f'next: textmill tokenizer explain {output} "some text"')
+    if output.suffix == ".json":
+        out.hint(f'next: {program()} tokenizer explain {output} "some text"')
     out.data(str(output))
     return 0
 
@@ -100,7 +103,7 @@ def encode(
     Parameters
     ----------
     tokenizer
-        A tokenizer.json, a folder with one, or a .tiktoken file.
+        A tokenizer.json, or a folder with one.
     text
         The text; - reads standard input.
     special
@@ -131,7 +134,7 @@ def decode(tokenizer: Path, /, *ids: str) -> int:
     Parameters
     ----------
     tokenizer
-        A tokenizer.json, a folder with one, or a .tiktoken file.
+        A tokenizer.json, or a folder with one.
     ids
         The ids; - reads them from standard input.
     """
@@ -163,15 +166,16 @@ def explain(
     Parameters
     ----------
     tokenizer
-        A tokenizer.json, a folder with one, or a .tiktoken file.
+        A tokenizer.json, or a folder with one.
     text
-        The text, up to 2,000 characters.
+        The text, up to 2,000 characters; - reads standard input.
     json
         Print everything as JSON.
     """
     from textmill.cli.token_picture import draw_explanation
     from textmill.tokenizer.tokenizer import Tokenizer
 
+    text = text_or_stdin(text)
     if len(text) > 2000:
         raise DataError(f"the text has {len(text):,} characters, and a picture holds 2,000; show a part of it")
     out = Output()

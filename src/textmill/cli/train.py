@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from textmill.base import units
 from textmill.base.errors import require_extra
+from textmill.cli.arguments import program
 from textmill.cli.output import Output
 
 
@@ -60,6 +62,6 @@ def train(
             f"{units.num_bytes(scores['all'].num_bytes)})"
         )
     output.say(f"the model is in {run.folder / MODEL}, the report in {run.folder / 'report.html'}")
-    output.hint(f'next: textmill generate {run.folder} "Once upon a time"')
+    output.hint(f'next: {program()} generate {shlex.quote(str(run.folder))} "Once upon a time"')
     output.data(str(run.folder))
     return 0

@@ -38,7 +38,9 @@ def split_holdout(
         raise ConfigError(f"eval.holdout is {fraction:g}, and must be between 0 and 1, as in 0.05")
     documents = list(documents)
     if kind == "auto":
-        kind = "tail" if len(documents) < _FEW_DOCUMENTS else "documents"
+        num_held_out = sum(is_held_out(document.origin, fraction) for document in documents)
+        few = len(documents) < _FEW_DOCUMENTS or num_held_out in (0, len(documents))
+        kind = "tail" if few else "documents"
     train: list[Document] = []
     held_out: list[Document] = []
     for document in documents:

@@ -77,14 +77,6 @@ class BatchLoader:
         names = tuple(self._mixture.names[int(s)] for s in source)
         return Batch(rows[:, :-1], rows[:, 1:], names)
 
-    def epochs(self, steps: int) -> dict[str, float]:
-        """Tell how often a number of steps goes through each source."""
-        tokens = steps * self._rows * self._context
-        return {
-            name: share * tokens / shards.num_tokens
-            for (name, share), shards in zip(self.shares.items(), self._shards, strict=True)
-        }
-
     def _row(self, source: int, place: int) -> np.ndarray:
         """Cut the window that a source gives at a place of its stream; returns int64[context + 1]."""
         shards, name = self._shards[source], self._mixture.names[source]

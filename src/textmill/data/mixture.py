@@ -34,7 +34,13 @@ class Mixture:
             raise ConfigError("the weights of the mixture are all 0; give at least one source a weight above 0")
         self.names = tuple(name for name, weight in weights.items() if weight > 0)
         self._rows_per_block = _largest_remainder([weights[name] / total for name in self.names], BLOCK_ROWS)
-        position = np.concatenate([(np.arange(rows) + 0.5) / max(rows, 1) for rows in self._rows_per_block])
+        for name, rows in zip(self.names, self._rows_per_block, strict=True):
+            if rows == 0:
+                raise ConfigError(
+                    f'"{name}" has {weights[name] / total:.1e} of the weight, and the least that is dealt is '
+                    f"1 row in {BLOCK_ROWS:,}; raise its weight, or leave it out"
+                )
+        position = np.concatenate([(np.arange(rows) + 0.5) / rows for rows in self._rows_per_block])
         source = np.repeat(np.arange(len(self.names)), self._rows_per_block)
         order = np.argsort(position, kind="stable")
         self._source = source[order]

@@ -70,11 +70,11 @@ def _code(root: Path, modules: list[Path], name: str) -> Iterator[Document]:
 
 def _source_text(path: Path) -> str:
     """Decode a module as Python does: by its coding line, UTF-8 where it has none; line ends stay as they are."""
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return data.decode(encoding)
-    except (SyntaxError, UnicodeDecodeError) as error:
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as Python: {error}; the standard library is damaged") from error
 
 
@@ -82,7 +82,7 @@ def _docstrings(root: Path, modules: list[Path], name: str) -> Iterator[Document
     for path in modules:
         module_id = path.relative_to(root).as_posix()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore")
             tree = ast.parse(path.read_bytes(), filename=str(path))
         for qualified_name, docstring in _walk(tree, "module"):
             yield Document(docstring, name, f"{module_id}{PART_SEPARATOR}{qualified_name}")

@@ -50,6 +50,9 @@ def read_corpus(recipe: Recipe) -> Corpus:
     held_out: dict[str, list[Document]] = {}
     seen: set[bytes] = set()
     num_read = num_kept = 0
+    if recipe.eval.data:
+        # Read first, so that of a text on both sides the copy to train on is the one that goes.
+        held_out["held-out"] = list(drop_exact_duplicates(read_documents(recipe.eval.data, "held-out"), seen))
     for name, source in recipe.data.sources.items():
         if is_shard_folder(source):
             continue
@@ -62,8 +65,6 @@ def read_corpus(recipe: Recipe) -> Corpus:
             train[name] = kept
         else:
             train[name], held_out[name] = split_holdout(kept, recipe.eval.holdout, recipe.eval.holdout_kind)
-    if recipe.eval.data:
-        held_out["held out"] = list(read_documents(recipe.eval.data, "held out"))
     return Corpus(train, held_out, num_read - num_kept)
 
 
@@ -90,8 +91,8 @@ def make_tokenizer(recipe: Recipe, corpus: Corpus, progress: Callable[[int], Non
         raise ConfigError("every source is a folder of shards; set tokenizer.path to the tokenizer they were made with")
     return Tokenizer.train(
         iter(texts),
-        vocab_size=table.vocab_size or CHAR_VOCAB_SIZE,
-        pattern=table.pattern,
+        vocab_size=CHAR_VOCAB_SIZE if table.vocab_size is None else table.vocab_size,
+        pattern=table.pattern or "cl100k",
         special_tokens=(END_OF_TEXT,),
         progress=progress,
     )
@@ -141,7 +142,7 @@ def open_shards(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> tuple[dict[s
     """Open a run's shards: by source, to train on and to validate on.
 
     Raises:
-        DataError: a set is missing or damaged, or was made with another tokenizer.
+        DataError: a set is missing or not as long as it says, or was made with another tokenizer.
     """
     train: dict[str, ShardSet] = {}
     for name, source in recipe.data.sources.items():

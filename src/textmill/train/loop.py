@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def train(run: Run, observe: Observer, *, resume: bool = False) -> Path:
         StoppedError: a signal came; the step in hand was finished and saved before.
         TextmillError: the loss stopped being finite.
         StorageError: the disk is full; the last checkpoint is whole.
-        DataError: shards or checkpoints are damaged.
+        DataError: shards are not as long as their manifest says, or all checkpoints are damaged.
     """
     torch.set_num_threads(run.plan.threads)
     log = EventLog(run.events)
@@ -76,8 +77,12 @@ def train(run: Run, observe: Observer, *, resume: bool = False) -> Path:
             _steps(trainer, tell, stop)
             folder = _finish(trainer)
             tell("end", trainer.step)
+            if stop:
+                raise stop.error(f"stopped when the run was done; the model is in {folder}")
     except StorageError as error:
-        raise StorageError(f"{error}; then go on with: textmill train {run.folder} --resume") from error
+        raise StorageError(
+            f"{error}; then go on with: textmill train {shlex.quote(str(run.folder))} --resume"
+        ) from error
     finally:
         log.close()
     return folder
@@ -86,9 +91,9 @@ def train(run: Run, observe: Observer, *, resume: bool = False) -> Path:
 def _steps(trainer: Trainer, tell: Callable[..., None], stop: StopRequest) -> None:
     run, plan, recipe = trainer.run, trainer.run.plan, trainer.run.recipe
     loader = BatchLoader(trainer.shards, recipe.mixture, rows=plan.rows, context=plan.context, seed=recipe.run.seed)
-    samples = sample_held_out(trainer.held_out, recipe.eval.max_tokens)
+    samples = sample_held_out(trainer.held_out, trainer.tokenizer, recipe.eval.max_tokens)
     bytes_per_token = _bytes_per_token(trainer.shards, loader)
-    saved = trainer.step
+    saved = trainer.step if trainer.step else None
     while trainer.step < plan.num_steps and not stop:
         begin = time.perf_counter()
         batch = loader.batch(trainer.step)
@@ -126,7 +131,7 @@ def _steps(trainer: Trainer, tell: Callable[..., None], stop: StopRequest) -> No
         tell("stop", trainer.step)
         raise stop.error(
             f"stopped at step {trainer.step} of {plan.num_steps}, which is saved; "
-            f"go on with: textmill train {run.folder} --resume"
+            f"go on with: textmill train {shlex.quote(str(run.folder))} --resume"
         )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import dataclasses
 from pathlib import Path
 from typing import Protocol
 
-from textmill.base.errors import ConfigError, DataError, StorageError
+from textmill.base.errors import ConfigError
 from textmill.base.events import Event
-from textmill.checkpoint.huggingface import load_config, load_tokenizer
+from textmill.checkpoint.huggingface import check_vocabularies, load_config, load_tokenizer
 from textmill.checkpoint.sources import resolve_model
+from textmill.checkpoint.store import list_checkpoints
 from textmill.data.loader import BatchLoader
 from textmill.data.shards import ShardSet
 from textmill.model.config import ModelConfig
@@ -27,7 +28,7 @@ from textmill.train.loop import train
 from textmill.train.plan import Plan, make_plan, model_config
 from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
-from textmill.train.run import EVENTS, Run, claim_folder, resumable, save_run
+from textmill.train.run import Run, begin_folder, claim_folder, resumable, save_run
 
 
 class Listener(Protocol):
@@ -71,14 +72,13 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
     """
     folder = claim_folder(recipe, resume=resume)
     run = resumable(folder, recipe) if resume else None
-    going_on = run is not None
     if run is None:
         run = _prepare(folder, recipe, listener)
     listener.plan(run)
     try:
-        train(run, listener.event, resume=going_on)
+        train(run, listener.event, resume=bool(list_checkpoints(run.folder)))
     except BaseException:
-        with contextlib.suppress(StorageError):  # what went wrong first is what is told
+        with contextlib.suppress(OSError):  # what went wrong first is what is told
             write_report(run.folder)
         raise
     write_report(run.folder)
@@ -99,7 +99,7 @@ def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
         tokenizer = make_tokenizer(recipe, corpus, listener.progress)
     listener.tokenizer(tokenizer)
     listener.doing("writing the shards", num_bytes + held_out_bytes)
-    _clear(folder)
+    begin_folder(folder)
     write_corpus(folder, corpus, tokenizer, listener.progress)
     shards, held_out = open_shards(folder, recipe, tokenizer)
     listener.shards(shards, held_out)
@@ -111,13 +111,6 @@ def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
     return run
 
 
-def _clear(folder: Path) -> None:
-    """Remove what a run that never saved a checkpoint left behind."""
-    (folder / EVENTS).unlink(missing_ok=True)
-    for part in ("shards", "heldout"):
-        shutil.rmtree(folder / part, ignore_errors=True)
-
-
 def _decide(recipe: Recipe, tokenizer: Tokenizer, base: Path | None, listener: Listener) -> Plan:
     context = recipe.stage.context
     if base is None:
@@ -125,16 +118,14 @@ def _decide(recipe: Recipe, tokenizer: Tokenizer, base: Path | None, listener: L
             recipe.model,
             vocab_size=tokenizer.vocab_size,
             context=context,
-            rope_theta=recipe.stage.rope_theta,
+            rope_theta=recipe.stage.rope_theta or 10_000.0,
             end_of_text=end_of_text(tokenizer),
         )
     else:
-        config = load_config(base)
-        if config.vocab_size < tokenizer.vocab_size:
-            raise DataError(
-                f"{base} has {config.vocab_size} ids and the tokenizer {tokenizer.vocab_size}; "
-                "leave [tokenizer] out to take the model's own"
-            )
+        config = dataclasses.replace(
+            load_config(base), bos_token_id=end_of_text(tokenizer), eos_token_id=end_of_text(tokenizer)
+        )
+        check_vocabularies(config, tokenizer, f"{base} and the run's tokenizer")
         if config.max_position_embeddings < context:
             raise ConfigError(
                 f"the stage's context is {context}, and {base} takes {config.max_position_embeddings} tokens; lower it"

@@ -21,28 +21,41 @@ from textmill.train.precision import Precision, median_time_s
 from textmill.train.recipe import ModelTable, Recipe
 from textmill.train.step import take_step
 
-# Sizes of the models that a recipe can name. [k] heads: query heads, key-value heads.
-PRESETS: dict[str, dict[str, int]] = {
-    "tiny": {
-        "hidden_size": 256,
-        "intermediate_size": 704,
-        "num_hidden_layers": 4,
+
+def _sizes(depth: int) -> dict[str, int]:
+    """A LLaMA of so many layers, 64 wide for each of them; the feed-forward is 8/3 of the width, in steps of 64."""
+    width = 64 * depth
+    return {
+        "hidden_size": width,
+        "intermediate_size": -(-width * 8 // 3 // 64) * 64,
+        "num_hidden_layers": depth,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "head_dim": 64,
-    },
-}
+        "head_dim": width // 4,
+    }
+
+
+# Models that a recipe can name.
+PRESETS = {"tiny": _sizes(3)}
 
 # Logits of a micro-batch in f32 and their gradient are the largest thing a small model holds; this bounds each.
 MAX_LOGITS_BYTES = 256 << 20
 
 
 def size_for(minutes: float) -> list[str]:
-    """Choose a model that so many minutes of a laptop's CPU use well, as settings for the ``tiny`` recipe.
+    """Choose a model that so many minutes of a CPU use well, as settings over the ``tiny`` recipe.
 
-    Measured on 2 cores (docs/benchmarks/demo.md): a larger model takes too few steps, a smaller one stops learning.
+    The best of those tried at 2 minutes on 2 cores has 3 layers (docs/benchmarks/demo.md). From there the blocks'
+    parameters grow with the square root of the compute (arXiv:2203.15556 §3), and the width with the depth.
     """
-    return []
+    allowed = _block_parameters(3) * (minutes / 2) ** 0.5 * 1.001
+    depth = max((depth for depth in range(1, 33) if _block_parameters(depth) <= allowed), default=1)
+    return [f"model.{name}={value}" for name, value in _sizes(depth).items()]
+
+
+def _block_parameters(depth: int) -> int:
+    sizes = _sizes(depth)
+    return depth * sizes["hidden_size"] * (3 * sizes["hidden_size"] + 3 * sizes["intermediate_size"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +134,7 @@ def make_plan(recipe: Recipe, config: ModelConfig, say: Callable[[str], None] | 
         say: told each decision with its reason.
     """
     say = say or (lambda message: None)
-    threads = recipe.run.threads or torch.get_num_threads()
+    threads = torch.get_num_threads() if recipe.run.threads is None else recipe.run.threads
     torch.set_num_threads(threads)
     rows, context = recipe.batch.rows, recipe.stage.context
     micro_rows = recipe.batch.micro_rows or _micro_rows(rows, context, config.vocab_size)

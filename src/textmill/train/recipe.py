@@ -5,7 +5,10 @@ Relative paths in a recipe start at its own folder, ``run.dir`` at the working d
 
 from __future__ import annotations
 
+import copy
 import json
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import resources
@@ -28,6 +31,12 @@ class RunTable:
     precision: Literal["auto", "f32", "bf16"] = "auto"
     threads: int | None = None
 
+    def __post_init__(self) -> None:
+        if not self.dir:
+            raise ConfigError('run.dir is empty; name a folder, as in "runs/mine"')
+        if self.threads is not None and not 1 <= self.threads <= 1024:
+            raise ConfigError(f"run.threads is {self.threads}, and must be 1 to 1024")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerTable:
@@ -35,9 +44,11 @@ class TokenizerTable:
 
     path: str | None = None
     vocab_size: int | None = None
-    pattern: str = "cl100k"
+    pattern: str | None = None
 
     def __post_init__(self) -> None:
+        if self.path is not None and self.pattern is not None:
+            raise ConfigError("[tokenizer] has a path, and pattern is for one that is trained; leave one of them out")
         neither = self.path is None and self.vocab_size is None and self.pattern != "char"
         if neither or (self.path is not None and self.vocab_size is not None):
             raise ConfigError("[tokenizer] takes either path (load one) or vocab_size (train one)")
@@ -61,6 +72,11 @@ class ModelTable:
     tie_word_embeddings: bool | None = None
     initializer_range: float | None = None
 
+    def __post_init__(self) -> None:
+        beside = [name for name in self.__slots__ if name != "from_" and getattr(self, name) is not None]
+        if self.from_ is not None and beside:
+            raise ConfigError(f"[model] starts from a model, whose sizes are its own; leave {', '.join(beside)} out")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceTable:
@@ -79,6 +95,14 @@ class DataTable:
 
     sources: dict[str, SourceTable]
 
+    def __post_init__(self) -> None:
+        for name in self.sources:
+            if name == "all" or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+                raise ConfigError(
+                    f'"{name}" cannot be the name of a source: it names folders too, so take letters, digits, '
+                    '"_", "-" and "."; "all" is what they are together'
+                )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageTable:
@@ -87,8 +111,14 @@ class StageTable:
     name: str = "stable"
     tokens: int | None = None
     context: int = 512
-    rope_theta: float = 10_000.0
+    rope_theta: float | None = None
     mixture: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.context < 1:
+            raise ConfigError(f"a stage's context is {self.context}, and must be 1 or more")
+        if self.tokens is not None and self.tokens < 1:
+            raise ConfigError(f"a stage's tokens are {self.tokens}, and must be 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +147,7 @@ class ScheduleTable:
     decay_fraction: float = 0.4
 
     def __post_init__(self) -> None:
-        if not self.peak_lr > 0:
+        if not 0 < self.peak_lr < math.inf:
             raise ConfigError(f"schedule.peak_lr is {self.peak_lr:g}, and must be above 0")
         if not 0 <= self.decay_fraction <= 1:
             raise ConfigError(f"schedule.decay_fraction is {self.decay_fraction:g}, and must be between 0 and 1")
@@ -137,6 +167,19 @@ class OptimizerTable:
     weight_decay: float = 0.1
     clip_grad_norm: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("muon_lr", 0.0, math.inf),
+            ("beta1", 0.0, 1.0),
+            ("beta2", 0.0, 1.0),
+            ("weight_decay", 0.0, math.inf),
+        ):
+            if not low <= getattr(self, name) < high:
+                raise ConfigError(f"optimizer.{name} is {getattr(self, name):g}, and must be {low:g} to {high:g}")
+        for name in ("eps", "clip_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"optimizer.{name} is {getattr(self, name):g}, and must be above 0")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetTable:
@@ -154,8 +197,8 @@ class BudgetTable:
         if len(given) > 1:
             raise ConfigError(f"[budget] takes one of steps, tokens and minutes, and has {' and '.join(given)}")
         for name in given:
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"budget.{name} is {getattr(self, name)}, and must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"budget.{name} is {getattr(self, name)}, and must be above 0 and finite")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,13 +219,15 @@ class EvalTable:
 
     every_steps: int = 100
     holdout: float = 0.05
-    holdout_kind: Literal["auto", "documents", "tail"] = "documents"
+    holdout_kind: Literal["auto", "documents", "tail"] = "auto"
     data: str | None = None
     max_tokens: int = 16_384
 
     def __post_init__(self) -> None:
         if self.every_steps < 1 or self.max_tokens < 1:
             raise ConfigError("eval.every_steps and eval.max_tokens must be 1 or more")
+        if not 0 < self.holdout < 1:
+            raise ConfigError(f"eval.holdout is {self.holdout:g}, and must be between 0 and 1, as in 0.05")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,7 +286,8 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
 
     Args:
         name: a TOML file, a run folder (its recipe again), or the name of a recipe that textmill brings along.
-        settings: ``table.key=value``; setting one budget unsets the others.
+        settings: ``table.key=value``, whose relative paths start at the working directory; setting one budget unsets
+            the others.
 
     Raises:
         ConfigError: there is no such recipe, it is not TOML, or a key or value of it is wrong.
@@ -252,7 +298,7 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
         if parts[0] == "budget" and len(parts) == 2:
             table["budget"] = {}
         table = apply_settings(table, [setting])
-    return from_table(Recipe, table)
+    return from_table(Recipe, _absolute(table, Path.cwd()))
 
 
 def recipe_names() -> list[str]:
@@ -286,7 +332,7 @@ def _read_table(name: str) -> tuple[dict[str, Any], Path]:
 
 def _absolute(table: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Let the paths of a recipe start at its own folder."""
-    result = json.loads(json.dumps(table))
+    result = copy.deepcopy(table)
     tokenizer = result.get("tokenizer")
     if isinstance(tokenizer, dict) and isinstance(tokenizer.get("path"), str):
         tokenizer["path"] = str(folder / tokenizer["path"])
@@ -301,7 +347,7 @@ def _absolute(table: dict[str, Any], folder: Path) -> dict[str, Any]:
         evaluation["data"] = str(folder / evaluation["data"])
     model = result.get("model")
     start = model.get("from") if isinstance(model, dict) else None
-    if isinstance(start, str) and (folder / start).exists():
+    if isinstance(model, dict) and isinstance(start, str) and (folder / start).exists():
         model["from"] = str(folder / start)
     return result
 

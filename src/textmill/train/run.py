@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import torch
 
 from textmill.base.config import from_table, to_table
 from textmill.base.errors import ConfigError, DataError
-from textmill.base.files import write_file
+from textmill.base.files import storage_errors, write_file
 from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, remove_left_overs
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
@@ -30,6 +31,7 @@ from textmill.train.recipe import Recipe
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 EVENTS = "events.jsonl"
+_NAMES = frozenset({CONFIG, EVENTS, "tokenizer.json", "shards", "heldout", "checkpoints", "model", "report.html"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +49,44 @@ class Run:
 
 
 def claim_folder(recipe: Recipe, *, resume: bool) -> Path:
-    """Make the run's folder ready; a folder that holds a run already is taken only to resume it.
+    """Check that a run may take its folder: a new or empty one, one that a run never got far in, or one to resume.
 
     Raises:
-        ConfigError: there is a run, and it is not to be resumed; or the path is a file.
+        ConfigError: there is a run, and it is not to be resumed; or the folder holds something else.
     """
     folder = Path(recipe.run.dir)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"run.dir {folder} is a file; choose another folder with --set run.dir=FOLDER")
+    if folder.exists() and any(folder.iterdir()) and not _is_run(folder):
+        raise ConfigError(
+            f"{folder} is not empty and holds no run, and a run would write over what is there; "
+            "choose another folder with --set run.dir=FOLDER"
+        )
+    for name, source in recipe.data.sources.items():
+        if source.path is not None and Path(source.path).resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(f'the source "{name}" lies inside run.dir {folder}; choose another folder for the run')
     if not resume and list_checkpoints(folder):
         raise ConfigError(
-            f"{folder} holds a run that has saved {len(list_checkpoints(folder))} checkpoints; add --resume to go on "
-            "with it, or --set run.dir=FOLDER to start another beside it"
+            f"{folder} holds a run that has saved {len(list_checkpoints(folder))} checkpoints; choose "
+            f"another folder (--set run.dir=FOLDER), or go on with: textmill train {folder} --resume"
         )
     return folder
+
+
+def begin_folder(folder: Path) -> None:
+    """Mark a folder as a run's, and clear away what one that never saved a checkpoint left in it."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / EVENTS).write_bytes(b"")
+    (folder / CONFIG).unlink(missing_ok=True)
+    for part in ("shards", "heldout"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+
+
+def _is_run(folder: Path) -> bool:
+    """A run's folder has a log from its first moment on, and nothing that is not a run's."""
+    names = {path.name for path in folder.iterdir()}
+    return EVENTS in names and all(name in _NAMES or name.startswith(".") for name in names)
 
 
 def save_run(run: Run) -> None:
@@ -96,14 +122,16 @@ def load_run(folder: Path) -> Run:
 
 
 def resumable(folder: Path, recipe: Recipe) -> Run | None:
-    """Find the run that a resume goes on with, or None where there is no checkpoint to go on from.
+    """Find the run that a resume goes on with, or None where none was decided yet.
+
+    What was decided is kept even where no checkpoint was saved: precision and steps are measured once.
 
     Raises:
         ConfigError: the recipe is not the one the run was started with.
         DataError: there are checkpoints, and all of them are damaged.
     """
     remove_left_overs(folder)
-    if not list_checkpoints(folder):
+    if not (folder / CONFIG).is_file():
         return None
     run = load_run(folder)
     differences = [
@@ -125,7 +153,10 @@ def last_checkpoint(folder: Path, damage: list[DataError] | None = None) -> Path
     checkpoint = latest_checkpoint(folder, passed_over.append)
     if checkpoint is None:
         reason = f": {passed_over[-1]}" if passed_over else ""
-        raise DataError(f"{folder} has no whole checkpoint to go on from{reason}; start the run again without --resume")
+        raise DataError(
+            f"{folder} has no whole checkpoint to go on from{reason}; remove {folder / 'checkpoints'} and run the same "
+            "command again, which starts from the beginning"
+        )
     return checkpoint
 
 

@@ -36,5 +36,5 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:
-            raise KeyboardInterrupt
+            raise StoppedError("stopped at once; what was saved before is whole", EXIT_CODES[signal.Signals(number)])
         self._signal = signal.Signals(number)

@@ -11,6 +11,7 @@ import numpy as np
 from textmill.data.shards import ShardSet
 from textmill.model.llama import Llama
 from textmill.model.score import score_documents
+from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.precision import Precision, compute_dtype
 
 
@@ -22,26 +23,30 @@ class Sample:
     num_bytes: int
 
 
-def sample_held_out(held_out: Mapping[str, ShardSet], max_tokens: int) -> dict[str, Sample]:
-    """Choose what a run is validated on: documents from the front of each held-out set, about ``max_tokens`` in all.
+def sample_held_out(held_out: Mapping[str, ShardSet], tokenizer: Tokenizer, max_tokens: int) -> dict[str, Sample]:
+    """Choose what a run is validated on: documents from the front of each held-out set, ``max_tokens`` in all.
 
-    Sources get tokens in proportion to their size; a document is taken whole or not at all, and each source gives one
-    at least.
+    Sources get tokens in proportion to their size. Documents that fit are taken whole; where the first does not, a
+    part of it is.
     """
     total = sum(shards.num_tokens for shards in held_out.values())
     samples = {}
     for name, shards in held_out.items():
-        allowed = max_tokens * shards.num_tokens / total
+        allowed = max(1, max_tokens * shards.num_tokens // total)
         text_bytes = shards.index.bytes_of_text()
         documents: list[np.ndarray] = []
         num_tokens = num_bytes = 0
         for number in range(shards.manifest.num_documents):
             document = shards.document(number)
-            if documents and num_tokens + len(document) > allowed:
+            if not documents and len(document) > allowed:
+                document = document[:allowed]
+                num_bytes = len(tokenizer.decode_bytes(document.tolist()))
+            elif num_tokens + len(document) > allowed:
                 continue
+            else:
+                num_bytes += int(text_bytes[number])
             documents.append(document)
             num_tokens += len(document)
-            num_bytes += int(text_bytes[number])
         samples[name] = Sample(documents, num_bytes)
     return samples
 
