@@ -19,7 +19,7 @@ def demo(folder, *arguments):
 
 @pytest.mark.slow
 def test_the_whole_way_from_the_standard_library(tmp_path):
-    result = demo(tmp_path, "--minutes", "0.1")
+    result = demo(tmp_path, "--minutes", "0.4")
     assert result.returncode == 0, result.stderr
     assert result.stdout == "runs/demo\n"
     story = result.stderr
@@ -27,7 +27,11 @@ def test_the_whole_way_from_the_standard_library(tmp_path):
         assert heading in story
     assert re.search(r"code +\d+ documents, 1\d(\.\d)? MB to train on +\d+ documents, \d+ kB held out", story)
     assert re.search(r"text  │ .*\n.*bytes │ .*\n.*ids   │ ", story)
-    assert re.search(r"all +\d+ +\d+ kB +\d\.\d{3} +\d\.\d{3} +\d\.\d{3}", story)
+    figures = re.search(r"all +\d+ +\d+ kB +(\d\.\d{3}) +(\d\.\d{3}) +(\d\.\d{3})", story)
+    assert figures
+    model, gzip, xz = map(float, figures.groups())
+    assert model < gzip, "half a minute is enough to be below gzip -9"
+    assert 2 < xz < 4
     for command in (
         "textmill generate runs/demo",
         "textmill train runs/demo --minutes 10",

@@ -65,18 +65,18 @@ def demo(
     with output.bar("scoring the held-out text", num_held_out_tokens(run)) as bar:
         scores = score_run(run, bar.update)
     _show_scores(output, scores)
-    _show_sample(output, run.folder, "def " if text is None else "")
+    _show_sample(output, run.folder, "import" if text is None else "")
     output.say(f"\n  model   {run.folder / MODEL}  (a Hugging Face folder)")
     output.say(f"  report  {run.folder / 'report.html'}  (the loss curve; open it in a browser)")
     output.say(f"  all of it took {units.seconds(time.monotonic() - begin)}")
     output.heading("\n6. What next")
     folder = shlex.quote(str(run.folder))
-    prompt = "import " if text is None else "The "
+    prompt = "def __init__(self" if text is None else "The"
     output.hint(f'  {program()} generate {folder} "{prompt}" --temperature 0.8 --seed 1')
     output.hint(f"  {program()} train {folder} --minutes 10 --set run.dir={shlex.quote(str(run.folder) + '-10')}")
     output.hint(f"  {program()} demo --text FOLDER")
     output.say(
-        "  Chat waits for a model with a chat template: this one goes on from a text, and was not taught to answer."
+        "  Chat waits for a model with a chat template: this one goes on from text, and was not taught to answer."
     )
     output.data(str(run.folder))
     return 0

@@ -101,13 +101,10 @@ class TrainListener:
         if event.kind == "step" and self._bar:
             self._tokens_per_s = [*self._tokens_per_s[1 - _SPEED_STEPS :], event.fields["tokens_per_s"]]
             speed = units.count(statistics.median(self._tokens_per_s))
-            self._bar.update(
-                event.step,
-                f"{event.step}/{self._num_steps}  loss {event.fields['loss']:.3f}  "
-                f"{event.fields['bits_per_byte']:.3f} bits/byte{self._held_out}  {speed} tokens/s",
-            )
+            bits, loss = event.fields["bits_per_byte"], event.fields["loss"]
+            self._bar.update(event.step, f"{speed} tokens/s  loss {loss:.2f}  {bits:.2f} bits/byte{self._held_out}")
         elif event.kind == "eval":
-            self._held_out = f" (held out {event.fields['bits_per_byte']['all']:.3f})"
+            self._held_out = f"  held out {event.fields['bits_per_byte']['all']:.3f}"
         elif event.kind == "resume":
             for message in event.fields["passed_over"]:
                 self.output.warning(f"{message}; going on from the checkpoint before it")

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.highlighter import NullHighlighter
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 LINE_EVERY_S = 5.0
@@ -87,12 +88,13 @@ class TerminalBar(Bar):
     def __init__(self, output: Output, what: str, total: int | None) -> None:
         self._progress = Progress(
             TextColumn("  {task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=None),
             _Percent(),
-            TextColumn("{task.fields[note]}", markup=False),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             TimeRemainingColumn(compact=True),
             console=output.messages,
             transient=True,
+            expand=True,
         )
         self._task = self._progress.add_task(what, total=total, note="")
         self._progress.start()

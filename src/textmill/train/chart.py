@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from textmill.base import units
 
-WIDTH, HEIGHT = 960, 320
+HEIGHT = 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 12, 40
 _MAX_POINTS = 1200
 # Okabe and Ito's colours, told apart in every common colour blindness (https://jfly.uni-koeln.de/color/).
@@ -24,7 +24,7 @@ class Series:
     points: list[tuple[float, float]]
 
 
-def line_chart(series: Sequence[Series], y_title: str, x_title: str) -> str:
+def line_chart(series: Sequence[Series], y_title: str, x_title: str, width: int = 960) -> str:
     """Draw series over common axes.
 
     A series of more than 1,200 points is drawn through the means of equal stretches; the y axis leaves out what lies
@@ -42,20 +42,20 @@ def line_chart(series: Sequence[Series], y_title: str, x_title: str) -> str:
     y_low, y_high = max(y_low - margin, 0.0 if y_low >= 0 else -math.inf), y_high + margin
 
     def place(x: float, y: float) -> tuple[float, float]:
-        right = WIDTH - _LEFT - _RIGHT
+        right = width - _LEFT - _RIGHT
         down = HEIGHT - _TOP - _BOTTOM
         share = (min(y, y_high) - y_low) / (y_high - y_low)
         return _LEFT + (x - x_low) / (x_high - x_low) * right, _TOP + (1 - share) * down
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(y_title)} by {x_title}">']
+    parts = [f'<svg viewBox="0 0 {width} {HEIGHT}" role="img" aria-label="{html.escape(y_title)} by {x_title}">']
     for tick in _ticks(y_low, y_high, 5):
         _, y = place(x_low, tick)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_label(tick)}</text>')
-    for tick in _ticks(x_low, x_high, 8):
+    for tick in _ticks(x_low, x_high, width // 120):
         x, _ = place(tick, y_low)
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - _BOTTOM + 18}" text-anchor="middle">{_label(tick)}</text>')
-    parts.append(f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{html.escape(x_title)}</text>')
+    parts.append(f'<text x="{width - _RIGHT}" y="{HEIGHT - 6}" text-anchor="end">{html.escape(x_title)}</text>')
     parts.append(f'<text x="4" y="{HEIGHT - 6}">{html.escape(y_title)}</text>')
     for number, one in enumerate(lines):
         colour = _COLOURS[number % len(_COLOURS)]
@@ -67,9 +67,9 @@ def line_chart(series: Sequence[Series], y_title: str, x_title: str) -> str:
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
         if one.name:
             top = _TOP + 14 + 18 * number
-            parts.append(f'<rect x="{WIDTH - 216}" y="{top - 9}" width="18" height="4" fill="{colour}"/>')
+            parts.append(f'<rect x="{width - 216}" y="{top - 9}" width="18" height="4" fill="{colour}"/>')
             last = one.points[-1][1]
-            parts.append(f'<text x="{WIDTH - 192}" y="{top - 3}">{html.escape(one.name)} {last:.3f}</text>')
+            parts.append(f'<text x="{width - 192}" y="{top - 3}">{html.escape(one.name)} {last:.3f}</text>')
     return "".join(parts) + "</svg>"
 
 

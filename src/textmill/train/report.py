@@ -15,6 +15,7 @@ from textmill.train.chart import Series, line_chart
 from textmill.train.run import CONFIG, EVENTS
 
 REPORT = "report.html"
+_SMALL = 480
 
 
 def write_report(folder: Path) -> Path:
@@ -97,12 +98,20 @@ def _charts(steps: Sequence[Event], evals: Sequence[Event]) -> str:
     train = Series("training", [(event.step, event.fields["bits_per_byte"]) for event in steps])
     charts = [
         ("Loss", line_chart([train, *held_out], "bits per byte", "step")),
-        ("Learning rate", line_chart([Series("", [(e.step, e.fields["lr"]) for e in steps])], "learning rate", "step")),
+        (
+            "Learning rate",
+            line_chart([Series("", [(e.step, e.fields["lr"]) for e in steps])], "learning rate", "step", _SMALL),
+        ),
         (
             "Gradient norm",
-            line_chart([Series("", [(e.step, e.fields["grad_norm"]) for e in steps])], "norm before clipping", "step"),
+            line_chart(
+                [Series("", [(e.step, e.fields["grad_norm"]) for e in steps])], "norm before clipping", "step", _SMALL
+            ),
         ),
-        ("Speed", line_chart([Series("", [(e.step, e.fields["tokens_per_s"]) for e in steps])], "tokens/s", "step")),
+        (
+            "Speed",
+            line_chart([Series("", [(e.step, e.fields["tokens_per_s"]) for e in steps])], "tokens/s", "step", _SMALL),
+        ),
     ]
     figures = "".join(f"<figure><figcaption>{title}</figcaption>{svg}</figure>" for title, svg in charts)
     return f'<h2>Curves</h2><div class="charts">{figures}</div>'
