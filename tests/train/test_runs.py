@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -115,22 +116,31 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, precision, optimizer)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after_steps", [1, 6, 11])
-def test_a_killed_run_goes_on_to_the_same_bytes(straight, tmp_path, after_steps):
-    """SIGKILL once some steps are logged; whatever was being written then, the resumed run ends the same."""
-    path = write_recipe(tmp_path)
-    command = [sys.executable, "-m", "textmill", "train", str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log = tmp_path / "run" / "events.jsonl"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and len(losses(tmp_path / "run")) >= after_steps:
-            break
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
-    train(path, resume=True)
-    assert weights(tmp_path / "run") == weights(straight)
+@pytest.mark.timeout(1200)
+def test_a_run_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
+    """SIGKILL at random moments of steps and saves; 3 times, or as many as TEXTMILL_KILLS says."""
+    settings = ["budget.steps=60", "checkpoint.every_steps=3"]
+    train(write_recipe(tmp_path / "whole"), *settings)
+    path = write_recipe(tmp_path / "killed")
+    folder = tmp_path / "killed" / "run"
+    command = [sys.executable, "-m", "textmill", "train", str(path), "--resume"]
+    command += [word for setting in settings for word in ("--set", setting)]
+    random = Random(0)
+    for _ in range(int(os.environ.get("TEXTMILL_KILLS", "3"))):
+        log = folder / "events.jsonl"
+        before = log.stat().st_size if log.exists() else 0
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            if log.exists() and log.stat().st_size not in (0, before):
+                break
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, 0.2))
+        process.kill()
+        process.wait()
+    train(path, *settings, resume=True)
+    assert weights(folder) == weights(tmp_path / "whole" / "run")
+    assert losses(folder) == losses(tmp_path / "whole" / "run")
 
 
 def test_a_run_never_takes_a_folder_that_holds_something_else(tmp_path):

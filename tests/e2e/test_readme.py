@@ -1,0 +1,43 @@
+"""What the README shows is run as it stands."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fakes.listener import Silent
+from fakes.tiny_run import write_recipe
+
+pytest.importorskip("torch")
+
+from textmill.base.config import from_table
+from textmill.train.pipeline import run_recipe
+from textmill.train.recipe import Recipe, load_recipe
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def block(language):
+    return re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)[1]
+
+
+def test_the_recipe_is_one():
+    recipe = from_table(Recipe, tomllib.loads(block("toml")))
+    assert recipe.budget.minutes == 10
+    assert list(recipe.data.sources) == ["books"]
+
+
+def test_the_python_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run_recipe(load_recipe(write_recipe(tmp_path, run="runs/demo")), Silent())
+    (tmp_path / "words").rename(tmp_path / "books")
+    exec(compile(block("python"), "README.md", "exec"), {})
+    assert (tmp_path / "tokenizer.json").is_file()
+    assert capsys.readouterr().out
+
+
+def test_the_pages_it_names_are_there():
+    root = Path(__file__).parents[2]
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (root / link).exists(), link
