@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from textmill.base import units
 from textmill.base.errors import ConfigError, require_extra
 from textmill.cli.arguments import program
-from textmill.cli.output import Output
+from textmill.cli.output import Output, for_terminal
 
 if TYPE_CHECKING:
     from textmill.eval.bits_per_byte import SourceScore
@@ -132,7 +132,7 @@ def _show_sample(output: Output, folder: Path, prompt: str) -> None:
     speed = len(completion.ids) / (time.monotonic() - begin)
     output.say(f"\n  generated with a KV cache at {speed:.0f} tokens/s:\n")
     for line in (prompt + completion.text).splitlines():
-        output.say(f"  │ {line}")
+        output.say(f"  │ {for_terminal(line)}")
     log = EventLog(run.events)
     log.write("sample", run.plan.num_steps, prompt=prompt, text=completion.text)
     log.close()

@@ -92,7 +92,7 @@ def generate(
     num_tokens = 0
     reason = None
     for delta in deltas:
-        output.data(delta.text, end="")
+        output.text(delta.text)
         num_tokens += len(delta.ids)
         reason = delta.finish_reason
     output.data("")

@@ -21,6 +21,11 @@ from rich.text import Text
 LINE_EVERY_S = 5.0
 
 
+def for_terminal(text: str) -> str:
+    """Replace the control characters of untrusted text, which could steer a terminal; line ends and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
 class Output:
     """Writes for people or for programs.
 
@@ -35,6 +40,10 @@ class Output:
         """Write a piece of the result to stdout."""
         sys.stdout.write(text + end)
         sys.stdout.flush()
+
+    def text(self, text: str) -> None:
+        """Write a piece of text that a model made: as it is into a pipe, without control characters to a terminal."""
+        self.data(for_terminal(text) if sys.stdout.isatty() else text, end="")
 
     def json(self, value: Any) -> None:
         """Write the result as JSON."""
