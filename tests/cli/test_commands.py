@@ -86,10 +86,15 @@ def test_a_damaged_model_folder_is_bad_data(trained, tmp_path, damage, message):
         (["generate", "nowhere", "x"], 3, "nowhere"),
         (["generate", "run", "x", "--temperature", "-1"], 2, "temperature"),
         (["generate", "run", "x", "--max-tokens", "many"], 2, "many"),
+        (["generate", "run", "x", "--threads", "100000"], 2, "threads is 100000, and must be 1 to 1,024"),
+        (["train", "recipe.toml", "--set", "run.dir=other", "--set", "model.preset=huge"], 2, "huge"),
+        (["train", "recipe.toml", "--set", "run.dir=other", "--set", "model.num_attention_heads=3"], 2, "heads"),
+        (["train", "recipe.toml", "--set", "run.dir=other", "--set", "tokenizer.pattern=foo"], 2, 'pattern "foo"'),
+        (["train", "recipe.toml", "--set", "run.dir=other", "--set", "tokenizer.vocab_size=10"], 2, "257 or more"),
         (["demo", "--minutes", "0"], 2, "--minutes is 0"),
         (["demo", "--text", "nowhere"], 3, "nowhere does not exist"),
         (["demo", "--text", "empty"], 3, "is an empty folder"),
-        (["demo", "--text", "pictures"], 3, "none of them is text"),
+        (["demo", "--text", "pictures"], 3, "none is text"),
         (["demo", "--text", "latin"], 3, "is not UTF-8"),
         (["tokenizer", "encode", "nowhere.json", "x"], 3, "nowhere.json"),
         (["tokenizer", "train", "words", "--vocab-size", "10"], 2, "10"),
@@ -109,6 +114,7 @@ def test_what_is_wrong_ends_in_its_exit_code_with_a_message(trained, arguments, 
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert not (trained / "runs").exists(), "a command that was refused leaves nothing behind"
+    assert not (trained / "other").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -1,11 +1,13 @@
 """What goes to a terminal, and what to a pipe."""
 
+import io
 import sys
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
-from textmill.cli.output import LineBar, Output, for_terminal
+from textmill.cli.output import LineBar, Output, TerminalBar, for_terminal
 
 
 def test_untrusted_text_cannot_steer_a_terminal():
@@ -36,3 +38,19 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
     for now, done in ((1.0, 1), (6.0, 5), (7.0, 6), (12.0, 9)):  # noqa: B007  the clock reads it
         bar.update(done, "fast")
     assert capsys.readouterr().err == "  working  50 %  fast\n  working  90 %  fast\n"
+
+
+def test_the_training_bar_fits_eighty_columns(monkeypatch):
+    """With everything it can show, on one line, percent and time left whole."""
+    screen = io.StringIO()
+    output = Output()
+    output.messages = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    bar = TerminalBar(output, "training", 405)
+    bar.update(321, "13.3k tok/s  loss 3.59  1.50 (held out 1.56) bits/byte")
+    bar._progress.refresh()
+    bar.close()
+    lines = [line for part in screen.getvalue().split("\r") for line in part.splitlines() if "loss" in line]
+    assert lines
+    assert any("79 %" in line and "held out 1.56" in line for line in lines)
+    assert all(len(line) <= 80 + 20 for line in lines), "control sequences aside"
+    assert "\n                 %" not in screen.getvalue()

@@ -101,7 +101,7 @@ def test_an_empty_folder_is_refused(tmp_path):
 
 def test_a_folder_without_text_is_refused_with_what_is_in_it(tmp_path):
     write(tmp_path, a_dot_png=b"\x89", b_dot_zip=b"PK")
-    with pytest.raises(DataError, match="holds 2 files and none of them is text"):
+    with pytest.raises(DataError, match="holds 2 files, and none is text"):
         text_files(tmp_path)
 
 

@@ -262,3 +262,9 @@ def test_the_native_encoder_refuses_what_does_not_fit():
         _core.Encoder("gpt2", tokens, np.empty((1, 2), dtype=np.uint32), no_ids)
     with pytest.raises(TypeError):
         build(tokens=["a"])
+
+
+def test_one_text_is_not_a_batch(cl100k):
+    for text in ("many", b"many"):
+        with pytest.raises(TypeError, match="takes a list of texts, and this is one text"):
+            cl100k.encode_batch(text)

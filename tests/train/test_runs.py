@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -174,7 +175,7 @@ def test_what_was_decided_is_kept_without_a_checkpoint_too(tmp_path):
 
 def test_a_text_that_is_validated_on_is_not_trained_on(tmp_path):
     path = write_recipe(tmp_path)
-    with pytest.raises(DataError, match='source "words" .* holds no text'):
+    with pytest.raises(DataError, match='all 30 documents of the source "words" .* came before'):
         train(path, f"eval.data={tmp_path / 'words'}")
 
 
@@ -248,6 +249,16 @@ def test_a_full_disk_while_saving_leaves_the_last_checkpoint(tmp_path, monkeypat
     train(path, resume=True)
 
 
+def test_a_disk_too_small_for_a_checkpoint_is_refused_before_the_first_step(tmp_path, monkeypatch):
+    path = write_recipe(tmp_path)
+    monkeypatch.setattr("textmill.train.loop.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(StorageError, match=r"has 1 kB free, and a checkpoint and the model take \d+ kB"):
+        train(path)
+    assert losses(tmp_path / "run") == {}
+    monkeypatch.undo()
+    train(path, resume=True)
+
+
 def test_a_limit_on_file_sizes_is_a_full_disk(tmp_path):
     """The kernel's own refusal, in a process of its own: exit code 1, and no half checkpoint."""
     path = write_recipe(tmp_path)
@@ -298,7 +309,7 @@ def test_a_run_starts_from_a_model(straight, tmp_path):
     ("change", "error", "message"),
     [
         (lambda f: _clear(f / "words"), DataError, "words is an empty folder"),
-        (lambda f: _only(f / "words", "x.png", b"\x89PNG"), DataError, "holds 1 files and none of them is text"),
+        (lambda f: _only(f / "words", "x.png", b"\x89PNG"), DataError, "holds 1 file, and none is text"),
         (lambda f: (f / "words" / "0.txt").write_bytes(b"ab\xff"), DataError, r"0.txt is not UTF-8.*offset 2"),
         (lambda f: _only(f / "words", "x.txt", b""), DataError, "holds no text"),
     ],

@@ -53,9 +53,9 @@ class StoppedError(TextmillError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Say which known name is nearest to a wrong one: ``'; did you mean "model"?'`` or nothing."""
+    """End a sentence about a wrong name with the nearest known one: ``; did you mean "model"?``, or a full stop."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f'; did you mean "{nearest[0]}"?' if nearest else ""
+    return f'; did you mean "{nearest[0]}"?' if nearest else "."
 
 
 def require_extra(module: str, extra: str, purpose: str) -> ModuleType:

@@ -17,9 +17,11 @@ def text_or_stdin(argument: str) -> str:
     """Return an argument, or what standard input holds where it is ``-``, less one line end at the end of it.
 
     Raises:
-        DataError: standard input is not UTF-8.
+        DataError: it is not UTF-8.
     """
     if argument != STANDARD_INPUT:
+        if not argument.isascii() and any("\udc80" <= c <= "\udcff" for c in argument):
+            raise DataError(f"the argument {argument!r} is not UTF-8 text; give it in UTF-8, or by standard input")
         return argument
     try:
         return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,9 +76,8 @@ def demo(
     output.hint(f'  {program()} generate {folder} "{prompt}" --temperature 0.8 --seed 1')
     output.hint(f"  {program()} train {folder} --minutes 10 --set run.dir={shlex.quote(str(run.folder) + '-10')}")
     output.hint(f"  {program()} demo --text FOLDER")
-    output.say(
-        "  Chat waits for a model with a chat template: this one goes on from text, and was not taught to answer."
-    )
+    output.say("  Chat waits for a model with a chat template: this one goes on from text,")
+    output.say("  and was not taught to answer.")
     output.data(str(run.folder))
     return 0
 
@@ -132,7 +132,8 @@ def _show_sample(output: Output, folder: Path, prompt: str) -> None:
     speed = len(completion.ids) / (time.monotonic() - begin)
     output.say(f"\n  generated with a KV cache at {speed:.0f} tokens/s:\n")
     for line in (prompt + completion.text).splitlines():
-        output.say(f"  │ {for_terminal(line)}")
+        for part in textwrap.wrap(for_terminal(line), output.width - 6, drop_whitespace=False) or [""]:
+            output.say(f"  │ {part}")
     log = EventLog(run.events)
     log.write("sample", run.plan.num_steps, prompt=prompt, text=completion.text)
     log.close()

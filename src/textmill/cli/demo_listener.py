@@ -58,7 +58,7 @@ class DemoListener(TrainListener):
             manifest = shards.manifest
             self.output.say(
                 f"  {name:<8}{manifest.num_tokens:>12,} tokens in {manifest.dtype}, "
-                f"{manifest.num_bytes / manifest.num_tokens:.2f} bytes of text each, in {shards.folder}"
+                f"{manifest.num_bytes / manifest.num_tokens:.2f} bytes of text each"
             )
 
     def plan(self, run: Run) -> None:

@@ -102,9 +102,9 @@ class TrainListener:
             self._tokens_per_s = [*self._tokens_per_s[1 - _SPEED_STEPS :], event.fields["tokens_per_s"]]
             speed = units.count(statistics.median(self._tokens_per_s))
             bits, loss = event.fields["bits_per_byte"], event.fields["loss"]
-            self._bar.update(event.step, f"{speed} tokens/s  loss {loss:.2f}  {bits:.2f} bits/byte{self._held_out}")
+            self._bar.update(event.step, f"{speed} tok/s  loss {loss:.2f}  {bits:.2f}{self._held_out} bits/byte")
         elif event.kind == "eval":
-            self._held_out = f"  held out {event.fields['bits_per_byte']['all']:.3f}"
+            self._held_out = f" (held out {event.fields['bits_per_byte']['all']:.2f})"
         elif event.kind == "resume":
             for message in event.fields["passed_over"]:
                 self.output.warning(f"{message}; going on from the checkpoint before it")

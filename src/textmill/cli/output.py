@@ -36,6 +36,11 @@ class Output:
     def __init__(self) -> None:
         self.messages = Console(stderr=True, highlighter=NullHighlighter(), soft_wrap=True)
 
+    @property
+    def width(self) -> int:
+        """Columns that a message may take before the terminal breaks it."""
+        return max(20, self.messages.width)
+
     def data(self, text: str, end: str = "\n") -> None:
         """Write a piece of the result to stdout."""
         sys.stdout.write(text + end)
@@ -96,11 +101,11 @@ class TerminalBar(Bar):
 
     def __init__(self, output: Output, what: str, total: int | None) -> None:
         self._progress = Progress(
-            TextColumn("  {task.description}", markup=False),
+            TextColumn("  {task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None),
-            _Percent(),
+            _Percent(table_column=Column(no_wrap=True, min_width=5)),
             TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            TimeRemainingColumn(compact=True),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5)),
             console=output.messages,
             transient=True,
             expand=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,7 +50,7 @@ def train(
     source
         Files and folders of text: .txt, .md, .py, .jsonl (field "text"), .parquet, each also .gz.
     output
-        Where to write it: a .json or .tiktoken file.
+        Where to write it: a .json file.
     vocab_size
         Tokens in all: 256 bytes, merges and special tokens together.
     pattern
@@ -63,8 +64,8 @@ def train(
     from textmill.tokenizer.tokenizer import Tokenizer
 
     out = Output()
-    if output.suffix not in (".json", ".tiktoken"):
-        raise ConfigError(f'--output is "{plain(str(output))}", and must end in .json or .tiktoken')
+    if output.suffix != ".json":
+        raise ConfigError(f'--output is "{plain(str(output))}", and must end in .json')
     total = sum(path.stat().st_size for root in source for path in text_files(root))
     with out.bar("training the tokenizer", total) as bar:
         tokenizer = Tokenizer.train(
@@ -79,8 +80,7 @@ def train(
     out.say(f"{tokenizer.vocab_size:,} tokens from {units.num_bytes(total)} of text")
     if tokenizer.vocab_size < vocab_size:
         out.warning(f"the text holds no more pairs to merge: {tokenizer.vocab_size:,} tokens, not {vocab_size:,}")
-    if output.suffix == ".json":
-        out.hint(f'next: {program()} tokenizer explain {output} "some text"')
+    out.hint(f'next: {program()} tokenizer explain {output} "some text"')
     out.data(str(output))
     return 0
 
@@ -114,7 +114,7 @@ def encode(
     from textmill.tokenizer.tokenizer import Tokenizer
 
     out = Output()
-    data: str | bytes = sys.stdin.buffer.read() if text == STANDARD_INPUT else text
+    data: str | bytes = sys.stdin.buffer.read() if text == STANDARD_INPUT else os.fsencode(text)
     ids = Tokenizer.load(tokenizer).encode(data, special=special)
     if json:
         out.json(ids)

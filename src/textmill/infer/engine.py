@@ -30,6 +30,8 @@ _WEIGHTS = ("auto", "f32", "bf16")
 _KV = ("f32", "bf16")
 _NATIVE = ("int8", "int4", "file")
 _DEFAULT_MAX_TOKENS = 256
+# torch crashes where the system cannot give it the threads it asks for.
+_THREADS_MAX = 1024
 # Tokens of a prompt in one forward pass: enough to fill the matrix products, small beside the weights.
 _PREFILL_CHUNK = 512
 
@@ -60,8 +62,10 @@ def load(  # noqa: PLR0917  the order is part of the public contract
     """
     _check_choice("weights", weights, _WEIGHTS)
     _check_choice("kv", kv, _KV)
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads is {threads!r}, and must be a whole number from 1 on")
+    if threads is not None and (
+        not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _THREADS_MAX
+    ):
+        raise ConfigError(f"threads is {threads!r}, and must be 1 to {_THREADS_MAX:,}")
     folder = resolve_model(Path(path))
     config = load_config(folder)
     context = _check_context(context, config)
@@ -159,7 +163,9 @@ class LanguageModel:
                     f"{number!r} is no token id of this model; they are 0 to {self.config.vocab_size - 1:,}"
                 )
         if not numbers:
-            raise ConfigError("the prompt is empty, and the model has no BOS token to begin with; give it some text")
+            raise ConfigError(
+                "the prompt is empty: ids need at least one, and an empty text a BOS token that the model names"
+            )
         if len(numbers) > self.context:
             raise ConfigError(
                 f"the prompt has {len(numbers):,} tokens, and the context is {self.context:,}. "

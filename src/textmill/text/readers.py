@@ -56,7 +56,7 @@ def text_files(root: Path) -> list[Path]:
     files = [path for path in everything if _suffix(path) in TEXT_SUFFIXES | RECORD_SUFFIXES]
     if not files:
         raise DataError(
-            f"{root} holds {len(everything)} files and none of them is text; "
+            f"{root} holds {len(everything)} file{'s' * (len(everything) > 1)}, and none is text; "
             f"give files that end in .txt, .md, .py, .jsonl or another of the {len(TEXT_SUFFIXES)} endings of text"
         )
     return files

@@ -203,6 +203,8 @@ class Tokenizer:
         self, texts: Iterable[Text], threads: int | None = None, special: SpecialPolicy = "text"
     ) -> TokenBatch:
         """Turn texts into token ids on several threads; the arrays are the same for any number of them."""
+        if isinstance(texts, str | bytes):
+            raise TypeError("encode_batch takes a list of texts, and this is one text; encode takes one")
         texts = list(texts)
         num_threads = training.check_threads(threads)
         if special == "text":

@@ -59,8 +59,13 @@ def read_corpus(recipe: Recipe) -> Corpus:
         documents = list(_read_source(name, source))
         kept = list(drop_exact_duplicates(documents, seen))
         num_read, num_kept = num_read + len(documents), num_kept + len(kept)
-        if not kept:
+        if not documents:
             raise DataError(f'the source "{name}" at {source.path} holds no text; check its path')
+        if not kept:
+            raise DataError(
+                f'all {len(documents)} documents of the source "{name}" at {source.path} came before, in another '
+                "source or in eval.data; leave the source out"
+            )
         if recipe.eval.data:
             train[name] = kept
         else:
@@ -92,12 +97,13 @@ def make_tokenizer(recipe: Recipe, corpus: Corpus, progress: Callable[[int], Non
     return Tokenizer.train(
         iter(texts),
         vocab_size=CHAR_VOCAB_SIZE if table.vocab_size is None else table.vocab_size,
-        pattern=table.pattern or "cl100k",
+        pattern=table.pattern or DEFAULT_PATTERN,
         special_tokens=(END_OF_TEXT,),
         progress=progress,
     )
 
 
+DEFAULT_PATTERN = "cl100k"
 # A character vocabulary grows until every character has its token; 65,536 leaves shards in uint16.
 CHAR_VOCAB_SIZE = 65_536
 

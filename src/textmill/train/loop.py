@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+from textmill.base import units
 from textmill.base.errors import DataError, StorageError
 from textmill.base.events import Event, EventLog
 from textmill.checkpoint.huggingface import load_tensors, save_model, write_small_files
@@ -158,6 +160,14 @@ def _bytes_per_token(shards: dict[str, ShardSet], loader: BatchLoader) -> float:
 
 
 def _start(run: Run, tell: Callable[..., None]) -> Trainer:
+    # A checkpoint is weights and two moments in float32, the finished model its weights once more.
+    needed = 16 * run.plan.model.num_parameters
+    free = shutil.disk_usage(run.folder).free
+    if free < needed:
+        raise StorageError(
+            f"{run.folder} has {units.num_bytes(free)} free, and a checkpoint and the model take "
+            f"{units.num_bytes(needed)}: the training would be lost. Free some space"
+        )
     trainer = _assemble(run)
     start_from = run.recipe.model.from_
     if start_from is not None:

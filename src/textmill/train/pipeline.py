@@ -15,8 +15,11 @@ from textmill.checkpoint.store import list_checkpoints
 from textmill.data.loader import BatchLoader
 from textmill.data.shards import ShardSet
 from textmill.model.config import ModelConfig
+from textmill.tokenizer.patterns import pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.corpus import (
+    CHAR_VOCAB_SIZE,
+    DEFAULT_PATTERN,
     Corpus,
     end_of_text,
     make_tokenizer,
@@ -87,6 +90,7 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
 
 def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
     base = None if recipe.model.from_ is None else resolve_model(recipe.model.from_)
+    _check_early(recipe)
     listener.doing("reading the text")
     corpus = read_corpus(recipe)
     listener.corpus(corpus)
@@ -111,16 +115,32 @@ def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
     return run
 
 
+def _check_early(recipe: Recipe) -> None:
+    """Refuse what cannot work before hours go into reading text; the vocabulary's real size is checked later."""
+    table = recipe.tokenizer
+    if table is not None and table.path is None:
+        pattern_named(table.pattern or DEFAULT_PATTERN)
+        if table.vocab_size is not None and table.vocab_size < 257:
+            raise ConfigError(f"tokenizer.vocab_size is {table.vocab_size}, and must be 257 or more: bytes and an end")
+    if recipe.model.from_ is None:
+        vocab_size = CHAR_VOCAB_SIZE if table is None or table.vocab_size is None else table.vocab_size
+        _config(recipe, vocab_size, end_of_text=0)
+
+
+def _config(recipe: Recipe, vocab_size: int, end_of_text: int) -> ModelConfig:
+    return model_config(
+        recipe.model,
+        vocab_size=vocab_size,
+        context=recipe.stage.context,
+        rope_theta=recipe.stage.rope_theta or 10_000.0,
+        end_of_text=end_of_text,
+    )
+
+
 def _decide(recipe: Recipe, tokenizer: Tokenizer, base: Path | None, listener: Listener) -> Plan:
     context = recipe.stage.context
     if base is None:
-        config: ModelConfig = model_config(
-            recipe.model,
-            vocab_size=tokenizer.vocab_size,
-            context=context,
-            rope_theta=recipe.stage.rope_theta or 10_000.0,
-            end_of_text=end_of_text(tokenizer),
-        )
+        config = _config(recipe, tokenizer.vocab_size, end_of_text(tokenizer))
     else:
         config = dataclasses.replace(
             load_config(base), bos_token_id=end_of_text(tokenizer), eos_token_id=end_of_text(tokenizer)

@@ -34,6 +34,8 @@ class RunTable:
     def __post_init__(self) -> None:
         if not self.dir:
             raise ConfigError('run.dir is empty; name a folder, as in "runs/mine"')
+        if not 0 <= self.seed < 1 << 63:
+            raise ConfigError(f"run.seed is {self.seed}, and must be 0 or more, below 2^63")
         if self.threads is not None and not 1 <= self.threads <= 1024:
             raise ConfigError(f"run.threads is {self.threads}, and must be 1 to 1024")
 
@@ -129,8 +131,10 @@ class BatchTable:
     micro_rows: int | None = None
 
     def __post_init__(self) -> None:
-        micro_rows = self.micro_rows or self.rows
-        if self.rows < 1 or micro_rows < 1 or self.rows % micro_rows:
+        micro_rows = self.rows if self.micro_rows is None else self.micro_rows
+        if self.rows < 1 or micro_rows < 1:
+            raise ConfigError(f"[batch] has rows = {self.rows}, micro_rows = {micro_rows}; both must be 1 or more")
+        if self.rows % micro_rows:
             raise ConfigError(
                 f"[batch] rows = {self.rows} cannot be cut into parts of micro_rows = {micro_rows}; "
                 "micro_rows must divide rows"

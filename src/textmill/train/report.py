@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from textmill.base import units
@@ -60,7 +61,7 @@ def _facts(config: dict[str, Any], steps: Sequence[Event]) -> str:
             ("steps", f"{steps[-1].step:,} of {plan['num_steps']:,}"),
             ("tokens seen", units.count(last["tokens"])),
             ("median speed", f"{units.count(rates[len(rates) // 2])} tokens/s"),
-            ("last loss", f"{last['loss']:.3f} nats/token"),
+            ("loss, last 20 steps", f"{median(e.fields['loss'] for e in steps[-20:]):.3f} nats/token"),
             *facts,
         ]
     items = "".join(f"<div><dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd></div>" for key, value in facts)
@@ -97,7 +98,7 @@ def _charts(steps: Sequence[Event], evals: Sequence[Event]) -> str:
     ]
     train = Series("training", [(event.step, event.fields["bits_per_byte"]) for event in steps])
     charts = [
-        ("Loss", line_chart([train, *held_out], "bits per byte", "step")),
+        ("Loss in bits per byte", line_chart([train, *held_out], "bits per byte", "step")),
         (
             "Learning rate",
             line_chart([Series("", [(e.step, e.fields["lr"]) for e in steps])], "learning rate", "step", _SMALL),
@@ -144,7 +145,9 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.
 border-bottom:1px solid var(--line)}th:first-child{text-align:left}thead th{color:var(--soft);font-weight:500}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1.25rem}
 figure{margin:0;background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.75rem}
-figure:first-child{grid-column:1/-1}figcaption{font-weight:600;margin-bottom:.25rem}svg{width:100%;height:auto;display:block}
+figure:first-child{grid-column:1/-1;overflow-x:auto}figure:first-child svg{min-width:44rem}
+figcaption{font-weight:600;margin-bottom:.25rem}
+svg{width:100%;height:auto;display:block}
 svg text{fill:var(--soft);font:12px system-ui,sans-serif}svg .grid{stroke:var(--line)}
 pre{background:var(--panel);border:1px solid var(--line);border-radius:.5rem;padding:.8rem;overflow:auto;
 font:13px/1.45 ui-monospace,monospace;white-space:pre-wrap}summary{cursor:pointer}
