@@ -223,8 +223,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(straight, tmp_
     assert weights(tmp_path / "run") == weights(straight)
 
 
-def test_a_moved_run_goes_on(tmp_path):
+def test_a_moved_run_with_notes_in_it_goes_on(tmp_path):
     train(write_recipe(tmp_path), "budget.steps=3")
+    (tmp_path / "run" / "notes.txt").write_text("mine")
     (tmp_path / "run").rename(tmp_path / "moved")
     train(tmp_path / "moved", resume=True)
 

@@ -84,9 +84,9 @@ def begin_folder(folder: Path) -> None:
 
 
 def _is_run(folder: Path) -> bool:
-    """A run's folder has a log from its first moment on, and nothing that is not a run's."""
+    """A run's folder has a log from its first moment on; until its plan is there too, nothing else may lie in it."""
     names = {path.name for path in folder.iterdir()}
-    return EVENTS in names and all(name in _NAMES or name.startswith(".") for name in names)
+    return EVENTS in names and (CONFIG in names or all(name in _NAMES or name.startswith(".") for name in names))
 
 
 def save_run(run: Run) -> None:
