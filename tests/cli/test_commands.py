@@ -1,6 +1,7 @@
 """The commands as a user meets them: what goes to stdout, what to stderr, and the exit codes."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +73,23 @@ def test_a_damaged_model_folder_is_bad_data(trained, tmp_path, damage, message):
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+def test_a_damaged_checkpoint_is_passed_over_aloud(trained, tmp_path):
+    shutil.copytree(trained / "run", tmp_path / "run")
+    last = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    _cut(last / "model.safetensors")
+    result = run("generate", "run", "the", "--max-tokens", 2, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"{last.name}/model.safetensors is damaged" in result.stderr
+    assert "taking the checkpoint before it" in result.stderr
+    assert "engine.py" not in result.stderr
+
+
+def test_resuming_a_finished_run_says_so(trained):
+    result = run("train", "run", "--resume", cwd=trained)
+    assert result.returncode == 0, result.stderr
+    assert "the run is done already" in result.stderr
 
 
 @pytest.mark.parametrize(

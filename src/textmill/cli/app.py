@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import traceback
+import warnings
+from typing import TextIO
 
 from cyclopts import App, CycloptsError
 
@@ -48,12 +51,14 @@ def run(arguments: list[str]) -> int:
     arguments = [STANDARD_INPUT if word == "-" else word for word in arguments if word != "-vv"]
     output = Output()
     try:
-        result = app(
-            arguments,
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
+        with warnings.catch_warnings():
+            warnings.showwarning = functools.partial(_show_warning, output)
+            result = app(
+                arguments,
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
         sys.stdout.flush()
     except CycloptsError as error:
         output.error(str(error))
@@ -78,3 +83,15 @@ def run(arguments: list[str]) -> int:
         output.hint("this is a bug in textmill; run the same command with -vv and report what it prints")
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _show_warning(  # noqa: PLR0917  the arguments are those of warnings.showwarning
+    output: Output,
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    output.warning(str(message))

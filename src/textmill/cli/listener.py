@@ -108,7 +108,8 @@ class TrainListener:
         elif event.kind == "resume":
             for message in event.fields["passed_over"]:
                 self.output.warning(f"{message}; going on from the checkpoint before it")
-            self.output.say(f"going on from step {event.step:,}")
+            finished = ", which is its last: the run is done already" if event.step == self._num_steps else ""
+            self.output.say(f"going on from step {event.step:,}{finished}")
         elif event.kind == "end":
             self._done()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Unpack, overload
@@ -66,7 +67,7 @@ def load(  # noqa: PLR0917  the order is part of the public contract
         not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _THREADS_MAX
     ):
         raise ConfigError(f"threads is {threads!r}, and must be 1 to {_THREADS_MAX:,}")
-    folder = resolve_model(Path(path))
+    folder = resolve_model(Path(path), on_damage=_warn_of_damage)
     config = load_config(folder)
     context = _check_context(context, config)
     require_extra("torch", "train", "running a model")
@@ -220,6 +221,10 @@ class LanguageModel:
         if not np.isfinite(logits_V[: self.tokenizer.vocab_size]).all():
             raise DataError("the model gives logits that are not finite: its weights hold NaN or infinity, or overflow")
         return logits_V
+
+
+def _warn_of_damage(error: DataError) -> None:
+    warnings.warn(f"{error}; taking the checkpoint before it", stacklevel=3)
 
 
 def _delta(
