@@ -58,7 +58,7 @@ system:
 	@command -v apt-get > /dev/null || { echo "make system installs Debian packages, and apt-get is not here" >&2; exit 1; }
 	@[ "$$(id -u)" = 0 ] || { echo "make system needs root: sudo make system" >&2; exit 1; }
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 		g++ make python3.11-venv python3.11-dev chromium clang-16 libclang-rt-16-dev > /dev/null
 
 clean:
