@@ -45,8 +45,9 @@ MAX_LOGITS_BYTES = 256 << 20
 def size_for(minutes: float) -> list[str]:
     """Choose a model that so many minutes of a CPU use well, as settings over the ``tiny`` recipe.
 
-    The best of those tried at 2 minutes on 2 cores has 3 layers (docs/benchmarks/demo.md). From there the blocks'
-    parameters grow with the square root of the compute (arXiv:2203.15556 §3), and the width with the depth.
+    At 2 minutes it is 3 layers, taken from those measured on 2 cores (docs/benchmarks/log.md says why, and what scored
+    a little better). From there, unmeasured, the blocks' parameters grow with the square root of the compute
+    (arXiv:2203.15556 §3), and the width with the depth.
     """
     allowed = _block_parameters(3) * (minutes / 2) ** 0.5 * 1.001
     depth = max((depth for depth in range(1, 33) if _block_parameters(depth) <= allowed), default=1)
