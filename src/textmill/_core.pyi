@@ -91,3 +91,14 @@ class Trainer:
     @property
     def num_words(self) -> int:
         """Different pieces seen."""
+
+def nfc(text: str | bytes) -> bytes:
+    """
+    A text in Unicode normalisation form C, as Hugging Face makes it; bytes that are not UTF-8 stay.
+    """
+
+def nfc_changes(text: str | bytes) -> tuple[bytes, numpy.typing.NDArray[numpy.int64]]:
+    """
+    A text in NFC, and the stretches that changed: (begin, end) in the result and (begin, end) in the text,
+    int64[n, 4], from left to right. What lies between them is the same in both.
+    """
