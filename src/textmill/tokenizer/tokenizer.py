@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from textmill.tokenizer import train as training
 from textmill.tokenizer.chat import ChatTemplate, read_chat_template, write_chat_template
 from textmill.tokenizer.explain import Explanation, explain
 from textmill.tokenizer.formats import hugging_face, tiktoken
+from textmill.tokenizer.normalize import normalize, with_prefix_space
 from textmill.tokenizer.special import AddedTokens, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.vocabulary import Vocabulary
@@ -82,7 +84,8 @@ class Tokenizer:
         self._chat_template = chat_template
         self._training_facts = training_facts
         self._encoder = vocabulary.build_encoder()
-        self._added = AddedTokens(vocabulary.added)
+        self._added = AddedTokens(vocabulary.added, vocabulary.normalizer)
+        self._takes_text_as_it_is = not vocabulary.normalizer and not vocabulary.adds_prefix_space
 
     @classmethod
     def train(  # noqa: PLR0917  the order is part of the public contract
@@ -189,14 +192,11 @@ class Tokenizer:
         Raises:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
-        if special == "text":
+        if special == "text" and self._takes_text_as_it_is:
             return self._encoder.encode(text).tolist()
         ids: list[int] = []
         for part in self._added.split(_to_bytes(text), special):
-            if isinstance(part, int):
-                ids.append(part)
-            else:
-                ids += self._encoder.encode(part).tolist()
+            ids += [part.token_id] if part.token_id is not None else self._encode_ordinary(part.text)
         return ids
 
     def encode_batch(
@@ -207,13 +207,13 @@ class Tokenizer:
             raise TypeError("encode_batch takes a list of texts, and this is one text; encode takes one")
         texts = list(texts)
         num_threads = training.check_threads(threads)
-        if special == "text":
+        if special == "text" and self._takes_text_as_it_is:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
         split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
-        ordinary = [part for parts in split_texts for part in parts if isinstance(part, bytes)]
+        ordinary = [self._prepared(part.text) for parts in split_texts for part in parts if part.token_id is None]
         encoded = iter(TokenBatch(*self._encoder.encode_batch(ordinary, num_threads)))
         arrays = [
-            [np.array([part], dtype=np.uint32) if isinstance(part, int) else next(encoded) for part in parts]
+            [next(encoded) if part.token_id is None else np.array([part.token_id], dtype=np.uint32) for part in parts]
             for parts in split_texts
         ]
         lengths = [sum(map(len, parts)) for parts in arrays]
@@ -222,17 +222,34 @@ class Tokenizer:
         return TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
 
     def encode_with_spans(self, text: Text, special: SpecialPolicy = "text") -> tuple[list[int], list[Span]]:
-        """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them."""
-        ids = self.encode(text, special)
-        ends = np.cumsum([len(self._vocabulary.tokens[token_id]) for token_id in ids], dtype=np.int64).tolist()
-        return ids, list(zip([0, *ends[:-1]], ends, strict=True)) if ids else []
+        """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them.
+
+        With a normalizer they are places in the text as it was given: of several tokens that the normalizer made of
+        the same characters, the first has these characters as its span, and those of the others are empty.
+        """
+        ids: list[int] = []
+        ends = [np.zeros(1, dtype=np.int64)]
+        for part in self._added.split(_to_bytes(text), special):
+            if part.token_id is None:
+                prepared = self._prepared(part.text)
+                part_ids = self._encoder.encode(prepared).tolist()
+                lengths = [len(self._vocabulary.tokens[token_id]) for token_id in part_ids]
+                num_added = len(prepared) - len(part.text)  # the space before it takes no byte of the text
+                places = np.maximum(np.cumsum(lengths, dtype=np.int64) - num_added, 0)
+            else:
+                part_ids = [part.token_id]
+                places = np.array([len(part.text)], dtype=np.int64)
+            ids += part_ids
+            ends.append(part.segment.original_places(part.begin + places))
+        edges = np.maximum.accumulate(np.concatenate(ends)).tolist()
+        return ids, list(pairwise(edges))
 
     def count(self, text: Text, special: SpecialPolicy = "text") -> int:
         """Count the tokens of a text without making a list of them."""
-        if special == "text":
+        if special == "text" and self._takes_text_as_it_is:
             return self._encoder.count(text)
         parts = self._added.split(_to_bytes(text), special)
-        return sum(1 if isinstance(part, int) else self._encoder.count(part) for part in parts)
+        return sum(1 if part.token_id is not None else self._encoder.count(self._prepared(part.text)) for part in parts)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD. Raises ``DataError`` for a wrong id."""
@@ -261,8 +278,8 @@ class Tokenizer:
         return self._vocabulary.tokens[token_id]
 
     def explain(self, text: Text) -> Explanation:
-        """Take a text apart: characters, bytes, pieces, merges, tokens."""
-        return explain(self._vocabulary, self._encoder, _to_bytes(text))
+        """Take a text apart: characters, bytes, pieces, merges, tokens; with a normalizer, the normalised text."""
+        return explain(self._vocabulary, self._encoder, self._prepared(_to_bytes(text)))
 
     def apply_chat_template(
         self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
@@ -285,12 +302,20 @@ class Tokenizer:
         for text, is_trusted in self._chat_template.render(messages, add_generation_prompt=add_generation_prompt):
             parts = self._added.split(_to_bytes(text), "parse" if is_trusted else "text")
             for part in parts:
-                if isinstance(part, int):
-                    ids += [*self._encoder.encode(ordinary).tolist(), part]
+                if part.token_id is not None:
+                    ids += [*self._encode_ordinary(ordinary), part.token_id]
                     ordinary = b""
                 else:
-                    ordinary += part
-        return ids + self._encoder.encode(ordinary).tolist()
+                    ordinary += part.text
+        return ids + self._encode_ordinary(ordinary)
+
+    def _encode_ordinary(self, text: bytes) -> list[int]:
+        return self._encoder.encode(self._prepared(text)).tolist()
+
+    def _prepared(self, text: bytes) -> bytes:
+        """What is split and merged for an ordinary text. Normalised text stays as it is; joined parts may change."""
+        text = normalize(text, self._vocabulary.normalizer)
+        return with_prefix_space(text) if self._vocabulary.adds_prefix_space else text
 
     def with_chat_template(self, template: str, **variables: str) -> Self:
         """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for."""
@@ -314,6 +339,16 @@ class Tokenizer:
     def pattern(self) -> str:
         """The name of the pattern that splits text into pieces."""
         return self._vocabulary.pattern
+
+    @property
+    def normalizer(self) -> str:
+        """What becomes of a text before it is split: "" nothing, "nfc" Unicode normalisation form C."""
+        return self._vocabulary.normalizer
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text, where the file says so (GGUF)."""
+        return self._vocabulary.stop_ids
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -350,7 +385,7 @@ class Tokenizer:
             return NotImplemented
         return (
             self.sha256 == other.sha256
-            and (self.prefix_ids, self.suffix_ids) == (other.prefix_ids, other.suffix_ids)
+            and (self.prefix_ids, self.suffix_ids, self.stop_ids) == (other.prefix_ids, other.suffix_ids, other.stop_ids)
             and self._chat_template == other._chat_template
         )
 
