@@ -3,6 +3,7 @@
 namespace nb = nanobind;
 
 void bind_unicode(nb::module_& m);
+void bind_splitter(nb::module_& m);
 void bind_tokenizer(nb::module_& m);
 void bind_trainer(nb::module_& m);
 void bind_normalize(nb::module_& m);
@@ -10,6 +11,7 @@ void bind_normalize(nb::module_& m);
 NB_MODULE(_core, m) {
     m.doc() = "The native core of textmill: byte strings and numpy arrays in, numpy arrays out.";
     bind_unicode(m);
+    bind_splitter(m);
     bind_tokenizer(m);
     bind_trainer(m);
     bind_normalize(m);
