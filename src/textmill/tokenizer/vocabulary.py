@@ -16,6 +16,8 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.patterns import Pattern
 
 MAX_TOKENS = 1 << 24
+# No real vocabulary lacks these. SmolLM2's lacks six control characters, and bytes that no assigned character has.
+_NEEDED_BYTES = set(b"\t\n\r") | set(range(0x20, 0x7F))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Vocabulary:
         normalizer: what becomes of a text before it is split: "" nothing, "nfc" Unicode normalisation form C.
         adds_prefix_space: ordinary text that does not begin with a space gets one (``add_prefix_space``).
         stop_ids: the tokens that end a text, where the file says so (GGUF).
+        drops_bytes: bytes that have no token are left out of a text, as Hugging Face does; else each must have one.
     """
 
     pattern: Pattern
@@ -66,6 +69,14 @@ class Vocabulary:
     normalizer: str = ""
     adds_prefix_space: bool = False
     stop_ids: tuple[int, ...] = ()
+    drops_bytes: bool = False
+
+    @property
+    def missing_bytes(self) -> bytes:
+        """The bytes that have no token, so that no text with them can be encoded whole."""
+        added_ids = {token.id for token in self.added}
+        known = {token for id_, token in enumerate(self.tokens) if len(token) == 1 and id_ not in added_ids}
+        return bytes(byte for byte in range(256) if bytes([byte]) not in known)
 
     def build_encoder(self) -> _core.Encoder:
         """Check that everything fits together and build the native encoder.
@@ -75,8 +86,11 @@ class Vocabulary:
         """
         self._check_added()
         special_ids = np.array([token.id for token in self.added], dtype=np.uint32)
+        drops_bytes = self.drops_bytes and not set(self.missing_bytes) & _NEEDED_BYTES
         try:
-            return _core.Encoder(self.pattern.splitter(), self.tokens, self.merges, special_ids, self.whole_pieces)
+            return _core.Encoder(
+                self.pattern.splitter(), self.tokens, self.merges, special_ids, self.whole_pieces, drops_bytes
+            )
         except ValueError as error:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
 
@@ -87,6 +101,7 @@ class Vocabulary:
             "unicode": _core.UNICODE_VERSION,
             "whole_pieces": self.whole_pieces,
             "normalizer": self.normalizer,
+            "drops_bytes": self.drops_bytes and bool(self.missing_bytes),
             "adds_prefix_space": self.adds_prefix_space,
             "added": [dataclasses.astuple(token) for token in self.added],
         }
