@@ -12,7 +12,10 @@ from textmill.tokenizer.normalize import Segment, normalize, with_prefix_space
 from tokenizer.hard_text import examples, hard_bytes
 
 # What composes, what is reordered, what only decomposes, Hangul in pieces and whole, and what lies between.
-COMPOSING = "aeouAKs\u0301\u0300\u0302\u0323\u0345\u0316\u0334\u1112\u1161\u11ab\uac00\ud558é\u1ea1ậ\u212a\u2126\u0344\u0958\ufb2c"
+COMPOSING = (
+    "aeouAKs\u0301\u0300\u0302\u0323\u0345\u0316\u0334\u1112\u1161\u11ab\uac00\ud558é\u1ea1ậ\u212a\u2126\u0344"
+    "\u0958\ufb2c"
+)
 composing_text = st.text(alphabet=COMPOSING + "\u09c7\u09be\u0b47\u0b56 x\U0001109b\U000110ba", max_size=30)
 
 

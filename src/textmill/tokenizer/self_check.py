@@ -37,8 +37,8 @@ def check(tokenizer: Tokenizer) -> None:
         shared = min(len(decoded), len(kept))
         at = next((i for i in range(shared) if decoded[i] != kept[i]), shared)
         raise DataError(
-            f"it does not decode to what it encoded: {len(kept)} bytes became {len(decoded)}, and differ from byte {at} "
-            f"on, {kept[at : at + 12]!r}; its tokens and merges do not belong together"
+            f"it does not decode to what it encoded: {len(kept)} bytes became {len(decoded)}, and differ from byte "
+            f"{at} on, {kept[at : at + 12]!r}; its tokens and merges do not belong together"
         )
     ends = [0, *(end for _, end in spans)]
     if [begin for begin, _ in spans] != ends[:-1] or ends[-1] != len(CORPUS):

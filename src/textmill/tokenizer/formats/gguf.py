@@ -1,8 +1,8 @@
 """The tokenizer in a GGUF file's header: byte-level BPE (``tokenizer.ggml.model`` is "gpt2").
 
 The file names its pre-tokenizer and does not describe it, nor the normalizer of the tokenizer it was made from; both
-are looked up here by the name. What each name splits is what llama.cpp's ``src/llama-vocab.cpp`` says, except where that
-is an approximation of the tokenizer.json that the models were trained with: there it is the original.
+are looked up here by the name. What each name splits is what llama.cpp's ``src/llama-vocab.cpp`` says, except where
+that approximates the tokenizer.json that the models were trained with: there it is the original.
 """
 
 from __future__ import annotations
