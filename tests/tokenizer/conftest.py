@@ -3,8 +3,10 @@
 import pytest
 
 from textmill import Tokenizer
-from textmill.tokenizer.patterns import PATTERNS
 from tokenizer.corpora import SPECIALS, TEMPLATE, standard_library
+
+# The other named patterns are variants of these; the last one has no name.
+SOME_PATTERNS = ["char", "gpt2", "cl100k", "o200k", "smollm", "deepseek-v3", r"[\p{L}'-]+|\s+(?!\S)|\p{N}{1,2}+|[\s\S]"]
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +17,7 @@ def corpus():
     ]
 
 
-@pytest.fixture(scope="session", params=sorted(PATTERNS))
+@pytest.fixture(scope="session", params=SOME_PATTERNS)
 def tokenizer(request, corpus):
     return Tokenizer.train(iter(corpus), 1200, request.param, SPECIALS)
 

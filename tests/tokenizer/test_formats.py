@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from textmill import Tokenizer
 from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.alphabet import to_characters
-from textmill.tokenizer.patterns import PATTERNS
 from tokenizer.corpora import SPECIALS, standard_library
 from tokenizer.hard_text import examples, hard_text
 
@@ -85,7 +84,7 @@ def test_hugging_face_agrees_on_real_text_and_decodes_it(tokenizer, hugging_face
 def test_ids_are_those_of_tiktoken(tokenizer, text):
     """tiktoken merges two neighbours if together they are a token; we merge by a list. Training makes a token of one
     pair only, which is also what its bytes encode to by themselves, so both find the same merges."""
-    regexes = PATTERNS[tokenizer.pattern].regexes
+    regexes = tokenizer.vocabulary.pattern.regexes
     if len(regexes) > 1:
         pytest.skip("tiktoken knows patterns of one regex")
     theirs = to_tiktoken(tokenizer, regexes[0])

@@ -12,7 +12,7 @@ from tokenizer.hard_text import examples, hard_text, repetitive_text
 
 
 def learn(texts, pattern, num_merges, first_id=0, threads=1):
-    trainer = _core.Trainer(pattern, threads)
+    trainer = _core.Trainer(PATTERNS[pattern].splitter(), threads)
     trainer.add(texts)
     merges, counts = trainer.learn(num_merges, first_id)
     return merges.tolist(), counts.tolist()
@@ -22,9 +22,9 @@ def hugging_face(texts, pattern, vocab_size, special_tokens=()):
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern == "gpt2")
-    split = pre_tokenizers.Split(Regex(PATTERNS[pattern].regex), "isolated")
-    tokenizer.pre_tokenizer = byte_level if pattern == "gpt2" else pre_tokenizers.Sequence([split, byte_level])
+    splits = [pre_tokenizers.Split(Regex(regex), "isolated") for regex in PATTERNS[pattern].regexes]
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, byte_level])
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=list(special_tokens),
@@ -87,7 +87,7 @@ def test_result_does_not_depend_on_threads_or_on_how_texts_are_cut_into_calls():
     whole = "\n".join(texts)  # one text that is cut for several threads
     expected = learn([whole], "gpt2", 700)
     assert learn([whole], "gpt2", 700, threads=5) == expected
-    one_by_one = _core.Trainer("cl100k", 3)
+    one_by_one = _core.Trainer(PATTERNS["cl100k"].splitter(), 3)
     for text in texts:
         one_by_one.add([text])
     merges, counts = one_by_one.learn(700, 0)
@@ -127,7 +127,7 @@ def test_progress_is_told_the_bytes_so_far():
 
 
 def test_counts_above_32_bits_do_not_wrap():
-    trainer = _core.Trainer("char", 1)
+    trainer = _core.Trainer(PATTERNS["char"].splitter(), 1)
     trainer.add(["é"] * 1000)
     merges, counts = trainer.learn(1, 0)
     assert counts.dtype == np.uint64

@@ -19,6 +19,8 @@ _TOKEN = re.compile(
     r"|\{\d*,?\d*\}\+?|\(\?(?:[a-zA-Z-]+:|[:=!>]|<[=!]|P?<\w+>|P=\w+)|.",
     re.DOTALL,
 )
+# What for_oniguruma writes for x{1,3}+, where x is one character or class.
+_ATOMIC_BOUNDS = re.compile(r"\(\?>((?:\[(?:\\.|[^\]\\])*\]|\\[pP]\{[^}]*\}|\\.|[^\\()])\{\d*,?\d*\})\)", re.DOTALL)
 _IN_CLASS = re.compile(r"\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\.|.", re.DOTALL)
 _LITERAL_ESCAPES = set("nrtfv")
 _SURROGATES = range(0xD800, 0xE000)
@@ -52,8 +54,9 @@ def for_oniguruma(regex: str) -> str:
 
 def from_oniguruma(regex: str) -> str:
     r"""Write a regex of Oniguruma, as a tokenizer.json holds it, so that ours matches the same."""
-    anchors = {"$": r"(?=\n|\z)", "^": r"(?<![^\n])"}
-    return _around_bounds((anchors.get(token, token) for token in _TOKEN.findall(regex)), "(?:", ")+")
+    anchors = {"$": r"(?=\n|\z)", "^": r"(?<![^\n])", r"\z": "$"}
+    read = _around_bounds((anchors.get(token, token) for token in _TOKEN.findall(regex)), "(?:", ")+")
+    return _ATOMIC_BOUNDS.sub(r"\1+", read)
 
 
 def _around_bounds(tokens: Iterable[str], opening: str, closing: str) -> str:
