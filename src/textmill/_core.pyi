@@ -44,10 +44,11 @@ class Encoder:
     Text to token ids and back. It makes no special token from text. Immutable; any thread may use it.
     """
 
-    def __init__(self, splitter: Splitter, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False) -> None:
+    def __init__(self, splitter: Splitter, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False, drops_bytes: bool = False) -> None:
         """
         tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,
-        uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.
+        uint32[n, 3]; with whole_pieces, a piece that is a token is not merged; with drops_bytes, bytes without a token are
+        left out of a text. ValueError where they do not fit.
         """
 
     def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]:
@@ -110,3 +111,14 @@ class Trainer:
     @property
     def num_words(self) -> int:
         """Different pieces seen."""
+
+def nfc(text: str | bytes) -> bytes:
+    """
+    A text in Unicode normalisation form C, as Hugging Face makes it; bytes that are not UTF-8 stay.
+    """
+
+def nfc_changes(text: str | bytes) -> tuple[bytes, numpy.typing.NDArray[numpy.int64]]:
+    """
+    A text in NFC, and the stretches that changed: (begin, end) in the result and (begin, end) in the text,
+    int64[n, 4], from left to right. What lies between them is the same in both.
+    """

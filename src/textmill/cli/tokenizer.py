@@ -13,6 +13,7 @@ from textmill.base import units
 from textmill.base.errors import ConfigError, DataError
 from textmill.cli.arguments import STANDARD_INPUT, plain, program, text_or_stdin
 from textmill.cli.output import Output
+from textmill.cli.tokenizer_files import convert, load_tokenizer, show
 
 tokenizer_app = App(
     name="tokenizer",
@@ -23,9 +24,13 @@ For example:
     textmill tokenizer encode tokenizer.json "some text"
     textmill tokenizer decode tokenizer.json 312 78 1044
     textmill tokenizer explain tokenizer.json "naïve 🤖 don't"
+    textmill tokenizer show model.gguf
+    textmill tokenizer convert model.gguf tokenizer.json
 """,
     help_format="plaintext",
 )
+for command in (show, convert):
+    tokenizer_app.command(command)
 
 
 @tokenizer_app.command
@@ -92,6 +97,7 @@ def encode(
     /,
     *,
     special: Literal["text", "parse", "forbid"] = "text",
+    pattern: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Print the token ids of a text.
@@ -103,19 +109,19 @@ def encode(
     Parameters
     ----------
     tokenizer
-        A tokenizer.json, or a folder with one.
+        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
     text
         The text; - reads standard input.
     special
         What special tokens in the text are: text (ordinary text), parse (tokens), forbid (an error).
+    pattern
+        How text is split; only for a .tiktoken file, which does not say.
     json
         Print a JSON list.
     """
-    from textmill.tokenizer.tokenizer import Tokenizer
-
     out = Output()
     data: str | bytes = sys.stdin.buffer.read() if text == STANDARD_INPUT else os.fsencode(text)
-    ids = Tokenizer.load(tokenizer).encode(data, special=special)
+    ids = load_tokenizer(tokenizer, pattern).encode(data, special=special)
     if json:
         out.json(ids)
     else:
@@ -124,7 +130,7 @@ def encode(
 
 
 @tokenizer_app.command
-def decode(tokenizer: Path, /, *ids: str) -> int:
+def decode(tokenizer: Path, /, *ids: str, pattern: str | None = None) -> int:
     """Print the text of token ids.
 
     For example:
@@ -134,18 +140,18 @@ def decode(tokenizer: Path, /, *ids: str) -> int:
     Parameters
     ----------
     tokenizer
-        A tokenizer.json, or a folder with one.
+        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
     ids
         The ids; - reads them from standard input.
+    pattern
+        How text is split; only for a .tiktoken file, which does not say.
     """
-    from textmill.tokenizer.tokenizer import Tokenizer
-
     words = sys.stdin.read().split() if list(ids) == [STANDARD_INPUT] else list(ids)
     try:
         numbers = [int(word) for word in words]
     except ValueError as error:
         raise ConfigError(f"token ids are whole numbers with spaces between them: {error}") from error
-    sys.stdout.buffer.write(Tokenizer.load(tokenizer).decode_bytes(numbers) + b"\n")
+    sys.stdout.buffer.write(load_tokenizer(tokenizer, pattern).decode_bytes(numbers) + b"\n")
     sys.stdout.buffer.flush()
     return 0
 
@@ -156,6 +162,7 @@ def explain(
     text: str,
     /,
     *,
+    pattern: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Show how a text becomes tokens: characters, bytes, pieces, merges, ids.
@@ -166,20 +173,21 @@ def explain(
     Parameters
     ----------
     tokenizer
-        A tokenizer.json, or a folder with one.
+        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
     text
         The text, up to 2,000 characters; - reads standard input.
+    pattern
+        How text is split; only for a .tiktoken file, which does not say.
     json
         Print everything as JSON.
     """
     from textmill.cli.token_picture import draw_explanation
-    from textmill.tokenizer.tokenizer import Tokenizer
 
     text = text_or_stdin(text)
     if len(text) > 2000:
         raise DataError(f"the text has {len(text):,} characters, and a picture holds 2,000; show a part of it")
     out = Output()
-    loaded = Tokenizer.load(tokenizer)
+    loaded = load_tokenizer(tokenizer, pattern)
     explanation = loaded.explain(text)
     if json:
         out.json(explanation.to_dict())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import write_file
+from textmill.tokenizer import self_check
 from textmill.tokenizer import train as training
-from textmill.tokenizer.chat import ChatTemplate, read_chat_template, write_chat_template
+from textmill.tokenizer.chat import ChatTemplate, write_chat_template
 from textmill.tokenizer.explain import Explanation, explain
-from textmill.tokenizer.formats import hugging_face, tiktoken
+from textmill.tokenizer.formats import files, hugging_face, tiktoken
+from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
 from textmill.tokenizer.special import AddedTokens, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.vocabulary import Vocabulary
@@ -24,8 +27,7 @@ from textmill.tokenizer.vocabulary import Vocabulary
 Text = str | bytes
 Span = tuple[int, int]
 
-FILE_NAME = "tokenizer.json"
-_NOT_YET = {".gguf": "GGUF", ".model": "sentencepiece"}
+FILE_NAME = files.TOKENIZER_JSON
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +69,9 @@ class TokenBatch:
 class Tokenizer:
     """Byte-level BPE: lossless on any bytes, the same ids from any number of threads.
 
+    Of a loaded tokenizer that normalises text, puts a space before it, or has no token for some bytes (``normalizer``,
+    ``missing_bytes``), what is decoded is the text after that.
+
     Immutable: one object may be shared by threads and forked processes, pickled, and compared by content. ``encode``
     never adds tokens of its own accord, and text never becomes a control token unless ``special`` asks for it.
     """
@@ -82,7 +87,9 @@ class Tokenizer:
         self._chat_template = chat_template
         self._training_facts = training_facts
         self._encoder = vocabulary.build_encoder()
-        self._added = AddedTokens(vocabulary.added)
+        self._added = AddedTokens(vocabulary.added, vocabulary.normalizer)
+        self._missing_bytes = vocabulary.missing_bytes
+        self._takes_text_as_it_is = not vocabulary.normalizer and not vocabulary.adds_prefix_space
 
     @classmethod
     def train(  # noqa: PLR0917  the order is part of the public contract
@@ -134,10 +141,11 @@ class Tokenizer:
     def load(
         cls, path: str | Path, *, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
     ) -> Self:
-        """Read a tokenizer: a tokenizer.json, a folder with one (and its chat template), or a ``*.tiktoken``.
+        """Read a tokenizer, and check it on a little text.
 
         Args:
-            path: the file or folder.
+            path: a tokenizer.json, a tekken.json, a folder with one of them (and its chat template), a ``*.gguf``, of
+                which only the header is read, or a ``*.tiktoken``.
             pattern: how text is split; only for a rank file, which does not say.
             special_tokens: texts and ids of control tokens; only for a rank file.
 
@@ -146,21 +154,15 @@ class Tokenizer:
         """
         path = Path(path)
         if path.suffix == ".tiktoken":
-            return cls(tiktoken.read(path, pattern, special_tokens))
-        if pattern is not None or special_tokens is not None:
+            vocabulary, chat_template = tiktoken.read(path, pattern, special_tokens), None
+        elif pattern is not None or special_tokens is not None:
             raise ConfigError(f"pattern and special_tokens are for *.tiktoken files; {path.name} holds its own")
-        if path.suffix in _NOT_YET or path.name == "tekken.json":
-            raise DataError(
-                f"{path} is a {_NOT_YET.get(path.suffix, 'tekken')} tokenizer, which this version does not read; "
-                "give a tokenizer.json or a *.tiktoken file"
-            )
-        file = path / FILE_NAME if path.is_dir() else path
-        chat_template = read_chat_template(path) if path.is_dir() else None
-        try:
-            return cls(hugging_face.read(file), chat_template=chat_template)
-        except ValueError as error:
-            message = str(error).encode(errors="backslashreplace").decode()  # a file may hold lone surrogates
-            raise DataError(f"{file} cannot be used: {message}") from error
+        else:
+            vocabulary, chat_template = files.read(path)
+        with files.named_in_errors(path):
+            tokenizer = cls(vocabulary, chat_template=chat_template)
+            self_check.check(tokenizer)
+        return tokenizer
 
     def save(self, path: str | Path) -> None:
         """Write ``*.tiktoken``, ``*.json``, or tokenizer.json (and the chat template) into a folder.
@@ -190,14 +192,11 @@ class Tokenizer:
         Raises:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
-        if special == "text":
+        if special == "text" and self._takes_text_as_it_is:
             return self._encoder.encode(text).tolist()
         ids: list[int] = []
         for part in self._added.split(_to_bytes(text), special):
-            if isinstance(part, int):
-                ids.append(part)
-            else:
-                ids += self._encoder.encode(part).tolist()
+            ids += [part.token_id] if part.token_id is not None else self._encode_ordinary(part.text)
         return ids
 
     def encode_batch(
@@ -208,13 +207,13 @@ class Tokenizer:
             raise TypeError("encode_batch takes a list of texts, and this is one text; encode takes one")
         texts = list(texts)
         num_threads = training.check_threads(threads)
-        if special == "text":
+        if special == "text" and self._takes_text_as_it_is:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
         split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
-        ordinary = [part for parts in split_texts for part in parts if isinstance(part, bytes)]
+        ordinary = [self._prepared(part.text) for parts in split_texts for part in parts if part.token_id is None]
         encoded = iter(TokenBatch(*self._encoder.encode_batch(ordinary, num_threads)))
         arrays = [
-            [np.array([part], dtype=np.uint32) if isinstance(part, int) else next(encoded) for part in parts]
+            [next(encoded) if part.token_id is None else np.array([part.token_id], dtype=np.uint32) for part in parts]
             for parts in split_texts
         ]
         lengths = [sum(map(len, parts)) for parts in arrays]
@@ -223,17 +222,37 @@ class Tokenizer:
         return TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
 
     def encode_with_spans(self, text: Text, special: SpecialPolicy = "text") -> tuple[list[int], list[Span]]:
-        """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them."""
-        ids = self.encode(text, special)
-        ends = np.cumsum([len(self._vocabulary.tokens[token_id]) for token_id in ids], dtype=np.int64).tolist()
-        return ids, list(zip([0, *ends[:-1]], ends, strict=True)) if ids else []
+        """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them.
+
+        With a normalizer they are places in the text as it was given: of several tokens that the normalizer made of
+        the same characters, the first has these characters as its span, and those of the others are empty.
+        """
+        ids: list[int] = []
+        ends = [np.zeros(1, dtype=np.int64)]
+        for part in self._added.split(_to_bytes(text), special):
+            if part.token_id is None:
+                prepared = self._prepared(part.text)
+                part_ids = self._encoder.encode(prepared).tolist()
+                lengths = [len(self._vocabulary.tokens[token_id]) for token_id in part_ids]
+                places = np.cumsum(lengths, dtype=np.int64)
+                if self._missing_bytes:
+                    places = places_with_dropped(places, prepared, self._missing_bytes)
+                num_added = len(prepared) - len(part.text)  # the space before it takes no byte of the text
+                places = np.maximum(places - num_added, 0)
+            else:
+                part_ids = [part.token_id]
+                places = np.array([len(part.text)], dtype=np.int64)
+            ids += part_ids
+            ends.append(part.segment.original_places(part.begin + places))
+        edges = np.maximum.accumulate(np.concatenate(ends)).tolist()
+        return ids, list(pairwise(edges))
 
     def count(self, text: Text, special: SpecialPolicy = "text") -> int:
         """Count the tokens of a text without making a list of them."""
-        if special == "text":
+        if special == "text" and self._takes_text_as_it_is:
             return self._encoder.count(text)
         parts = self._added.split(_to_bytes(text), special)
-        return sum(1 if isinstance(part, int) else self._encoder.count(part) for part in parts)
+        return sum(1 if part.token_id is not None else self._encoder.count(self._prepared(part.text)) for part in parts)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD. Raises ``DataError`` for a wrong id."""
@@ -262,8 +281,8 @@ class Tokenizer:
         return self._vocabulary.tokens[token_id]
 
     def explain(self, text: Text) -> Explanation:
-        """Take a text apart: characters, bytes, pieces, merges, tokens."""
-        return explain(self._vocabulary, self._encoder, _to_bytes(text))
+        """Take a text apart: characters, bytes, pieces, merges, tokens; with a normalizer, the normalised text."""
+        return explain(self._vocabulary, self._encoder, self._prepared(_to_bytes(text)))
 
     def apply_chat_template(
         self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
@@ -286,12 +305,20 @@ class Tokenizer:
         for text, is_trusted in self._chat_template.render(messages, add_generation_prompt=add_generation_prompt):
             parts = self._added.split(_to_bytes(text), "parse" if is_trusted else "text")
             for part in parts:
-                if isinstance(part, int):
-                    ids += [*self._encoder.encode(ordinary).tolist(), part]
+                if part.token_id is not None:
+                    ids += [*self._encode_ordinary(ordinary), part.token_id]
                     ordinary = b""
                 else:
-                    ordinary += part
-        return ids + self._encoder.encode(ordinary).tolist()
+                    ordinary += part.text
+        return ids + self._encode_ordinary(ordinary)
+
+    def _encode_ordinary(self, text: bytes) -> list[int]:
+        return self._encoder.encode(self._prepared(text)).tolist()
+
+    def _prepared(self, text: bytes) -> bytes:
+        """What is split and merged for an ordinary text. Normalised text stays as it is; joined parts may change."""
+        text = normalize(text, self._vocabulary.normalizer)
+        return with_prefix_space(text) if self._vocabulary.adds_prefix_space else text
 
     def with_chat_template(self, template: str, **variables: str) -> Self:
         """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for."""
@@ -315,6 +342,21 @@ class Tokenizer:
     def pattern(self) -> str:
         """The name of the pattern that splits text into pieces."""
         return self._vocabulary.pattern.name
+
+    @property
+    def normalizer(self) -> str:
+        """What becomes of a text before it is split: "" nothing, "nfc" Unicode normalisation form C."""
+        return self._vocabulary.normalizer
+
+    @property
+    def missing_bytes(self) -> bytes:
+        """Bytes that no token stands for: they are left out of a text, as Hugging Face leaves them out."""
+        return self._missing_bytes
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text, where the file says so (GGUF)."""
+        return self._vocabulary.stop_ids
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -351,7 +393,8 @@ class Tokenizer:
             return NotImplemented
         return (
             self.sha256 == other.sha256
-            and (self.prefix_ids, self.suffix_ids) == (other.prefix_ids, other.suffix_ids)
+            and (self.prefix_ids, self.suffix_ids, self.stop_ids)
+            == (other.prefix_ids, other.suffix_ids, other.stop_ids)
             and self._chat_template == other._chat_template
         )
 

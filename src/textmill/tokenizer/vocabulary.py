@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.patterns import Pattern
 
 MAX_TOKENS = 1 << 24
+# No real vocabulary lacks these. SmolLM2's lacks six control characters, and bytes that no assigned character has.
+_NEEDED_BYTES = set(b"\t\n\r") | set(range(0x20, 0x7F))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,18 @@ class AddedToken:
         id: its token id.
         text: what stands for it in a text, and what it decodes to.
         is_special: a control token, as opposed to a word that was added.
-        is_normalized: looked for after the others (Hugging Face's flag ``normalized``).
+        is_normalized: looked for after the others, in normalised text (Hugging Face's flag ``normalized``).
+        is_single_word: found only where no word goes on before or after it (``single_word``).
+        strips_left, strips_right: takes in the whitespace before and after it (``lstrip``, ``rstrip``).
     """
 
     id: int
     text: str
     is_special: bool = True
     is_normalized: bool = False
+    is_single_word: bool = False
+    strips_left: bool = False
+    strips_right: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +53,10 @@ class Vocabulary:
         added: added tokens in the order of their ids.
         whole_pieces: a piece that is a token as a whole is not merged (``ignore_merges``; rank files).
         prefix_ids, suffix_ids: what the file's post-processor puts around a text. ``encode`` never does.
+        normalizer: what becomes of a text before it is split: "" nothing, "nfc" Unicode normalisation form C.
+        adds_prefix_space: ordinary text that does not begin with a space gets one (``add_prefix_space``).
+        stop_ids: the tokens that end a text, where the file says so (GGUF).
+        drops_bytes: bytes that have no token are left out of a text, as Hugging Face does; else each must have one.
     """
 
     pattern: Pattern
@@ -54,6 +66,17 @@ class Vocabulary:
     whole_pieces: bool = False
     prefix_ids: tuple[int, ...] = ()
     suffix_ids: tuple[int, ...] = ()
+    normalizer: str = ""
+    adds_prefix_space: bool = False
+    stop_ids: tuple[int, ...] = ()
+    drops_bytes: bool = False
+
+    @property
+    def missing_bytes(self) -> bytes:
+        """The bytes that have no token, so that no text with them can be encoded whole."""
+        added_ids = {token.id for token in self.added}
+        known = {token for id_, token in enumerate(self.tokens) if len(token) == 1 and id_ not in added_ids}
+        return bytes(byte for byte in range(256) if bytes([byte]) not in known)
 
     def build_encoder(self) -> _core.Encoder:
         """Check that everything fits together and build the native encoder.
@@ -63,8 +86,11 @@ class Vocabulary:
         """
         self._check_added()
         special_ids = np.array([token.id for token in self.added], dtype=np.uint32)
+        drops_bytes = self.drops_bytes and not set(self.missing_bytes) & _NEEDED_BYTES
         try:
-            return _core.Encoder(self.pattern.splitter(), self.tokens, self.merges, special_ids, self.whole_pieces)
+            return _core.Encoder(
+                self.pattern.splitter(), self.tokens, self.merges, special_ids, self.whole_pieces, drops_bytes
+            )
         except ValueError as error:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
 
@@ -74,7 +100,10 @@ class Vocabulary:
             "pattern": self.pattern.regexes,
             "unicode": _core.UNICODE_VERSION,
             "whole_pieces": self.whole_pieces,
-            "added": [[token.id, token.text, token.is_special, token.is_normalized] for token in self.added],
+            "normalizer": self.normalizer,
+            "drops_bytes": self.drops_bytes and bool(self.missing_bytes),
+            "adds_prefix_space": self.adds_prefix_space,
+            "added": [dataclasses.astuple(token) for token in self.added],
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for token in self.tokens:
@@ -93,7 +122,7 @@ class Vocabulary:
                 raise ConfigError(f'the special token "{token.text}" is given twice; leave one out')
             if not 0 <= token.id < len(self.tokens):
                 raise DataError(f'the special token "{token.text}" has id {token.id} of {len(self.tokens)} tokens')
-            if token.text.encode() in ordinary:
+            if token.is_special and token.text.encode() in ordinary:
                 raise ConfigError(
                     f'the special token "{token.text}" is an ordinary token of this vocabulary too, so text could not '
                     "be told from control; choose a text that does not occur, such as <|endoftext|>"

@@ -64,6 +64,11 @@ def to_ranks(vocabulary: Vocabulary) -> bytes:
     Raises:
         DataError: the ranks alone would not give the same merges, or a token is reached only as a whole piece.
     """
+    if vocabulary.missing_bytes:
+        raise DataError(
+            f"no token is the byte {vocabulary.missing_bytes[0]} alone, and a .tiktoken file needs all 256; save it as "
+            "tokenizer.json"
+        )
     added = {token.id for token in vocabulary.added}
     tokens = [b"" if i in added else token for i, token in enumerate(vocabulary.tokens)]
     implied = _core.merges_from_ranks(tokens)

@@ -1,0 +1,167 @@
+"""``textmill tokenizer show`` and ``convert``: what a tokenizer's file holds, and the same in another format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from textmill.base.errors import ConfigError
+from textmill.cli.arguments import plain, program
+from textmill.cli.output import Output, for_terminal
+
+if TYPE_CHECKING:
+    from textmill.tokenizer.tokenizer import Tokenizer
+
+_SHOWN_TOKENS = 12
+
+
+def load_tokenizer(path: Path, pattern: str | None, special: Iterable[str] = ()) -> Tokenizer:
+    """Load a tokenizer of any format; ``pattern`` and ``special`` (TEXT=ID) are for rank files."""
+    from textmill.tokenizer.tokenizer import Tokenizer
+
+    special_tokens = dict(map(_special, special))
+    return Tokenizer.load(path, pattern=pattern, special_tokens=special_tokens or None)
+
+
+def _special(argument: str) -> tuple[str, int]:
+    text, equals, number = plain(argument).rpartition("=")
+    if not equals or not text or not (number.isascii() and number.isdigit()):
+        raise ConfigError(f'--special is "{argument}", and must be TEXT=ID, such as "<|endoftext|>=100257"')
+    return text, int(number)
+
+
+def show(
+    tokenizer: Path,
+    /,
+    *,
+    pattern: str | None = None,
+    special: Annotated[list[str] | None, Parameter(negative="")] = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Show what a tokenizer is: its sizes, how it splits text, its special tokens.
+
+    For example:
+        textmill tokenizer show tokenizer.json
+        textmill tokenizer show model.gguf --json
+        textmill tokenizer show cl100k_base.tiktoken --pattern cl100k
+
+    Parameters
+    ----------
+    tokenizer
+        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
+    pattern
+        How text is split; only for a .tiktoken file, which does not say.
+    special
+        A special token as TEXT=ID; only for a .tiktoken file; may be given several times.
+    json
+        Print everything as JSON.
+    """
+    out = Output()
+    facts = describe(tokenizer, load_tokenizer(tokenizer, pattern, special or ()))
+    if json:
+        out.json(facts)
+        return 0
+    for name, value in _lines(facts):
+        out.data(for_terminal(f"{name:<18}{value}"))
+    return 0
+
+
+def describe(path: Path, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what there is to say of a loaded tokenizer, as JSON can hold it."""
+    from textmill.tokenizer.formats.files import find, kind_of
+
+    vocabulary = tokenizer.vocabulary
+    return {
+        "file": str(find(path)),
+        "format": kind_of(find(path)),
+        "vocab_size": tokenizer.vocab_size,
+        "merges": len(vocabulary.merges),
+        "holes": sum(not token for token in vocabulary.tokens),
+        "pattern": tokenizer.pattern,
+        "regexes": list(vocabulary.pattern.regexes),
+        "normalizer": tokenizer.normalizer,
+        "adds_prefix_space": vocabulary.adds_prefix_space,
+        "whole_pieces": vocabulary.whole_pieces,
+        "missing_bytes_hex": tokenizer.missing_bytes.hex(" "),
+        "special_tokens": tokenizer.special_tokens,
+        "prefix_ids": list(tokenizer.prefix_ids),
+        "suffix_ids": list(tokenizer.suffix_ids),
+        "stop_ids": list(tokenizer.stop_ids),
+        "chat_template": tokenizer.chat_template,
+        "sha256": tokenizer.sha256,
+    }
+
+
+def _lines(facts: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """The facts that say something, a line each."""
+    yield "file", f"{facts['file']} ({facts['format']})"
+    yield (
+        "tokens",
+        f"{facts['vocab_size']:,}, {facts['merges']:,} merges"
+        + (f", {facts['holes']:,} ids without a token" if facts["holes"] else ""),
+    )
+    yield "pattern", facts["pattern"] if len(facts["pattern"]) < 40 else f"{len(facts['regexes'])} of its own"
+    for regex in facts["regexes"]:
+        yield "  splits by", regex
+    if facts["normalizer"]:
+        yield "normalizer", facts["normalizer"].upper()
+    if facts["adds_prefix_space"]:
+        yield "prefix space", "a text that does not begin with a space gets one"
+    if facts["whole_pieces"]:
+        yield "whole pieces", "a piece that is a token is not merged"
+    if facts["missing_bytes_hex"]:
+        yield "missing bytes", f"{facts['missing_bytes_hex']}: left out of a text"
+    tokens = [f"{text} {token_id}" for text, token_id in list(facts["special_tokens"].items())[:_SHOWN_TOKENS]]
+    more = len(facts["special_tokens"]) - len(tokens)
+    yield "special tokens", ", ".join(tokens) + (f", and {more:,} more" if more else "") or "none"
+    for name in ("prefix_ids", "suffix_ids", "stop_ids"):
+        if facts[name]:
+            yield name.replace("_", " "), ", ".join(map(str, facts[name]))
+    yield "chat template", f"{len(facts['chat_template']):,} characters" if facts["chat_template"] else "none"
+    yield "sha256", facts["sha256"]
+
+
+def convert(
+    source: Path,
+    target: Path,
+    /,
+    *,
+    pattern: str | None = None,
+    special: Annotated[list[str] | None, Parameter(negative="")] = None,
+) -> int:
+    """Write a tokenizer in another format, or say why that format cannot hold it exactly.
+
+    For example:
+        textmill tokenizer convert model.gguf tokenizer.json
+        textmill tokenizer convert tokenizer.json mine.tiktoken
+        textmill tokenizer convert cl100k_base.tiktoken tokenizer.json --pattern cl100k --special "<|endoftext|>=100257"
+
+    Parameters
+    ----------
+    source
+        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
+    target
+        A .json or .tiktoken file, or a folder for a tokenizer.json and its chat template.
+    pattern
+        How text is split; only for a .tiktoken file, which does not say.
+    special
+        A special token as TEXT=ID; only for a .tiktoken file; may be given several times.
+    """
+    out = Output()
+    if target.suffix not in (".json", ".tiktoken", ""):
+        raise ConfigError(f'the target is "{target}", and must end in .json or .tiktoken, or be a folder')
+    tokenizer = load_tokenizer(source, pattern, special or ())
+    tokenizer.save(target)
+    out.say(f"{tokenizer.vocab_size:,} tokens, pattern {tokenizer.pattern[:60]}")
+    if target.suffix == ".tiktoken":
+        specials = " ".join(f'--special "{text}={number}"' for text, number in tokenizer.special_tokens.items())
+        out.hint(
+            f"it names neither its pattern nor its special tokens: --pattern {tokenizer.pattern[:60]} {specials}"[:400]
+        )
+    else:
+        out.hint(f"next: {program()} tokenizer show {target}")
+    out.data(str(target))
+    return 0
