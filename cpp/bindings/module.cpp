@@ -5,10 +5,12 @@ namespace nb = nanobind;
 void bind_unicode(nb::module_& m);
 void bind_tokenizer(nb::module_& m);
 void bind_trainer(nb::module_& m);
+void bind_character(nb::module_& m);
 
 NB_MODULE(_core, m) {
     m.doc() = "The native core of textmill: byte strings and numpy arrays in, numpy arrays out.";
     bind_unicode(m);
     bind_tokenizer(m);
     bind_trainer(m);
+    bind_character(m);
 }
