@@ -10,6 +10,8 @@ namespace {
 
 // Origins are 32 bits, and a charsmap may lengthen a text.
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
+constexpr size_t kMaxNormalizedBytes = (size_t{1} << 32) - 1024;
+constexpr size_t kMaxReplacementBytes = 512;  // NFKC's longest is 33
 
 constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
@@ -50,8 +52,13 @@ Charsmap::Charsmap(std::string_view blob) {
         units_.push_back(little_endian(blob, at));
     }
     replacements_ = blob.substr(4 + trie_bytes);
-    if (replacements_.back() != '\0') {
-        throw std::invalid_argument("the last replacement of the precompiled charsmap has no end");
+    for (size_t begin = 0; begin < replacements_.size();) {
+        const size_t end = replacements_.find('\0', begin);
+        if (end == std::string::npos || end - begin > kMaxReplacementBytes) {
+            throw std::invalid_argument("a replacement of the precompiled charsmap has no end within " +
+                                        std::to_string(kMaxReplacementBytes) + " bytes");
+        }
+        begin = end + 1;
     }
 }
 
@@ -133,6 +140,9 @@ NormalizedText CharacterNormalizer::normalize(std::string_view text, bool with_o
             follows_space = kept.back() == ' ';
         }
         at += chunk.num_bytes;
+        if (normalized.text.size() > kMaxNormalizedBytes) {
+            throw std::length_error("the charsmap makes more than 4 GiB of this text; cut it");
+        }
     }
     if (rules_.remove_extra_spaces) {
         const std::string_view space = rules_.escape_spaces ? kSpaceSymbol : " ";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,16 +17,17 @@ from textmill.base.files import write_file
 from textmill.tokenizer import train as training
 from textmill.tokenizer.chat import ChatTemplate, read_chat_template, write_chat_template
 from textmill.tokenizer.explain import Explanation, explain
-from textmill.tokenizer.formats import hugging_face, tiktoken
+from textmill.tokenizer.formats import hugging_face, sentencepiece, tiktoken
 from textmill.tokenizer.special import AddedTokens, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
-from textmill.tokenizer.vocabulary import Vocabulary
+from textmill.tokenizer.vocabulary import Encoder, Vocabulary
 
 Text = str | bytes
 Span = tuple[int, int]
 
 FILE_NAME = "tokenizer.json"
-_NOT_YET = {".gguf": "GGUF", ".model": "sentencepiece"}
+_NOT_YET = {".gguf": "GGUF"}
+_SENTENCEPIECE_NAME = re.compile(r"\.model\.v[0-9]\w*$")  # as Mistral names them: tokenizer.model.v3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +67,7 @@ class TokenBatch:
 
 
 class Tokenizer:
-    """Byte-level BPE: lossless on any bytes, the same ids from any number of threads.
+    """Byte-level BPE, lossless on any bytes, or BPE over characters as sentencepiece's, lossless on normalised text.
 
     Immutable: one object may be shared by threads and forked processes, pickled, and compared by content. ``encode``
     never adds tokens of its own accord, and text never becomes a control token unless ``special`` asks for it.
@@ -81,7 +83,7 @@ class Tokenizer:
         self._vocabulary = vocabulary
         self._chat_template = chat_template
         self._training_facts = training_facts
-        self._encoder = vocabulary.build_encoder()
+        self._encoder, self._inner_encoder = vocabulary.build_encoders()
         self._added = AddedTokens(vocabulary.added)
 
     @classmethod
@@ -133,7 +135,7 @@ class Tokenizer:
     def load(
         cls, path: str | Path, *, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
     ) -> Self:
-        """Read a tokenizer: a tokenizer.json, a folder with one (and its chat template), or a ``*.tiktoken``.
+        """Read a tokenizer: a tokenizer.json, a folder with one (and its chat template), ``*.tiktoken``, ``*.model``.
 
         Args:
             path: the file or folder.
@@ -148,10 +150,12 @@ class Tokenizer:
             return cls(tiktoken.read(path, pattern, special_tokens))
         if pattern is not None or special_tokens is not None:
             raise ConfigError(f"pattern and special_tokens are for *.tiktoken files; {path.name} holds its own")
+        if path.suffix == ".model" or _SENTENCEPIECE_NAME.search(path.name):
+            return cls(sentencepiece.read(path))
         if path.suffix in _NOT_YET or path.name == "tekken.json":
             raise DataError(
                 f"{path} is a {_NOT_YET.get(path.suffix, 'tekken')} tokenizer, which this version does not read; "
-                "give a tokenizer.json or a *.tiktoken file"
+                "give a tokenizer.json, a *.tiktoken or a sentencepiece *.model file"
             )
         file = path / FILE_NAME if path.is_dir() else path
         chat_template = read_chat_template(path) if path.is_dir() else None
@@ -191,13 +195,19 @@ class Tokenizer:
         """
         if special == "text":
             return self._encoder.encode(text).tolist()
+        return self._encode_parts(self._added.split(_to_bytes(text), special))
+
+    def _encode_parts(self, parts: Sequence[bytes | int]) -> list[int]:
         ids: list[int] = []
-        for part in self._added.split(_to_bytes(text), special):
+        for place, part in enumerate(parts):
             if isinstance(part, int):
                 ids.append(part)
             else:
-                ids += self._encoder.encode(part).tolist()
+                ids += self._encoder_at(place).encode(part).tolist()
         return ids
+
+    def _encoder_at(self, place: int) -> Encoder:
+        return self._encoder if place == 0 else self._inner_encoder
 
     def encode_batch(
         self, texts: Iterable[Text], threads: int | None = None, special: SpecialPolicy = "text"
@@ -210,10 +220,19 @@ class Tokenizer:
         if special == "text":
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
         split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
-        ordinary = [part for parts in split_texts for part in parts if isinstance(part, bytes)]
-        encoded = iter(TokenBatch(*self._encoder.encode_batch(ordinary, num_threads)))
+        encoded: dict[bool, Iterator[NDArray[np.uint32]]] = {}
+        for is_first in (True, False):
+            ordinary = [
+                part for parts in split_texts for place, part in enumerate(parts)
+                if isinstance(part, bytes) and (place == 0) == is_first
+            ]
+            encoder = self._encoder if is_first else self._inner_encoder
+            encoded[is_first] = iter(TokenBatch(*encoder.encode_batch(ordinary, num_threads)))
         arrays = [
-            [np.array([part], dtype=np.uint32) if isinstance(part, int) else next(encoded) for part in parts]
+            [
+                np.array([part], dtype=np.uint32) if isinstance(part, int) else next(encoded[place == 0])
+                for place, part in enumerate(parts)
+            ]
             for parts in split_texts
         ]
         lengths = [sum(map(len, parts)) for parts in arrays]
@@ -222,9 +241,33 @@ class Tokenizer:
         return TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
 
     def encode_with_spans(self, text: Text, special: SpecialPolicy = "text") -> tuple[list[int], list[Span]]:
-        """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them."""
+        """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them.
+
+        Where a text is normalised, a token's span is what it was made of; one that was only added has none.
+        """
+        if self._vocabulary.characters is not None:
+            return self._encode_normalized_with_spans(self._added.split(_to_bytes(text), special))
         ids = self.encode(text, special)
         ends = np.cumsum([len(self._vocabulary.tokens[token_id]) for token_id in ids], dtype=np.int64).tolist()
+        return ids, list(zip([0, *ends[:-1]], ends, strict=True)) if ids else []
+
+    def _encode_normalized_with_spans(self, parts: Sequence[bytes | int]) -> tuple[list[int], list[Span]]:
+        texts = {token.id: token.text.encode() for token in self._vocabulary.added}
+        ids: list[int] = []
+        ends: list[int] = []
+        begin = 0
+        for place, part in enumerate(parts):
+            if isinstance(part, int):
+                ids.append(part)
+                begin += len(texts[part])
+                ends.append(begin)
+            else:
+                part_ids, part_ends = self._encoder_at(place).encode_with_spans(part)  # type: ignore[union-attr]
+                ids += part_ids.tolist()
+                ends += (part_ends + begin).tolist()
+                begin += len(part)
+        if ends:
+            ends[-1] = begin  # spaces at the end that normalising took away
         return ids, list(zip([0, *ends[:-1]], ends, strict=True)) if ids else []
 
     def count(self, text: Text, special: SpecialPolicy = "text") -> int:
@@ -232,7 +275,9 @@ class Tokenizer:
         if special == "text":
             return self._encoder.count(text)
         parts = self._added.split(_to_bytes(text), special)
-        return sum(1 if isinstance(part, int) else self._encoder.count(part) for part in parts)
+        return sum(
+            1 if isinstance(part, int) else self._encoder_at(place).count(part) for place, part in enumerate(parts)
+        )
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD. Raises ``DataError`` for a wrong id."""
@@ -245,6 +290,8 @@ class Tokenizer:
             return b""
         if array.ndim != 1 or array.dtype.kind not in "iu" or array.dtype == np.uint64:
             raise DataError(f"ids must be a list of whole numbers, and are {array.ndim}-dimensional {array.dtype}")
+        if self._vocabulary.characters is not None:
+            return self._vocabulary.characters.decode(array, self._vocabulary.tokens)
         try:
             return self._encoder.decode(np.ascontiguousarray(array, dtype=np.int64))
         except ValueError as error:
@@ -252,7 +299,8 @@ class Tokenizer:
 
     def stream_decoder(self) -> StreamDecoder:
         """Decode a token at a time: ``push(id)`` and ``finish()`` return text, and never half a character."""
-        return StreamDecoder(self.token_bytes)
+        characters = self._vocabulary.characters
+        return StreamDecoder(self.token_bytes, characters.strip if characters else None)
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the bytes of a token, ``b""`` for a hole in the vocabulary. Raises ``DataError`` for a wrong id."""
@@ -280,17 +328,14 @@ class Tokenizer:
                 "this tokenizer has no chat template: load it from a model folder with chat_template.jinja, "
                 "or add one with with_chat_template()"
             )
-        ids: list[int] = []
-        ordinary = b""
+        merged: list[bytes | int] = []
         for text, is_trusted in self._chat_template.render(messages, add_generation_prompt=add_generation_prompt):
-            parts = self._added.split(_to_bytes(text), "parse" if is_trusted else "text")
-            for part in parts:
-                if isinstance(part, int):
-                    ids += [*self._encoder.encode(ordinary).tolist(), part]
-                    ordinary = b""
+            for part in self._added.split(_to_bytes(text), "parse" if is_trusted else "text"):
+                if isinstance(part, bytes) and merged and isinstance(merged[-1], bytes):
+                    merged[-1] += part
                 else:
-                    ordinary += part
-        return ids + self._encoder.encode(ordinary).tolist()
+                    merged.append(part)
+        return self._encode_parts(merged)
 
     def with_chat_template(self, template: str, **variables: str) -> Self:
         """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for."""
@@ -312,7 +357,7 @@ class Tokenizer:
 
     @property
     def pattern(self) -> str:
-        """The name of the pattern that splits text into pieces."""
+        """The name of the pattern that splits text into pieces; "sentencepiece" where there is none."""
         return self._vocabulary.pattern
 
     @property

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
+from textmill.tokenizer.characters import CharacterRules
 from textmill.tokenizer.patterns import pattern_named
 
 MAX_TOKENS = 1 << 24
+
+Encoder = _core.Encoder | _core.CharacterEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Vocabulary:
         added: added tokens in the order of their ids.
         whole_pieces: a piece that is a token as a whole is not merged (``ignore_merges``; rank files).
         prefix_ids, suffix_ids: what the file's post-processor puts around a text. ``encode`` never does.
+        characters: set where characters are merged and not bytes, as sentencepiece does. ``tokens`` then holds what each
+            token decodes to.
     """
 
     pattern: str
@@ -54,6 +59,25 @@ class Vocabulary:
     whole_pieces: bool = False
     prefix_ids: tuple[int, ...] = ()
     suffix_ids: tuple[int, ...] = ()
+    characters: CharacterRules | None = None
+
+    def build_encoders(self) -> tuple[Encoder, Encoder]:
+        """Build the encoders of what stands at the start of a text, and of what stands after an added token.
+
+        They are one and the same, but for vocabularies over characters that put a space before a text once.
+
+        Raises:
+            DataError: the vocabulary does not fit together.
+        """
+        if self.characters is None:
+            encoder = self.build_encoder()
+            return encoder, encoder
+        try:
+            encoders = self.characters.build_encoders(self.merges, self.whole_pieces)
+        except ValueError as error:
+            raise DataError(f"the vocabulary does not fit together: {error}") from error
+        self._check_added()
+        return encoders
 
     def build_encoder(self) -> _core.Encoder:
         """Check that everything fits together and build the native encoder.
@@ -77,6 +101,8 @@ class Vocabulary:
             "whole_pieces": self.whole_pieces,
             "added": [[token.id, token.text, token.is_special, token.is_normalized] for token in self.added],
         }
+        if self.characters is not None:
+            facts["characters"] = self.characters.facts()
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for token in self.tokens:
             digest.update(len(token).to_bytes(4, "little") + token)
@@ -85,7 +111,8 @@ class Vocabulary:
 
     def _check_added(self) -> None:
         added_ids = {token.id for token in self.added}
-        ordinary = {token for id_, token in enumerate(self.tokens) if token and id_ not in added_ids}
+        names = self.tokens if self.characters is None else [piece.encode() for piece in self.characters.pieces]
+        ordinary = {name for id_, name in enumerate(names) if name and id_ not in added_ids}
         texts: set[str] = set()
         for token in self.added:
             if not token.text:
