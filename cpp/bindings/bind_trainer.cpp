@@ -1,3 +1,4 @@
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
 #include <stdexcept>
@@ -16,12 +17,8 @@ using tokenizer::Trainer;
 
 namespace {
 
-void make_trainer(Trainer* self, const std::string& pattern_name, unsigned num_threads, size_t memory_limit) {
-    const auto pattern = tokenizer::pattern_named(pattern_name);
-    if (!pattern) {
-        throw std::invalid_argument("unknown pattern \"" + pattern_name + "\"");
-    }
-    new (self) Trainer(*pattern, num_threads, memory_limit);
+void make_trainer(Trainer* self, std::shared_ptr<const tokenizer::Splitter> splitter, unsigned num_threads, size_t memory_limit) {
+    new (self) Trainer(std::move(splitter), num_threads, memory_limit);
 }
 
 void add(Trainer& self, const nb::sequence& objects) {
@@ -65,8 +62,8 @@ void bind_trainer(nb::module_& m) {
     nb::exception<tokenizer::MemoryLimitError>(m, "MemoryLimitError", PyExc_MemoryError);
     m.def("alphabet", &alphabet, "The 256 bytes in the order in which they get their token ids.");
     nb::class_<Trainer>(m, "Trainer", "Learns the merges of a vocabulary. One thread at a time may use it.")
-        .def("__init__", &make_trainer, "pattern"_a, "num_threads"_a = 0, "memory_limit"_a = 0,
-             nb::sig("def __init__(self, pattern: str, num_threads: int = 0, memory_limit: int = 0) -> None"),
+        .def("__init__", &make_trainer, "splitter"_a, "num_threads"_a = 0, "memory_limit"_a = 0,
+             nb::sig("def __init__(self, splitter: Splitter, num_threads: int = 0, memory_limit: int = 0) -> None"),
              "Zero threads are one for each core; memory_limit is in bytes, 0 for none.")
         .def("add", &add, "texts"_a, nb::sig("def add(self, texts: collections.abc.Sequence[str | bytes]) -> None"),
              "Count the pieces of texts, each split by itself. MemoryLimitError over the limit.")

@@ -347,18 +347,18 @@ std::array<uint8_t, 256> bytes_in_alphabet_order() {
     return order;
 }
 
-Trainer::Trainer(Pattern pattern, unsigned num_threads, size_t memory_limit_bytes)
-    : pattern_(pattern), num_threads_(num_threads), memory_limit_bytes_(memory_limit_bytes), counts_(1) {}
+Trainer::Trainer(std::shared_ptr<const Splitter> splitter, unsigned num_threads, size_t memory_limit_bytes)
+    : splitter_(std::move(splitter)), num_threads_(num_threads), memory_limit_bytes_(memory_limit_bytes), counts_(1) {}
 
 void Trainer::add(std::span<const std::string_view> texts) {
-    const std::vector<Task> tasks = cut_into_tasks(texts, kTaskBytes);
+    const std::vector<Task> tasks = cut_into_tasks(*splitter_, texts, kTaskBytes);
     const unsigned threads = threads_for(num_threads_, tasks.size());
     if (counts_.size() < threads) {
         counts_.resize(threads);
     }
     run_tasks(tasks.size(), threads, [&](size_t task, unsigned thread) {
         for (const TextPart& part : tasks[task]) {
-            Scanner scanner(pattern_, part.bytes);
+            Scanner scanner(*splitter_, part.bytes);
             Piece piece{};
             while (scanner.next(piece)) {
                 counts_[thread].add(part.bytes.substr(piece.begin, piece.end - piece.begin), 1);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -28,7 +29,7 @@ struct LearnedMerges {
 class Trainer {
   public:
     // `memory_limit_bytes` bounds what counting and merging hold; 0 is no limit. Zero threads are one for each core.
-    Trainer(Pattern pattern, unsigned num_threads, size_t memory_limit_bytes);
+    Trainer(std::shared_ptr<const Splitter> splitter, unsigned num_threads, size_t memory_limit_bytes);
 
     // Counts the pieces of texts; each is split by itself. Throws MemoryLimitError.
     void add(std::span<const std::string_view> texts);
@@ -49,7 +50,7 @@ class Trainer {
     const WordCounts& counted() const;
     void check_memory() const;
 
-    Pattern pattern_;
+    std::shared_ptr<const Splitter> splitter_;
     unsigned num_threads_;
     size_t memory_limit_bytes_;
     uint64_t num_bytes_ = 0;

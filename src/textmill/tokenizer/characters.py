@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from textmill import _core
 from textmill.base.errors import DataError
+from textmill.tokenizer.patterns import Pattern
 
-PATTERN = "sentencepiece"  # what Vocabulary.pattern says where there is no regex
+PATTERN = Pattern("sentencepiece", ())  # what Vocabulary.pattern is where no regex splits the text
 SPACE = "\u2581"
 HOLE, NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(7)  # sentencepiece's types, and GGUF's
 

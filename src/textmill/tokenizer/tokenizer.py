@@ -6,19 +6,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill import _core
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import write_file
 from textmill.tokenizer import train as training
 from textmill.tokenizer.chat import ChatTemplate, read_chat_template, write_chat_template
-from textmill.tokenizer.explain import Explanation, explain
+from textmill.tokenizer.explain import Explanation, explain, explain_characters
 from textmill.tokenizer.formats import hugging_face, sentencepiece, tiktoken
-from textmill.tokenizer.special import AddedTokens, SpecialPolicy
+from textmill.tokenizer.normalize import normalize, with_prefix_space
+from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.vocabulary import Encoder, Vocabulary
 
@@ -27,7 +30,7 @@ Span = tuple[int, int]
 
 FILE_NAME = "tokenizer.json"
 _NOT_YET = {".gguf": "GGUF"}
-_SENTENCEPIECE_NAME = re.compile(r"\.model\.v[0-9]\w*$")  # as Mistral names them: tokenizer.model.v3
+_SENTENCEPIECE = re.compile(r"\.model(\.v[0-9]\w*)?$")  # Mistral names them tokenizer.model.v3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +87,8 @@ class Tokenizer:
         self._chat_template = chat_template
         self._training_facts = training_facts
         self._encoder, self._inner_encoder = vocabulary.build_encoders()
-        self._added = AddedTokens(vocabulary.added)
+        self._added = AddedTokens(vocabulary.added, vocabulary.normalizer)
+        self._takes_text_as_it_is = not vocabulary.normalizer and not vocabulary.adds_prefix_space
 
     @classmethod
     def train(  # noqa: PLR0917  the order is part of the public contract
@@ -107,7 +111,8 @@ class Tokenizer:
         Args:
             source: a path or a list of paths; any other iterable holds the texts themselves.
             vocab_size: bytes, merges and special tokens together. Fewer come out where the text has no pair left.
-            pattern: how text is split into pieces that no token crosses: gpt2, cl100k or char.
+            pattern: how text is split into pieces that no token crosses: gpt2, cl100k, o200k, llama3, qwen2, qwen3, smollm,
+                deepseek-v3, tekken, nanochat, char, or any regex.
             special_tokens: texts of control tokens.
             tie: which of two pairs of equal count is merged first; "hf": the one with the smaller ids.
             threads: None is one for each core.
@@ -150,7 +155,7 @@ class Tokenizer:
             return cls(tiktoken.read(path, pattern, special_tokens))
         if pattern is not None or special_tokens is not None:
             raise ConfigError(f"pattern and special_tokens are for *.tiktoken files; {path.name} holds its own")
-        if path.suffix == ".model" or _SENTENCEPIECE_NAME.search(path.name):
+        if _SENTENCEPIECE.search(path.name):
             return cls(sentencepiece.read(path))
         if path.suffix in _NOT_YET or path.name == "tekken.json":
             raise DataError(
@@ -193,21 +198,12 @@ class Tokenizer:
         Raises:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
-        if special == "text":
+        if special == "text" and self._takes_text_as_it_is:
             return self._encoder.encode(text).tolist()
-        return self._encode_parts(self._added.split(_to_bytes(text), special))
-
-    def _encode_parts(self, parts: Sequence[bytes | int]) -> list[int]:
         ids: list[int] = []
-        for place, part in enumerate(parts):
-            if isinstance(part, int):
-                ids.append(part)
-            else:
-                ids += self._encoder_at(place).encode(part).tolist()
+        for place, part in enumerate(self._added.split(_to_bytes(text), special)):
+            ids += [part.token_id] if part.token_id is not None else self._encode_ordinary(part.text, place)
         return ids
-
-    def _encoder_at(self, place: int) -> Encoder:
-        return self._encoder if place == 0 else self._inner_encoder
 
     def encode_batch(
         self, texts: Iterable[Text], threads: int | None = None, special: SpecialPolicy = "text"
@@ -217,66 +213,64 @@ class Tokenizer:
             raise TypeError("encode_batch takes a list of texts, and this is one text; encode takes one")
         texts = list(texts)
         num_threads = training.check_threads(threads)
-        if special == "text":
+        if special == "text" and self._takes_text_as_it_is:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
         split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
-        encoded: dict[bool, Iterator[NDArray[np.uint32]]] = {}
-        for is_first in (True, False):
-            ordinary = [
-                part for parts in split_texts for place, part in enumerate(parts)
-                if isinstance(part, bytes) and (place == 0) == is_first
-            ]
-            encoder = self._encoder if is_first else self._inner_encoder
-            encoded[is_first] = iter(TokenBatch(*encoder.encode_batch(ordinary, num_threads)))
-        arrays = [
-            [
-                np.array([part], dtype=np.uint32) if isinstance(part, int) else next(encoded[place == 0])
-                for place, part in enumerate(parts)
-            ]
-            for parts in split_texts
+        encoded = [
+            iter(self._encode_parts(encoder, parts, num_threads))
+            for encoder, parts in (
+                (self._encoder, [parts[0] for parts in split_texts if parts]),
+                (self._inner_encoder, [part for parts in split_texts for part in parts[1:]]),
+            )
         ]
+        arrays = [[next(encoded[place > 0]) for place in range(len(parts))] for parts in split_texts]
         lengths = [sum(map(len, parts)) for parts in arrays]
         flat = [array for parts in arrays for array in parts]
         ids = np.concatenate(flat) if flat else np.empty(0, dtype=np.uint32)
         return TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
 
+    def _encode_parts(
+        self, encoder: Encoder, parts: Sequence[Part], num_threads: int
+    ) -> Iterator[NDArray[np.uint32]]:
+        ordinary = [self._prepared(part.text) for part in parts if part.token_id is None]
+        encoded = iter(TokenBatch(*encoder.encode_batch(ordinary, num_threads)))
+        for part in parts:
+            yield next(encoded) if part.token_id is None else np.array([part.token_id], dtype=np.uint32)
+
     def encode_with_spans(self, text: Text, special: SpecialPolicy = "text") -> tuple[list[int], list[Span]]:
         """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them.
 
-        Where a text is normalised, a token's span is what it was made of; one that was only added has none.
+        With a normalizer they are places in the text as it was given: of several tokens that the normalizer made of
+        the same characters, the first has these characters as its span, and those of the others are empty. Where
+        sentencepiece's normalizer made them it is the last that has the span. A space that was added has none.
         """
-        if self._vocabulary.characters is not None:
-            return self._encode_normalized_with_spans(self._added.split(_to_bytes(text), special))
-        ids = self.encode(text, special)
-        ends = np.cumsum([len(self._vocabulary.tokens[token_id]) for token_id in ids], dtype=np.int64).tolist()
-        return ids, list(zip([0, *ends[:-1]], ends, strict=True)) if ids else []
-
-    def _encode_normalized_with_spans(self, parts: Sequence[bytes | int]) -> tuple[list[int], list[Span]]:
-        texts = {token.id: token.text.encode() for token in self._vocabulary.added}
         ids: list[int] = []
-        ends: list[int] = []
-        begin = 0
-        for place, part in enumerate(parts):
-            if isinstance(part, int):
-                ids.append(part)
-                begin += len(texts[part])
-                ends.append(begin)
+        ends = [np.zeros(1, dtype=np.int64)]
+        for place, part in enumerate(self._added.split(_to_bytes(text), special)):
+            if part.token_id is None and self._vocabulary.characters is not None:
+                part_ids, places = self._encode_characters(part.text, place)
+            elif part.token_id is None:
+                prepared = self._prepared(part.text)
+                part_ids = self._encoder.encode(prepared).tolist()
+                lengths = [len(self._vocabulary.tokens[token_id]) for token_id in part_ids]
+                num_added = len(prepared) - len(part.text)  # the space before it takes no byte of the text
+                places = np.maximum(np.cumsum(lengths, dtype=np.int64) - num_added, 0)
             else:
-                part_ids, part_ends = self._encoder_at(place).encode_with_spans(part)  # type: ignore[union-attr]
-                ids += part_ids.tolist()
-                ends += (part_ends + begin).tolist()
-                begin += len(part)
-        if ends:
-            ends[-1] = begin  # spaces at the end that normalising took away
-        return ids, list(zip([0, *ends[:-1]], ends, strict=True)) if ids else []
+                part_ids = [part.token_id]
+                places = np.array([len(part.text)], dtype=np.int64)
+            ids += part_ids
+            ends.append(part.segment.original_places(part.begin + places))
+        edges = np.maximum.accumulate(np.concatenate(ends)).tolist()
+        return ids, list(pairwise(edges))
 
     def count(self, text: Text, special: SpecialPolicy = "text") -> int:
         """Count the tokens of a text without making a list of them."""
-        if special == "text":
+        if special == "text" and self._takes_text_as_it_is:
             return self._encoder.count(text)
         parts = self._added.split(_to_bytes(text), special)
         return sum(
-            1 if isinstance(part, int) else self._encoder_at(place).count(part) for place, part in enumerate(parts)
+            1 if part.token_id is not None else self._encoder_at(place).count(self._prepared(part.text))
+            for place, part in enumerate(parts)
         )
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -290,8 +284,8 @@ class Tokenizer:
             return b""
         if array.ndim != 1 or array.dtype.kind not in "iu" or array.dtype == np.uint64:
             raise DataError(f"ids must be a list of whole numbers, and are {array.ndim}-dimensional {array.dtype}")
-        if self._vocabulary.characters is not None:
-            return self._vocabulary.characters.decode(array, self._vocabulary.tokens)
+        if isinstance(self._encoder, _core.CharacterEncoder):
+            return self._vocabulary.decode_characters(array)
         try:
             return self._encoder.decode(np.ascontiguousarray(array, dtype=np.int64))
         except ValueError as error:
@@ -309,8 +303,10 @@ class Tokenizer:
         return self._vocabulary.tokens[token_id]
 
     def explain(self, text: Text) -> Explanation:
-        """Take a text apart: characters, bytes, pieces, merges, tokens."""
-        return explain(self._vocabulary, self._encoder, _to_bytes(text))
+        """Take a text apart: characters, bytes, pieces, merges, tokens; with a normalizer, the normalised text."""
+        if isinstance(self._encoder, _core.CharacterEncoder):
+            return explain_characters(self._vocabulary, self._encoder, _to_bytes(text))
+        return explain(self._vocabulary, self._encoder, self._prepared(_to_bytes(text)))
 
     def apply_chat_template(
         self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
@@ -328,14 +324,37 @@ class Tokenizer:
                 "this tokenizer has no chat template: load it from a model folder with chat_template.jinja, "
                 "or add one with with_chat_template()"
             )
-        merged: list[bytes | int] = []
+        ids: list[int] = []
+        ordinary = b""
         for text, is_trusted in self._chat_template.render(messages, add_generation_prompt=add_generation_prompt):
-            for part in self._added.split(_to_bytes(text), "parse" if is_trusted else "text"):
-                if isinstance(part, bytes) and merged and isinstance(merged[-1], bytes):
-                    merged[-1] += part
+            parts = self._added.split(_to_bytes(text), "parse" if is_trusted else "text")
+            for part in parts:
+                if part.token_id is not None:
+                    ids += [*self._encode_ordinary(ordinary, len(ids)), part.token_id]
+                    ordinary = b""
                 else:
-                    merged.append(part)
-        return self._encode_parts(merged)
+                    ordinary += part.text
+        return ids + self._encode_ordinary(ordinary, len(ids))
+
+    def _encode_ordinary(self, text: bytes, place: int) -> list[int]:
+        return self._encoder_at(place).encode(self._prepared(text)).tolist()
+
+    def _encode_characters(self, text: bytes, place: int) -> tuple[list[int], NDArray[np.int64]]:
+        """Return the ids of an ordinary text, and the bytes of it where they end: the last one at the text's end."""
+        encoder = self._encoder_at(place)
+        assert isinstance(encoder, _core.CharacterEncoder)
+        ids, ends = encoder.encode_with_spans(text)
+        ends[-1:] = len(text)  # spaces at the end may have been taken away
+        return ids.tolist(), ends
+
+    def _encoder_at(self, place: int) -> Encoder:
+        """The encoder of an ordinary text, by whether anything stands before it."""
+        return self._encoder if place == 0 else self._inner_encoder
+
+    def _prepared(self, text: bytes) -> bytes:
+        """What is split and merged for an ordinary text. Normalised text stays as it is; joined parts may change."""
+        text = normalize(text, self._vocabulary.normalizer)
+        return with_prefix_space(text) if self._vocabulary.adds_prefix_space else text
 
     def with_chat_template(self, template: str, **variables: str) -> Self:
         """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for."""
@@ -357,8 +376,18 @@ class Tokenizer:
 
     @property
     def pattern(self) -> str:
-        """The name of the pattern that splits text into pieces; "sentencepiece" where there is none."""
-        return self._vocabulary.pattern
+        """The name of the pattern that splits text into pieces."""
+        return self._vocabulary.pattern.name
+
+    @property
+    def normalizer(self) -> str:
+        """What becomes of a text before it is split: "" nothing, "nfc" Unicode normalisation form C."""
+        return self._vocabulary.normalizer
+
+    @property
+    def stop_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text, where the file says so (GGUF)."""
+        return self._vocabulary.stop_ids
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -395,7 +424,7 @@ class Tokenizer:
             return NotImplemented
         return (
             self.sha256 == other.sha256
-            and (self.prefix_ids, self.suffix_ids) == (other.prefix_ids, other.suffix_ids)
+            and (self.prefix_ids, self.suffix_ids, self.stop_ids) == (other.prefix_ids, other.suffix_ids, other.stop_ids)
             and self._chat_template == other._chat_template
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.characters import CharacterRules
-from textmill.tokenizer.patterns import pattern_named
+from textmill.tokenizer.patterns import Pattern
 
 MAX_TOKENS = 1 << 24
 
@@ -28,13 +29,18 @@ class AddedToken:
         id: its token id.
         text: what stands for it in a text, and what it decodes to.
         is_special: a control token, as opposed to a word that was added.
-        is_normalized: looked for after the others (Hugging Face's flag ``normalized``).
+        is_normalized: looked for after the others, in normalised text (Hugging Face's flag ``normalized``).
+        is_single_word: found only where no word goes on before or after it (``single_word``).
+        strips_left, strips_right: takes in the whitespace before and after it (``lstrip``, ``rstrip``).
     """
 
     id: int
     text: str
     is_special: bool = True
     is_normalized: bool = False
+    is_single_word: bool = False
+    strips_left: bool = False
+    strips_right: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,23 +48,29 @@ class Vocabulary:
     """Tokens, merges and added tokens.
 
     Attributes:
-        pattern: the name of the pattern that splits text.
+        pattern: how text is split.
         tokens: the bytes of each token by id, added ones too; ``b""`` is a hole, an id that no text reaches.
         merges: uint32[num_merges, 3]: left, right and product ids, in the order of their ranks.
         added: added tokens in the order of their ids.
         whole_pieces: a piece that is a token as a whole is not merged (``ignore_merges``; rank files).
         prefix_ids, suffix_ids: what the file's post-processor puts around a text. ``encode`` never does.
+        normalizer: what becomes of a text before it is split: "" nothing, "nfc" Unicode normalisation form C.
+        adds_prefix_space: ordinary text that does not begin with a space gets one (``add_prefix_space``).
+        stop_ids: the tokens that end a text, where the file says so (GGUF).
         characters: set where characters are merged and not bytes, as sentencepiece does. ``tokens`` then holds what each
             token decodes to.
     """
 
-    pattern: str
+    pattern: Pattern
     tokens: tuple[bytes, ...]
     merges: NDArray[np.uint32]
     added: tuple[AddedToken, ...] = ()
     whole_pieces: bool = False
     prefix_ids: tuple[int, ...] = ()
     suffix_ids: tuple[int, ...] = ()
+    normalizer: str = ""
+    adds_prefix_space: bool = False
+    stop_ids: tuple[int, ...] = ()
     characters: CharacterRules | None = None
 
     def build_encoders(self) -> tuple[Encoder, Encoder]:
@@ -85,21 +97,27 @@ class Vocabulary:
         Raises:
             DataError: a byte has no token, a merge does not fit its tokens, ids are double or out of range.
         """
-        pattern_named(self.pattern)
         self._check_added()
         special_ids = np.array([token.id for token in self.added], dtype=np.uint32)
         try:
-            return _core.Encoder(self.pattern, self.tokens, self.merges, special_ids, self.whole_pieces)
+            return _core.Encoder(self.pattern.splitter(), self.tokens, self.merges, special_ids, self.whole_pieces)
         except ValueError as error:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
+
+    def decode_characters(self, ids: NDArray[np.integer]) -> bytes:
+        """Decode the ids of a vocabulary over characters; raises ``DataError`` for an id that is no token."""
+        assert self.characters is not None
+        return self.characters.decode(ids, self.tokens)
 
     def content_hash(self) -> str:
         """SHA-256 over all that decides which ids ``encode`` gives a text, as 64 hexadecimal digits."""
         facts: dict[str, Any] = {
-            "pattern": self.pattern,
+            "pattern": self.pattern.regexes,
             "unicode": _core.UNICODE_VERSION,
             "whole_pieces": self.whole_pieces,
-            "added": [[token.id, token.text, token.is_special, token.is_normalized] for token in self.added],
+            "normalizer": self.normalizer,
+            "adds_prefix_space": self.adds_prefix_space,
+            "added": [dataclasses.astuple(token) for token in self.added],
         }
         if self.characters is not None:
             facts["characters"] = self.characters.facts()
@@ -121,7 +139,7 @@ class Vocabulary:
                 raise ConfigError(f'the special token "{token.text}" is given twice; leave one out')
             if not 0 <= token.id < len(self.tokens):
                 raise DataError(f'the special token "{token.text}" has id {token.id} of {len(self.tokens)} tokens')
-            if token.text.encode() in ordinary:
+            if token.is_special and token.text.encode() in ordinary:
                 raise ConfigError(
                     f'the special token "{token.text}" is an ordinary token of this vocabulary too, so text could not '
                     "be told from control; choose a text that does not occur, such as <|endoftext|>"

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from textmill.base.errors import DataError
 from textmill.tokenizer import patterns
 from textmill.tokenizer.alphabet import to_bytes, to_characters
-from textmill.tokenizer.formats.limits import read_limited, table_of_tokens
+from textmill.tokenizer.formats.json_parts import list_of, read_json, table_of, text_of, type_of, whole_number
+from textmill.tokenizer.formats.limits import table_of_tokens
+from textmill.tokenizer.formats.pre_tokenizer import check_number_bytes, read_normalizer, read_pre_tokenizer
 from textmill.tokenizer.vocabulary import AddedToken, Vocabulary
 
 _BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
@@ -50,9 +52,9 @@ def to_json(vocabulary: Vocabulary) -> str:
         {
             "id": token.id,
             "content": token.text,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
+            "single_word": token.is_single_word,
+            "lstrip": token.strips_left,
+            "rstrip": token.strips_right,
             "normalized": token.is_normalized,
             "special": token.is_special,
         }
@@ -75,8 +77,8 @@ def to_json(vocabulary: Vocabulary) -> str:
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "normalizer": None,
-        "pre_tokenizer": patterns.to_pre_tokenizer(patterns.pattern_named(vocabulary.pattern)),
+        "normalizer": {"type": "NFC"} if vocabulary.normalizer == "nfc" else None,
+        "pre_tokenizer": _pre_tokenizer(vocabulary),
         "post_processor": _post_processor(vocabulary),
         "decoder": _BYTE_LEVEL_DECODER,
         "model": model,
@@ -96,6 +98,18 @@ def _names(vocabulary: Vocabulary) -> dict[int, str]:
             )
         owners[name] = token_id
     return names
+
+
+def _pre_tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
+    part = patterns.to_pre_tokenizer(vocabulary.pattern)
+    if not vocabulary.adds_prefix_space:
+        return part
+    if part["type"] != "ByteLevel":
+        raise DataError(
+            f'this tokenizer puts a space before a text and splits it by the pattern "{vocabulary.pattern.name}"; a '
+            "tokenizer.json can hold the two together only with the pattern gpt2"
+        )
+    return {**part, "add_prefix_space": True}
 
 
 def _post_processor(vocabulary: Vocabulary) -> dict[str, Any] | None:
@@ -125,59 +139,49 @@ def read(path: Path) -> Vocabulary:
     Raises:
         DataError: it is not JSON, contradicts itself, or has a feature that textmill does not reproduce.
     """
-    data = read_limited(path)
-    try:
-        content = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: byte {error.start} of {len(data)} cannot be decoded") from error
-    except RecursionError as error:
-        raise DataError(f"{path} is nested too deeply to be a tokenizer.json") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}. Is the file complete?") from error
-    return _from_json(content)
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError(f"{len(pairs) - len(table)} of {len(pairs)} keys of an object are double")
-    return table
+    return _from_json(read_json(path))
 
 
 def _from_json(content: Any) -> Vocabulary:
-    content = _table(content, "the file", _TOP_LEVEL)
+    content = table_of(content, "the file", _TOP_LEVEL)
     for feature in ("truncation", "padding"):
         if content.get(feature) is not None:
             raise DataError(f"it asks for {feature}, which textmill does not do; set it to null")
-    if content.get("normalizer") not in (None, {"type": "Sequence", "normalizers": []}):
-        raise DataError(f"it has the normalizer {_type_of(content['normalizer'])}, which textmill does not know")
+    normalizer = read_normalizer(content.get("normalizer"))
+    pre_tokenizer = read_pre_tokenizer(content.get("pre_tokenizer"))
     _check_decoder(content.get("decoder"))
-    model = _table(content.get("model"), "model", _MODEL)
+    model = table_of(content.get("model"), "model", _MODEL)
     _check_model(model)
     vocab = _read_vocab(model.get("vocab"))
     added = _read_added(content.get("added_tokens") or [], vocab)
     prefix_ids, suffix_ids = _read_post_processor(content.get("post_processor"), {t.text: t.id for t in added})
+    tokens, merges = _token_bytes(vocab, added), _read_merges(model.get("merges"), vocab)
+    if pre_tokenizer.number_bytes_stand_apart:
+        check_number_bytes(tokens, merges)
     return Vocabulary(
-        pattern=_read_pattern(content.get("pre_tokenizer")),
-        tokens=_token_bytes(vocab, added),
-        merges=_read_merges(model.get("merges"), vocab),
+        pattern=pre_tokenizer.pattern,
+        tokens=tokens,
+        merges=merges,
         added=added,
         whole_pieces=bool(model.get("ignore_merges", False)),
         prefix_ids=prefix_ids,
         suffix_ids=suffix_ids,
+        normalizer=normalizer,
+        adds_prefix_space=pre_tokenizer.adds_prefix_space,
     )
 
 
 def _check_decoder(decoder: Any) -> None:
-    if _type_of(decoder) == "Sequence" and len(_list(decoder.get("decoders"), "decoders")) == 1:
-        decoder = _list(decoder["decoders"], "decoders")[0]
-    if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
-        raise DataError(f"it has the decoder {_type_of(decoder)}, and textmill knows ByteLevel")
+    steps = list_of(decoder.get("decoders"), "decoders") if type_of(decoder) == "Sequence" else [decoder]
+    # Fuse joins what ByteLevel has joined already.
+    others = [type_of(step) for step in steps if type_of(step) != "Fuse"]
+    if others != ["ByteLevel"]:
+        raise DataError(f"it has the decoder {' then '.join(others) or 'Fuse'}, and textmill knows ByteLevel")
 
 
 def _check_model(model: Mapping[str, Any]) -> None:
     if model.get("type", "BPE") != "BPE":
-        raise DataError(f"its model is {_type_of(model)}, and textmill knows BPE")
+        raise DataError(f"its model is {type_of(model)}, and textmill knows BPE")
     if model.get("dropout"):
         raise DataError(f"it has the dropout {model['dropout']!r}, so one text has many encodings; set it to null")
     for feature in ("continuing_subword_prefix", "end_of_word_suffix"):
@@ -187,41 +191,11 @@ def _check_model(model: Mapping[str, Any]) -> None:
         raise DataError(f"ignore_merges is {model['ignore_merges']!r}, and must be true or false")
 
 
-def _read_pattern(pre_tokenizer: Any) -> str:
-    steps = [pre_tokenizer]
-    if isinstance(pre_tokenizer, dict) and pre_tokenizer.get("type") == "Sequence":
-        steps = _list(pre_tokenizer.get("pretokenizers"), "pretokenizers")
-    types = [step.get("type") if isinstance(step, dict) else None for step in steps]
-    if types and types[-1] == "ByteLevel" and steps[-1].get("add_prefix_space", True):
-        raise DataError("its ByteLevel adds a space before the text (add_prefix_space), which textmill does not do")
-    if types == ["ByteLevel"] and steps[0].get("use_regex", True) is True:
-        return patterns.GPT2.name
-    if types == ["Split", "ByteLevel"] and steps[1].get("use_regex", True) is False:
-        return _read_split(steps[0])
-    described = " then ".join(map(str, types)) if types != [None] else "null"
-    raise DataError(f"its pre_tokenizer is {described}, and textmill knows ByteLevel, and Split then ByteLevel")
-
-
-def _read_split(split: Mapping[str, Any]) -> str:
-    if split.get("behavior") != "Isolated" or split.get("invert"):
-        raise DataError(f"its Split has the behavior {split.get('behavior')!r} or is inverted; textmill knows Isolated")
-    regex = split.get("pattern")
-    regex = regex.get("Regex") if isinstance(regex, dict) else regex
-    pattern = patterns.pattern_with_regex(regex) if isinstance(regex, str) else None
-    if pattern is None:
-        known = ", ".join(patterns.PATTERNS)
-        raise DataError(f"its Split has a pattern that textmill does not know: {str(regex)[:200]!r}. Known: {known}")
-    return pattern.name
-
-
 def _read_vocab(vocab: Any) -> dict[str, int]:
     if not isinstance(vocab, dict) or not vocab:
         raise DataError("model.vocab must be an object that gives each token its id, and is empty or something else")
     for name, token_id in vocab.items():
-        if isinstance(token_id, bool) or not isinstance(token_id, int) or token_id < 0:
-            raise DataError(
-                f"token {name[:80]!r} has the id {str(token_id)[:40]}, which must be a whole number from 0 on"
-            )
+        whole_number(token_id, f"the id of token {name[:80]!r}")
     if len(set(vocab.values())) != len(vocab):
         raise DataError(f"{len(vocab)} tokens share {len(set(vocab.values()))} ids; each needs its own")
     return vocab
@@ -230,14 +204,13 @@ def _read_vocab(vocab: Any) -> dict[str, int]:
 def _read_added(entries: Any, vocab: Mapping[str, int]) -> tuple[AddedToken, ...]:
     added: list[AddedToken] = []
     next_id = len(vocab)
-    for item in _list(entries, "added_tokens"):
-        entry = _table(item, "an added token", ("id", "content", *_ADDED_FLAGS))
-        text, token_id = entry.get("content"), entry.get("id")
-        if not isinstance(text, str) or not text or not _has_utf8(text):
-            raise DataError(f"an added token has the content {str(text)[:80]!r}, which must be a text")
-        for flag in ("single_word", "lstrip", "rstrip"):
-            if entry.get(flag):
-                raise DataError(f'the added token "{text}" has the flag {flag}, which textmill does not know')
+    for item in list_of(entries, "added_tokens"):
+        entry = table_of(item, "an added token", ("id", "content", *_ADDED_FLAGS))
+        text, token_id = text_of(entry.get("content"), "the content of an added token"), entry.get("id")
+        flags = {flag: entry.get(flag, False) for flag in _ADDED_FLAGS}
+        for flag, value in flags.items():
+            if not isinstance(value, bool):
+                raise DataError(f'the added token "{text}" has {flag} = {str(value)[:40]!r}, not true or false')
         # The ids that Hugging Face gives, whatever the file says: the model's own, or the next free one.
         expected = vocab.get(text, next_id)
         if token_id != expected or isinstance(token_id, bool):
@@ -245,8 +218,17 @@ def _read_added(entries: Any, vocab: Mapping[str, int]) -> tuple[AddedToken, ...
                 f'the added token "{text}" has the id {str(token_id)[:40]}, and Hugging Face reads it as {expected}'
             )
         next_id = max(next_id, expected + 1)
-        special, normalized = bool(entry.get("special", False)), bool(entry.get("normalized", False))
-        added.append(AddedToken(expected, text, is_special=special, is_normalized=normalized))
+        added.append(
+            AddedToken(
+                expected,
+                text,
+                is_special=flags["special"],
+                is_normalized=flags["normalized"],
+                is_single_word=flags["single_word"],
+                strips_left=flags["lstrip"],
+                strips_right=flags["rstrip"],
+            )
+        )
     return tuple(sorted(added, key=lambda token: token.id))
 
 
@@ -267,7 +249,7 @@ def _token_bytes(vocab: Mapping[str, int], added: tuple[AddedToken, ...]) -> tup
 
 
 def _read_merges(merges: Any, vocab: Mapping[str, int]) -> NDArray[np.uint32]:
-    merges = _list(merges, "model.merges")
+    merges = list_of(merges, "model.merges")
     rows = np.empty((len(merges), 3), dtype=np.uint32)
     for rank, merge in enumerate(merges):
         parts = merge.split(" ") if isinstance(merge, str) else merge
@@ -282,16 +264,16 @@ def _read_merges(merges: Any, vocab: Mapping[str, int]) -> NDArray[np.uint32]:
 
 
 def _read_post_processor(processor: Any, added_ids: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if processor is None or _type_of(processor) == "ByteLevel":
+    if processor is None or type_of(processor) == "ByteLevel":
         return (), ()
-    if _type_of(processor) == "Sequence":
-        found = [_read_post_processor(step, added_ids) for step in _list(processor.get("processors"), "processors")]
+    if type_of(processor) == "Sequence":
+        found = [_read_post_processor(step, added_ids) for step in list_of(processor.get("processors"), "processors")]
         adding = [ids for ids in found if ids != ((), ())]
         if len(adding) > 1:
             raise DataError("its post_processor adds tokens in more than one step, which textmill does not know")
         return adding[0] if adding else ((), ())
-    if _type_of(processor) != "TemplateProcessing":
-        raise DataError(f"its post_processor is {_type_of(processor)}, and textmill knows TemplateProcessing")
+    if type_of(processor) != "TemplateProcessing":
+        raise DataError(f"its post_processor is {type_of(processor)}, and textmill knows TemplateProcessing")
     return _read_template(processor.get("single"), added_ids)
 
 
@@ -299,7 +281,7 @@ def _read_template(single: Any, added_ids: Mapping[str, int]) -> tuple[tuple[int
     before: list[int] = []
     after: list[int] = []
     side = before
-    for part in _list(single, "the template of post_processor"):
+    for part in list_of(single, "the template of post_processor"):
         if isinstance(part, dict) and "Sequence" in part:
             side = after
             continue
@@ -311,26 +293,3 @@ def _read_template(single: Any, added_ids: Mapping[str, int]) -> tuple[tuple[int
     if side is before:
         raise DataError("its post_processor has no place for the text")
     return tuple(before), tuple(after)
-
-
-def _table(value: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{where} must be an object, and is {type(value).__name__}")
-    for key in value:
-        if key not in known:
-            raise DataError(f"{where} has {key[:80]!r}, which textmill does not know")
-    return value
-
-
-def _list(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise DataError(f"{where} must be a list, and is {type(value).__name__}")
-    return value
-
-
-def _has_utf8(text: str) -> bool:
-    return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
-
-
-def _type_of(part: Any) -> str:
-    return str(part.get("type", "without a type"))[:80] if isinstance(part, dict) else str(part)[:80]
