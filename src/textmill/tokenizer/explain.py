@@ -109,7 +109,8 @@ def explain_characters(vocabulary: Vocabulary, encoder: _core.CharacterEncoder, 
     words, steps, ids, ends = encoder.trace(text)
     merges = iter([MergeStep(*step) for step in steps.tolist()])
     ends[-1:] = len(text)
-    begins = [0, *ends.tolist()[:-1]]
+    words[-1:, 0] = len(text)  # spaces at the end may have been taken away
+    begins = [0, *ends.tolist()][:-1]
     tokens = iter(
         [
             Token(token_id, begin, end, vocabulary.tokens[token_id])

@@ -261,6 +261,8 @@ class Tokenizer:
             ids += part_ids
             ends.append(part.segment.original_places(part.begin + places))
         edges = np.maximum.accumulate(np.concatenate(ends)).tolist()
+        if ids:
+            edges[-1] = len(_to_bytes(text))  # a part at the end may have become nothing
         return ids, list(pairwise(edges))
 
     def count(self, text: Text, special: SpecialPolicy = "text") -> int:

@@ -64,6 +64,8 @@ def to_ranks(vocabulary: Vocabulary) -> bytes:
     Raises:
         DataError: the ranks alone would not give the same merges, or a token is reached only as a whole piece.
     """
+    if vocabulary.characters is not None:
+        raise DataError("this tokenizer merges characters, and a .tiktoken file holds bytes; save it as tokenizer.json")
     added = {token.id for token in vocabulary.added}
     tokens = [b"" if i in added else token for i, token in enumerate(vocabulary.tokens)]
     implied = _core.merges_from_ranks(tokens)
