@@ -239,13 +239,28 @@ def merge_list(vocabulary: Vocabulary) -> NDArray[np.uint32]:
     if rules.scores.size == 0:
         return vocabulary.merges
     rows = _core.CharacterVocab(rules.pieces, rules.kinds, rules.scores, vocabulary.merges, rules.byte_fallback).merges()
-    products = np.unique(rows[:, 2])
     if rows.size and int(rows.max()) >= len(rules.pieces):
         raise DataError("a character that is part of pieces is no piece, which a tokenizer.json cannot hold")
-    if len(np.unique(rules.scores[products])) != len(products):
-        raise DataError(f"{len(products)} merged pieces share scores, and a tokenizer.json needs an order of merges")
-    _check_overlaps(rules, rows, products)
+    _check_ties(rules, np.unique(rows[:, 2]))
+    left_sizes = np.array([len(piece) for piece in rules.pieces])[rows[:, 0]]
+    # Runs of one character that have one score grow from the left: what is longest goes on.
+    rows = rows[np.lexsort((-left_sizes, -rules.scores[rows[:, 2]].astype(np.float64)))]
+    _check_overlaps(rules, rows, np.unique(rows[:, 2]))
     return rows
+
+
+def _check_ties(rules: CharacterRules, products: NDArray[np.uint32]) -> None:
+    groups: dict[float, set[str]] = {}
+    for product in products.tolist():
+        piece = rules.pieces[product]
+        character = piece[0] if len(set(piece)) == 1 else piece
+        groups.setdefault(float(rules.scores[product]), set()).add(character)
+    for score, pieces in groups.items():
+        if len(pieces) > 1:
+            raise DataError(
+                f"{len(pieces)} merged pieces, such as {min(pieces)!r} and {max(pieces)!r}, have the score {score:g}, and "
+                "a tokenizer.json needs an order of merges"
+            )
 
 
 def _check_overlaps(rules: CharacterRules, rows: NDArray[np.uint32], products: NDArray[np.uint32]) -> None:
