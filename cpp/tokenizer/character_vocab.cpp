@@ -96,7 +96,6 @@ void CharacterVocab::index_pieces() {
         }
         if (is_mergeable(id)) {
             index_.emplace(pieces_[id], id);
-            has_unused_ = has_unused_ || kinds_[id] == PieceKind::kUnused;
         } else if (kinds_[id] == PieceKind::kUserDefined) {
             user_defined.emplace_back(pieces_[id], id);
         } else if (kinds_[id] == PieceKind::kUnknown) {
@@ -163,6 +162,7 @@ void CharacterVocab::index_characters(bool with_parts) {
 
 void CharacterVocab::note_product(TokenId product) {
     const std::string& text = pieces_[product];
+    has_unused_ = has_unused_ || kinds_[product] == PieceKind::kUnused;
     for (size_t at = text.find(kSpaceSymbol, 1); at != std::string::npos; at = text.find(kSpaceSymbol, at + 1)) {
         const bool follows_space =
             at >= kSpaceSymbol.size() && text.compare(at - kSpaceSymbol.size(), kSpaceSymbol.size(), kSpaceSymbol) == 0;

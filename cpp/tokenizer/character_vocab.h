@@ -80,6 +80,7 @@ class CharacterVocab {
     const std::array<TokenId, 256>& byte_tokens() const { return byte_tokens_; }
     TokenId unknown() const { return unknown_; }
     bool has_byte_fallback() const { return has_byte_fallback_; }
+    // A merge may make an unused piece.
     bool has_unused() const { return has_unused_; }
     // No merge joins a character and a space symbol after it, so that a text can be cut there.
     bool ends_at_spaces() const { return ends_at_spaces_; }

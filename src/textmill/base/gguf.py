@@ -131,7 +131,13 @@ class Header(NamedTuple):
         return value
 
 
-_KINDS = {int: "a whole number", bool: "true or false", str: "a string", list: "strings", np.ndarray: "numbers"}
+_KINDS: dict[type[Any], str] = {
+    int: "a whole number",
+    bool: "true or false",
+    str: "a string",
+    list: "strings",
+    np.ndarray: "numbers",
+}
 
 
 def _kind_of(value: Value) -> str:

@@ -52,7 +52,7 @@ class Segment:
         """
         if self.text == self.original:
             return self.begin + places
-        to_begin, to_end, from_begin, from_end = self._changes.T
+        to_begin, to_end, _, from_end = self._changes.T
         change = np.searchsorted(to_begin, places, side="left") - 1  # the last one that begins before the place
         before = np.maximum(change, 0)
         moved = np.where(places < to_end[before], from_end[before], from_end[before] + places - to_end[before])

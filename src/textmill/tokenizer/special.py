@@ -1,7 +1,7 @@
 """Finding added tokens in text, and the policy that decides whether they are looked for at all.
 
-The rules are those of Hugging Face's ``tokenizers``: tokens that are not ``normalized`` are looked for in the text as it
-is, the others in what these leave, normalised. The leftmost token wins, and of several there the longest.
+The rules are those of Hugging Face's ``tokenizers``: tokens that are not ``normalized`` are looked for in the text as
+it is, the others in what these leave, normalised. The leftmost token wins, and of several there the longest.
 """
 
 from __future__ import annotations
@@ -77,14 +77,11 @@ class TokenMatcher:
         for begin, end, token in self._find(text):
             if token.is_single_word and not _stands_alone(text, begin, end):
                 continue
-            if token.strips_left:
-                begin = max(_whitespace_begin(text, begin, at), at)
-            if token.strips_right:
-                end = _whitespace_end(text, end)
-            if at < begin:
-                yield at, begin, None
-            yield begin, end, token.id
-            at = end
+            first = max(_whitespace_begin(text, begin, at), at) if token.strips_left else begin
+            if at < first:
+                yield at, first, None
+            at = _whitespace_end(text, end) if token.strips_right else end
+            yield first, at, token.id
         if at < len(text):
             yield at, len(text), None
 

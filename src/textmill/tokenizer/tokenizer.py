@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +15,11 @@ from numpy.typing import NDArray
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import write_file
+from textmill.tokenizer import self_check
 from textmill.tokenizer import train as training
-from textmill.tokenizer.chat import ChatTemplate, read_chat_template, write_chat_template
+from textmill.tokenizer.chat import ChatTemplate, write_chat_template
 from textmill.tokenizer.explain import Explanation, explain, explain_characters
-from textmill.tokenizer.formats import hugging_face, sentencepiece, tiktoken
+from textmill.tokenizer.formats import files, hugging_face, tiktoken
 from textmill.tokenizer.normalize import normalize, with_prefix_space
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
@@ -28,9 +28,7 @@ from textmill.tokenizer.vocabulary import Encoder, Vocabulary
 Text = str | bytes
 Span = tuple[int, int]
 
-FILE_NAME = "tokenizer.json"
-_NOT_YET = {".gguf": "GGUF"}
-_SENTENCEPIECE = re.compile(r"\.model(\.v[0-9]\w*)?$")  # Mistral names them tokenizer.model.v3
+FILE_NAME = files.TOKENIZER_JSON
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,10 +138,11 @@ class Tokenizer:
     def load(
         cls, path: str | Path, *, pattern: str | None = None, special_tokens: Mapping[str, int] | None = None
     ) -> Self:
-        """Read a tokenizer: a tokenizer.json, a folder with one (and its chat template), ``*.tiktoken``, ``*.model``.
+        """Read a tokenizer, and check it on a little text.
 
         Args:
-            path: the file or folder.
+            path: a tokenizer.json, a tekken.json, a folder with one of them (and its chat template), a ``*.gguf``, of
+                which only the header is read, a sentencepiece ``*.model``, or a ``*.tiktoken``.
             pattern: how text is split; only for a rank file, which does not say.
             special_tokens: texts and ids of control tokens; only for a rank file.
 
@@ -152,23 +151,15 @@ class Tokenizer:
         """
         path = Path(path)
         if path.suffix == ".tiktoken":
-            return cls(tiktoken.read(path, pattern, special_tokens))
-        if pattern is not None or special_tokens is not None:
+            vocabulary, chat_template = tiktoken.read(path, pattern, special_tokens), None
+        elif pattern is not None or special_tokens is not None:
             raise ConfigError(f"pattern and special_tokens are for *.tiktoken files; {path.name} holds its own")
-        if _SENTENCEPIECE.search(path.name):
-            return cls(sentencepiece.read(path))
-        if path.suffix in _NOT_YET or path.name == "tekken.json":
-            raise DataError(
-                f"{path} is a {_NOT_YET.get(path.suffix, 'tekken')} tokenizer, which this version does not read; "
-                "give a tokenizer.json, a *.tiktoken or a sentencepiece *.model file"
-            )
-        file = path / FILE_NAME if path.is_dir() else path
-        chat_template = read_chat_template(path) if path.is_dir() else None
-        try:
-            return cls(hugging_face.read(file), chat_template=chat_template)
-        except ValueError as error:
-            message = str(error).encode(errors="backslashreplace").decode()  # a file may hold lone surrogates
-            raise DataError(f"{file} cannot be used: {message}") from error
+        else:
+            vocabulary, chat_template = files.read(path)
+        with files.named_in_errors(path):
+            tokenizer = cls(vocabulary, chat_template=chat_template)
+            self_check.check(tokenizer)
+        return tokenizer
 
     def save(self, path: str | Path) -> None:
         """Write ``*.tiktoken``, ``*.json``, or tokenizer.json (and the chat template) into a folder.
@@ -305,7 +296,10 @@ class Tokenizer:
         return self._vocabulary.tokens[token_id]
 
     def explain(self, text: Text) -> Explanation:
-        """Take a text apart: characters, bytes, pieces, merges, tokens; with a normalizer, the normalised text."""
+        """Take a text apart: characters, bytes, pieces, merges, tokens; with a normalizer, the normalised text.
+
+        Where characters are merged (sentencepiece), the pieces are what no merge crosses, in the text as it is.
+        """
         if isinstance(self._encoder, _core.CharacterEncoder):
             return explain_characters(self._vocabulary, self._encoder, _to_bytes(text))
         return explain(self._vocabulary, self._encoder, self._prepared(_to_bytes(text)))
@@ -426,7 +420,8 @@ class Tokenizer:
             return NotImplemented
         return (
             self.sha256 == other.sha256
-            and (self.prefix_ids, self.suffix_ids, self.stop_ids) == (other.prefix_ids, other.suffix_ids, other.stop_ids)
+            and (self.prefix_ids, self.suffix_ids, self.stop_ids)
+            == (other.prefix_ids, other.suffix_ids, other.stop_ids)
             and self._chat_template == other._chat_template
         )
 

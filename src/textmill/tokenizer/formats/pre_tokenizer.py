@@ -125,8 +125,8 @@ def _regex_after_bytes(step: Any) -> str:
     if kind == "Split" and _ASCII_DIGITS.fullmatch(regex := _split_regex(step)):
         return regex
     raise DataError(
-        f"its pre_tokenizer has {kind} after ByteLevel, where it splits bytes and not characters; textmill knows Digits "
-        "that are not individual, and Split with ASCII digits"
+        f"its pre_tokenizer has {kind} after ByteLevel, where it splits bytes and not characters; textmill knows "
+        "Digits that are not individual, and Split with ASCII digits"
     )
 
 
@@ -148,8 +148,14 @@ def _pattern_text(pattern: Any) -> str:
     if isinstance(pattern, dict) and len(pattern) == 1:
         (kind, text), *_ = pattern.items()
         if isinstance(text, str) and text and kind in ("Regex", "String"):
-            return text if kind == "Regex" else re.escape(text)
+            return _with_line_ends_named(text if kind == "Regex" else re.escape(text))
     raise DataError(f"its Split has the pattern {str(pattern)[:200]!r}, which must be a Regex or a String")
+
+
+def _with_line_ends_named(regex: str) -> str:
+    r"""Write a line end inside a regex as ``\r`` or ``\n``, as the named patterns do; JSON files hold either."""
+    named = re.sub(r"(\\.)|([\r\n])", lambda found: found[1] or ("\\r" if found[2] == "\r" else "\\n"), regex)
+    return re.sub(r"\\([\r\n])", lambda found: "\\r" if found[1] == "\r" else "\\n", named)
 
 
 def _flag(step: Mapping[str, Any], name: str, *, default: bool) -> bool:

@@ -1,7 +1,7 @@
 """The characters that Hugging Face's ``Punctuation`` splits, as the inside of a regex's brackets.
 
-They are ASCII's and those of an old Unicode (unicode_categories 0.1), so ``\\p{P}`` is not the same. A test compares them
-with the wheel, code point for code point.
+They are ASCII's and those of an old Unicode (unicode_categories 0.1), so ``\\p{P}`` is not the same. A test compares
+them with the wheel, code point for code point.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from textmill.tokenizer.characters import (
     UNUSED,
     USER_DEFINED,
     CharacterRules,
+    StripStart,
     token_bytes,
 )
 from textmill.tokenizer.formats import protobuf
@@ -83,10 +84,7 @@ def read(path: Path) -> Vocabulary:
     Raises:
         DataError: the file is damaged, contradicts itself, or is not BPE.
     """
-    try:
-        return _to_vocabulary(_read_model(memoryview(read_limited(path))))
-    except ValueError as error:
-        raise DataError(f"{path} cannot be used: {error}") from error
+    return _to_vocabulary(_read_model(memoryview(read_limited(path))))
 
 
 def _read_model(message: memoryview) -> _Model:
@@ -151,8 +149,13 @@ def _to_vocabulary(model: _Model) -> Vocabulary:
         remove_extra_spaces=removes_spaces,
         escape_spaces=bool(normalizer["escape_whitespaces"]),
         charsmap=bytes(normalizer["precompiled_charsmap"]),
-        strip_start="pieces" if removes_spaces else "piece" if has_prefix else "never",
+        strip_start=strip_start(removes_spaces=removes_spaces, has_prefix=has_prefix),
     )
+
+
+def strip_start(*, removes_spaces: bool, has_prefix: bool) -> StripStart:
+    """What sentencepiece takes off the start of a decoded text."""
+    return "pieces" if removes_spaces else "piece" if has_prefix else "never"
 
 
 def from_pieces(

@@ -1,0 +1,62 @@
+"""Which format a file is in, and what it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from textmill.base.errors import DataError
+from textmill.tokenizer.chat import ChatTemplate, read_chat_template
+from textmill.tokenizer.formats import gguf, hugging_face, sentencepiece, tekken
+from textmill.tokenizer.vocabulary import Vocabulary
+
+TOKENIZER_JSON, TEKKEN_JSON, TOKENIZER_MODEL = "tokenizer.json", "tekken.json", "tokenizer.model"
+_SENTENCEPIECE = re.compile(r"\.model(\.v[0-9]\w*)?$")  # Mistral writes tokenizer.model.v3
+
+
+def find(path: Path) -> Path:
+    """Return the tokenizer's file: the path itself, or tokenizer.json, tekken.json or tokenizer.model in a folder."""
+    if not path.is_dir():
+        return path
+    names = (TOKENIZER_JSON, TEKKEN_JSON, TOKENIZER_MODEL)
+    return path / next((name for name in names if (path / name).exists()), TOKENIZER_JSON)
+
+
+def kind_of(file: Path) -> str:
+    """Return the name of a file's format, by the file's name."""
+    if file.suffix == ".gguf":
+        return "GGUF"
+    if file.suffix == ".tiktoken":
+        return "rank file"
+    if _SENTENCEPIECE.search(file.name):
+        return "sentencepiece model"
+    return "tekken.json" if file.suffix == ".json" and "tekken" in file.name else "tokenizer.json"
+
+
+def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
+    """Read a tokenizer that says of itself all there is to know, and the chat template beside it.
+
+    Raises:
+        DataError: the file is damaged, or has a feature that textmill does not reproduce exactly.
+    """
+    with named_in_errors(path):
+        file = find(path)
+        kind = kind_of(file)
+        if kind == "GGUF":
+            return gguf.read(file)
+        chat_template = read_chat_template(path) if path.is_dir() else None
+        if kind == "sentencepiece model":
+            return sentencepiece.read(file), chat_template
+        return tekken.read(file) if kind == "tekken.json" else hugging_face.read(file), chat_template
+
+
+@contextmanager
+def named_in_errors(path: Path) -> Iterator[None]:
+    """Name the file in what is wrong with its content."""
+    try:
+        yield
+    except ValueError as error:
+        message = str(error).encode(errors="backslashreplace").decode()  # a file may hold lone surrogates
+        raise DataError(f"{find(path)} cannot be used: {message}") from error
