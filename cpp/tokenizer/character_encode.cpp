@@ -128,10 +128,12 @@ void CharacterMerger::merge_symbols(EncodedText& encoded) {
     }
 }
 
+bool CharacterMerger::is_unused(TokenId id) const {
+    return vocab_.is_token(id) && vocab_.kind(id) == PieceKind::kUnused;
+}
+
 void CharacterMerger::emit(const Symbol& symbol, std::string_view text, EncodedText& encoded) {
-    const bool is_unused =
-        vocab_.has_unused() && vocab_.is_token(symbol.id) && vocab_.kind(symbol.id) == PieceKind::kUnused;
-    if (is_unused) {
+    if (is_unused(symbol.id)) {
         emit_unused(symbol, text, encoded);
     } else {
         emit_symbol(symbol.id, symbol.begin, symbol.end, text, encoded);
@@ -149,7 +151,7 @@ void CharacterMerger::emit_unused(const Symbol& symbol, std::string_view text, E
             waiting.push_back(parts->second.second);
             waiting.push_back(parts->second.first);
         } else {
-            emit_symbol(id, begin, begin + vocab_.num_bytes(id), text, encoded);
+            emit_symbol(is_unused(id) ? kNoToken : id, begin, begin + vocab_.num_bytes(id), text, encoded);
             begin += vocab_.num_bytes(id);
         }
     }

@@ -63,6 +63,7 @@ class CharacterMerger {
     void merge_symbols(EncodedText& encoded);
     void rank_pair(uint32_t at);
     void push(uint32_t at);
+    bool is_unused(TokenId id) const;
     void emit(const Symbol& symbol, std::string_view text, EncodedText& encoded);
     void emit_unused(const Symbol& symbol, std::string_view text, EncodedText& encoded);
     void emit_symbol(TokenId id, size_t begin, size_t end, std::string_view text, EncodedText& encoded);

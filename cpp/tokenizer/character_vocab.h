@@ -22,7 +22,7 @@ enum class PieceKind : uint8_t {
     kUnknown = 2,
     kControl = 3,      // text never becomes it
     kUserDefined = 4,  // found in the text before anything is merged
-    kUnused = 5,       // takes part in merges, and is taken apart again afterwards
+    kUnused = 5,       // takes part in merges, and is taken apart again afterwards, or unknown
     kByte = 6,         // "<0x0A>": one byte of a character that has no piece
 };
 
