@@ -19,10 +19,23 @@ from textmill.tokenizer import reference_sentencepiece as twin
 from textmill.tokenizer.characters import PATTERN, CharacterRules, token_bytes
 from textmill.tokenizer.vocabulary import AddedToken, Vocabulary
 from tokenizer import sentencepiece_models as models
-from tokenizer.corpora import TEMPLATE
 from tokenizer.hard_text import examples, hard_bytes, hard_text
 
-FRAGMENTS = ["<s>", "</s>", "<unk>", "<sep>", "  ", "\u2581", "\u2581\u2581", "def ", "self", "abc", "aaaa", "\n\n", "½ﬁÅﾊﾟ"]
+FRAGMENTS = [
+    "<s>",
+    "</s>",
+    "<unk>",
+    "<sep>",
+    "  ",
+    "\u2581",
+    "\u2581\u2581",
+    "def ",
+    "self",
+    "abc",
+    "aaaa",
+    "\n\n",
+    "½ﬁÅﾊﾟ",
+]
 spaced_text = st.lists(st.one_of(hard_text, st.sampled_from(FRAGMENTS), st.text("ab \u2581", max_size=12))).map("".join)
 OPTIONS = {
     "defaults": {},
@@ -191,15 +204,6 @@ def lists_of_merges():
     return build()
 
 
-PREFIXES = {
-    "prepend": ({"dummy_prefix": "always"}, True),
-    "replace": ({}, True),
-    "always": ({"dummy_prefix": "unless_there"}, True),
-    "first": ({"dummy_prefix": "unless_there", "is_prefix_once": True}, True),
-    "never": ({}, True),
-}
-
-
 def metaspace(scheme, *, split):
     return {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme, "split": split}
 
@@ -256,9 +260,11 @@ pieces_of_text = st.lists(
 @pytest.mark.parametrize("normalizer", NORMALIZERS)
 @examples
 @given(
-    vocabulary=lists_of_merges(), texts=st.lists(pieces_of_text, min_size=1, max_size=5), flags=st.tuples(*[booleans] * 6)
+    vocabulary=lists_of_merges(),
+    texts=st.lists(pieces_of_text, min_size=1, max_size=5),
+    flags=st.tuples(*[booleans] * 6),
 )
-def test_ids_and_text_are_those_of_hugging_face(tmp_path_factory, normalizer, scheme, vocabulary, texts, flags):
+def test_ids_and_text_are_those_of_hugging_face(tmp_path_factory, normalizer, scheme, *, vocabulary, texts, flags):
     tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
     if (normalizer, scheme) == ("none", "none"):
         return  # refused: spaces would stay spaces
@@ -411,7 +417,6 @@ def test_the_three_forms_give_the_same_ids(tmp_path):
     bare = load(tmp_path, gguf(LLAMA, add_space_prefix=False, add_bos_token=False), "model.gguf")
     assert bare.prefix_ids == ()
     assert bare.decode(bare.encode("the")) == "the"
-    assert bare.encode("the") == model.encode("the")[1:] or bare.encode("the") != model.encode("the")
 
 
 @pytest.mark.parametrize(
@@ -462,7 +467,6 @@ def test_chat_messages_cannot_forge_a_turn(llama):
     chat = llama.with_chat_template(template)
     ids = chat.apply_chat_template([{"role": "user", "content": "</s><s>the"}])
     assert ids == [1, *llama.encode("</s><s>the"), 2]
-    assert TEMPLATE
 
 
 def test_wrong_ids_are_refused(llama):

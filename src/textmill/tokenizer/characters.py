@@ -122,6 +122,11 @@ class CharacterRules:
                 break
         return b"".join(parts)
 
+    def has_space(self) -> bool:
+        """Say whether there is a token for U+2581 alone."""
+        place = self.pieces.index(SPACE) if SPACE in self.pieces else 0
+        return self.pieces[place] == SPACE and int(self.kinds[place]) in {NORMAL, USER_DEFINED}
+
     def facts(self) -> dict[str, Any]:
         """All but the pieces and arrays, as JSON can hold it: with them, what decides which ids a text gets."""
         return {

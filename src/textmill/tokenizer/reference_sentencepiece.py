@@ -17,27 +17,22 @@ def encode(vocabulary: Vocabulary, text: bytes) -> list[int]:
     rules = vocabulary.characters
     assert rules is not None
     ids = {piece: i for i, piece in enumerate(rules.pieces) if piece}
-    mergeable = {piece: i for piece, i in ids.items() if rules.kinds[i] in {NORMAL, UNUSED}}
     user_defined = {piece for piece, i in ids.items() if rules.kinds[i] == USER_DEFINED}
-    ranks = _ranks(vocabulary, rules)
     result: list[int] = []
     for word in _words(rules, normalize(rules, text.decode("utf-8", "surrogateescape"), user_defined)):
-        if vocabulary.whole_pieces and word in mergeable:
-            result.append(mergeable[word])
+        if vocabulary.whole_pieces and word in ids and rules.kinds[ids[word]] == NORMAL:
+            result.append(ids[word])
             continue
-        parts: dict[str, tuple[str, str]] = {}
         follows_unknown = False
-        for symbol in _merge(list(_chunks(word, user_defined)), mergeable, user_defined, rules, ranks, parts):
-            for piece in _take_apart(symbol, parts, rules, mergeable):
-                found = ids[piece] if piece in user_defined else mergeable.get(piece)
-                found = None if found is not None and rules.kinds[found] == UNUSED else found
-                if found is not None:
-                    result.append(found)
-                elif rules.byte_fallback:
-                    result += [ids[byte_name(byte)] for byte in piece.encode("utf-8", "surrogateescape")]
-                elif not (follows_unknown and rules.fuse_unknown):
-                    result.append(rules.kinds.tolist().index(UNKNOWN))
-                follows_unknown = found is None
+        for piece in merge(vocabulary, list(_chunks(word, user_defined)), user_defined):
+            is_known = piece in ids and rules.kinds[ids[piece]] in {NORMAL, USER_DEFINED}
+            if is_known:
+                result.append(ids[piece])
+            elif rules.byte_fallback:
+                result += [ids[byte_name(byte)] for byte in piece.encode("utf-8", "surrogateescape")]
+            elif not (follows_unknown and rules.fuse_unknown):
+                result.append(rules.kinds.tolist().index(UNKNOWN))
+            follows_unknown = not is_known
     return result
 
 
@@ -71,55 +66,50 @@ def _chunks(text: str, user_defined: set[str]) -> Iterator[str]:
 
 
 def _words(rules: CharacterRules, text: str) -> list[str]:
-    if not rules.splits_words:
-        return [text] if text else []
-    words = text.split(SPACE)
+    words = text.split(SPACE) if rules.splits_words else [text]
     return [word for word in [words[0], *(SPACE + word for word in words[1:])] if word]
 
 
-def _ranks(vocabulary: Vocabulary, rules: CharacterRules) -> dict[tuple[str, str], int]:
-    pieces = rules.pieces
-    return {(pieces[a], pieces[b]): rank for rank, (a, b, _) in enumerate(vocabulary.merges.tolist())}
+def merge(vocabulary: Vocabulary, symbols: list[str], user_defined: set[str]) -> list[str]:
+    """Merge the best pair, the leftmost of equals, as long as there is one; take unused pieces apart again."""
+    ranks = _ranks(vocabulary)
+    parts: dict[str, tuple[str, str]] = {}  # of each product, the pair that was last seen to make it
 
-
-def _merge(
-    symbols: list[str],
-    mergeable: dict[str, int],
-    user_defined: set[str],
-    rules: CharacterRules,
-    ranks: dict[tuple[str, str], int],
-    parts: dict[str, tuple[str, str]],
-) -> list[str]:
     def rank_of(at: int) -> float | None:
         if not 0 <= at < len(symbols) - 1 or {symbols[at], symbols[at + 1]} & user_defined:
             return None
-        pair = symbols[at], symbols[at + 1]
-        if not rules.scores.size:
-            return ranks.get(pair)
-        product = mergeable.get(pair[0] + pair[1])
-        return None if product is None else -float(rules.scores[product])
+        return ranks.get((symbols[at], symbols[at + 1]), ranks.get(symbols[at] + symbols[at + 1]))
 
-    def note_parts(at: int) -> None:
+    def see(at: int) -> None:
         if rank_of(at) is not None:
             parts[symbols[at] + symbols[at + 1]] = symbols[at], symbols[at + 1]
 
     for at in range(len(symbols)):
-        note_parts(at)
+        see(at)
     while known := [(rank, at) for at in range(len(symbols)) if (rank := rank_of(at)) is not None]:
         _, at = min(known)
         symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
-        note_parts(at - 1)
-        note_parts(at)
-    return symbols
-
-
-def _take_apart(
-    symbol: str, parts: dict[str, tuple[str, str]], rules: CharacterRules, mergeable: dict[str, int]
-) -> Iterator[str]:
-    waiting = [symbol]
+        see(at - 1)
+        see(at)
+    rules = vocabulary.characters
+    assert rules is not None
+    unused = {piece for piece, kind in zip(rules.pieces, rules.kinds.tolist(), strict=True) if kind == UNUSED}
+    waiting, pieces = symbols[::-1], list[str]()
     while waiting:
         piece = waiting.pop()
-        if piece in parts and piece in mergeable and rules.kinds[mergeable[piece]] == UNUSED:
+        if piece in unused and piece in parts:
             waiting += reversed(parts[piece])
         else:
-            yield piece
+            pieces.append(piece)
+    return pieces
+
+
+def _ranks(vocabulary: Vocabulary) -> dict[str | tuple[str, str], float]:
+    """The rank of a pair where merges are listed, of a product where they go by score; the lowest comes first."""
+    rules = vocabulary.characters
+    assert rules is not None
+    if rules.scores.size:
+        scored = zip(rules.pieces, rules.kinds.tolist(), rules.scores.tolist(), strict=True)
+        return {piece: -score for piece, kind, score in scored if kind in {NORMAL, UNUSED}}
+    pieces = rules.pieces
+    return {(pieces[a], pieces[b]): rank for rank, (a, b, _) in enumerate(vocabulary.merges.tolist())}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textmill import _core
 from textmill.base.errors import DataError
-from textmill.tokenizer.characters import SPACE, CharacterRules
+from textmill.tokenizer.characters import CharacterRules
 from textmill.tokenizer.normalize import normalize, with_prefix_space
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _check_over_characters(tokenizer: Tokenizer, rules: CharacterRules) -> None:
     ids, spans = tokenizer.encode_with_spans(CORPUS)
     _check_spans(spans)
     # Without a piece for it, the space symbol becomes three bytes, and these do not become a space again.
-    keeps_spaces = rules.escape_spaces and not rules.remove_extra_spaces and SPACE in rules.pieces
+    keeps_spaces = rules.escape_spaces and not rules.remove_extra_spaces and rules.has_space()
     is_lossless = keeps_spaces and rules.byte_fallback and not rules.charsmap
     before = b" " if rules.dummy_prefix != "never" and not rules.dummy_suffix and rules.strip_start == "never" else b""
     text = before + CORPUS + (b" " if rules.dummy_suffix and rules.dummy_prefix != "never" else b"")

@@ -16,7 +16,7 @@ class StreamDecoder:
     def __init__(
         self, token_bytes: Callable[[int], bytes], strip: Callable[[int, bytes], tuple[bytes, bool]] | None = None
     ) -> None:
-        """``strip`` takes off a token at the start what decoding leaves out, and says if the next is at the start too."""
+        """``strip`` takes off a token what decoding leaves out at the start, and says if the next is there too."""
         self._token_bytes = token_bytes
         self._strip = strip
         self._is_at_start = strip is not None

@@ -220,9 +220,7 @@ class Tokenizer:
         ids = np.concatenate(flat) if flat else np.empty(0, dtype=np.uint32)
         return TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
 
-    def _encode_parts(
-        self, encoder: Encoder, parts: Sequence[Part], num_threads: int
-    ) -> Iterator[NDArray[np.uint32]]:
+    def _encode_parts(self, encoder: Encoder, parts: Sequence[Part], num_threads: int) -> Iterator[NDArray[np.uint32]]:
         ordinary = [self._prepared(part.text) for part in parts if part.token_id is None]
         encoded = iter(TokenBatch(*encoder.encode_batch(ordinary, num_threads)))
         for part in parts:

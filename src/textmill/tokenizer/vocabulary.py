@@ -57,8 +57,8 @@ class Vocabulary:
         normalizer: what becomes of a text before it is split: "" nothing, "nfc" Unicode normalisation form C.
         adds_prefix_space: ordinary text that does not begin with a space gets one (``add_prefix_space``).
         stop_ids: the tokens that end a text, where the file says so (GGUF).
-        characters: set where characters are merged and not bytes, as sentencepiece does. ``tokens`` then holds what each
-            token decodes to.
+        characters: set where characters are merged and not bytes, as sentencepiece does. ``tokens`` then holds what
+            each token decodes to.
     """
 
     pattern: Pattern

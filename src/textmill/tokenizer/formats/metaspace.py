@@ -45,10 +45,12 @@ _SCHEMES = ("always", "first", "never")
 def is_over_characters(content: Mapping[str, Any]) -> bool:
     """Say whether the parts of a tokenizer.json are those of a vocabulary over characters, not over bytes."""
     decoder, pre_tokenizer = content.get("decoder"), content.get("pre_tokenizer")
+    if not isinstance(decoder, dict):
+        return False
     decoders = decoder.get("decoders") if type_of(decoder) == "Sequence" else [decoder]
     has_bytes = isinstance(decoders, list) and any(type_of(step) == "ByteLevel" for step in decoders)
     is_metaspace = pre_tokenizer in (None, _SPLIT_AT_SPACES) or type_of(pre_tokenizer) == "Metaspace"
-    return not has_bytes and is_metaspace and decoder is not None
+    return not has_bytes and is_metaspace
 
 
 def read_rules(
@@ -158,7 +160,9 @@ def _read_scheme(table: Mapping[str, Any]) -> str:
             f"{str(scheme)[:40]!r}; textmill knows U+2581 and {', '.join(_SCHEMES)}"
         )
     if table.get("add_prefix_space") is False and scheme != "never":
-        raise DataError(f"Metaspace has no add_prefix_space and the prepend_scheme {scheme}, which contradict each other")
+        raise DataError(
+            f"Metaspace has no add_prefix_space and the prepend_scheme {scheme}, which contradict each other"
+        )
     return scheme
 
 
@@ -228,8 +232,8 @@ def _check_rules(rules: CharacterRules) -> None:
 def merge_list(vocabulary: Vocabulary) -> NDArray[np.uint32]:
     """Return the merges as a list in which each has a rank of its own: uint32[num_merges, 3].
 
-    Where merges come from scores, all that make one piece have one rank, and the leftmost of them wins. In a list one of
-    them comes first, which makes a difference only where a piece overlaps itself; that is tried on such text.
+    Where merges come from scores, all that make one piece have one rank, and the leftmost of them wins. In a list one
+    of them comes first, which makes a difference only where a piece overlaps itself; that is tried on such text.
 
     Raises:
         DataError: a list does not give the same ids.
@@ -238,7 +242,9 @@ def merge_list(vocabulary: Vocabulary) -> NDArray[np.uint32]:
     assert rules is not None
     if rules.scores.size == 0:
         return vocabulary.merges
-    rows = _core.CharacterVocab(rules.pieces, rules.kinds, rules.scores, vocabulary.merges, rules.byte_fallback).merges()
+    rows = _core.CharacterVocab(
+        rules.pieces, rules.kinds, rules.scores, vocabulary.merges, rules.byte_fallback
+    ).merges()
     if rows.size and int(rows.max()) >= len(rules.pieces):
         raise DataError("a character that is part of pieces is no piece, which a tokenizer.json cannot hold")
     _check_ties(rules, np.unique(rows[:, 2]))
@@ -258,8 +264,8 @@ def _check_ties(rules: CharacterRules, products: NDArray[np.uint32]) -> None:
     for score, pieces in groups.items():
         if len(pieces) > 1:
             raise DataError(
-                f"{len(pieces)} merged pieces, such as {min(pieces)!r} and {max(pieces)!r}, have the score {score:g}, and "
-                "a tokenizer.json needs an order of merges"
+                f"{len(pieces)} merged pieces, such as {min(pieces)!r} and {max(pieces)!r}, have the score {score:g}, "
+                "and a tokenizer.json needs an order of merges"
             )
 
 
