@@ -17,7 +17,8 @@ using tokenizer::Trainer;
 
 namespace {
 
-void make_trainer(Trainer* self, std::shared_ptr<const tokenizer::Splitter> splitter, unsigned num_threads, size_t memory_limit) {
+void make_trainer(Trainer* self, std::shared_ptr<const tokenizer::Splitter> splitter, unsigned num_threads,
+                  size_t memory_limit) {
     new (self) Trainer(std::move(splitter), num_threads, memory_limit);
 }
 

@@ -154,8 +154,8 @@ def _pattern_text(pattern: Any) -> str:
 
 def _with_line_ends_named(regex: str) -> str:
     r"""Write a line end inside a regex as ``\r`` or ``\n``, as the named patterns do; JSON files hold either."""
-    named = re.sub(r"(\\.)|([\r\n])", lambda found: found[1] or ("\\r" if found[2] == "\r" else "\\n"), regex)
-    return re.sub(r"\\([\r\n])", lambda found: "\\r" if found[1] == "\r" else "\\n", named)
+    names = {"\r": r"\r", "\n": r"\n"}
+    return re.sub(r"\\[\s\S]|[\r\n]", lambda found: names.get(found[0][-1], found[0]), regex)
 
 
 def _flag(step: Mapping[str, Any], name: str, *, default: bool) -> bool:
