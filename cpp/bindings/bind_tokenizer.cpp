@@ -50,12 +50,14 @@ std::vector<tokenizer::Merge> copy_merges(const View2<uint32_t>& rows) {
 }
 
 void make_encoder(Encoder* self, std::shared_ptr<const tokenizer::Splitter> splitter, const nb::sequence& token_objects,
-                  const View2<uint32_t>& merge_rows, const View1<uint32_t>& special_ids, bool whole_pieces) {
+                  const View2<uint32_t>& merge_rows, const View1<uint32_t>& special_ids, bool whole_pieces,
+                  bool drops_bytes) {
     std::vector<std::string> tokens = copy_tokens(token_objects);
     std::vector<tokenizer::Merge> merges = copy_merges(merge_rows);
     const nb::gil_scoped_release release;
-    new (self) Encoder(std::move(splitter), tokenizer::Vocab(std::move(tokens), std::move(merges),
-                                                             {special_ids.data(), special_ids.size()}, whole_pieces));
+    new (self) Encoder(std::move(splitter),
+                       tokenizer::Vocab(std::move(tokens), std::move(merges), {special_ids.data(), special_ids.size()},
+                                        whole_pieces, drops_bytes));
 }
 
 Array1<TokenId> encode(const Encoder& self, nb::handle object) {
@@ -132,13 +134,16 @@ void bind_tokenizer(nb::module_& m) {
     nb::class_<Encoder>(
         m, "Encoder",
         "Text to token ids and back. It makes no special token from text. Immutable; any thread may use it.")
-        .def(
-            "__init__", &make_encoder, "splitter"_a, "tokens"_a, "merges"_a, "special_ids"_a, "whole_pieces"_a = false,
-            nb::sig("def __init__(self, splitter: Splitter, tokens: collections.abc.Sequence[bytes], merges: "
-                    "numpy.typing.NDArray[numpy.uint32], "
-                    "special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False) -> None"),
-            "tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,\n"
-            "uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.")
+        .def("__init__", &make_encoder, "splitter"_a, "tokens"_a, "merges"_a, "special_ids"_a, "whole_pieces"_a = false,
+             "drops_bytes"_a = false,
+             nb::sig("def __init__(self, splitter: Splitter, tokens: collections.abc.Sequence[bytes], merges: "
+                     "numpy.typing.NDArray[numpy.uint32], "
+                     "special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False, drops_bytes: bool = "
+                     "False) -> None"),
+             "tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,\n"
+             "uint32[n, 3]; with whole_pieces, a piece that is a token is not merged; with drops_bytes, bytes without "
+             "a token are\n"
+             "left out of a text. ValueError where they do not fit.")
         .def("encode", &encode, "text"_a,
              nb::sig("def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]"),
              "Token ids of a text.")

@@ -19,6 +19,15 @@ constexpr size_t kTaskBytes = size_t{1} << 18;
 }  // namespace
 
 void PieceMerger::append(std::string_view piece, std::vector<TokenId>& ids, std::vector<MergeStep>* steps) {
+    if (drops_bytes_) {
+        kept_.clear();
+        std::copy_if(piece.begin(), piece.end(), std::back_inserter(kept_),
+                     [this](char byte) { return byte_tokens_[static_cast<uint8_t>(byte)] != kNoToken; });
+        piece = kept_;
+    }
+    if (piece.empty()) {
+        return;
+    }
     if (piece.size() <= kMaxShortBytes) {
         append_short(piece, ids, steps);
     } else {
@@ -217,7 +226,10 @@ void Encoder::encode_into(std::string_view text, Worker& worker, std::vector<Tok
     while (scanner.next(range)) {
         const std::string_view piece = text.substr(range.begin, range.end - range.begin);
         if (piece.size() == 1) {
-            ids.push_back(vocab_.byte_tokens()[static_cast<uint8_t>(piece[0])]);
+            const TokenId id = vocab_.byte_tokens()[static_cast<uint8_t>(piece[0])];
+            if (id != kNoToken) {
+                ids.push_back(id);
+            }
             continue;
         }
         if (piece.size() > WordCache::kMaxBytes) {

@@ -1,12 +1,14 @@
 // From text to token ids: pieces from the scanner, merged one at a time, with the common ones remembered.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -30,7 +32,9 @@ struct MergeStep {
 class PieceMerger {
   public:
     PieceMerger(const std::array<TokenId, 256>& byte_tokens, const PairTable& pairs)
-        : byte_tokens_(byte_tokens), pairs_(pairs) {}
+        : byte_tokens_(byte_tokens),
+          pairs_(pairs),
+          drops_bytes_(std::find(byte_tokens.begin(), byte_tokens.end(), kNoToken) != byte_tokens.end()) {}
 
     // Appends the tokens of a piece; `steps`, where given, gets each merge in the order in which it is made.
     void append(std::string_view piece, std::vector<TokenId>& ids, std::vector<MergeStep>* steps = nullptr);
@@ -50,6 +54,8 @@ class PieceMerger {
 
     const std::array<TokenId, 256>& byte_tokens_;
     const PairTable& pairs_;
+    const bool drops_bytes_;  // some bytes have no token: they are left out of a piece, as Hugging Face does
+    std::string kept_;
     std::vector<Symbol> symbols_;
     std::vector<uint64_t> heap_;  // rank << 32 | place; stale entries are dropped when they surface
 };

@@ -21,7 +21,8 @@ std::vector<bool> mark(std::span<const TokenId> ids, size_t num_tokens) {
     return marks;
 }
 
-std::array<TokenId, 256> index_bytes_of(const std::vector<std::string>& tokens, const std::vector<bool>& is_special) {
+std::array<TokenId, 256> index_bytes_of(const std::vector<std::string>& tokens, const std::vector<bool>& is_special,
+                                        bool drops_bytes) {
     std::array<TokenId, 256> byte_tokens;
     byte_tokens.fill(kNoToken);
     for (TokenId id = 0; id < tokens.size(); ++id) {
@@ -34,7 +35,7 @@ std::array<TokenId, 256> index_bytes_of(const std::vector<std::string>& tokens, 
             slot = id;
         }
     }
-    for (size_t byte = 0; byte < byte_tokens.size(); ++byte) {
+    for (size_t byte = 0; byte < byte_tokens.size() && !drops_bytes; ++byte) {
         if (byte_tokens[byte] == kNoToken) {
             throw std::invalid_argument("no token is the byte " + std::to_string(byte) +
                                         " alone, so not every text can be encoded");
@@ -64,13 +65,13 @@ bool PairTable::insert(TokenId left, TokenId right, RankedProduct value) {
 }
 
 Vocab::Vocab(std::vector<std::string> tokens, std::vector<Merge> merges, std::span<const TokenId> special_ids,
-             bool whole_pieces)
+             bool whole_pieces, bool drops_bytes)
     : tokens_(std::move(tokens)), pairs_(merges.size()), whole_pieces_(whole_pieces) {
     if (tokens_.size() >= kNoToken) {
         throw std::invalid_argument("a vocabulary holds fewer than 2^32 - 1 tokens");
     }
     const std::vector<bool> is_special = mark(special_ids, tokens_.size());
-    byte_tokens_ = index_bytes_of(tokens_, is_special);
+    byte_tokens_ = index_bytes_of(tokens_, is_special, drops_bytes);
     for (size_t rank = 0; rank < merges.size(); ++rank) {
         const auto& [left, right, product] = merges[rank];
         check_merge(merges[rank], rank, is_special);
@@ -122,7 +123,7 @@ TokenId Vocab::whole_piece(std::string_view piece) const {
 }
 
 std::vector<Merge> merges_from_ranks(const std::vector<std::string>& tokens) {
-    const std::array<TokenId, 256> byte_tokens = index_bytes_of(tokens, std::vector<bool>(tokens.size(), false));
+    const std::array<TokenId, 256> byte_tokens = index_bytes_of(tokens, std::vector<bool>(tokens.size(), false), false);
     PairTable pairs(tokens.size());
     PieceMerger merger(byte_tokens, pairs);
     std::vector<Merge> merges;

@@ -68,9 +68,10 @@ class Vocab {
   public:
     // `tokens[id]` holds the bytes of each token; an empty one is a hole that no text reaches. `special_ids` are tokens
     // that text never becomes by itself. With `whole_pieces`, a piece that is a token as a whole is not merged.
+    // With `drops_bytes`, bytes that have no token are left out of a text; without, they are refused.
     // Throws std::invalid_argument where a byte has no token, a merge does not fit its tokens, or anything is double.
     Vocab(std::vector<std::string> tokens, std::vector<Merge> merges, std::span<const TokenId> special_ids,
-          bool whole_pieces);
+          bool whole_pieces, bool drops_bytes = false);
 
     Vocab(const Vocab&) = delete;
     Vocab& operator=(const Vocab&) = delete;

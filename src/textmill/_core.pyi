@@ -44,10 +44,11 @@ class Encoder:
     Text to token ids and back. It makes no special token from text. Immutable; any thread may use it.
     """
 
-    def __init__(self, splitter: Splitter, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False) -> None:
+    def __init__(self, splitter: Splitter, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False, drops_bytes: bool = False) -> None:
         """
         tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,
-        uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.
+        uint32[n, 3]; with whole_pieces, a piece that is a token is not merged; with drops_bytes, bytes without a token are
+        left out of a text. ValueError where they do not fit.
         """
 
     def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]:

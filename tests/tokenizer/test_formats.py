@@ -3,10 +3,12 @@ import json
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from textmill import Tokenizer
 from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.patterns import PATTERNS
+from textmill.tokenizer.alphabet import to_characters
 from tokenizer.corpora import SPECIALS, standard_library
 from tokenizer.hard_text import examples, hard_text
 
@@ -190,7 +192,13 @@ BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": Tr
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (set_in("normalizer", {"type": "NFC"}), "normalizer NFC"),
+        (set_in("normalizer", {"type": "NFKC"}), "normalizer NFKC"),
+        (
+            set_in("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}),
+            "Lowercase",
+        ),
+        (set_in("normalizer", {"type": "Prepend", "prepend": "x"}), "normalizer Prepend"),
+        (set_in("decoder", {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, BYTE_LEVEL]}), "ByteFallback"),
         (set_in("truncation", {"max_length": 5}), "truncation"),
         (set_in("padding", {"strategy": "BatchLongest"}), "padding"),
         (set_in("decoder", {"type": "Metaspace"}), "decoder Metaspace"),
@@ -202,8 +210,10 @@ BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": Tr
         (set_in("new_part", 1), "'new_part'"),
         (set_in("pre_tokenizer", None), "pre_tokenizer is null"),
         (set_in("pre_tokenizer", {"type": "Digits", "individual_digits": True}), "Digits"),
-        (set_in("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": True}), "adds a space"),
-        (set_in("pre_tokenizer", {"type": "Sequence", "pretokenizers": [SPLIT, BYTE_LEVEL]}), r"the escape \\X is not reproduced"),
+        (
+            set_in("pre_tokenizer", {"type": "Sequence", "pretokenizers": [SPLIT, BYTE_LEVEL]}),
+            r"the escape \\X is not reproduced",
+        ),
         (
             set_in(
                 "pre_tokenizer", {"type": "Sequence", "pretokenizers": [{**SPLIT, "behavior": "Removed"}, BYTE_LEVEL]}
@@ -211,8 +221,8 @@ BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": Tr
             "Removed",
         ),
         (set_in("post_processor", {"type": "RobertaProcessing"}), "RobertaProcessing"),
-        (set_in("added_tokens", 0, "lstrip", True), "flag lstrip"),
-        (set_in("added_tokens", 0, "single_word", True), "flag single_word"),
+        (set_in("added_tokens", 0, "lstrip", 1), "has lstrip = '1', not true or false"),
+        (set_in("added_tokens", 0, "single_word", "no"), "has single_word = 'no'"),
         (set_in("added_tokens", 0, "id", 7), "has the id 7, and Hugging Face reads it as 0"),
         (set_in("added_tokens", 0, "content", "a"), "an ordinary token|reads it as"),
         (set_in("model", "vocab", "中", 1200), "stands for no byte"),
@@ -234,11 +244,46 @@ def test_what_cannot_be_reproduced_is_refused_by_name(cl100k, tmp_path, change, 
 
 def test_a_missing_byte_and_a_double_merge_are_refused(cl100k, tmp_path):
     cl100k.save(tmp_path)
-    with pytest.raises(DataError, match="no token is the byte 0 alone"):
-        Tokenizer.load(edit(tmp_path, tmp_path, lambda content: content["model"]["vocab"].pop("Ā")))
+    with pytest.raises(DataError, match="no token is the byte 35 alone"):
+        Tokenizer.load(edit(tmp_path, tmp_path, lambda content: content["model"]["vocab"].pop("#")))
     cl100k.save(tmp_path)
     with pytest.raises(DataError, match="merge 1 joins the same tokens"):
         Tokenizer.load(edit(tmp_path, tmp_path, lambda c: c["model"]["merges"].insert(1, c["model"]["merges"][0])))
+
+
+@pytest.fixture(scope="module")
+def without_some_bytes(cl100k, tmp_path_factory):
+    """As SmolLM2: no token is one of a few control characters, nor a byte that hardly any character has."""
+    folder = tmp_path_factory.mktemp("bytes")
+    cl100k.save(folder)
+    edit(
+        folder,
+        folder,
+        lambda content: [content["model"]["vocab"].pop(to_characters(b"%c" % b)) for b in b"\x04\x1d\xf2"],
+    )
+    return folder
+
+
+@pytest.mark.peer
+@examples
+@given(text=st.lists(st.one_of(hard_text, st.sampled_from(["\x04", "\x1d", "!\x04!", "\U000a0000"]))).map("".join))
+def test_bytes_without_a_token_are_left_out_as_by_hugging_face(without_some_bytes, text):
+    tokenizer = Tokenizer.load(without_some_bytes)
+    theirs = pytest.importorskip("tokenizers").Tokenizer.from_file(str(without_some_bytes / "tokenizer.json"))
+    assert tokenizer.missing_bytes == b"\x04\x1d\xf2"
+    ids, spans = tokenizer.encode_with_spans(text)
+    assert ids == theirs.encode(text).ids == tokenizer.encode(text) == tokenizer.encode_batch([text])[0].tolist()
+    assert tokenizer.decode_bytes(ids) == text.encode().translate(None, tokenizer.missing_bytes)
+    assert not ids or (spans[0][0], spans[-1][1]) == (0, len(text.encode()))
+    assert [begin for begin, _ in spans[1:]] == [end for _, end in spans[:-1]]
+
+
+def test_where_bytes_have_no_token_nothing_else_may_stand_for_them(without_some_bytes, tmp_path):
+    for feature, value in (("unk_token", "<|endoftext|>"), ("byte_fallback", True)):
+        with pytest.raises(DataError, match=f"no token is the byte 4 alone, and its model has the {feature}"):
+            Tokenizer.load(edit(without_some_bytes, tmp_path, set_in("model", feature, value)))
+    with pytest.raises(DataError, match="a .tiktoken file needs all 256"):
+        Tokenizer.load(without_some_bytes).save(tmp_path / "x.tiktoken")
 
 
 def test_ranks_that_would_encode_otherwise_are_not_written(cl100k, tmp_path):
@@ -252,11 +297,52 @@ def test_ranks_that_would_encode_otherwise_are_not_written(cl100k, tmp_path):
     assert not (tmp_path / "x.tiktoken").exists()
 
 
-@pytest.mark.parametrize("name", ["model.gguf", "tekken.json", "spiece.model"])
-def test_formats_to_come_are_named(tmp_path, name):
-    (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(DataError, match="GGUF|tekken|sentencepiece"):
-        Tokenizer.load(tmp_path / name)
+@pytest.mark.parametrize(
+    ("change", "normalizer"),
+    [
+        (set_in("normalizer", {"type": "Sequence", "normalizers": []}), ""),
+        (set_in("normalizer", {"type": "NFC"}), "nfc"),
+        (set_in("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}]}), "nfc"),
+        (set_in("decoder", {"type": "Sequence", "decoders": [BYTE_LEVEL, {"type": "Fuse"}]}), ""),
+        (set_in("model", "dropout", 0.0), ""),
+        (set_in("model", "byte_fallback", True), ""),
+        (set_in("model", "fuse_unk", True), ""),
+        (set_in("model", "unk_token", "<|endoftext|>"), ""),
+        (set_in("model", "continuing_subword_prefix", ""), ""),
+    ],
+)
+@pytest.mark.peer
+def test_what_changes_nothing_where_all_bytes_are_tokens(cl100k, tmp_path, corpus, change, normalizer):
+    cl100k.save(tmp_path)
+    path = edit(tmp_path, tmp_path, change)
+    tokenizer = Tokenizer.load(path)
+    assert tokenizer.normalizer == normalizer
+    theirs = pytest.importorskip("tokenizers").Tokenizer.from_file(str(path))
+    for text in [*corpus, "e\u0301 \u1112\u1161\u11ab"]:
+        assert tokenizer.encode(text) == theirs.encode(text).ids
+        assert tokenizer.decode(tokenizer.encode(text)) == theirs.decode(theirs.encode(text).ids)
+
+
+def test_explain_and_chat_see_the_normalised_text(cl100k, tmp_path):
+    cl100k.save(tmp_path)
+    tokenizer = Tokenizer.load(edit(tmp_path, tmp_path, set_in("normalizer", {"type": "NFC"})))
+    assert tokenizer.sha256 != cl100k.sha256
+    assert tokenizer.encode("e\u0301") == tokenizer.encode("é") == tokenizer.explain("e\u0301").ids
+    assert tokenizer.encode_batch(["e\u0301", "x"]).tolist() == [tokenizer.encode("é"), tokenizer.encode("x")]
+    assert tokenizer.encode_with_spans("xe\u0301")[1][-1][1] == 4
+    chat = tokenizer.with_chat_template("e{{ messages[0].content }}")
+    assert chat.apply_chat_template([{"role": "user", "content": "\u0301"}]) == tokenizer.encode("é")
+
+
+@pytest.mark.peer
+def test_transformers_loads_what_is_written(cl100k, tmp_path, corpus):
+    cl100k.save(tmp_path)
+    path = edit(tmp_path, tmp_path, set_in("normalizer", {"type": "NFC"}))
+    tokenizer = Tokenizer.load(path)
+    tokenizer.save(tmp_path / "again.json")
+    theirs = pytest.importorskip("transformers").PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "again.json"))
+    for text in [*corpus, "e\u0301<|im_end|>"]:
+        assert theirs.encode(text) == tokenizer.encode(text, special="parse")
 
 
 def test_arguments_of_rank_files(cl100k, tmp_path):

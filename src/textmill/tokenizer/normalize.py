@@ -63,6 +63,21 @@ class Segment:
         return _core.nfc_changes(self.original)[1]
 
 
+def without_bytes(text: bytes, dropped: bytes) -> bytes:
+    """Leave bytes out of a text."""
+    return text.translate(None, dropped)
+
+
+def places_with_dropped(places: NDArray[np.int64], text: bytes, dropped: bytes) -> NDArray[np.int64]:
+    """Turn the ends of tokens in a text without some bytes into ends in the text with them; the last is its end.
+
+    A dropped byte belongs to the token before it, and before the first token to that one.
+    """
+    is_kept = ~np.isin(np.frombuffer(text, dtype=np.uint8), np.frombuffer(dropped, dtype=np.uint8))
+    edges = np.append(np.flatnonzero(is_kept), len(text))  # where each kept byte begins, and the end
+    return edges[places]
+
+
 def with_prefix_space(text: bytes) -> bytes:
     """Put a space before a text that is not empty and does not begin with one."""
     return text if not text or text.startswith(_SPACE) else _SPACE + text

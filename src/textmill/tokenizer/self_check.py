@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textmill import _core
 from textmill.base.errors import DataError
 from textmill.tokenizer.characters import CharacterRules
-from textmill.tokenizer.normalize import normalize, with_prefix_space
+from textmill.tokenizer.normalize import normalize, with_prefix_space, without_bytes
 
 if TYPE_CHECKING:
     from textmill.tokenizer.tokenizer import Tokenizer
@@ -34,22 +34,21 @@ def check(tokenizer: Tokenizer) -> None:
     text = normalize(CORPUS, vocabulary.normalizer)
     if vocabulary.adds_prefix_space:
         text = with_prefix_space(text)
+    kept = without_bytes(text, tokenizer.missing_bytes)
     ids, spans = tokenizer.encode_with_spans(CORPUS)
     decoded = tokenizer.decode_bytes(ids)
-    if decoded != text:
-        at = next(
-            (i for i, (a, b) in enumerate(zip(decoded, text, strict=False)) if a != b), min(map(len, (decoded, text)))
-        )
+    if decoded != kept:
+        shared = min(len(decoded), len(kept))
+        at = next((i for i in range(shared) if decoded[i] != kept[i]), shared)
         raise DataError(
-            f"it does not decode to what it encoded: {len(text)} bytes became {len(decoded)}, and differ from byte "
-            f"{at} on, {text[at : at + 12]!r}; its tokens and merges do not belong together"
+            f"it does not decode to what it encoded: {len(kept)} bytes became {len(decoded)}, and differ from byte {at} "
+            f"on, {kept[at : at + 12]!r}; its tokens and merges do not belong together"
         )
     _check_spans(spans)
     piece_ends = _core.split(vocabulary.pattern.splitter(), text)[0].tolist()
     if piece_ends != sorted(set(piece_ends)) or piece_ends[-1:] != [len(text)]:
-        raise DataError(
-            f'its pattern "{vocabulary.pattern.name[:80]}" does not split a text of {len(text)} bytes whole'
-        )
+        name = vocabulary.pattern.name[:80]
+        raise DataError(f'its pattern "{name}" does not split a text of {len(text)} bytes into pieces that tile it')
 
 
 def _check_spans(spans: list[tuple[int, int]]) -> None:

@@ -20,7 +20,7 @@ from textmill.tokenizer import train as training
 from textmill.tokenizer.chat import ChatTemplate, write_chat_template
 from textmill.tokenizer.explain import Explanation, explain, explain_characters
 from textmill.tokenizer.formats import files, hugging_face, tiktoken
-from textmill.tokenizer.normalize import normalize, with_prefix_space
+from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.vocabulary import Encoder, Vocabulary
@@ -70,6 +70,9 @@ class TokenBatch:
 class Tokenizer:
     """Byte-level BPE, lossless on any bytes, or BPE over characters as sentencepiece's, lossless on normalised text.
 
+    Of a loaded tokenizer that normalises text, puts a space before it, or has no token for some bytes (``normalizer``,
+    ``missing_bytes``), what is decoded is the text after that.
+
     Immutable: one object may be shared by threads and forked processes, pickled, and compared by content. ``encode``
     never adds tokens of its own accord, and text never becomes a control token unless ``special`` asks for it.
     """
@@ -86,6 +89,7 @@ class Tokenizer:
         self._training_facts = training_facts
         self._encoder, self._inner_encoder = vocabulary.build_encoders()
         self._added = AddedTokens(vocabulary.added, vocabulary.normalizer)
+        self._missing_bytes = vocabulary.missing_bytes
         self._takes_text_as_it_is = not vocabulary.normalizer and not vocabulary.adds_prefix_space
 
     @classmethod
@@ -242,8 +246,11 @@ class Tokenizer:
                 prepared = self._prepared(part.text)
                 part_ids = self._encoder.encode(prepared).tolist()
                 lengths = [len(self._vocabulary.tokens[token_id]) for token_id in part_ids]
+                places = np.cumsum(lengths, dtype=np.int64)
+                if self._missing_bytes:
+                    places = places_with_dropped(places, prepared, self._missing_bytes)
                 num_added = len(prepared) - len(part.text)  # the space before it takes no byte of the text
-                places = np.maximum(np.cumsum(lengths, dtype=np.int64) - num_added, 0)
+                places = np.maximum(places - num_added, 0)
             else:
                 part_ids = [part.token_id]
                 places = np.array([len(part.text)], dtype=np.int64)
@@ -377,6 +384,11 @@ class Tokenizer:
     def normalizer(self) -> str:
         """What becomes of a text before it is split: "" nothing, "nfc" Unicode normalisation form C."""
         return self._vocabulary.normalizer
+
+    @property
+    def missing_bytes(self) -> bytes:
+        """Bytes that no token stands for: they are left out of a text, as Hugging Face leaves them out."""
+        return self._missing_bytes
 
     @property
     def stop_ids(self) -> tuple[int, ...]:

@@ -17,6 +17,8 @@ from textmill.tokenizer.characters import CharacterRules
 from textmill.tokenizer.patterns import Pattern
 
 MAX_TOKENS = 1 << 24
+# No real vocabulary lacks these. SmolLM2's lacks six control characters, and bytes that no assigned character has.
+_NEEDED_BYTES = set(b"\t\n\r") | set(range(0x20, 0x7F))
 
 Encoder = _core.Encoder | _core.CharacterEncoder
 
@@ -59,6 +61,7 @@ class Vocabulary:
         stop_ids: the tokens that end a text, where the file says so (GGUF).
         characters: set where characters are merged and not bytes, as sentencepiece does. ``tokens`` then holds what
             each token decodes to.
+        drops_bytes: bytes that have no token are left out of a text, as Hugging Face does; else each must have one.
     """
 
     pattern: Pattern
@@ -90,6 +93,16 @@ class Vocabulary:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
         self._check_added()
         return encoders
+    drops_bytes: bool = False
+
+    @property
+    def missing_bytes(self) -> bytes:
+        """The bytes that have no token, so that no text with them can be encoded whole; none over characters."""
+        if self.characters is not None:
+            return b""
+        added_ids = {token.id for token in self.added}
+        known = {token for id_, token in enumerate(self.tokens) if len(token) == 1 and id_ not in added_ids}
+        return bytes(byte for byte in range(256) if bytes([byte]) not in known)
 
     def build_encoder(self) -> _core.Encoder:
         """Check that everything fits together and build the native encoder.
@@ -99,8 +112,11 @@ class Vocabulary:
         """
         self._check_added()
         special_ids = np.array([token.id for token in self.added], dtype=np.uint32)
+        drops_bytes = self.drops_bytes and not set(self.missing_bytes) & _NEEDED_BYTES
         try:
-            return _core.Encoder(self.pattern.splitter(), self.tokens, self.merges, special_ids, self.whole_pieces)
+            return _core.Encoder(
+                self.pattern.splitter(), self.tokens, self.merges, special_ids, self.whole_pieces, drops_bytes
+            )
         except ValueError as error:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
 
@@ -116,6 +132,7 @@ class Vocabulary:
             "unicode": _core.UNICODE_VERSION,
             "whole_pieces": self.whole_pieces,
             "normalizer": self.normalizer,
+            "drops_bytes": self.drops_bytes and bool(self.missing_bytes),
             "adds_prefix_space": self.adds_prefix_space,
             "added": [dataclasses.astuple(token) for token in self.added],
         }

@@ -172,7 +172,7 @@ def _from_json(content: Any) -> Vocabulary:
     tokens, merges = _token_bytes(vocab, added), _read_merges(model.get("merges"), vocab)
     if pre_tokenizer.number_bytes_stand_apart:
         check_number_bytes(tokens, merges)
-    return Vocabulary(
+    vocabulary = Vocabulary(
         pattern=pre_tokenizer.pattern,
         tokens=tokens,
         merges=merges,
@@ -182,7 +182,10 @@ def _from_json(content: Any) -> Vocabulary:
         suffix_ids=suffix_ids,
         normalizer=normalizer,
         adds_prefix_space=pre_tokenizer.adds_prefix_space,
+        drops_bytes=True,
     )
+    _check_missing_bytes(vocabulary, model)
+    return vocabulary
 
 
 def _from_json_over_characters(content: dict[str, Any]) -> Vocabulary:
@@ -223,6 +226,16 @@ def _check_model(model: Mapping[str, Any]) -> None:
             raise DataError(f"it has the {feature} {model[feature]!r}, which textmill does not know")
     if not isinstance(model.get("ignore_merges", False), bool):
         raise DataError(f"ignore_merges is {model['ignore_merges']!r}, and must be true or false")
+
+
+def _check_missing_bytes(vocabulary: Vocabulary, model: Mapping[str, Any]) -> None:
+    """A byte without a token is left out of a text, unless the model has something else to do with it."""
+    for feature in ("unk_token", "byte_fallback"):
+        if model.get(feature) and vocabulary.missing_bytes:
+            raise DataError(
+                f"no token is the byte {vocabulary.missing_bytes[0]} alone, and its model has the {feature} "
+                f"{model[feature]!r} for such bytes, which textmill does not know"
+            )
 
 
 def _read_vocab(vocab: Any) -> dict[str, int]:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from textmill.base.errors import DataError
 from textmill.tokenizer import patterns
-from textmill.tokenizer.formats.json_parts import list_of, type_of
+from textmill.tokenizer.formats.json_parts import list_of, text_of, type_of
 from textmill.tokenizer.formats.punctuation import PUNCTUATION
 from textmill.tokenizer.patterns import Pattern
+from textmill.tokenizer.regexes import from_oniguruma
 
 # ByteLevel with use_regex. Every byte string is one piece where it does not split and nothing else does.
 _GPT2 = patterns.pattern_named("gpt2").regexes[0]
@@ -148,7 +149,8 @@ def _pattern_text(pattern: Any) -> str:
     if isinstance(pattern, dict) and len(pattern) == 1:
         (kind, text), *_ = pattern.items()
         if isinstance(text, str) and text and kind in ("Regex", "String"):
-            return _with_line_ends_named(text if kind == "Regex" else re.escape(text))
+            text_of(text, "the pattern of its Split")
+            return _with_line_ends_named(from_oniguruma(text) if kind == "Regex" else re.escape(text))
     raise DataError(f"its Split has the pattern {str(pattern)[:200]!r}, which must be a Regex or a String")
 
 

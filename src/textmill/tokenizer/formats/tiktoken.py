@@ -66,6 +66,11 @@ def to_ranks(vocabulary: Vocabulary) -> bytes:
     """
     if vocabulary.characters is not None:
         raise DataError("this tokenizer merges characters, and a .tiktoken file holds bytes; save it as tokenizer.json")
+    if vocabulary.missing_bytes:
+        raise DataError(
+            f"no token is the byte {vocabulary.missing_bytes[0]} alone, and a .tiktoken file needs all 256; save it as "
+            "tokenizer.json"
+        )
     added = {token.id for token in vocabulary.added}
     tokens = [b"" if i in added else token for i, token in enumerate(vocabulary.tokens)]
     implied = _core.merges_from_ranks(tokens)
