@@ -52,10 +52,10 @@ class CharacterMerger {
         TokenId id;
         uint32_t begin;
         uint32_t end;
-        uint32_t rank;    // of the merge with the next symbol, kNoRank where there is none
-        TokenId product;  // of that merge
-        uint32_t previous;
-        uint32_t next;
+        uint32_t rank = kNoRank;     // of the merge with the next symbol, kNoRank where there is none
+        TokenId product = kNoToken;  // of that merge
+        uint32_t previous = 0;
+        uint32_t next = 0;
     };
 
     bool is_cut(std::string_view text, size_t at, bool follows_space) const;
