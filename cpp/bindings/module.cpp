@@ -6,6 +6,7 @@ void bind_unicode(nb::module_& m);
 void bind_splitter(nb::module_& m);
 void bind_tokenizer(nb::module_& m);
 void bind_trainer(nb::module_& m);
+void bind_character(nb::module_& m);
 void bind_normalize(nb::module_& m);
 
 NB_MODULE(_core, m) {
@@ -14,5 +15,6 @@ NB_MODULE(_core, m) {
     bind_splitter(m);
     bind_tokenizer(m);
     bind_trainer(m);
+    bind_character(m);
     bind_normalize(m);
 }

@@ -112,6 +112,51 @@ class Trainer:
     def num_words(self) -> int:
         """Different pieces seen."""
 
+class CharacterVocab:
+    """Pieces of characters and how they merge. Immutable."""
+
+    def __init__(self, pieces: Sequence[str], kinds: numpy.typing.NDArray[numpy.uint8], scores: numpy.typing.NDArray[numpy.float32], merges: numpy.typing.NDArray[numpy.uint32], byte_fallback: bool) -> None:
+        """
+        kinds[id] is sentencepiece's number for the type of a piece, 0 for a hole. With scores, neighbours merge
+        that are a piece together, the highest score first; with none, merges is (left, right, product) by rank,
+        uint32[n, 3]. ValueError where they do not fit.
+        """
+
+    def merges(self) -> numpy.typing.NDArray[numpy.uint32]:
+        """
+        All merges by rank, uint32[n, 3]; ids from the number of pieces on are characters without a piece.
+        """
+
+class CharacterEncoder:
+    """
+    Text to token ids, by merging characters. It makes no control token from text. Immutable; any thread may use it.
+    """
+
+    def __init__(self, vocab: CharacterVocab, dummy_prefix: int, dummy_suffix: bool, remove_extra_spaces: bool, escape_spaces: bool, charsmap: bytes, fuse_unknown: bool, splits_words: bool, whole_words: bool) -> None:
+        """
+        dummy_prefix: 0 never, 1 always, 2 unless the text begins with a space. ValueError for a damaged charsmap.
+        """
+
+    def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]:
+        """Token ids of a text."""
+
+    def encode_with_spans(self, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+        """Token ids of a text, and the byte of it where each ends."""
+
+    def encode_batch(self, texts: Sequence[str | bytes], num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].
+        """
+
+    def count(self, text: str | bytes) -> int:
+        """The number of tokens of a text."""
+
+    def trace(self, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        How a text is merged: words of (end, number of steps, number of tokens), int64[n, 3]; steps of
+        (first byte, left, right, product, rank), uint32[m, 5]; ids; and the byte where each token ends.
+        """
+
 def nfc(text: str | bytes) -> bytes:
     """
     A text in Unicode normalisation form C, as Hugging Face makes it; bytes that are not UTF-8 stay.

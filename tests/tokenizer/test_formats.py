@@ -344,12 +344,6 @@ def test_transformers_loads_what_is_written(cl100k, tmp_path, corpus):
         assert theirs.encode(text) == tokenizer.encode(text, special="parse")
 
 
-def test_sentencepiece_models_are_named(tmp_path):
-    (tmp_path / "spiece.model").write_bytes(b"x")
-    with pytest.raises(DataError, match="sentencepiece"):
-        Tokenizer.load(tmp_path / "spiece.model")
-
-
 def test_arguments_of_rank_files(cl100k, tmp_path):
     cl100k.save(tmp_path / "a.tiktoken")
     cl100k.save(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import unicodedata
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from textmill import _core
@@ -96,6 +97,33 @@ def explain(vocabulary: Vocabulary, encoder: _core.Encoder, text: bytes) -> Expl
     begin = 0
     for end, number in zip(ends.tolist(), alternatives.tolist(), strict=True):
         pieces.append(_explain_piece(vocabulary, encoder, text[begin:end], begin, number))
+        begin = end
+    return Explanation(text, vocabulary.pattern.name, _core.UNICODE_VERSION, tuple(_characters(text)), tuple(pieces))
+
+
+def explain_characters(vocabulary: Vocabulary, encoder: _core.CharacterEncoder, text: bytes) -> Explanation:
+    """Take the bytes of a text apart as ``encoder`` does; the pieces are what no merge crosses.
+
+    A token's place and text are those of the original; its own text is what it decodes to.
+    """
+    words, steps, ids, ends = encoder.trace(text)
+    merges = iter([MergeStep(*step) for step in steps.tolist()])
+    ends[-1:] = len(text)
+    words[-1:, 0] = len(text)  # spaces at the end may have been taken away
+    begins = [0, *ends.tolist()][:-1]
+    tokens = iter(
+        [
+            Token(token_id, begin, end, vocabulary.tokens[token_id])
+            for token_id, begin, end in zip(ids.tolist(), begins, ends.tolist(), strict=True)
+        ]
+    )
+    pieces = []
+    begin = 0
+    for end, num_steps, num_tokens in words.tolist():
+        word_merges, word_tokens = tuple(islice(merges, num_steps)), tuple(islice(tokens, num_tokens))
+        is_whole = vocabulary.whole_pieces and num_tokens == 1 and end - begin > 1 and not word_merges
+        name = "what no merge crosses"
+        pieces.append(Piece(begin, end, text[begin:end], name, "", word_merges, word_tokens, is_whole))
         begin = end
     return Explanation(text, vocabulary.pattern.name, _core.UNICODE_VERSION, tuple(_characters(text)), tuple(pieces))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textmill import _core
 from textmill.base.errors import DataError
+from textmill.tokenizer.characters import CharacterRules
 from textmill.tokenizer.normalize import normalize, with_prefix_space, without_bytes
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def check(tokenizer: Tokenizer) -> None:
         DataError: the tokenizer does not give back what it was given.
     """
     vocabulary = tokenizer.vocabulary
+    if vocabulary.characters is not None:
+        _check_over_characters(tokenizer, vocabulary.characters)
+        return
     text = normalize(CORPUS, vocabulary.normalizer)
     if vocabulary.adds_prefix_space:
         text = with_prefix_space(text)
@@ -40,10 +44,27 @@ def check(tokenizer: Tokenizer) -> None:
             f"it does not decode to what it encoded: {len(kept)} bytes became {len(decoded)}, and differ from byte "
             f"{at} on, {kept[at : at + 12]!r}; its tokens and merges do not belong together"
         )
-    ends = [0, *(end for _, end in spans)]
-    if [begin for begin, _ in spans] != ends[:-1] or ends[-1] != len(CORPUS):
-        raise DataError(f"its spans do not tile a text of {len(CORPUS)} bytes: the last one ends at {ends[-1]}")
+    _check_spans(spans)
     piece_ends = _core.split(vocabulary.pattern.splitter(), text)[0].tolist()
     if piece_ends != sorted(set(piece_ends)) or piece_ends[-1:] != [len(text)]:
         name = vocabulary.pattern.name[:80]
         raise DataError(f'its pattern "{name}" does not split a text of {len(text)} bytes into pieces that tile it')
+
+
+def _check_spans(spans: list[tuple[int, int]]) -> None:
+    ends = [0, *(end for _, end in spans)]
+    if [begin for begin, _ in spans] != ends[:-1] or ends[-1] != len(CORPUS):
+        raise DataError(f"its spans do not tile a text of {len(CORPUS)} bytes: the last one ends at {ends[-1]}")
+
+
+def _check_over_characters(tokenizer: Tokenizer, rules: CharacterRules) -> None:
+    ids, spans = tokenizer.encode_with_spans(CORPUS)
+    _check_spans(spans)
+    # Without a piece for it, the space symbol becomes three bytes, and these do not become a space again.
+    keeps_spaces = rules.escape_spaces and not rules.remove_extra_spaces and rules.has_space()
+    is_lossless = keeps_spaces and rules.byte_fallback and not rules.charsmap
+    before = b" " if rules.dummy_prefix != "never" and not rules.dummy_suffix and rules.strip_start == "never" else b""
+    text = before + CORPUS + (b" " if rules.dummy_suffix and rules.dummy_prefix != "never" else b"")
+    decoded = tokenizer.decode_bytes(ids)
+    if is_lossless and decoded != text:
+        raise DataError(f"it does not decode to what it encoded: {len(text)} bytes became {len(decoded)}")

@@ -12,17 +12,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill import _core
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import write_file
 from textmill.tokenizer import self_check
 from textmill.tokenizer import train as training
 from textmill.tokenizer.chat import ChatTemplate, write_chat_template
-from textmill.tokenizer.explain import Explanation, explain
+from textmill.tokenizer.explain import Explanation, explain, explain_characters
 from textmill.tokenizer.formats import files, hugging_face, tiktoken
 from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
-from textmill.tokenizer.special import AddedTokens, SpecialPolicy
+from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
-from textmill.tokenizer.vocabulary import Vocabulary
+from textmill.tokenizer.vocabulary import Encoder, Vocabulary
 
 Text = str | bytes
 Span = tuple[int, int]
@@ -67,7 +68,7 @@ class TokenBatch:
 
 
 class Tokenizer:
-    """Byte-level BPE: lossless on any bytes, the same ids from any number of threads.
+    """Byte-level BPE, lossless on any bytes, or BPE over characters as sentencepiece's, lossless on normalised text.
 
     Of a loaded tokenizer that normalises text, puts a space before it, or has no token for some bytes (``normalizer``,
     ``missing_bytes``), what is decoded is the text after that.
@@ -86,7 +87,7 @@ class Tokenizer:
         self._vocabulary = vocabulary
         self._chat_template = chat_template
         self._training_facts = training_facts
-        self._encoder = vocabulary.build_encoder()
+        self._encoder, self._inner_encoder = vocabulary.build_encoders()
         self._added = AddedTokens(vocabulary.added, vocabulary.normalizer)
         self._missing_bytes = vocabulary.missing_bytes
         self._takes_text_as_it_is = not vocabulary.normalizer and not vocabulary.adds_prefix_space
@@ -145,7 +146,7 @@ class Tokenizer:
 
         Args:
             path: a tokenizer.json, a tekken.json, a folder with one of them (and its chat template), a ``*.gguf``, of
-                which only the header is read, or a ``*.tiktoken``.
+                which only the header is read, a sentencepiece ``*.model``, or a ``*.tiktoken``.
             pattern: how text is split; only for a rank file, which does not say.
             special_tokens: texts and ids of control tokens; only for a rank file.
 
@@ -195,8 +196,8 @@ class Tokenizer:
         if special == "text" and self._takes_text_as_it_is:
             return self._encoder.encode(text).tolist()
         ids: list[int] = []
-        for part in self._added.split(_to_bytes(text), special):
-            ids += [part.token_id] if part.token_id is not None else self._encode_ordinary(part.text)
+        for place, part in enumerate(self._added.split(_to_bytes(text), special)):
+            ids += [part.token_id] if part.token_id is not None else self._encode_ordinary(part.text, place)
         return ids
 
     def encode_batch(
@@ -210,27 +211,38 @@ class Tokenizer:
         if special == "text" and self._takes_text_as_it_is:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
         split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
-        ordinary = [self._prepared(part.text) for parts in split_texts for part in parts if part.token_id is None]
-        encoded = iter(TokenBatch(*self._encoder.encode_batch(ordinary, num_threads)))
-        arrays = [
-            [next(encoded) if part.token_id is None else np.array([part.token_id], dtype=np.uint32) for part in parts]
-            for parts in split_texts
+        encoded = [
+            iter(self._encode_parts(encoder, parts, num_threads))
+            for encoder, parts in (
+                (self._encoder, [parts[0] for parts in split_texts if parts]),
+                (self._inner_encoder, [part for parts in split_texts for part in parts[1:]]),
+            )
         ]
+        arrays = [[next(encoded[place > 0]) for place in range(len(parts))] for parts in split_texts]
         lengths = [sum(map(len, parts)) for parts in arrays]
         flat = [array for parts in arrays for array in parts]
         ids = np.concatenate(flat) if flat else np.empty(0, dtype=np.uint32)
         return TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
 
+    def _encode_parts(self, encoder: Encoder, parts: Sequence[Part], num_threads: int) -> Iterator[NDArray[np.uint32]]:
+        ordinary = [self._prepared(part.text) for part in parts if part.token_id is None]
+        encoded = iter(TokenBatch(*encoder.encode_batch(ordinary, num_threads)))
+        for part in parts:
+            yield next(encoded) if part.token_id is None else np.array([part.token_id], dtype=np.uint32)
+
     def encode_with_spans(self, text: Text, special: SpecialPolicy = "text") -> tuple[list[int], list[Span]]:
         """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them.
 
         With a normalizer they are places in the text as it was given: of several tokens that the normalizer made of
-        the same characters, the first has these characters as its span, and those of the others are empty.
+        the same characters, the first has these characters as its span, and those of the others are empty. Where
+        sentencepiece's normalizer made them it is the last that has the span. A space that was added has none.
         """
         ids: list[int] = []
         ends = [np.zeros(1, dtype=np.int64)]
-        for part in self._added.split(_to_bytes(text), special):
-            if part.token_id is None:
+        for place, part in enumerate(self._added.split(_to_bytes(text), special)):
+            if part.token_id is None and self._vocabulary.characters is not None:
+                part_ids, places = self._encode_characters(part.text, place)
+            elif part.token_id is None:
                 prepared = self._prepared(part.text)
                 part_ids = self._encoder.encode(prepared).tolist()
                 lengths = [len(self._vocabulary.tokens[token_id]) for token_id in part_ids]
@@ -245,6 +257,8 @@ class Tokenizer:
             ids += part_ids
             ends.append(part.segment.original_places(part.begin + places))
         edges = np.maximum.accumulate(np.concatenate(ends)).tolist()
+        if ids:
+            edges[-1] = len(_to_bytes(text))  # a part at the end may have become nothing
         return ids, list(pairwise(edges))
 
     def count(self, text: Text, special: SpecialPolicy = "text") -> int:
@@ -252,7 +266,10 @@ class Tokenizer:
         if special == "text" and self._takes_text_as_it_is:
             return self._encoder.count(text)
         parts = self._added.split(_to_bytes(text), special)
-        return sum(1 if part.token_id is not None else self._encoder.count(self._prepared(part.text)) for part in parts)
+        return sum(
+            1 if part.token_id is not None else self._encoder_at(place).count(self._prepared(part.text))
+            for place, part in enumerate(parts)
+        )
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD. Raises ``DataError`` for a wrong id."""
@@ -265,6 +282,8 @@ class Tokenizer:
             return b""
         if array.ndim != 1 or array.dtype.kind not in "iu" or array.dtype == np.uint64:
             raise DataError(f"ids must be a list of whole numbers, and are {array.ndim}-dimensional {array.dtype}")
+        if isinstance(self._encoder, _core.CharacterEncoder):
+            return self._vocabulary.decode_characters(array)
         try:
             return self._encoder.decode(np.ascontiguousarray(array, dtype=np.int64))
         except ValueError as error:
@@ -272,7 +291,8 @@ class Tokenizer:
 
     def stream_decoder(self) -> StreamDecoder:
         """Decode a token at a time: ``push(id)`` and ``finish()`` return text, and never half a character."""
-        return StreamDecoder(self.token_bytes)
+        characters = self._vocabulary.characters
+        return StreamDecoder(self.token_bytes, characters.strip if characters else None)
 
     def token_bytes(self, token_id: int) -> bytes:
         """Return the bytes of a token, ``b""`` for a hole in the vocabulary. Raises ``DataError`` for a wrong id."""
@@ -281,7 +301,12 @@ class Tokenizer:
         return self._vocabulary.tokens[token_id]
 
     def explain(self, text: Text) -> Explanation:
-        """Take a text apart: characters, bytes, pieces, merges, tokens; with a normalizer, the normalised text."""
+        """Take a text apart: characters, bytes, pieces, merges, tokens; with a normalizer, the normalised text.
+
+        Where characters are merged (sentencepiece), the pieces are what no merge crosses, in the text as it is.
+        """
+        if isinstance(self._encoder, _core.CharacterEncoder):
+            return explain_characters(self._vocabulary, self._encoder, _to_bytes(text))
         return explain(self._vocabulary, self._encoder, self._prepared(_to_bytes(text)))
 
     def apply_chat_template(
@@ -306,14 +331,26 @@ class Tokenizer:
             parts = self._added.split(_to_bytes(text), "parse" if is_trusted else "text")
             for part in parts:
                 if part.token_id is not None:
-                    ids += [*self._encode_ordinary(ordinary), part.token_id]
+                    ids += [*self._encode_ordinary(ordinary, len(ids)), part.token_id]
                     ordinary = b""
                 else:
                     ordinary += part.text
-        return ids + self._encode_ordinary(ordinary)
+        return ids + self._encode_ordinary(ordinary, len(ids))
 
-    def _encode_ordinary(self, text: bytes) -> list[int]:
-        return self._encoder.encode(self._prepared(text)).tolist()
+    def _encode_ordinary(self, text: bytes, place: int) -> list[int]:
+        return self._encoder_at(place).encode(self._prepared(text)).tolist()
+
+    def _encode_characters(self, text: bytes, place: int) -> tuple[list[int], NDArray[np.int64]]:
+        """Return the ids of an ordinary text, and the bytes of it where they end: the last one at the text's end."""
+        encoder = self._encoder_at(place)
+        assert isinstance(encoder, _core.CharacterEncoder)
+        ids, ends = encoder.encode_with_spans(text)
+        ends[-1:] = len(text)  # spaces at the end may have been taken away
+        return ids.tolist(), ends
+
+    def _encoder_at(self, place: int) -> Encoder:
+        """The encoder of an ordinary text, by whether anything stands before it."""
+        return self._encoder if place == 0 else self._inner_encoder
 
     def _prepared(self, text: bytes) -> bytes:
         """What is split and merged for an ordinary text. Normalised text stays as it is; joined parts may change."""

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
+from textmill.tokenizer.characters import CharacterRules
 from textmill.tokenizer.patterns import Pattern
 
 MAX_TOKENS = 1 << 24
 # No real vocabulary lacks these. SmolLM2's lacks six control characters, and bytes that no assigned character has.
 _NEEDED_BYTES = set(b"\t\n\r") | set(range(0x20, 0x7F))
+
+Encoder = _core.Encoder | _core.CharacterEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Vocabulary:
         normalizer: what becomes of a text before it is split: "" nothing, "nfc" Unicode normalisation form C.
         adds_prefix_space: ordinary text that does not begin with a space gets one (``add_prefix_space``).
         stop_ids: the tokens that end a text, where the file says so (GGUF).
+        characters: set where characters are merged and not bytes, as sentencepiece does. ``tokens`` then holds what
+            each token decodes to.
         drops_bytes: bytes that have no token are left out of a text, as Hugging Face does; else each must have one.
     """
 
@@ -69,11 +74,32 @@ class Vocabulary:
     normalizer: str = ""
     adds_prefix_space: bool = False
     stop_ids: tuple[int, ...] = ()
+    characters: CharacterRules | None = None
+
+    def build_encoders(self) -> tuple[Encoder, Encoder]:
+        """Build the encoders of what stands at the start of a text, and of what stands after an added token.
+
+        They are one and the same, but for vocabularies over characters that put a space before a text once.
+
+        Raises:
+            DataError: the vocabulary does not fit together.
+        """
+        if self.characters is None:
+            encoder = self.build_encoder()
+            return encoder, encoder
+        try:
+            encoders = self.characters.build_encoders(self.merges, self.whole_pieces)
+        except ValueError as error:
+            raise DataError(f"the vocabulary does not fit together: {error}") from error
+        self._check_added()
+        return encoders
     drops_bytes: bool = False
 
     @property
     def missing_bytes(self) -> bytes:
-        """The bytes that have no token, so that no text with them can be encoded whole."""
+        """The bytes that have no token, so that no text with them can be encoded whole; none over characters."""
+        if self.characters is not None:
+            return b""
         added_ids = {token.id for token in self.added}
         known = {token for id_, token in enumerate(self.tokens) if len(token) == 1 and id_ not in added_ids}
         return bytes(byte for byte in range(256) if bytes([byte]) not in known)
@@ -94,6 +120,11 @@ class Vocabulary:
         except ValueError as error:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
 
+    def decode_characters(self, ids: NDArray[np.integer]) -> bytes:
+        """Decode the ids of a vocabulary over characters; raises ``DataError`` for an id that is no token."""
+        assert self.characters is not None
+        return self.characters.decode(ids, self.tokens)
+
     def content_hash(self) -> str:
         """SHA-256 over all that decides which ids ``encode`` gives a text, as 64 hexadecimal digits."""
         facts: dict[str, Any] = {
@@ -105,6 +136,8 @@ class Vocabulary:
             "adds_prefix_space": self.adds_prefix_space,
             "added": [dataclasses.astuple(token) for token in self.added],
         }
+        if self.characters is not None:
+            facts["characters"] = self.characters.facts()
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for token in self.tokens:
             digest.update(len(token).to_bytes(4, "little") + token)
@@ -113,7 +146,8 @@ class Vocabulary:
 
     def _check_added(self) -> None:
         added_ids = {token.id for token in self.added}
-        ordinary = {token for id_, token in enumerate(self.tokens) if token and id_ not in added_ids}
+        names = self.tokens if self.characters is None else [piece.encode() for piece in self.characters.pieces]
+        ordinary = {name for id_, name in enumerate(names) if name and id_ not in added_ids}
         texts: set[str] = set()
         for token in self.added:
             if not token.text:

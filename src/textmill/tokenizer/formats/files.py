@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from textmill.base.errors import DataError
 from textmill.tokenizer.chat import ChatTemplate, read_chat_template
-from textmill.tokenizer.formats import gguf, hugging_face, tekken
+from textmill.tokenizer.formats import gguf, hugging_face, sentencepiece, tekken
 from textmill.tokenizer.vocabulary import Vocabulary
 
-TOKENIZER_JSON, TEKKEN_JSON = "tokenizer.json", "tekken.json"
+TOKENIZER_JSON, TEKKEN_JSON, TOKENIZER_MODEL = "tokenizer.json", "tekken.json", "tokenizer.model"
+_SENTENCEPIECE = re.compile(r"\.model(\.v[0-9]\w*)?$")  # Mistral writes tokenizer.model.v3
 
 
 def find(path: Path) -> Path:
-    """Return the tokenizer's file: the path itself, or tokenizer.json or tekken.json in a folder."""
+    """Return the tokenizer's file: the path itself, or tokenizer.json, tekken.json or tokenizer.model in a folder."""
     if not path.is_dir():
         return path
-    if not (path / TOKENIZER_JSON).exists() and (path / TEKKEN_JSON).exists():
-        return path / TEKKEN_JSON
-    return path / TOKENIZER_JSON
+    names = (TOKENIZER_JSON, TEKKEN_JSON, TOKENIZER_MODEL)
+    return path / next((name for name in names if (path / name).exists()), TOKENIZER_JSON)
 
 
 def kind_of(file: Path) -> str:
@@ -29,7 +30,7 @@ def kind_of(file: Path) -> str:
         return "GGUF"
     if file.suffix == ".tiktoken":
         return "rank file"
-    if file.suffix == ".model":
+    if _SENTENCEPIECE.search(file.name):
         return "sentencepiece model"
     return "tekken.json" if file.suffix == ".json" and "tekken" in file.name else "tokenizer.json"
 
@@ -45,9 +46,9 @@ def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
         kind = kind_of(file)
         if kind == "GGUF":
             return gguf.read(file)
-        if kind == "sentencepiece model":
-            raise DataError("it is a sentencepiece model, which this version does not read; give its tokenizer.json")
         chat_template = read_chat_template(path) if path.is_dir() else None
+        if kind == "sentencepiece model":
+            return sentencepiece.read(file), chat_template
         return tekken.read(file) if kind == "tekken.json" else hugging_face.read(file), chat_template
 
 

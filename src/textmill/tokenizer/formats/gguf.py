@@ -1,4 +1,4 @@
-"""The tokenizer in a GGUF file's header: byte-level BPE (``tokenizer.ggml.model`` is "gpt2").
+"""The tokenizer in a GGUF file's header: BPE over bytes (``tokenizer.ggml.model`` is "gpt2") or characters ("llama").
 
 The file names its pre-tokenizer and does not describe it, nor the normalizer of the tokenizer it was made from; both
 are looked up here by the name. What each name splits is what llama.cpp's ``src/llama-vocab.cpp`` says, except where
@@ -7,6 +7,7 @@ that approximates the tokenizer.json that the models were trained with: there it
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from textmill.base.errors import DataError, did_you_mean
 from textmill.base.gguf import Header, read_header
 from textmill.tokenizer.alphabet import to_bytes
 from textmill.tokenizer.chat import ChatTemplate
+from textmill.tokenizer.formats import sentencepiece
 from textmill.tokenizer.formats.limits import table_of_tokens
 from textmill.tokenizer.formats.pre_tokenizer import check_number_bytes
 from textmill.tokenizer.formats.punctuation import PUNCTUATION
@@ -107,13 +109,13 @@ def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
     """
     header = read_header(path)
     model = header.value(_KEY + "model", str, "")
-    if model != "gpt2":
+    if model not in {"gpt2", "llama"}:
         raise DataError(
-            f'its {_KEY}model is "{model[:80]}", and textmill reads byte-level BPE ("gpt2")'
+            f'its {_KEY}model is "{model[:80]}", and textmill reads BPE over bytes ("gpt2") and characters ("llama")'
             if model
             else f"it holds no tokenizer: {_KEY}model is missing"
         )
-    vocabulary = _byte_level(header)
+    vocabulary = _byte_level(header) if model == "gpt2" else _over_characters(header)
     return vocabulary, read_chat_template(header, vocabulary.tokens)
 
 
@@ -189,6 +191,38 @@ def _byte_level(header: Header) -> Vocabulary:
         stop_ids=stop_ids(header, len(names)),
         drops_bytes=True,
     )
+
+
+def _over_characters(header: Header) -> Vocabulary:
+    """Read what a sentencepiece model was written as. Its keys are those of the model, with the same defaults."""
+    names = header.value(_KEY + "tokens", list, None)
+    if not names:
+        raise DataError(f"it has no {_KEY}tokens")
+    scores = header.value(_KEY + "scores", np.ndarray, None)
+    if scores is None or len(scores) != len(names) or scores.dtype.kind != "f":
+        described = "none" if scores is None else f"{len(scores):,} ({scores.dtype})"
+        raise DataError(f"it has {described} of {_KEY}scores for {len(names):,} tokens, which say what merges first")
+    types = token_types(header, len(names))
+    unknown_types = sorted({kind for kind in types if not _NORMAL <= kind <= _BYTE})
+    if unknown_types:
+        raise DataError(f"it has tokens of the type {unknown_types[0]}, and there are {_NORMAL} to {_BYTE}")
+    has_prefix = header.value(_KEY + "add_space_prefix", bool, True)
+    removes_spaces = header.value(_KEY + "remove_extra_whitespaces", bool, False)
+    charsmap = header.value(_KEY + "precompiled_charsmap", np.ndarray, np.empty(0, dtype=np.uint8))
+    prefix_ids, suffix_ids = affixes(header, len(names), adds_bos=True)
+    vocabulary = sentencepiece.from_pieces(
+        names,
+        np.array(types, dtype=np.uint8),
+        scores.astype(np.float32),
+        prefix_ids=prefix_ids,
+        suffix_ids=suffix_ids,
+        byte_fallback=_BYTE in types,
+        dummy_prefix="always" if has_prefix else "never",
+        remove_extra_spaces=removes_spaces,
+        charsmap=charsmap.tobytes(),
+        strip_start=sentencepiece.strip_start(removes_spaces=removes_spaces, has_prefix=has_prefix),
+    )
+    return dataclasses.replace(vocabulary, stop_ids=stop_ids(header, len(names)))
 
 
 def _pre(header: Header) -> _Pre:

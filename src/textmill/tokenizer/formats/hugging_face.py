@@ -1,4 +1,4 @@
-"""tokenizer.json, the format of Hugging Face's ``tokenizers``: byte-level BPE."""
+"""tokenizer.json, the format of Hugging Face's ``tokenizers``: BPE over bytes, or over characters (``metaspace``)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from textmill.base.errors import DataError
 from textmill.tokenizer import patterns
 from textmill.tokenizer.alphabet import to_bytes, to_characters
+from textmill.tokenizer.characters import PATTERN
+from textmill.tokenizer.formats import metaspace
 from textmill.tokenizer.formats.json_parts import list_of, read_json, table_of, text_of, type_of, whole_number
 from textmill.tokenizer.formats.limits import table_of_tokens
 from textmill.tokenizer.formats.pre_tokenizer import check_number_bytes, read_normalizer, read_pre_tokenizer
@@ -47,7 +49,7 @@ _ADDED_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 def to_json(vocabulary: Vocabulary) -> str:
     """Write a vocabulary as the text of a tokenizer.json."""
-    names = _names(vocabulary)
+    names = {} if vocabulary.characters else _names(vocabulary)
     added = [
         {
             "id": token.id,
@@ -70,20 +72,30 @@ def to_json(vocabulary: Vocabulary) -> str:
         "byte_fallback": False,
         "ignore_merges": vocabulary.whole_pieces,
         "vocab": {name: token_id for token_id, name in names.items()},
-        "merges": [[names[left], names[right]] for left, right, _ in vocabulary.merges.tolist()],
+        "merges": [] if vocabulary.characters else [[names[a], names[b]] for a, b, _ in vocabulary.merges.tolist()],
     }
+    parts = metaspace.to_parts(vocabulary) if vocabulary.characters else _byte_level_parts(vocabulary)
     content = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "normalizer": {"type": "NFC"} if vocabulary.normalizer == "nfc" else None,
-        "pre_tokenizer": _pre_tokenizer(vocabulary),
+        "normalizer": parts["normalizer"],
+        "pre_tokenizer": parts["pre_tokenizer"],
         "post_processor": _post_processor(vocabulary),
-        "decoder": _BYTE_LEVEL_DECODER,
-        "model": model,
+        "decoder": parts["decoder"],
+        "model": {**model, **parts["model"]},
     }
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def _byte_level_parts(vocabulary: Vocabulary) -> dict[str, Any]:
+    return {
+        "normalizer": {"type": "NFC"} if vocabulary.normalizer == "nfc" else None,
+        "pre_tokenizer": _pre_tokenizer(vocabulary),
+        "decoder": _BYTE_LEVEL_DECODER,
+        "model": {},
+    }
 
 
 def _names(vocabulary: Vocabulary) -> dict[int, str]:
@@ -147,6 +159,8 @@ def _from_json(content: Any) -> Vocabulary:
     for feature in ("truncation", "padding"):
         if content.get(feature) is not None:
             raise DataError(f"it asks for {feature}, which textmill does not do; set it to null")
+    if metaspace.is_over_characters(content):
+        return _from_json_over_characters(content)
     normalizer = read_normalizer(content.get("normalizer"))
     pre_tokenizer = read_pre_tokenizer(content.get("pre_tokenizer"))
     _check_decoder(content.get("decoder"))
@@ -172,6 +186,26 @@ def _from_json(content: Any) -> Vocabulary:
     )
     _check_missing_bytes(vocabulary, model)
     return vocabulary
+
+
+def _from_json_over_characters(content: dict[str, Any]) -> Vocabulary:
+    model = content["model"] = table_of(content.get("model"), "model", _MODEL)
+    _check_model(model)
+    vocab = _read_vocab(model.get("vocab"))
+    added = _read_added(content.get("added_tokens") or [], vocab)
+    prefix_ids, suffix_ids = _read_post_processor(content.get("post_processor"), {t.text: t.id for t in added})
+    merges = _read_merges(model.get("merges"), vocab)
+    tokens, characters = metaspace.read_rules(content, vocab, added, merges)
+    return Vocabulary(
+        pattern=PATTERN,
+        tokens=tokens,
+        merges=merges,
+        added=added,
+        whole_pieces=bool(model.get("ignore_merges", False)),
+        prefix_ids=prefix_ids,
+        suffix_ids=suffix_ids,
+        characters=characters,
+    )
 
 
 def _check_decoder(decoder: Any) -> None:

@@ -64,6 +64,8 @@ def to_ranks(vocabulary: Vocabulary) -> bytes:
     Raises:
         DataError: the ranks alone would not give the same merges, or a token is reached only as a whole piece.
     """
+    if vocabulary.characters is not None:
+        raise DataError("this tokenizer merges characters, and a .tiktoken file holds bytes; save it as tokenizer.json")
     if vocabulary.missing_bytes:
         raise DataError(
             f"no token is the byte {vocabulary.missing_bytes[0]} alone, and a .tiktoken file needs all 256; save it as "
