@@ -7,7 +7,7 @@ from typing import Any
 
 MEGABYTE = 1_000_000
 OURS = "textmill"
-_BULK_PEERS = ("gigatoken", "gigatoken (buffer)")
+_BULK_PEERS = ("gigatoken", "gigatoken (str)", "gigatoken (buffer)")
 _OTHERS = ("snaptokens", "splintr-rs", "toktok-rs", "quicktok-v1", "fastokens")
 _BATCH_PEERS = (*_BULK_PEERS, *_OTHERS)
 _BULK = {"english": 100 * MEGABYTE, "code": 50 * MEGABYTE, "multilingual": 50 * MEGABYTE}
@@ -58,7 +58,7 @@ def _bulk() -> list[Case]:
             (OURS, *_BULK_PEERS),
             bars,
             threads,
-            also=("textmill (str)", "gigatoken (str)"),
+            also=("textmill (str)",),
         )
         for corpus, size in _BULK.items()
         for threads in (1, 2)

@@ -27,13 +27,14 @@ _FIGURES = {
 _HEAD = """# The tokenizer against others
 
 `make bench-tokenizer` writes this page, on a machine that does nothing else. Every figure is the median of processes
-that ran in turn, ours and theirs, each fresh; a ratio is theirs by ours, the median of the rounds, with the least and the
-most. Ids (in training, merges) are compared first, and an encoder whose ids differ from tiktoken's is not timed.
+that ran in turn, ours and theirs, each fresh; a ratio is theirs by ours, the median of the rounds, with the least and
+the most. Ids (in training, merges) are compared first, and an encoder whose ids differ from tiktoken's is not timed.
 
 - **cold**: the library is imported and the vocabulary loaded; the first pass over the documents is timed. **warm**: the
   median of the passes after it, in the same process.
-- Everybody gets what it likes best: `bytes` (textmill, gigatoken) or `str` (the others), in a list; "buffer" is
-  gigatoken's own source, one buffer with a separator. Results stay as each project returns them fastest, in arrays.
+- Texts come in a list, of `bytes` for textmill and gigatoken and of `str` for the others and where it is written;
+  "buffer" is gigatoken's own source, one buffer with a separator. Results stay as each project returns them fastest, in
+  arrays.
 - One thread is one core (`taskset`), two are two; rayon's pools are told by `RAYON_NUM_THREADS`.
 - Memory is the process's resident memory: *added* is its peak less what was there after the import (and, for encoding,
   after loading and reading the texts).
@@ -129,7 +130,7 @@ def _pairs(path: Path) -> Iterable[tuple[str, str]]:
 def _versions() -> str:
     peers = ", ".join(f"{name} {version}" for name, version in VERSIONS.items())
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return f"Peers: {peers}.\n\nCorpora: the standard library, and Debian's {packages}, without markup, nothing twice."
+    return f"Peers: {peers}.\n\nCorpora: the standard library, and Debian's {packages}, without markup, no text twice."
 
 
 def _size(measured: Measured, key: str) -> str:

@@ -47,10 +47,10 @@ def standard_library() -> Iterator[str]:
 
 
 def linux_sources() -> tuple[list[Path], list[Path]]:
-    """Return C sources, and all other files of Linux that hold text, with generated tables last."""
+    """Return C sources, and all other sources of Linux, with generated tables last; its documentation is English's."""
     root = unpack_linux()
     files = [path for path in root.rglob("*") if path.suffix in SOURCE_SUFFIXES and path.is_file()]
-    files = by_hash((path for path in files if not path.is_symlink()), root)
+    files = by_hash((path for path in files if not path.is_symlink() and "Documentation" not in path.parts), root)
     sources = [path for path in files if path.suffix == ".c"]
     others = [path for path in files if path.suffix != ".c"]
     return sources, sorted(others, key=lambda path: _GENERATED in str(path))
