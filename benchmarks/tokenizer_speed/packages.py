@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,8 +38,9 @@ def unpack(name: str) -> Path:
     """Fetch a package, where that has not been done, and return the folder of its files."""
     folder = CORPORA / "unpacked" / name
     if not folder.is_dir():
-        package = _download(name)
-        subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+        part = _empty(folder)
+        subprocess.run(["dpkg-deb", "-x", _download(name), part], check=True)
+        part.rename(folder)
     return folder
 
 
@@ -46,13 +48,14 @@ def unpack_linux() -> Path:
     """Fetch Linux and return the folder of its sources; the package holds them as an archive."""
     folder = CORPORA / "unpacked" / LINUX
     if not folder.is_dir():
-        package = _download(LINUX)
+        part = _empty(folder)
         patterns = " ".join(f"'*{suffix}'" for suffix in SOURCE_SUFFIXES)
         command = (
-            f"dpkg-deb --fsys-tarfile '{package}' | tar -xO ./usr/src/{LINUX}.tar.xz | "
-            f"tar -xJ -C '{folder.parent}' --wildcards {patterns}"
+            f"dpkg-deb --fsys-tarfile '{_download(LINUX)}' | tar -xO ./usr/src/{LINUX}.tar.xz | "
+            f"tar -xJ --strip-components=1 -C '{part}' --wildcards {patterns}"
         )
         subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True)
+        part.rename(folder)
     return folder
 
 
@@ -61,6 +64,14 @@ def versions() -> dict[str, str]:
     packages = sorted((CORPORA / "debs").glob("*.deb"))
     parts = [package.name.split("_") for package in packages]
     return {name: version.replace("%3a", ":") for name, version, _ in parts}
+
+
+def _empty(folder: Path) -> Path:
+    """Return an empty folder beside another, so that an unpacking that was broken off leaves nothing half there."""
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    return part
 
 
 def _download(name: str) -> Path:
