@@ -13,7 +13,7 @@ NATIVE := $(CPP) CMakeLists.txt pyproject.toml constraints.txt $(wildcard recipe
 FORMATTED := $(shell find cpp -name '*.cpp' -o -name '*.h')
 DEMO_MINUTES ?= 2
 
-.PHONY: demo test test-python test-cpp check format stubs bench system clean help
+.PHONY: demo test test-python test-cpp check format stubs bench bench-tokenizer system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -53,6 +53,9 @@ stubs: $(VENV)/.installed-tools
 
 bench: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/demo.py
+
+bench-tokenizer: $(VENV)/.installed-tools
+	$(BIN)/python benchmarks/tokenizer.py --write
 
 system:
 	@command -v apt-get > /dev/null || { echo "make system installs Debian packages, and apt-get is not here" >&2; exit 1; }
