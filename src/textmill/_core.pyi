@@ -51,7 +51,7 @@ class Encoder:
         left out of a text. ValueError where they do not fit.
         """
 
-    def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]:
+    def encode(self, text: str | bytes) -> list[int]:
         """Token ids of a text."""
 
     def encode_batch(self, texts: Sequence[str | bytes], num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
@@ -61,6 +61,11 @@ class Encoder:
 
     def count(self, text: str | bytes) -> int:
         """The number of tokens of a text."""
+
+    def head(self, text: str | bytes, max_tokens: int) -> tuple[int, int]:
+        """
+        The bytes of the first max_tokens tokens of a text, and how many tokens these are.
+        """
 
     def decode(self, ids: numpy.typing.NDArray[numpy.int64]) -> bytes:
         """The bytes of tokens. ValueError for an id that is no token."""
@@ -137,7 +142,7 @@ class CharacterEncoder:
         dummy_prefix: 0 never, 1 always, 2 unless the text begins with a space. ValueError for a damaged charsmap.
         """
 
-    def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]:
+    def encode(self, text: str | bytes) -> list[int]:
         """Token ids of a text."""
 
     def encode_with_spans(self, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:

@@ -194,7 +194,7 @@ class Tokenizer:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
         if special == "text" and self._takes_text_as_it_is:
-            return self._encoder.encode(text).tolist()
+            return self._encoder.encode(text)
         ids: list[int] = []
         for place, part in enumerate(self._added.split(_to_bytes(text), special)):
             ids += [part.token_id] if part.token_id is not None else self._encode_ordinary(part.text, place)
@@ -244,7 +244,7 @@ class Tokenizer:
                 part_ids, places = self._encode_characters(part.text, place)
             elif part.token_id is None:
                 prepared = self._prepared(part.text)
-                part_ids = self._encoder.encode(prepared).tolist()
+                part_ids = self._encoder.encode(prepared)
                 lengths = [len(self._vocabulary.tokens[token_id]) for token_id in part_ids]
                 places = np.cumsum(lengths, dtype=np.int64)
                 if self._missing_bytes:
@@ -338,7 +338,7 @@ class Tokenizer:
         return ids + self._encode_ordinary(ordinary, len(ids))
 
     def _encode_ordinary(self, text: bytes, place: int) -> list[int]:
-        return self._encoder_at(place).encode(self._prepared(text)).tolist()
+        return self._encoder_at(place).encode(self._prepared(text))
 
     def _encode_characters(self, text: bytes, place: int) -> tuple[list[int], NDArray[np.int64]]:
         """Return the ids of an ordinary text, and the bytes of it where they end: the last one at the text's end."""
