@@ -1,3 +1,4 @@
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
 #include <limits>
@@ -48,16 +49,12 @@ std::vector<tokenizer::Merge> copy_merges(const View2<uint32_t>& rows) {
     return merges;
 }
 
-void make_encoder(Encoder* self, const std::string& pattern_name, const nb::sequence& token_objects,
+void make_encoder(Encoder* self, std::shared_ptr<const tokenizer::Splitter> splitter, const nb::sequence& token_objects,
                   const View2<uint32_t>& merge_rows, const View1<uint32_t>& special_ids, bool whole_pieces) {
-    const auto pattern = tokenizer::pattern_named(pattern_name);
-    if (!pattern) {
-        throw std::invalid_argument("unknown pattern \"" + pattern_name + "\"");
-    }
     std::vector<std::string> tokens = copy_tokens(token_objects);
     std::vector<tokenizer::Merge> merges = copy_merges(merge_rows);
     const nb::gil_scoped_release release;
-    new (self) Encoder(*pattern, tokenizer::Vocab(std::move(tokens), std::move(merges),
+    new (self) Encoder(std::move(splitter), tokenizer::Vocab(std::move(tokens), std::move(merges),
                                                   {special_ids.data(), special_ids.size()}, whole_pieces));
 }
 
@@ -136,8 +133,8 @@ void bind_tokenizer(nb::module_& m) {
         m, "Encoder",
         "Text to token ids and back. It makes no special token from text. Immutable; any thread may use it.")
         .def(
-            "__init__", &make_encoder, "pattern"_a, "tokens"_a, "merges"_a, "special_ids"_a, "whole_pieces"_a = false,
-            nb::sig("def __init__(self, pattern: str, tokens: collections.abc.Sequence[bytes], merges: "
+            "__init__", &make_encoder, "splitter"_a, "tokens"_a, "merges"_a, "special_ids"_a, "whole_pieces"_a = false,
+            nb::sig("def __init__(self, splitter: Splitter, tokens: collections.abc.Sequence[bytes], merges: "
                     "numpy.typing.NDArray[numpy.uint32], "
                     "special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False) -> None"),
             "tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,\n"

@@ -1,3 +1,4 @@
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
@@ -21,13 +22,9 @@ using MergeRows = textmill::bindings::View2<uint32_t>;
 
 constexpr size_t kMaxTokens = size_t{1} << 30;
 
-void make_trainer(Trainer* self, const std::string& pattern_name, unsigned num_threads, size_t memory_limit,
-                  const std::string& spill_folder) {
-    const auto pattern = tokenizer::pattern_named(pattern_name);
-    if (!pattern) {
-        throw std::invalid_argument("unknown pattern \"" + pattern_name + "\"");
-    }
-    new (self) Trainer(*pattern, {num_threads, memory_limit, spill_folder});
+void make_trainer(Trainer* self, std::shared_ptr<const tokenizer::Splitter> splitter, unsigned num_threads,
+                  size_t memory_limit, const std::string& spill_folder) {
+    new (self) Trainer(std::move(splitter), {num_threads, memory_limit, spill_folder});
 }
 
 void add(Trainer& self, const nb::sequence& objects) {
@@ -116,9 +113,9 @@ void bind_trainer(nb::module_& m) {
     nb::exception<tokenizer::SpillError>(m, "SpillError", PyExc_OSError);
     m.def("alphabet", &alphabet, "The 256 bytes in the order in which they get their token ids.");
     nb::class_<Trainer>(m, "Trainer", "Learns the merges of a vocabulary, once. One thread at a time may use it.")
-        .def("__init__", &make_trainer, "pattern"_a, "num_threads"_a = 0, "memory_limit"_a = 0,
+        .def("__init__", &make_trainer, "splitter"_a, "num_threads"_a = 0, "memory_limit"_a = 0,
              "spill_folder"_a = "/tmp",
-             nb::sig("def __init__(self, pattern: str, num_threads: int = 0, memory_limit: int = 0, "
+             nb::sig("def __init__(self, splitter: Splitter, num_threads: int = 0, memory_limit: int = 0, "
                      "spill_folder: str = '/tmp') -> None"),
              "Zero threads are one for each core; memory_limit is in bytes, 0 for none; over it, words go to files\n"
              "without a name in spill_folder.")

@@ -3,12 +3,14 @@
 namespace nb = nanobind;
 
 void bind_unicode(nb::module_& m);
+void bind_splitter(nb::module_& m);
 void bind_tokenizer(nb::module_& m);
 void bind_trainer(nb::module_& m);
 
 NB_MODULE(_core, m) {
     m.doc() = "The native core of textmill: byte strings and numpy arrays in, numpy arrays out.";
     bind_unicode(m);
+    bind_splitter(m);
     bind_tokenizer(m);
     bind_trainer(m);
 }

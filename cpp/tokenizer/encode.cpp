@@ -191,7 +191,8 @@ class Encoder::Lease {
     std::unique_ptr<Worker> worker_;
 };
 
-Encoder::Encoder(Pattern pattern, Vocab vocab) : pattern_(pattern), vocab_(std::move(vocab)) {}
+Encoder::Encoder(std::shared_ptr<const Splitter> splitter, Vocab vocab)
+    : splitter_(std::move(splitter)), vocab_(std::move(vocab)) {}
 
 Encoder::~Encoder() {
     for (auto& slot : idle_workers_) {
@@ -211,7 +212,7 @@ void Encoder::encode_piece(std::string_view piece, Worker& worker, std::vector<T
 }
 
 void Encoder::encode_into(std::string_view text, Worker& worker, std::vector<TokenId>& ids) const {
-    Scanner scanner(pattern_, text);
+    Scanner scanner(*splitter_, text);
     Piece range{};
     while (scanner.next(range)) {
         const std::string_view piece = text.substr(range.begin, range.end - range.begin);
@@ -253,7 +254,7 @@ size_t Encoder::count(std::string_view text) const {
     std::vector<TokenId> ids;
     size_t num_tokens = 0;
     while (!text.empty()) {
-        const size_t cut = text.size() > kTaskBytes ? next_safe_cut(text, kTaskBytes) : text.size();
+        const size_t cut = text.size() > kTaskBytes ? splitter_->next_safe_cut(text, kTaskBytes) : text.size();
         ids.clear();
         encode_into(text.substr(0, cut), *lease, ids);
         num_tokens += ids.size();
@@ -267,7 +268,7 @@ EncodedBatch Encoder::encode_batch(std::span<const std::string_view> texts, unsi
         std::vector<TokenId> ids;
         std::vector<size_t> tokens_of_part;
     };
-    const std::vector<Task> tasks = cut_into_tasks(texts, kTaskBytes);
+    const std::vector<Task> tasks = cut_into_tasks(*splitter_, texts, kTaskBytes);
     std::vector<TaskResult> results(tasks.size());
     const unsigned threads = threads_for(num_threads, tasks.size());
     std::vector<std::unique_ptr<Lease>> leases;

@@ -89,13 +89,13 @@ struct EncodedBatch {
 // Encodes ordinary text; it never makes a special token. Immutable to its users and safe to share between threads.
 class Encoder {
   public:
-    Encoder(Pattern pattern, Vocab vocab);
+    Encoder(std::shared_ptr<const Splitter> splitter, Vocab vocab);
     ~Encoder();
     Encoder(const Encoder&) = delete;
     Encoder& operator=(const Encoder&) = delete;
 
     const Vocab& vocab() const { return vocab_; }
-    Pattern pattern() const { return pattern_; }
+    const Splitter& splitter() const { return *splitter_; }
 
     std::vector<TokenId> encode(std::string_view text) const;
     size_t count(std::string_view text) const;
@@ -115,7 +115,7 @@ class Encoder {
 
     static constexpr size_t kMaxIdleWorkers = 16;
 
-    const Pattern pattern_;
+    const std::shared_ptr<const Splitter> splitter_;
     const Vocab vocab_;
     // Workers between two calls, so that the second finds the words of the first. Taken and put back without a lock:
     // a process that forks in the middle of a call loses a worker and not its child.

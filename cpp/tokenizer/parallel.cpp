@@ -7,11 +7,9 @@
 #include <thread>
 #include <utility>
 
-#include "tokenizer/scanner.h"
-
 namespace textmill::tokenizer {
 
-std::vector<Task> cut_into_tasks(std::span<const std::string_view> texts, size_t task_bytes) {
+std::vector<Task> cut_into_tasks(const Splitter& splitter, std::span<const std::string_view> texts, size_t task_bytes) {
     std::vector<Task> tasks;
     Task task;
     size_t num_bytes = 0;
@@ -26,7 +24,7 @@ std::vector<Task> cut_into_tasks(std::span<const std::string_view> texts, size_t
     for (size_t text = 0; text < texts.size(); ++text) {
         std::string_view rest = texts[text];
         do {
-            const size_t cut = rest.size() > task_bytes ? next_safe_cut(rest, task_bytes) : rest.size();
+            const size_t cut = rest.size() > task_bytes ? splitter.next_safe_cut(rest, task_bytes) : rest.size();
             add({text, rest.substr(0, cut)});
             rest.remove_prefix(cut);
         } while (!rest.empty());

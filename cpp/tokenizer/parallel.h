@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizer/scanner.h"
+
 namespace textmill::tokenizer {
 
 // A part of a text that can be split into pieces by itself.
@@ -19,7 +21,7 @@ struct TextPart {
 using Task = std::vector<TextPart>;
 
 // Cuts texts into tasks of at least `task_bytes` (but for the last), long texts at safe cuts. Every text has a part.
-std::vector<Task> cut_into_tasks(std::span<const std::string_view> texts, size_t task_bytes);
+std::vector<Task> cut_into_tasks(const Splitter& splitter, std::span<const std::string_view> texts, size_t task_bytes);
 
 // The threads to use for a number of tasks: what is asked for, zero being one for each core.
 unsigned threads_for(unsigned num_threads, size_t num_tasks);

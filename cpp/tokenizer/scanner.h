@@ -1,61 +1,124 @@
-// Splitting text into pieces: hand-written matchers for the patterns of known tokenizers. Linear, no recursion.
+// Splitting text into pieces by any pattern: one regex, or several of which each splits the pieces of the one before.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <functional>
+#include <span>
+#include <string>
 #include <string_view>
+#include <unordered_set>
+#include <vector>
 
-#include "tokenizer/unicode.h"
+#include "tokenizer/regex_dfa.h"
 
 namespace textmill::tokenizer {
-
-enum class Pattern : uint8_t {
-    kGpt2,    // GPT-2's regex
-    kCl100k,  // GPT-4's regex in its original form, as Llama 3 and Hugging Face write it
-    kChar,    // every character is a piece
-};
-
-// Which alternative of the pattern matched a piece. Python keeps the regex text of each in
-// textmill/tokenizer/patterns.py.
-enum class Alternative : uint8_t {
-    kContraction = 0,  // 's 't 're 've 'm 'll 'd
-    kLetters = 1,
-    kNumbers = 2,
-    kOther = 3,          // neither letter, number nor whitespace
-    kNewlines = 4,       // whitespace up to and with the last newline
-    kLeadingSpaces = 5,  // whitespace but for its last character, or all of it at the end of the text
-    kSpaces = 6,         // whitespace that nothing else took
-    kCharacter = 7,
-};
 
 struct Piece {
     size_t begin;
     size_t end;
-    Alternative alternative;
+    // Which alternative matched, counted over the alternatives of all stages; of several stages that matched, the last
+    // one's. kNoAlternative for a gap: text between two matches, which is a piece too.
+    uint16_t alternative;
 };
 
-// The name as Python and files write it ("gpt2", "cl100k", "char"), to a pattern.
-std::optional<Pattern> pattern_named(std::string_view name);
-const char* pattern_name(Pattern pattern);
+// A compiled pattern. Immutable; any thread may use it.
+class Splitter {
+  public:
+    // Splits a text; the pieces must tile it.
+    using Function = std::function<void(std::string_view, std::vector<Piece>&)>;
 
-// Walks over a text piece by piece. The pieces tile the text: nothing is dropped. The text must outlive the scanner.
+    // Throws RegexError for a regex that the DFA cannot match exactly.
+    explicit Splitter(std::vector<std::string> stage_regexes);
+
+    // For what a DFA cannot match: `function` splits.
+    Splitter(std::vector<std::string> stage_regexes, Function function);
+
+    const std::vector<std::string>& stage_regexes() const { return stage_regexes_; }
+
+    // Whether next_safe_cut() finds places: proved of the automata, whatever the pattern.
+    bool can_cut() const { return can_cut_; }
+
+    // The first place at or after `from` where a text can be cut without changing a piece: between an ASCII letter and
+    // an ASCII space or newline. The text's size where there is none.
+    size_t next_safe_cut(std::string_view text, size_t from) const;
+
+  private:
+    friend class Scanner;
+
+    struct Stage {
+        Dfa dfa;
+        uint16_t first_alternative;
+    };
+
+    std::vector<std::string> stage_regexes_;
+    std::vector<Stage> stages_;
+    Function function_;
+    bool can_cut_ = false;
+};
+
+// Finds the matches of one automaton in a text and the gaps between them. Linear in the text: where a scan ran on past
+// the end of its match, it remembers the states that led nowhere, so that no later scan follows them again
+// (T. Reps, "Maximal-munch tokenization in linear time", TOPLAS 1998).
+class StageScanner {
+  public:
+    explicit StageScanner(const Dfa& dfa) : dfa_(&dfa) {}
+
+    void restart(std::string_view text);
+
+    // The next match or gap, its places inside the text; false at the end.
+    bool next(Piece& piece);
+
+  private:
+    struct Match {
+        size_t end;
+        uint16_t alternative;
+    };
+    struct Checkpoint {
+        size_t at;
+        Dfa::State state;
+        uint64_t key() const { return uint64_t{at} << 16 | state; }
+    };
+
+    Match match_at(size_t begin);
+    void remember_failures(size_t match_end);
+    void skip_character() { at_ += char_at(text_, at_).num_bytes; }
+
+    const Dfa* dfa_;
+    std::string_view text_;
+    size_t at_ = 0;
+    std::vector<Checkpoint> trail_;
+    std::unordered_set<uint64_t> failed_;
+};
+
+// Walks over a text piece by piece. The pieces tile the text: nothing is dropped. The splitter and the text must
+// outlive the scanner.
 class Scanner {
   public:
-    Scanner(Pattern pattern, std::string_view text) : pattern_(pattern), text_(text) {}
+    Scanner(const Splitter& splitter, std::string_view text);
 
     // Moves to the next piece; false at the end of the text.
     bool next(Piece& piece);
 
-  private:
-    Pattern pattern_;
-    std::string_view text_;
-    size_t at_ = 0;
-};
+    // As many of the next pieces as there is room for; 0 at the end of the text.
+    size_t fill(std::span<Piece> pieces);
 
-// The first place at or after `from` where every pattern ends a piece whatever comes after it: between an ASCII letter
-// and an ASCII space or newline. The text's size where there is none. Cutting here changes no piece: runs of letters
-// end at whitespace anyhow, and no lookahead of a pattern starts inside letters.
-size_t next_safe_cut(std::string_view text, size_t from);
+  private:
+    // A stage at work on one piece of the stage before it.
+    struct Level {
+        StageScanner scanner;
+        size_t begin = 0;                       // of that piece
+        uint16_t alternative = kNoAlternative;  // that made it
+    };
+
+    bool next_of_level(size_t level, Piece& piece);
+
+    const Splitter& splitter_;
+    std::string_view text_;
+    std::vector<Level> levels_;
+    size_t level_ = 0;
+    std::vector<Piece> made_;  // by the splitter's function
+    size_t num_taken_ = 0;
+};
 
 }  // namespace textmill::tokenizer

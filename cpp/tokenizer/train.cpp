@@ -17,14 +17,6 @@ constexpr size_t kTaskBytes = size_t{1} << 20;
 // Under a memory limit, the least that is worth a thread.
 constexpr size_t kLeastShareBytes = size_t{1} << 20;
 
-size_t fill(Scanner& scanner, std::span<Piece> pieces) {
-    size_t num_pieces = 0;
-    while (num_pieces < pieces.size() && scanner.next(pieces[num_pieces])) {
-        ++num_pieces;
-    }
-    return num_pieces;
-}
-
 unsigned threads_within(const TrainerOptions& options) {
     const unsigned threads = threads_for(options.num_threads, ~size_t{0});
     const size_t limit = options.memory_limit_bytes;
@@ -71,14 +63,14 @@ std::array<uint8_t, 256> bytes_in_alphabet_order() {
     return order;
 }
 
-Trainer::Trainer(Pattern pattern, TrainerOptions options)
-    : pattern_(pattern), options_(std::move(options)), spill_(options_.spill_folder) {
+Trainer::Trainer(std::shared_ptr<const Splitter> splitter, TrainerOptions options)
+    : splitter_(std::move(splitter)), options_(std::move(options)), spill_(options_.spill_folder) {
     options_.num_threads = threads_within(options_);
     share_bytes_ = options_.memory_limit_bytes / options_.num_threads;
 }
 
 void Trainer::add(std::span<const std::string_view> texts) {
-    const std::vector<Task> tasks = cut_into_tasks(texts, kTaskBytes);
+    const std::vector<Task> tasks = cut_into_tasks(*splitter_, texts, kTaskBytes);
     const unsigned threads = threads_for(options_.num_threads, tasks.size());
     if (counts_.size() < threads) {
         counts_.resize(threads);
@@ -94,10 +86,10 @@ void Trainer::add(std::span<const std::string_view> texts) {
 }
 
 void Trainer::count_part(std::string_view text, WordCounts& counts) {
-    Scanner scanner(pattern_, text);
+    Scanner scanner(*splitter_, text);
     std::array<Piece, WordCounts::kBatch> pieces;
     uint64_t num_pieces = 0;
-    while (const size_t found = fill(scanner, pieces)) {
+    while (const size_t found = scanner.fill(pieces)) {
         num_pieces += found;
         count_pieces(text, std::span(pieces).first(found), counts);
     }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -44,7 +45,7 @@ struct Lesson {
 // Usage: add() all the text, in any number of calls, then learn() once.
 class Trainer {
   public:
-    Trainer(Pattern pattern, TrainerOptions options);
+    Trainer(std::shared_ptr<const Splitter> splitter, TrainerOptions options);
 
     // Counts the pieces of texts; each is split by itself. Throws MemoryLimitError, SpillError.
     void add(std::span<const std::string_view> texts);
@@ -76,7 +77,7 @@ class Trainer {
     Words put_together();
     bool is_limited() const { return options_.memory_limit_bytes > 0; }
 
-    Pattern pattern_;
+    std::shared_ptr<const Splitter> splitter_;
     TrainerOptions options_;
     size_t share_bytes_;  // of the memory limit, for one thread's counts
     uint64_t num_bytes_ = 0;

@@ -2,14 +2,31 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace textmill::tokenizer {
 namespace {
 
+struct PropertyRange {
+    uint32_t first;
+    uint32_t last;
+    uint8_t property;
+};
+
 #include "tokenizer/unicode_tables.inc"
 
+CharClass class_of_property(std::string_view name) {
+    if (name == "whitespace") {
+        return CharClass::kWhitespace;
+    }
+    const bool is_category = name.size() == 2;
+    return is_category && name[0] == 'L'   ? CharClass::kLetter
+           : is_category && name[0] == 'N' ? CharClass::kNumber
+                                           : CharClass::kOther;
+}
+
 constexpr Char invalid_byte() {
-    return {kInvalidByte, 1, CharClass::kOther};
+    return {kInvalidByte, 1};
 }
 
 }  // namespace
@@ -19,8 +36,11 @@ namespace internal {
 const ClassTable class_table;
 
 ClassTable::ClassTable() {
-    for (const ClassRange& range : kClassRanges) {
-        std::fill(classes.begin() + range.first, classes.begin() + range.last + 1, range.char_class);
+    for (const PropertyRange& range : kPropertyRanges) {
+        const CharClass char_class = class_of_property(kPropertyNames[range.property]);
+        if (char_class != CharClass::kOther) {
+            std::fill(classes.begin() + range.first, classes.begin() + range.last + 1, char_class);
+        }
     }
 }
 
@@ -46,7 +66,7 @@ Char decode_multibyte(std::string_view text, size_t at) {
         }
         code_point = code_point << 6 | (byte & 0x3Fu);
     }
-    return {code_point, num_bytes, class_of(code_point)};
+    return {code_point, num_bytes};
 }
 
 }  // namespace internal
@@ -55,11 +75,44 @@ const char* unicode_version() {
     return kTableVersion;
 }
 
-std::vector<ClassRange> class_ranges(CharClass char_class) {
-    std::vector<ClassRange> ranges;
-    std::copy_if(std::begin(kClassRanges), std::end(kClassRanges), std::back_inserter(ranges),
-                 [char_class](const ClassRange& range) { return range.char_class == char_class; });
-    return ranges;
+std::vector<CodePointRange> property_ranges(std::string_view name) {
+    std::vector<CodePointRange> ranges;
+    for (const PropertyRange& range : kPropertyRanges) {
+        const std::string_view property = kPropertyNames[range.property];
+        const bool is_in_group = name.size() == 1 && property.size() == 2 && property[0] == name[0];
+        if (property == name || is_in_group) {
+            ranges.push_back({range.first, range.last});
+        }
+    }
+    return united(std::move(ranges));
+}
+
+std::vector<CodePointRange> united(std::vector<CodePointRange> ranges) {
+    std::sort(ranges.begin(), ranges.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::vector<CodePointRange> result;
+    for (const CodePointRange& range : ranges) {
+        if (!result.empty() && range.first <= result.back().last + 1) {
+            result.back().last = std::max(result.back().last, range.last);
+        } else {
+            result.push_back(range);
+        }
+    }
+    return result;
+}
+
+std::vector<CodePointRange> complement(const std::vector<CodePointRange>& ranges) {
+    std::vector<CodePointRange> result;
+    uint32_t next = 0;
+    for (const CodePointRange& range : ranges) {
+        if (range.first > next) {
+            result.push_back({next, range.first - 1});
+        }
+        next = range.last + 1;
+    }
+    if (next < kNumCodePoints) {
+        result.push_back({next, kNumCodePoints - 1});
+    }
+    return result;
 }
 
 }  // namespace textmill::tokenizer

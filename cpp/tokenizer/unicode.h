@@ -16,26 +16,32 @@ enum class CharClass : uint8_t {
     kWhitespace = 3,  // \s: exactly 25 code points
 };
 
-struct ClassRange {
+struct CodePointRange {
     uint32_t first;  // both ends are inside
     uint32_t last;
-    CharClass char_class;
+    bool operator==(const CodePointRange&) const = default;
 };
 
 struct Char {
     uint32_t code_point;  // kInvalidByte for a byte that is not part of a valid sequence
     uint32_t num_bytes;
-    CharClass char_class;
 };
 
 constexpr uint32_t kNumCodePoints = 0x110000;
-constexpr uint32_t kInvalidByte = 0xFFFFFFFF;
+// Stands for each byte that is not part of a valid sequence: a surrogate, as in Python's surrogateescape.
+constexpr uint32_t kInvalidByte = 0xDC80;
 
 // The Unicode version of the tables, as in "16.0.0".
 const char* unicode_version();
 
-// The ranges of one class in ascending order.
-std::vector<ClassRange> class_ranges(CharClass char_class);
+// The code points of a property, ranges in ascending order that do not touch: a general category (Lu) or a group of them
+// (L), a script (Han), "whitespace" or "word" (\w). Empty where there is no such property. Surrogates, which no valid
+// UTF-8 holds, have no property at all.
+std::vector<CodePointRange> property_ranges(std::string_view name);
+
+// Ranges in any order to ascending ones that do not touch; and what such ranges leave out of all code points.
+std::vector<CodePointRange> united(std::vector<CodePointRange> ranges);
+std::vector<CodePointRange> complement(const std::vector<CodePointRange>& ranges);
 
 namespace internal {
 // One byte a code point, in static storage: zero (kOther) to start with, so most of the 1.1 MB is never touched.
@@ -52,12 +58,11 @@ inline CharClass class_of(uint32_t code_point) {
 }
 
 // The character that starts at a byte. A byte that is not part of a valid UTF-8 sequence (overlong forms, surrogates
-// and code points above U+10FFFF are not valid) is a character of class kOther by itself, as in Python's
-// surrogateescape.
+// and code points above U+10FFFF are not valid) is a character without properties by itself.
 inline Char char_at(std::string_view text, size_t at) {
     const auto byte = static_cast<uint8_t>(text[at]);
     if (byte < 0x80) {
-        return {byte, 1, class_of(byte)};
+        return {byte, 1};
     }
     return internal::decode_multibyte(text, at);
 }

@@ -2,7 +2,7 @@
 The native core of textmill: byte strings and numpy arrays in, numpy arrays out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy
 import numpy.typing
@@ -12,12 +12,31 @@ UNICODE_VERSION: str = '16.0.0'
 
 def unicode_ranges(name: str) -> numpy.typing.NDArray[numpy.uint32]:
     """
-    First and last code points of the ranges of a class (letter, number, whitespace): uint32[n, 2].
+    First and last code points of the ranges of a property: a general category or a group of them (Lu, L),
+    a script (Han), whitespace or word (\\w): uint32[n, 2]. ValueError where there is none of that name.
     """
 
-def split(pattern: str, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint8]]:
+GAP: int = 65535
+
+class Splitter:
+    """A compiled pattern. Immutable; any thread may use it."""
+
+    def __init__(self, stage_regexes: Sequence[str], function: Callable[[bytes], Iterable[tuple[int, int]]] | None = None) -> None:
+        """
+        Each regex splits the pieces of the one before. ValueError names what the automaton cannot match; then a
+        function that takes a text and gives the end and the alternative of each piece can split instead.
+        """
+
+    @property
+    def can_cut(self) -> bool:
+        """
+        Whether texts may be cut before a space or newline after an ASCII letter.
+        """
+
+def split(splitter: Splitter, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint16]]:
     """
-    Split a text into pieces: the end of each in bytes, int64[n], and the alternative that matched, uint8[n].
+    Split a text into pieces: the end of each in bytes, int64[n], and the alternative that matched, uint16[n],
+    counted over all stages; GAP for text that none did.
     """
 
 class Encoder:
@@ -25,7 +44,7 @@ class Encoder:
     Text to token ids and back. It makes no special token from text. Immutable; any thread may use it.
     """
 
-    def __init__(self, pattern: str, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False) -> None:
+    def __init__(self, splitter: Splitter, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], special_ids: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False) -> None:
         """
         tokens[id] is the bytes of a token, b'' for a hole; merges is (left, right, product) ids by rank,
         uint32[n, 3]; with whole_pieces, a piece that is a token is not merged. ValueError where they do not fit.
@@ -64,7 +83,7 @@ def alphabet() -> bytes:
 class Trainer:
     """Learns the merges of a vocabulary. One thread at a time may use it."""
 
-    def __init__(self, pattern: str, num_threads: int = 0, memory_limit: int = 0) -> None:
+    def __init__(self, splitter: Splitter, num_threads: int = 0, memory_limit: int = 0) -> None:
         """
         Zero threads are one for each core; memory_limit is in bytes, 0 for none.
         """

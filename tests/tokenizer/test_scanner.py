@@ -1,43 +1,110 @@
 import itertools
+import time
 
 import pytest
-import regex
 from hypothesis import example, given
 
 from textmill import _core
 from textmill.tokenizer import reference
-from textmill.tokenizer.patterns import CL100K, GPT2, PATTERNS
+from textmill.tokenizer.patterns import CL100K, PATTERNS, pattern_from
 from tokenizer.hard_text import NOT_WHITESPACE, WHITESPACE, examples, hard_bytes, hard_text
 
+patterns = pytest.mark.parametrize("pattern", PATTERNS.values(), ids=list(PATTERNS))
 
-def native_split(name, text):
-    ends, alternatives = _core.split(name, text)
+
+def native_split(pattern, text):
+    ends, alternatives = _core.split(pattern.splitter(), text)
     begins = [0, *ends.tolist()]
     return [
         (text[a:b], number) for (a, b), number in zip(itertools.pairwise(begins), alternatives.tolist(), strict=True)
     ]
 
 
-@pytest.mark.parametrize("name", sorted(PATTERNS))
+def pieces_of(name, text):
+    return [piece.decode() for piece, _ in native_split(PATTERNS[name], text.encode())]
+
+
+@patterns
 @examples
 @given(text=hard_bytes)
 @example(text=b"a\n  ")
 @example(text="  it'ſ\u2028\u00a0x".encode())
 @example(text=b"")
-def test_pieces_and_alternatives_are_those_of_the_regex(name, text):
-    assert native_split(name, text) == list(reference.split(PATTERNS[name], text))
+def test_pieces_and_alternatives_are_those_of_a_backtracking_engine(pattern, text):
+    assert native_split(pattern, text) == list(reference.split(pattern, text))
 
 
-@pytest.mark.parametrize("name", sorted(PATTERNS))
+@patterns
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_every_short_string_of_one_character_of_each_kind(name, length):
-    for characters in itertools.product("a1.'s \n\t", repeat=length):
+def test_every_short_string_of_one_character_of_each_kind(pattern, length):
+    for characters in itertools.product("aA1.'s \n\t中\u0301/", repeat=length):
         text = "".join(characters).encode()
-        assert native_split(name, text) == list(reference.split(PATTERNS[name], text)), text
+        assert native_split(pattern, text) == list(reference.split(pattern, text)), text
 
 
-def test_the_original_form_of_cl100k_ends_a_piece_after_newlines():
-    assert [piece for piece, _ in native_split("cl100k", b"a\n  ")] == [b"a", b"\n", b"  "]
+@patterns
+@pytest.mark.parametrize("unit", ["a", "A", " ", "\n", "\r\n", "\u0301", "中", "1", "'", ".", "aA", "a\u0301", " \n"])
+def test_a_million_of_anything_takes_well_under_a_second(pattern, unit):
+    text = (unit * 1_000_000).encode()[: 1_000_000 * len(unit.encode()) // len(unit)]
+    start = time.perf_counter()
+    ends, _ = _core.split(pattern.splitter(), text)
+    assert time.perf_counter() - start < 1
+    assert ends[-1] == len(text)
+
+
+@patterns
+@pytest.mark.parametrize("byte", [b"\xff", b"\x80", b"\xe2\x82", b"\xf0"])
+def test_a_million_bytes_that_are_no_text_too(pattern, byte):
+    start = time.perf_counter()
+    ends, _ = _core.split(pattern.splitter(), byte * 1_000_000)
+    assert time.perf_counter() - start < 1
+    assert ends[-1] == len(byte) * 1_000_000
+
+
+@patterns
+def test_every_named_pattern_can_be_cut(pattern):
+    assert pattern.splitter().can_cut
+
+
+@patterns
+@examples
+@given(text=hard_text)
+def test_a_cut_after_a_word_changes_no_piece(pattern, text):
+    for end in (" ", "\n"):
+        before, after = (text + "word").encode(), (end + text).encode()
+        cut = native_split(pattern, before) + native_split(pattern, after)
+        assert cut == native_split(pattern, before + after)
+
+
+@pytest.mark.parametrize("regex", ["a+ ?", r"\w+\s", "[a-z]+(?= )", r"\p{N}+", "b+", r"(?<!x)y|\w+"])
+def test_a_pattern_that_holds_on_to_a_space_cannot_be_cut(regex):
+    assert not pattern_from([regex]).splitter().can_cut
+
+
+# The traps of patterns that look alike.
+
+
+def test_the_two_forms_of_cl100k_split_otherwise():
+    assert pieces_of("cl100k", "a\n  ") == ["a", "\n", "  "]
+    tiktokens = pattern_from(
+        [
+            r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"
+            r"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+        ]
+    )
+    assert tiktokens.name not in PATTERNS
+    assert [piece for piece, _ in native_split(tiktokens, b"a\n  ")] == [b"a", b"\n  "]
+
+
+def test_a_later_stage_sees_the_end_of_its_piece():
+    assert pieces_of("smollm", "foo  1") == ["foo", "  ", "1"]
+    assert pieces_of("gpt2", "foo  1") == ["foo", " ", " 1"]
+
+
+def test_the_long_s_and_the_kelvin_sign_are_letters_where_case_is_ignored():
+    assert pieces_of("cl100k", "it'ſ") == ["it", "'ſ"]
+    assert pieces_of("gpt2", "it'ſ") == ["it", "'", "ſ"]
+    assert [piece.decode() for piece, _ in native_split(pattern_from(["(?i:k)"]), "Kk\u212a".encode())] == list("Kk\u212a")
 
 
 def test_only_25_code_points_are_whitespace():
@@ -48,20 +115,67 @@ def test_only_25_code_points_are_whitespace():
     assert not found & set(NOT_WHITESPACE)
 
 
-def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match="unknown pattern"):
-        _core.split("nothing", b"")
-    with pytest.raises(ValueError, match="no class"):
+def test_whitespace_gives_back_a_whole_character():
+    assert pieces_of("cl100k", "a \u3000b") == ["a", " ", "\u3000b"]
+    assert pieces_of("gpt2", "a \u3000b") == ["a", " ", "\u3000", "b"]
+
+
+def test_marks_split_words_or_do_not():
+    assert pieces_of("gpt2", "हिन्दी") == ["ह", "ि", "न", "्", "द", "ी"]
+    assert pieces_of("o200k", "हिन्दी") == ["हिन्दी"]
+    assert pieces_of("deepseek-v3", "हिन्दी") == ["हिन्दी"]
+    assert pieces_of("gpt2", "Ⅷ²½") == ["Ⅷ²½"]
+
+
+def test_o200k_tells_upper_case_from_lower():
+    assert pieces_of("o200k", "中文ABC") == ["中文", "ABC"]
+    assert pieces_of("cl100k", "中文ABC") == ["中文ABC"]
+    assert pieces_of("o200k", "ABCd") == ["ABCd"]
+    assert pieces_of("o200k", "HELLO's") == ["HELLO's"]
+    assert pieces_of("tekken", "HELLO's 12") == ["HELLO", "'s", " ", "1", "2"]
+
+
+def test_gaps_are_pieces():
+    assert native_split(pattern_from(["[a-z]+"]), b"ab 12 cd") == [(b"ab", 0), (b" 12 ", _core.GAP), (b"cd", 0)]
+
+
+def test_a_match_of_nothing_ends_a_gap_and_does_not_loop():
+    split = native_split(pattern_from(["x?"]), b"abx")
+    assert split == [(b"a", _core.GAP), (b"b", _core.GAP), (b"x", 0)]
+
+
+def test_an_unknown_property_is_refused():
+    with pytest.raises(ValueError, match="no property"):
         _core.unicode_ranges("nothing")
 
 
+def _peers_split(stages, text):
+    from tokenizers import Regex, pre_tokenizers
+
+    pieces = [text]
+    for stage in stages:
+        splitter = pre_tokenizers.Split(Regex(stage), "isolated")
+        pieces = [part for piece in pieces for part, _ in splitter.pre_tokenize_str(piece)]
+    return pieces
+
+
 @pytest.mark.peer
-@pytest.mark.parametrize(("name", "pattern"), [("letter", r"\p{L}"), ("number", r"\p{N}"), ("whitespace", r"\s")])
-def test_classes_of_all_code_points_are_those_of_hugging_face(name, pattern):
+@pytest.mark.parametrize("name", ["L", "N", "M", "P", "S", "Z", "Lu", "Ll", "Lt", "Lm", "Lo", "Nd", "Han", "Hiragana"])
+def test_properties_of_all_code_points_are_those_of_hugging_face(name):
+    _assert_same_class(name, rf"\p{{{name}}}")
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(("name", "regex"), [("whitespace", r"\s"), ("word", r"\w"), ("Nd", r"\d")])
+def test_short_classes_are_those_of_hugging_face(name, regex):
+    _assert_same_class(name, regex)
+
+
+def _assert_same_class(name, regex):
     from tokenizers import Regex, pre_tokenizers
 
     codes = [code for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]
-    splitter = pre_tokenizers.Split(Regex(pattern + "+"), "removed", invert=True)
+    splitter = pre_tokenizers.Split(Regex(regex + "+"), "removed", invert=True)
     pieces = splitter.pre_tokenize_str("".join(map(chr, codes)))
     theirs = {code for _, (begin, end) in pieces for code in codes[begin:end]}
     ours = {code for first, last in _core.unicode_ranges(name).tolist() for code in range(first, last + 1)}
@@ -69,16 +183,14 @@ def test_classes_of_all_code_points_are_those_of_hugging_face(name, pattern):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("pattern", [GPT2, CL100K], ids=lambda pattern: pattern.name)
+@patterns
 @examples
 @given(text=hard_text)
 def test_pieces_are_those_of_hugging_face(pattern, text):
-    from tokenizers import Regex, pre_tokenizers
-
-    theirs = pre_tokenizers.Split(Regex(pattern.regex), "isolated").pre_tokenize_str(text)
-    assert [piece.decode() for piece, _ in native_split(pattern.name, text.encode())] == [piece for piece, _ in theirs]
+    assert [piece.decode() for piece, _ in native_split(pattern, text.encode())] == _peers_split(pattern.regexes, text)
 
 
-def test_reference_does_not_use_the_classes_of_the_regex_package():
-    for pattern in PATTERNS.values():
-        assert not regex.search(r"\\[pPsS]", reference.compiled(pattern).pattern)
+@pytest.mark.peer
+def test_llama3_and_cl100k_are_one_pattern():
+    assert pattern_from(CL100K.regexes).name == "cl100k"
+    assert PATTERNS["llama3"].regexes == CL100K.regexes

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from textmill import _core
-from textmill.tokenizer.patterns import pattern_named
 from textmill.tokenizer.vocabulary import Vocabulary
 
 
@@ -92,19 +91,19 @@ class Explanation:
 
 def explain(vocabulary: Vocabulary, encoder: _core.Encoder, text: bytes) -> Explanation:
     """Take the bytes of a text apart as ``encoder`` does, ordinary text only."""
-    ends, alternatives = _core.split(vocabulary.pattern, text)
+    ends, alternatives = _core.split(vocabulary.pattern.splitter(), text)
     pieces = []
     begin = 0
     for end, number in zip(ends.tolist(), alternatives.tolist(), strict=True):
         pieces.append(_explain_piece(vocabulary, encoder, text[begin:end], begin, number))
         begin = end
-    return Explanation(text, vocabulary.pattern, _core.UNICODE_VERSION, tuple(_characters(text)), tuple(pieces))
+    return Explanation(text, vocabulary.pattern.name, _core.UNICODE_VERSION, tuple(_characters(text)), tuple(pieces))
 
 
 def _explain_piece(
     vocabulary: Vocabulary, encoder: _core.Encoder, piece: bytes, begin: int, alternative_number: int
 ) -> Piece:
-    alternative = pattern_named(vocabulary.pattern).alternative(alternative_number)
+    alternative = vocabulary.pattern.alternative(alternative_number)
     steps, ids = encoder.trace(piece)
     merges = tuple(MergeStep(begin + at, *ids_and_rank) for at, *ids_and_rank in steps.tolist())
     tokens = []

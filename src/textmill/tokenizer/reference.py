@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from itertools import pairwise
 
-import regex
-
-from textmill import _core
+from textmill.tokenizer import splitting
 from textmill.tokenizer.alphabet import BYTE_ORDER
 from textmill.tokenizer.patterns import Pattern
 
@@ -21,42 +18,9 @@ Pair = tuple[int, int]
 Merges = dict[Pair, int]  # pair -> product; the order of the dict is the rank
 
 
-@cache
-def compiled(pattern: Pattern) -> regex.Pattern[str]:
-    r"""Compile a pattern, each alternative a group, with the classes of the pinned Unicode version.
-
-    The ``regex`` package follows a newer Unicode, so ``\p{L}``, ``\p{N}`` and ``\s`` are written out as ranges.
-    """
-    classes = {r"\p{L}": _ranges("letter"), r"\p{N}": _ranges("number"), r"\s": _ranges("whitespace")}
-    not_before_text = f"(?![^{_ranges('whitespace')}])"
-    groups = []
-    for alternative in pattern.alternatives:
-        text = alternative.regex.replace(r"[\s\S]", "(?s:.)").replace(r"(?!\S)", not_before_text)
-        for name, ranges in classes.items():
-            text = _spell_out(text, name, ranges)
-        groups.append(f"({text})")
-    return regex.compile("|".join(groups))
-
-
-def _ranges(name: str) -> str:
-    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in _core.unicode_ranges(name).tolist())
-
-
-def _spell_out(text: str, name: str, ranges: str) -> str:
-    """Replace a class by its ranges: inside brackets as they are, elsewhere in brackets of their own."""
-    parts = text.split(name)
-    spelled = parts[0]
-    for part in parts[1:]:
-        is_inside = spelled.count("[") > spelled.count("]")
-        spelled += (ranges if is_inside else f"[{ranges}]") + part
-    return spelled
-
-
 def split(pattern: Pattern, text: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield each piece and the scanner's number of the alternative that matched it."""
-    for match in compiled(pattern).finditer(text.decode("utf-8", "surrogateescape")):
-        alternative = pattern.alternatives[(match.lastindex or 0) - 1]
-        yield match[0].encode("utf-8", "surrogateescape"), alternative.number
+    """Yield each piece and the number of the alternative that matched it, with a backtracking engine."""
+    return splitting.split(pattern.regexes, text)
 
 
 def train(pattern: Pattern, texts: Iterable[bytes], num_merges: int, first_id: int = 0) -> tuple[Merges, list[int]]:

@@ -105,7 +105,8 @@ class Tokenizer:
         Args:
             source: a path or a list of paths; any other iterable holds the texts themselves.
             vocab_size: bytes, merges and special tokens together. Fewer come out where the text has no pair left.
-            pattern: how text is split into pieces that no token crosses: gpt2, cl100k or char.
+            pattern: how text is split into pieces that no token crosses: gpt2, cl100k, o200k, llama3, qwen2, qwen3, smollm,
+                deepseek-v3, tekken, nanochat, char, or any regex.
             special_tokens: texts of control tokens.
             tie: which of two pairs of equal count is merged first; "hf": the one with the smaller ids.
             threads: None is one for each core.
@@ -313,7 +314,7 @@ class Tokenizer:
     @property
     def pattern(self) -> str:
         """The name of the pattern that splits text into pieces."""
-        return self._vocabulary.pattern
+        return self._vocabulary.pattern.name
 
     @property
     def special_tokens(self) -> dict[str, int]:

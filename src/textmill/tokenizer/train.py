@@ -15,7 +15,7 @@ from textmill.base.errors import ConfigError, DataError, TextmillError, did_you_
 from textmill.base.units import num_bytes
 from textmill.text.readers import read_documents
 from textmill.tokenizer.alphabet import BYTE_ORDER
-from textmill.tokenizer.patterns import pattern_named
+from textmill.tokenizer.patterns import Pattern, pattern_named
 from textmill.tokenizer.vocabulary import MAX_TOKENS, AddedToken, Vocabulary
 
 TIES = ("hf",)
@@ -55,14 +55,14 @@ def train_vocabulary(
     progress: Callable[[int], object] | None,
 ) -> tuple[Vocabulary, TrainingFacts]:
     """Learn a vocabulary; the arguments are those of ``Tokenizer.train``."""
-    pattern_named(pattern)
+    split_by = pattern_named(pattern)
     specials = _check_special_tokens(special_tokens)
     num_merges = _check_vocab_size(vocab_size, len(specials))
     if tie not in TIES:
         raise ConfigError(f'unknown tie rule "{tie}"{did_you_mean(str(tie), TIES)} Known: {", ".join(TIES)}')
     if memory_limit is not None and (not isinstance(memory_limit, int) or memory_limit < 1):
         raise ConfigError(f"memory_limit is {memory_limit!r}, and must be a number of bytes, or None for no limit")
-    trainer = _core.Trainer(pattern, check_threads(threads), memory_limit or 0)
+    trainer = _core.Trainer(split_by.splitter(), check_threads(threads), memory_limit or 0)
     try:
         for batch in _batches(_texts(source)):
             trainer.add(batch)
@@ -77,7 +77,7 @@ def train_vocabulary(
             "Raise the limit, or train on a sample of the text"
         ) from error
     facts = TrainingFacts(tie, trainer.num_bytes, trainer.num_pieces, trainer.num_words, counts)
-    return _to_vocabulary(pattern, specials, rows), facts
+    return _to_vocabulary(split_by, specials, rows), facts
 
 
 def check_threads(threads: int | None) -> int:
@@ -151,7 +151,7 @@ def _batches(texts: Iterable[Text]) -> Iterator[list[Text]]:
         yield batch
 
 
-def _to_vocabulary(pattern: str, specials: tuple[str, ...], rows: NDArray[np.uint32]) -> Vocabulary:
+def _to_vocabulary(pattern: Pattern, specials: tuple[str, ...], rows: NDArray[np.uint32]) -> Vocabulary:
     tokens = [text.encode() for text in specials] + [bytes([byte]) for byte in BYTE_ORDER]
     for left, right, _ in rows.tolist():
         tokens.append(tokens[left] + tokens[right])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
-from textmill.tokenizer.patterns import pattern_named
+from textmill.tokenizer.patterns import Pattern
 
 MAX_TOKENS = 1 << 24
 
@@ -39,7 +39,7 @@ class Vocabulary:
     """Tokens, merges and added tokens.
 
     Attributes:
-        pattern: the name of the pattern that splits text.
+        pattern: how text is split.
         tokens: the bytes of each token by id, added ones too; ``b""`` is a hole, an id that no text reaches.
         merges: uint32[num_merges, 3]: left, right and product ids, in the order of their ranks.
         added: added tokens in the order of their ids.
@@ -47,7 +47,7 @@ class Vocabulary:
         prefix_ids, suffix_ids: what the file's post-processor puts around a text. ``encode`` never does.
     """
 
-    pattern: str
+    pattern: Pattern
     tokens: tuple[bytes, ...]
     merges: NDArray[np.uint32]
     added: tuple[AddedToken, ...] = ()
@@ -61,18 +61,17 @@ class Vocabulary:
         Raises:
             DataError: a byte has no token, a merge does not fit its tokens, ids are double or out of range.
         """
-        pattern_named(self.pattern)
         self._check_added()
         special_ids = np.array([token.id for token in self.added], dtype=np.uint32)
         try:
-            return _core.Encoder(self.pattern, self.tokens, self.merges, special_ids, self.whole_pieces)
+            return _core.Encoder(self.pattern.splitter(), self.tokens, self.merges, special_ids, self.whole_pieces)
         except ValueError as error:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
 
     def content_hash(self) -> str:
         """SHA-256 over all that decides which ids ``encode`` gives a text, as 64 hexadecimal digits."""
         facts: dict[str, Any] = {
-            "pattern": self.pattern,
+            "pattern": self.pattern.regexes,
             "unicode": _core.UNICODE_VERSION,
             "whole_pieces": self.whole_pieces,
             "added": [[token.id, token.text, token.is_special, token.is_normalized] for token in self.added],

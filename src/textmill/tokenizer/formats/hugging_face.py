@@ -76,7 +76,7 @@ def to_json(vocabulary: Vocabulary) -> str:
         "padding": None,
         "added_tokens": added,
         "normalizer": None,
-        "pre_tokenizer": patterns.to_pre_tokenizer(patterns.pattern_named(vocabulary.pattern)),
+        "pre_tokenizer": patterns.to_pre_tokenizer(vocabulary.pattern),
         "post_processor": _post_processor(vocabulary),
         "decoder": _BYTE_LEVEL_DECODER,
         "model": model,

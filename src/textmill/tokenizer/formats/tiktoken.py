@@ -27,7 +27,7 @@ def read(path: Path, pattern: str | None, special_tokens: Mapping[str, int] | No
         raise ConfigError(
             f'{path} does not say how text is split: pass pattern="cl100k" or another that it was made for'
         )
-    pattern_named(pattern)
+    split_by = pattern_named(pattern)
     specials = dict(special_tokens or {})
     try:
         ordinary = _read_ranks(path)
@@ -40,7 +40,7 @@ def read(path: Path, pattern: str | None, special_tokens: Mapping[str, int] | No
     added = tuple(sorted((AddedToken(i, text) for text, i in specials.items()), key=lambda token: token.id))
     # A token that merges make is what its own bytes encode to, so that looking it up as a whole changes nothing.
     has_unmerged = sum(map(bool, ranked)) > 256 + len(merges)
-    return Vocabulary(pattern, tokens, merges, added, whole_pieces=has_unmerged)
+    return Vocabulary(split_by, tokens, merges, added, whole_pieces=has_unmerged)
 
 
 def _read_ranks(path: Path) -> list[tuple[int, bytes]]:

@@ -1,0 +1,84 @@
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+
+#include "bindings/arrays.h"
+#include "bindings/texts.h"
+#include "tokenizer/scanner.h"
+
+namespace nb = nanobind;
+namespace tokenizer = textmill::tokenizer;
+using namespace nb::literals;
+using tokenizer::Piece;
+using tokenizer::Splitter;
+
+namespace {
+
+// Calls Python to split; from any thread. What Python raises goes through the C++ code to the caller.
+Splitter::Function function_of(nb::callable split) {
+    return [split = std::move(split)](std::string_view text, std::vector<Piece>& pieces) {
+        const nb::gil_scoped_acquire acquire;
+        size_t begin = 0;
+        for (const nb::handle item : split(nb::bytes(text.data(), text.size()))) {
+            const auto [end, alternative] = nb::cast<std::pair<size_t, uint16_t>>(item);
+            if (end <= begin || end > text.size()) {
+                throw std::invalid_argument("a piece from byte " + std::to_string(begin) + " to " +
+                                            std::to_string(end) + " of " + std::to_string(text.size()));
+            }
+            pieces.push_back({begin, end, alternative});
+            begin = end;
+        }
+        if (begin != text.size()) {
+            throw std::invalid_argument("the pieces end at byte " + std::to_string(begin) + " of " +
+                                        std::to_string(text.size()));
+        }
+    };
+}
+
+void make_splitter(Splitter* self, std::vector<std::string> stage_regexes, const nb::object& function) {
+    if (function.is_none()) {
+        const nb::gil_scoped_release release;
+        new (self) Splitter(std::move(stage_regexes));
+    } else {
+        new (self) Splitter(std::move(stage_regexes), function_of(nb::cast<nb::callable>(function)));
+    }
+}
+
+nb::tuple split(const Splitter& splitter, nb::handle object) {
+    const textmill::bindings::Text text(object);
+    std::vector<int64_t> ends;
+    std::vector<uint16_t> alternatives;
+    {
+        const nb::gil_scoped_release release;
+        tokenizer::Scanner scanner(splitter, text.bytes());
+        Piece piece{};
+        while (scanner.next(piece)) {
+            ends.push_back(static_cast<int64_t>(piece.end));
+            alternatives.push_back(piece.alternative);
+        }
+    }
+    return nb::make_tuple(textmill::bindings::to_array(std::move(ends)),
+                          textmill::bindings::to_array(std::move(alternatives)));
+}
+
+}  // namespace
+
+void bind_splitter(nb::module_& m) {
+    m.attr("GAP") = tokenizer::kNoAlternative;
+    nb::class_<Splitter>(m, "Splitter", "A compiled pattern. Immutable; any thread may use it.")
+        .def("__init__", &make_splitter, "stage_regexes"_a, "function"_a = nb::none(),
+             nb::sig("def __init__(self, stage_regexes: collections.abc.Sequence[str], function: "
+                     "collections.abc.Callable[[bytes], collections.abc.Iterable[tuple[int, int]]] | None = None) -> "
+                     "None"),
+             "Each regex splits the pieces of the one before. ValueError names what the automaton cannot match; then a\n"
+             "function that takes a text and gives the end and the alternative of each piece can split instead.")
+        .def_prop_ro("can_cut", &Splitter::can_cut,
+                     "Whether texts may be cut before a space or newline after an ASCII letter.");
+    m.def("split", &split, "splitter"_a, "text"_a,
+          nb::sig("def split(splitter: Splitter, text: str | bytes) -> "
+                  "tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint16]]"),
+          "Split a text into pieces: the end of each in bytes, int64[n], and the alternative that matched, uint16[n],\n"
+          "counted over all stages; GAP for text that none did.");
+}
