@@ -140,7 +140,7 @@ void bind_trainer(nb::module_& m) {
         .def_prop_ro("num_words", &Trainer::num_words, "Different pieces seen; known after learning.")
         .def_prop_ro("num_ties", &Trainer::num_ties, "Merges where another pair stood as often.")
         .def_prop_ro(
-            "token_counts", [](const Trainer& self) { return to_array(self.token_counts()); },
+            "token_counts", [](const Trainer& self) { return to_array(self.token_counts()); }, nb::rv_policy::move,
             "uint64[num_tokens]: how often each token stands in the text after all merges.")
         .def_prop_ro("num_spilled_runs", &Trainer::num_spilled_runs, "How often words went to disk.")
         .def_prop_ro("num_spilled_bytes", &Trainer::num_spilled_bytes, "Bytes of the words that went to disk.");

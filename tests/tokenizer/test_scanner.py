@@ -104,7 +104,9 @@ def test_a_later_stage_sees_the_end_of_its_piece():
 def test_the_long_s_and_the_kelvin_sign_are_letters_where_case_is_ignored():
     assert pieces_of("cl100k", "it'ſ") == ["it", "'ſ"]
     assert pieces_of("gpt2", "it'ſ") == ["it", "'", "ſ"]
-    assert [piece.decode() for piece, _ in native_split(pattern_from(["(?i:k)"]), "Kk\u212a".encode())] == list("Kk\u212a")
+    assert [piece.decode() for piece, _ in native_split(pattern_from(["(?i:k)"]), "Kk\u212a".encode())] == list(
+        "Kk\u212a"
+    )
 
 
 def test_only_25_code_points_are_whitespace():

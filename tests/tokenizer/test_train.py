@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -6,38 +8,38 @@ from hypothesis import strategies as st
 from textmill import Tokenizer, _core
 from textmill.base.errors import ConfigError, DataError, TextmillError
 from textmill.tokenizer import reference
-from textmill.tokenizer.patterns import PATTERNS
+from textmill.tokenizer.alphabet import BYTE_ORDER
+from textmill.tokenizer.patterns import GPT2, PATTERNS, to_pre_tokenizer
+from textmill.tokenizer.vocabulary import Vocabulary
 from tokenizer.corpora import standard_library
 from tokenizer.hard_text import examples, hard_text, repetitive_text
 
 
 def learn(texts, pattern, num_merges, first_id=0, threads=1):
-    trainer = _core.Trainer(pattern, threads)
+    trainer = _core.Trainer(PATTERNS[pattern].splitter(), threads)
     trainer.add(texts)
     merges, counts = trainer.learn(num_merges, first_id)
     return merges.tolist(), counts.tolist()
 
 
-def hugging_face(texts, pattern, vocab_size, special_tokens=()):
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+def hugging_face(texts, pattern, vocab_size, special_tokens=(), **options):
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern == "gpt2")
-    split = pre_tokenizers.Split(Regex(PATTERNS[pattern].regex), "isolated")
-    tokenizer.pre_tokenizer = byte_level if pattern == "gpt2" else pre_tokenizers.Sequence([split, byte_level])
+    content = json.loads(Tokenizer(models.BPE()).to_str())
+    content["pre_tokenizer"] = to_pre_tokenizer(PATTERNS[pattern])
+    tokenizer = Tokenizer.from_str(json.dumps(content))
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=list(special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
+        **options,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
 def merges_of(hugging_face_tokenizer):
-    import json
-
     model = json.loads(hugging_face_tokenizer.to_str())["model"]
     vocab = model["vocab"]
     return [[vocab[left], vocab[right], vocab[left + right]] for left, right in model["merges"]]
@@ -56,6 +58,48 @@ def test_merges_and_counts_are_those_of_the_twin(texts, pattern, num_merges):
     merges, counts = reference.train(PATTERNS[pattern], data, num_merges, first_id=3)
     expected = [[left, right, product] for (left, right), product in merges.items()]
     assert learn(data, pattern, num_merges, first_id=3) == (expected, counts)
+
+
+@examples
+@given(
+    texts=repetitive_text,
+    num_tokens=st.integers(0, 20),
+    base_texts=st.one_of(st.just([]), repetitive_text),
+    seeds=st.lists(st.text("ab c", min_size=1, max_size=6).map(str.encode), max_size=3),
+    min_frequency=st.integers(0, 5),
+    max_token_length=st.one_of(st.none(), st.integers(2, 5)),
+)
+@example(
+    texts=["abababab"], num_tokens=9, base_texts=[], seeds=[b"abab", b"ababab"], min_frequency=0, max_token_length=None
+)
+def test_seeds_limits_and_extension_are_those_of_the_twin(
+    texts, num_tokens, base_texts, seeds, min_frequency, max_token_length
+):
+    data = [text.encode() for text in texts]
+    base, _ = reference.train(GPT2, [text.encode() for text in base_texts], 12)
+    options = {"min_frequency": min_frequency, "max_token_length": max_token_length}
+    merges, counts = reference.train(GPT2, data, 0, seeds=seeds, base=base)
+    merges, counts = reference.train(GPT2, data, len(counts) + num_tokens, seeds=seeds, base=base, **options)
+    vocabulary = vocabulary_of(base)
+    trained = Tokenizer.train(
+        iter([*data, b"."]),  # "." stands alone, so that there is some text
+        len(vocabulary.tokens) + len(counts),
+        "gpt2",
+        seed_tokens=seeds,
+        extend=Tokenizer(vocabulary),
+        **options,
+    )
+    expected = [[left, right, product] for (left, right), product in (base | merges).items()]
+    assert trained.vocabulary.merges.tolist() == expected
+    assert trained.training_report.merge_counts.tolist() == counts
+
+
+def vocabulary_of(merges):
+    tokens = [bytes([byte]) for byte in BYTE_ORDER]
+    for left, right in merges:
+        tokens.append(tokens[left] + tokens[right])
+    rows = [[left, right, product] for (left, right), product in merges.items()]
+    return Vocabulary(GPT2, tuple(tokens), np.array(rows, dtype=np.uint32).reshape(-1, 3))
 
 
 @pytest.mark.peer
@@ -87,7 +131,7 @@ def test_result_does_not_depend_on_threads_or_on_how_texts_are_cut_into_calls():
     whole = "\n".join(texts)  # one text that is cut for several threads
     expected = learn([whole], "gpt2", 700)
     assert learn([whole], "gpt2", 700, threads=5) == expected
-    one_by_one = _core.Trainer("cl100k", 3)
+    one_by_one = _core.Trainer(PATTERNS["cl100k"].splitter(), 3)
     for text in texts:
         one_by_one.add([text])
     merges, counts = one_by_one.learn(700, 0)
@@ -104,7 +148,7 @@ def test_ids_are_special_tokens_then_bytes_then_merges():
 
 def test_training_stops_when_no_pair_is_left():
     tokenizer = Tokenizer.train(iter(["abc abc"]), 1000, "gpt2")
-    facts = tokenizer.training_facts
+    facts = tokenizer.training_report
     assert tokenizer.vocab_size == 256 + 3
     assert facts.merge_counts.tolist() == [2, 2, 1]
     assert (facts.num_bytes, facts.num_pieces, facts.num_words) == (7, 2, 2)
@@ -127,7 +171,7 @@ def test_progress_is_told_the_bytes_so_far():
 
 
 def test_counts_above_32_bits_do_not_wrap():
-    trainer = _core.Trainer("char", 1)
+    trainer = _core.Trainer(PATTERNS["char"].splitter(), 1)
     trainer.add(["é"] * 1000)
     merges, counts = trainer.learn(1, 0)
     assert counts.dtype == np.uint64

@@ -16,8 +16,10 @@ PACKED_SUFFIXES = frozenset({".gz", ".zst"})
 
 
 @contextlib.contextmanager
-def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
+def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """Open a file for reading; ``.gz`` and ``.zst`` are unpacked on the way.
+
+    Yields the content, and the file itself, whose ``tell()`` says how far reading is.
 
     Raises:
         DataError: the file cannot be read, or is damaged; also while it is being read.
@@ -32,11 +34,11 @@ def open_unpacked(path: Path) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             if zstandard is not None:
                 new_frame = zstandard.ZstdDecompressor().decompressobj
-                yield cast(IO[bytes], io.BufferedReader(ZstandardReader(file, new_frame), 1 << 20))
+                yield cast(IO[bytes], io.BufferedReader(ZstandardReader(file, new_frame), 1 << 20)), file
             elif packing == ".gz":
-                yield cast(IO[bytes], gzip.GzipFile(fileobj=file))
+                yield cast(IO[bytes], gzip.GzipFile(fileobj=file)), file
             else:
-                yield file
+                yield file, file
     except DataError:
         raise
     except damaged as error:

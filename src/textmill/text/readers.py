@@ -116,7 +116,7 @@ def _id_of(path: Path, root: Path) -> str:
 
 
 def _read_file(path: Path, name: str, document_id: str) -> Iterator[Document]:
-    with open_unpacked(path) as file:
+    with open_unpacked(path) as (file, _):
         if suffix_of(path) in RECORD_SUFFIXES:
             for number, text in read_records(file, path):
                 yield Document(text, name, f"{document_id}:{number}")

@@ -94,7 +94,9 @@ def _spell_out_class(token: str, regex: str) -> str:
     items = _IN_CLASS.findall(token[len(opening) : -1])
     if "[" in items or any(operation in token for operation in ("&&", "||", "--", "~~")):
         raise ConfigError(f"a class inside a class, or an operation on classes, is not reproduced: {token} in {regex}")
-    return opening + "".join(_spell_out_escape(item, regex) if len(item) > 1 else _escaped(item) for item in items) + "]"
+    return (
+        opening + "".join(_spell_out_escape(item, regex) if len(item) > 1 else _escaped(item) for item in items) + "]"
+    )
 
 
 def _escaped(character: str) -> str:
