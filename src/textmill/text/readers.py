@@ -53,7 +53,7 @@ def expand(entry: str | Path) -> list[Path]:
     path = Path(entry)
     if not glob.has_magic(str(entry)) or path.exists():
         return [path]
-    files = sorted(Path(match) for match in glob.glob(str(entry), recursive=True) if Path(match).is_file())
+    files = sorted(Path(match) for match in glob.glob(str(entry), recursive=True) if Path(match).is_file())  # noqa: PTH207  absolute ones too
     if not files:
         raise DataError(f"no file matches {entry}; ** stands for any folders, and hidden files are left out")
     return files

@@ -127,11 +127,9 @@ def _text_parts(file: IO[bytes], path: Path, may_cut: bool) -> Iterator[bytes]:
 
 def _last_safe_cut(block: bytes) -> int | None:
     for begin in (max(0, len(block) - _TAIL_BYTES), 0):
-        last = None
-        for last in _SAFE_CUT.finditer(block, begin):
-            pass
-        if last is not None:
-            return last.end()
+        ends = [match.end() for match in _SAFE_CUT.finditer(block, begin)]
+        if ends:
+            return ends[-1]
     return None
 
 

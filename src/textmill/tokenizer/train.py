@@ -79,7 +79,9 @@ def train_vocabulary(
     except _core.SpillError as error:
         raise StorageError(f"{error}. Free some space, set TMPDIR to another folder, or raise memory_limit") from error
     vocabulary = _with_merges(base, rows)
-    return vocabulary, _report(vocabulary, counts, seeds, corpus, trainer, options)
+    return vocabulary, _report(
+        vocabulary, merge_counts=counts, seeds=seeds, corpus=corpus, trainer=trainer, options=options
+    )
 
 
 def check_threads(threads: int | None) -> int:
@@ -186,6 +188,7 @@ def _with_merges(base: Vocabulary, rows: NDArray[np.uint32]) -> Vocabulary:
 
 def _report(
     vocabulary: Vocabulary,
+    *,
     merge_counts: NDArray[np.uint64],
     seeds: Sequence[bytes],
     corpus: Corpus,
