@@ -68,12 +68,13 @@ nb::tuple split(const Splitter& splitter, nb::handle object) {
 void bind_splitter(nb::module_& m) {
     m.attr("GAP") = tokenizer::kNoAlternative;
     nb::class_<Splitter>(m, "Splitter", "A compiled pattern. Immutable; any thread may use it.")
-        .def("__init__", &make_splitter, "stage_regexes"_a, "function"_a = nb::none(),
-             nb::sig("def __init__(self, stage_regexes: collections.abc.Sequence[str], function: "
-                     "collections.abc.Callable[[bytes], collections.abc.Iterable[tuple[int, int]]] | None = None) -> "
-                     "None"),
-             "Each regex splits the pieces of the one before. ValueError names what the automaton cannot match; then a\n"
-             "function that takes a text and gives the end and the alternative of each piece can split instead.")
+        .def(
+            "__init__", &make_splitter, "stage_regexes"_a, "function"_a = nb::none(),
+            nb::sig("def __init__(self, stage_regexes: collections.abc.Sequence[str], function: "
+                    "collections.abc.Callable[[bytes], collections.abc.Iterable[tuple[int, int]]] | None = None) -> "
+                    "None"),
+            "Each regex splits the pieces of the one before. ValueError names what the automaton cannot match; then a\n"
+            "function that takes a text and gives the end and the alternative of each piece can split instead.")
         .def_prop_ro("can_cut", &Splitter::can_cut,
                      "Whether texts may be cut before a space or newline after an ASCII letter.");
     m.def("split", &split, "splitter"_a, "text"_a,

@@ -55,7 +55,7 @@ void make_encoder(Encoder* self, std::shared_ptr<const tokenizer::Splitter> spli
     std::vector<tokenizer::Merge> merges = copy_merges(merge_rows);
     const nb::gil_scoped_release release;
     new (self) Encoder(std::move(splitter), tokenizer::Vocab(std::move(tokens), std::move(merges),
-                                                  {special_ids.data(), special_ids.size()}, whole_pieces));
+                                                             {special_ids.data(), special_ids.size()}, whole_pieces));
 }
 
 Array1<TokenId> encode(const Encoder& self, nb::handle object) {

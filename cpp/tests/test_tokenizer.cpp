@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tokenizer/encode.h"
@@ -18,7 +20,19 @@ namespace {
 
 using namespace textmill::tokenizer;
 
-constexpr std::array<Pattern, 3> kPatterns = {Pattern::kGpt2, Pattern::kCl100k, Pattern::kChar};
+using SplitterPtr = std::shared_ptr<const Splitter>;
+
+SplitterPtr splitter_of(std::vector<std::string> stage_regexes) {
+    return std::make_shared<const Splitter>(std::move(stage_regexes));
+}
+
+const SplitterPtr kGpt2 =
+    splitter_of({R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"});
+const SplitterPtr kCl100k = splitter_of({R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
+                                         R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"});
+const SplitterPtr kChar = splitter_of({R"([\s\S])"});
+const SplitterPtr kStages = splitter_of({R"(\p{N})", R"([A-Za-z]+|\s+$)"});  // with gaps
+const std::array<SplitterPtr, 4> kPatterns = {kGpt2, kCl100k, kChar, kStages};
 
 void check(bool condition, const char* what, int line) {
     if (!condition) {
@@ -37,9 +51,9 @@ bool throws(const std::function<void()>& call) {
     return false;
 }
 
-std::vector<std::string> split(Pattern pattern, std::string_view text) {
+std::vector<std::string> split(const SplitterPtr& splitter, std::string_view text) {
     std::vector<std::string> pieces;
-    Scanner scanner(pattern, text);
+    Scanner scanner(*splitter, text);
     Piece piece{};
     while (scanner.next(piece)) {
         CHECK(piece.end > piece.begin);
@@ -101,7 +115,8 @@ std::vector<std::string> byte_tokens() {
     return tokens;
 }
 
-Vocab train(Pattern pattern, const std::vector<std::string>& texts, size_t num_merges, unsigned num_threads = 1) {
+Vocab train(const SplitterPtr& pattern, const std::vector<std::string>& texts, size_t num_merges,
+            unsigned num_threads = 1) {
     const std::vector<std::string_view> views(texts.begin(), texts.end());
     Trainer trainer(pattern, {.num_threads = num_threads});
     trainer.add(views);
@@ -129,7 +144,7 @@ void test_classes() {
     CHECK(class_of(0x0301) == CharClass::kOther);
     CHECK(class_of(0x10FFFF) == CharClass::kOther);
     size_t num_whitespace = 0;
-    for (const ClassRange& range : class_ranges(CharClass::kWhitespace)) {
+    for (const CodePointRange& range : property_ranges("whitespace")) {
         num_whitespace += range.last - range.first + 1;
     }
     CHECK(num_whitespace == 25);
@@ -149,19 +164,70 @@ void test_decoding_of_every_two_bytes() {
 
 void test_split() {
     using Pieces = std::vector<std::string>;
-    CHECK(split(Pattern::kGpt2, "I've 12  x") == (Pieces{"I", "'ve", " 12", " ", " x"}));
-    CHECK(split(Pattern::kCl100k, "I'VE 1234\n \n x") == (Pieces{"I", "'VE", " ", "123", "4", "\n \n", " x"}));
-    CHECK(split(Pattern::kCl100k, "a\n  ") == (Pieces{"a", "\n", "  "}));
-    CHECK(split(Pattern::kChar, "a\xC3\xA9\xC3") == (Pieces{"a", "\xC3\xA9", "\xC3"}));
-    CHECK(split(Pattern::kGpt2, "").empty());
+    CHECK(split(kGpt2, "I've 12  x") == (Pieces{"I", "'ve", " 12", " ", " x"}));
+    CHECK(split(kCl100k, "I'VE 1234\n \n x") == (Pieces{"I", "'VE", " ", "123", "4", "\n \n", " x"}));
+    CHECK(split(kCl100k, "a\n  ") == (Pieces{"a", "\n", "  "}));
+    CHECK(split(kChar, "a\xC3\xA9\xC3") == (Pieces{"a", "\xC3\xA9", "\xC3"}));
+    CHECK(split(kGpt2, "").empty());
+}
+
+void test_named_patterns_can_be_cut() {
+    CHECK(kGpt2->can_cut() && kCl100k->can_cut() && kChar->can_cut() && kStages->can_cut());
+    CHECK(!splitter_of({"a b"})->can_cut());
+}
+
+void test_what_the_automaton_cannot_match_is_refused() {
+    for (const char* regex :
+         {"(a",    "a)",      "[a",           "a**",         "(a*)*",  "(?<=a)b",       "(?=ab)",
+          "\\1",   "(?>a|b)", "\\p{Nothing}", "{2}",         "a{3,2}", "a{1001}",       "((((a{99}){99}){99}){99})",
+          "\\xZZ", "\\uD800", "\\",           "[b-a]",       "[[a]]",  "(?i:\xC3\xA9)", "\xFF",
+          "^a",    "\\bword", "[a-",          "\\x{110000}", "\\p{L"}) {
+        CHECK(throws([&] { splitter_of({regex}); }));
+    }
+    CHECK(throws([] { splitter_of({}); }));
+    CHECK(throws([] { splitter_of(std::vector<std::string>(17, "a")); }));
+    CHECK(throws([] { splitter_of({std::string(100'000, '(')}); }));
+    CHECK(throws([] { splitter_of({std::string(100'000, 'a')}); }));
+}
+
+// A regex of random parts must compile or be refused, and what compiles must tile every text.
+void test_random_regexes() {
+    std::mt19937 draw(5);
+    static const std::array<std::string_view, 28> kParts = {
+        "a",   "b",     ".",       "|",  "(",      ")",        "[^a]", "\\s", "*",    "+",
+        "?",   "{1,2}", "(?!\\S)", "$",  "\\p{L}", "(?:",      "*?",   "++",  "(?i:", "[a-c\\d]",
+        "\\n", "'",     "(?=b|$)", "?+", "{2}+",   "\xC3\xA9", "\\",   "["};
+    for (int round = 0; round < 1'000; ++round) {
+        std::string regex;
+        for (unsigned i = draw() % 12; i-- > 0;) {
+            regex += kParts[draw() % kParts.size()];
+        }
+        SplitterPtr splitter;
+        if (throws([&] { splitter = splitter_of({regex}); })) {
+            continue;
+        }
+        const std::string text = random_text(draw, 40);
+        std::string joined;
+        for (const std::string& piece : split(splitter, text)) {
+            joined += piece;
+        }
+        CHECK(joined == text);
+    }
+}
+
+void test_failing_scans_are_linear() {
+    const std::string text = repeated("a", 1'000'000);
+    CHECK(split(splitter_of({"a*b|a"}), text).size() == text.size());
+    CHECK(split(splitter_of({"a*b"}), text).size() == 1);
+    CHECK(split(splitter_of({"(?:aa)*c|(?:aaa)*b|a"}), text).size() == text.size());
 }
 
 void test_safe_cuts_change_no_piece() {
     std::mt19937 draw(1);
     for (int round = 0; round < 3000; ++round) {
         const std::string text = random_text(draw, 60);
-        const size_t cut = next_safe_cut(text, draw() % (text.size() + 1));
-        for (const Pattern pattern : kPatterns) {
+        for (const SplitterPtr& pattern : kPatterns) {
+            const size_t cut = pattern->next_safe_cut(text, draw() % (text.size() + 1));
             std::vector<std::string> pieces = split(pattern, text.substr(0, cut));
             for (std::string& piece : split(pattern, text.substr(cut))) {
                 pieces.push_back(std::move(piece));
@@ -180,7 +246,7 @@ void test_round_trips_and_threads() {
         }
         texts.push_back(repeated("ab cd\xFF ", 600'000));
         const std::vector<std::string_view> views(texts.begin(), texts.end());
-        const Pattern pattern = kPatterns[draw() % kPatterns.size()];
+        const SplitterPtr& pattern = kPatterns[draw() % kPatterns.size()];
         const Encoder encoder(pattern, train(pattern, texts, draw() % 300));
         const EncodedBatch batch = encoder.encode_batch(views, 1);
         const EncodedBatch threaded = encoder.encode_batch(views, 4);
@@ -201,8 +267,8 @@ void test_training_is_independent_of_threads() {
     for (int i = 0; i < 40; ++i) {
         texts.push_back(repeated(random_text(draw, 200) + "word end", 100'000));
     }
-    const Vocab one = train(Pattern::kCl100k, texts, 500, 1);
-    const Vocab four = train(Pattern::kCl100k, texts, 500, 4);
+    const Vocab one = train(kCl100k, texts, 500, 1);
+    const Vocab four = train(kCl100k, texts, 500, 4);
     CHECK(one.size() == four.size());
     for (TokenId id = 0; id < one.size(); ++id) {
         CHECK(one.bytes_of(id) == four.bytes_of(id));
@@ -212,7 +278,7 @@ void test_training_is_independent_of_threads() {
 void test_long_runs() {
     for (const std::string_view unit : {"a", " ", "\n", "\xCC\x81", "\xFF", "ab", "\xF0"}) {
         const std::string text = repeated(unit, 200'000);
-        for (const Pattern pattern : kPatterns) {
+        for (const SplitterPtr& pattern : kPatterns) {
             const Encoder encoder(pattern, train(pattern, {text.substr(0, 999), text}, 40));
             CHECK(decode(encoder.vocab(), encoder.encode(text)) == text);
         }
@@ -223,7 +289,7 @@ void test_ranks_give_back_the_merges_that_made_them() {
     std::mt19937 draw(4);
     for (int round = 0; round < 200; ++round) {
         const std::vector<std::string> texts = {random_text(draw, 300), random_text(draw, 300)};
-        const Vocab vocab = train(Pattern::kCl100k, texts, 100);
+        const Vocab vocab = train(kCl100k, texts, 100);
         std::vector<std::string> tokens;
         for (TokenId id = 0; id < vocab.size(); ++id) {
             tokens.push_back(vocab.bytes_of(id));
@@ -248,7 +314,7 @@ void test_what_does_not_fit_is_refused() {
     CHECK(throws([&] { Vocab(bytes, {}, {&beyond, 1}, false); }));
     CHECK(throws([] { merges_from_ranks({"a"}); }));
     CHECK(throws([] {
-        Trainer trainer(Pattern::kGpt2, {.num_threads = 1, .memory_limit_bytes = 1000});
+        Trainer trainer(kGpt2, {.num_threads = 1, .memory_limit_bytes = 1000});
         const std::string_view text = "some words";
         trainer.add({&text, 1});
     }));
@@ -262,6 +328,10 @@ int main() {
     test_classes();
     test_decoding_of_every_two_bytes();
     test_split();
+    test_named_patterns_can_be_cut();
+    test_what_the_automaton_cannot_match_is_refused();
+    test_random_regexes();
+    test_failing_scans_are_linear();
     test_safe_cuts_change_no_piece();
     test_round_trips_and_threads();
     test_training_is_independent_of_threads();

@@ -98,6 +98,9 @@ class MergeCorpus {
         }
         slots_[end++] = kNoTokenBit;
         slots_.resize(end);
+        if (slots_.capacity() > 2 * end) {
+            slots_.shrink_to_fit();
+        }
         std::fill(widths_.begin(), widths_.end(), 1);
     }
 

@@ -341,13 +341,15 @@ bool MergeLearner::follow(const std::vector<PairSums>& sums) {
         num_places += sum.num_places;
     });
     if (options_.memory_limit_bytes > 0) {
+        // The other half is for the sums, which are still there. Of what is taken, half is for pairs to come.
         const size_t room = room_bytes() / 2;
-        if (num_pairs * kBytesPerPair + num_places * sizeof(uint32_t) > room / 2) {
+        const size_t most_pairs = room / 4 / kBytesPerPair;
+        const size_t most_places = room / 4 * 3 / sizeof(uint32_t);
+        if (num_pairs > most_pairs / 2 || num_places > most_places / 2) {
             return false;
         }
-        // No more is taken than this until the next search.
-        pairs_.reserve(room / 4 / kBytesPerPair);
-        places_.reserve(room * 3 / 4 / sizeof(uint32_t));
+        pairs_.reserve(most_pairs);
+        places_.reserve(most_places);
     }
     for_each_followed([&](uint64_t key, const PairSum& sum) {
         add_pair(static_cast<TokenId>(key >> 32), static_cast<TokenId>(key), sum.weight, sum.num_places);
@@ -385,8 +387,11 @@ bool MergeLearner::is_followed(TokenId left, TokenId right, uint64_t weight) con
     if (!seeds_.empty()) {
         return seeds_.contains(pair_key(left, right));
     }
-    return weight >= threshold_ &&
-           (options_.max_token_length == 0 || size_t{lengths_[left]} + lengths_[right] <= options_.max_token_length);
+    if (weight < threshold_) {
+        return false;
+    }
+    const size_t length = size_t{lengths_[left]} + lengths_[right];
+    return options_.max_token_length == 0 || length < options_.max_token_length || length == 2;
 }
 
 void MergeLearner::merge_pair(TokenId left, TokenId right, const Pair& pair) {

@@ -21,9 +21,10 @@ struct LearnedMerges {
 };
 
 struct LearnOptions {
-    size_t num_tokens = 0;          // new ones to learn at most, seeds among them
-    uint64_t min_frequency = 1;     // pairs that stand less often are not merged
-    size_t max_token_length = 0;    // bytes; 0 is no limit
+    size_t num_tokens = 0;       // new ones to learn at most, seeds among them
+    uint64_t min_frequency = 1;  // pairs that stand less often are not merged
+    // Longer tokens than two bytes must have fewer than this, as in Hugging Face's BpeTrainer; 0 is no limit.
+    size_t max_token_length = 0;
     size_t memory_limit_bytes = 0;  // for all that learning holds; 0 is no limit
     unsigned num_threads = 1;
     std::vector<std::string> tokens;  // the bytes of each token by id; empty where no text becomes it

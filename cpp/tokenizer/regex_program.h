@@ -30,7 +30,8 @@ struct Program {
     uint16_t num_alternatives = 0;
 };
 
-// Throws RegexError for what cannot be parsed, or is too long: 5,000 instructions, 250 different sets, 1,000 alternatives.
+// Throws RegexError for what cannot be parsed, or is too long: 5,000 instructions, 250 different sets, 1,000
+// alternatives.
 Program compile_regex(std::string_view regex);
 
 }  // namespace textmill::tokenizer

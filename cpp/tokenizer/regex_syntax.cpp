@@ -213,8 +213,7 @@ class Parser {
         if (most == least) {
             return repeat_of(std::move(node), least, most, false);
         }
-        Node shorter =
-            node_of(NodeKind::kSequence, {repeat_of(node, least, most - 1, false), not_more});
+        Node shorter = node_of(NodeKind::kSequence, {repeat_of(node, least, most - 1, false), not_more});
         return node_of(NodeKind::kAlternation, {repeat_of(std::move(node), most, most, false), std::move(shorter)});
     }
 
@@ -257,8 +256,8 @@ class Parser {
         if (is_next("?<=") || is_next("?<!")) {
             refuse("a lookbehind");
         }
-        if (is_next("?>")) {
-            refuse("an atomic group");
+        if (take("?>")) {
+            return parse_atomic(ignore_case);
         }
         if (take("?i:")) {
             ignore_case = true;
@@ -272,6 +271,17 @@ class Parser {
             refuse("a group without its )");
         }
         return node;
+    }
+
+    Node parse_atomic(bool ignore_case) {
+        Node node = node_of(NodeKind::kAlternation, parse_alternatives(ignore_case));
+        if (!take(")")) {
+            refuse("a group without its )");
+        }
+        if (node.kind != NodeKind::kRepeat || node.is_lazy) {
+            refuse("an atomic group of more than one character and its quantifier");
+        }
+        return possessive(std::move(node.children[0]), node.least, node.most);
     }
 
     Node parse_lookahead(bool ignore_case, bool is_negated) {
@@ -344,7 +354,8 @@ class Parser {
             default:
                 break;
         }
-        const bool is_alphanumeric = (letter >= '0' && letter <= '9') || ((letter | 0x20) >= 'a' && (letter | 0x20) <= 'z');
+        const bool is_alphanumeric =
+            (letter >= '0' && letter <= '9') || ((letter | 0x20) >= 'a' && (letter | 0x20) <= 'z');
         if (is_alphanumeric || letter >= 0x80) {
             at_ = begin;
             refuse(letter >= '1' && letter <= '9' ? "a backreference"
@@ -468,8 +479,8 @@ class Parser {
     }
 
     CodePointRange range_between(const Ranges& first, const Ranges& last) const {
-        const bool are_characters = first.size() == 1 && first[0].first == first[0].last && last.size() == 1 &&
-                                    last[0].first == last[0].last;
+        const bool are_characters =
+            first.size() == 1 && first[0].first == first[0].last && last.size() == 1 && last[0].first == last[0].last;
         if (!are_characters || last[0].first < first[0].first) {
             refuse("a range in a class that is not from one character to a later one,");
         }
@@ -488,7 +499,9 @@ std::vector<Node> parse_regex(std::string_view regex) {
 }
 
 bool can_be_empty(const Node& node) {
-    const auto any = [](const std::vector<Node>& nodes) { return std::any_of(nodes.begin(), nodes.end(), can_be_empty); };
+    const auto any = [](const std::vector<Node>& nodes) {
+        return std::any_of(nodes.begin(), nodes.end(), can_be_empty);
+    };
     switch (node.kind) {
         case NodeKind::kSet:
             return false;

@@ -23,11 +23,11 @@ class RegexError : public std::invalid_argument {
 
 enum class NodeKind : uint8_t {
     kEmpty,
-    kSet,         // one character of `ranges`
-    kLookahead,   // the next character is of `ranges`, or the text ends and `at_end` holds; takes nothing
-    kSequence,    // all of `children`, one after the other
-    kAlternation, // the first of `children` that matches
-    kRepeat,      // children[0], `least` to `most` times
+    kSet,          // one character of `ranges`
+    kLookahead,    // the next character is of `ranges`, or the text ends and `at_end` holds; takes nothing
+    kSequence,     // all of `children`, one after the other
+    kAlternation,  // the first of `children` that matches
+    kRepeat,       // children[0], `least` to `most` times
 };
 
 constexpr uint32_t kUnbounded = 0xFFFFFFFF;

@@ -32,9 +32,10 @@ struct TrainerOptions {
 
 // What to learn, on top of what.
 struct Lesson {
-    size_t num_tokens = 0;            // new tokens at most
-    uint64_t min_frequency = 1;       // pairs that stand less often are not merged
-    size_t max_token_length = 0;      // in bytes; zero is no limit
+    size_t num_tokens = 0;       // new tokens at most
+    uint64_t min_frequency = 1;  // pairs that stand less often are not merged
+    // Longer tokens than two bytes must have fewer than this, as in Hugging Face's BpeTrainer; 0 is no limit.
+    size_t max_token_length = 0;
     std::vector<std::string> tokens;  // the bytes of each token by id, all 256 bytes among them; empty where no text
                                       // becomes it
     std::vector<Merge> merges;        // how text becomes them, by rank; applied before anything is counted

@@ -34,9 +34,9 @@ constexpr uint32_t kInvalidByte = 0xDC80;
 // The Unicode version of the tables, as in "16.0.0".
 const char* unicode_version();
 
-// The code points of a property, ranges in ascending order that do not touch: a general category (Lu) or a group of them
-// (L), a script (Han), "whitespace" or "word" (\w). Empty where there is no such property. Surrogates, which no valid
-// UTF-8 holds, have no property at all.
+// The code points of a property, ranges in ascending order that do not touch: a general category (Lu) or a group of
+// them (L), a script (Han), "whitespace" or "word" (\w). Empty where there is no such property. Surrogates, which no
+// valid UTF-8 holds, have no property at all.
 std::vector<CodePointRange> property_ranges(std::string_view name);
 
 // Ranges in any order to ascending ones that do not touch; and what such ranges leave out of all code points.

@@ -12,14 +12,14 @@ from hypothesis import example, given
 from textmill import TokenBatch, Tokenizer, _core
 from textmill.base.errors import DataError
 from textmill.tokenizer import reference
-from textmill.tokenizer.patterns import PATTERNS
+from textmill.tokenizer.patterns import GPT2, PATTERNS
 from tokenizer.corpora import SPECIALS
 from tokenizer.hard_text import examples, hard_bytes, hard_text
 
 
 def twin_encode(tokenizer, text):
     merges = {(left, right): product for left, right, product in tokenizer.vocabulary.merges.tolist()}
-    return reference.encode(PATTERNS[tokenizer.pattern], merges, text, first_id=len(SPECIALS))
+    return reference.encode(tokenizer.vocabulary.pattern, merges, text, first_id=len(SPECIALS))
 
 
 @examples
@@ -228,7 +228,7 @@ def test_training_on_a_million_of_one_letter_is_quick():
 
 
 def _core_learn(text):
-    trainer = _core.Trainer("gpt2", 1)
+    trainer = _core.Trainer(GPT2.splitter(), 1)
     trainer.add([text])
     trainer.learn(64, 0)
 
@@ -237,16 +237,17 @@ def test_the_native_encoder_refuses_what_does_not_fit():
     tokens = [bytes([byte]) for byte in range(256)]
     none = np.empty((0, 3), dtype=np.uint32)
     no_ids = np.empty(0, dtype=np.uint32)
+    gpt2 = GPT2.splitter()
 
-    def build(tokens=tokens, merges=none, specials=no_ids, pattern="gpt2", whole_pieces=False):
-        return _core.Encoder(pattern, tokens, np.array(merges, dtype=np.uint32).reshape(-1, 3), specials, whole_pieces)
+    def build(tokens=tokens, merges=none, specials=no_ids, splitter=gpt2, whole_pieces=False):
+        rows = np.array(merges, dtype=np.uint32).reshape(-1, 3)
+        return _core.Encoder(splitter, tokens, rows, specials, whole_pieces)
 
     build()
     for wrong in (
         {"tokens": []},
         {"tokens": tokens[:-1]},
         {"tokens": [*tokens, b"a"]},
-        {"pattern": "none"},
         {"merges": [[97, 98, 256]]},
         {"tokens": [*tokens, b"ab"], "merges": [[98, 97, 256]]},
         {"tokens": [*tokens, b"ab"], "merges": [[97, 98, 256]] * 2},
@@ -259,7 +260,9 @@ def test_the_native_encoder_refuses_what_does_not_fit():
         with pytest.raises(ValueError):
             build(**wrong)
     with pytest.raises(ValueError):
-        _core.Encoder("gpt2", tokens, np.empty((1, 2), dtype=np.uint32), no_ids)
+        _core.Encoder(gpt2, tokens, np.empty((1, 2), dtype=np.uint32), no_ids)
+    with pytest.raises(TypeError):
+        build(splitter="gpt2")
     with pytest.raises(TypeError):
         build(tokens=["a"])
 

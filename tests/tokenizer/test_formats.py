@@ -6,7 +6,6 @@ from hypothesis import given
 
 from textmill import Tokenizer
 from textmill.base.errors import ConfigError, DataError
-from textmill.tokenizer.patterns import PATTERNS
 from tokenizer.corpora import SPECIALS, standard_library
 from tokenizer.hard_text import examples, hard_text
 
@@ -83,7 +82,10 @@ def test_hugging_face_agrees_on_real_text_and_decodes_it(tokenizer, hugging_face
 def test_ids_are_those_of_tiktoken(tokenizer, text):
     """tiktoken merges two neighbours if together they are a token; we merge by a list. Training makes a token of one
     pair only, which is also what its bytes encode to by themselves, so both find the same merges."""
-    theirs = to_tiktoken(tokenizer, PATTERNS[tokenizer.pattern].regex)
+    regexes = tokenizer.vocabulary.pattern.regexes
+    if len(regexes) > 1:
+        pytest.skip("tiktoken knows patterns of one regex")
+    theirs = to_tiktoken(tokenizer, regexes[0])
     assert tokenizer.encode(text) == theirs.encode(text, disallowed_special=())
     assert tokenizer.encode(text, special="parse") == theirs.encode(text, allowed_special="all")
 
@@ -180,7 +182,7 @@ def set_in(*path_and_value):
     return change
 
 
-SPLIT = {"type": "Split", "pattern": {"Regex": r"\w+"}, "behavior": "Isolated", "invert": False}
+SPLIT = {"type": "Split", "pattern": {"Regex": r"\X"}, "behavior": "Isolated", "invert": False}
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 
 
@@ -200,7 +202,10 @@ BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": Tr
         (set_in("pre_tokenizer", None), "pre_tokenizer is null"),
         (set_in("pre_tokenizer", {"type": "Digits", "individual_digits": True}), "Digits"),
         (set_in("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": True}), "adds a space"),
-        (set_in("pre_tokenizer", {"type": "Sequence", "pretokenizers": [SPLIT, BYTE_LEVEL]}), r"pattern .*\\w"),
+        (
+            set_in("pre_tokenizer", {"type": "Sequence", "pretokenizers": [SPLIT, BYTE_LEVEL]}),
+            r"escape \\X is not",
+        ),
         (
             set_in(
                 "pre_tokenizer", {"type": "Sequence", "pretokenizers": [{**SPLIT, "behavior": "Removed"}, BYTE_LEVEL]}

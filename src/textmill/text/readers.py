@@ -1,8 +1,8 @@
 """From files and folders to documents, in an order that does not depend on the machine.
 
 A text file is one document, whole; a line of a ``.jsonl`` file or a row of a ``.parquet`` file is one, its text in the
-field ``text``; each may be packed (``.gz``, ``.zst``). Anything but UTF-8 is refused with the place of the first wrong byte: guessing an encoding would put
-wrong characters into a model.
+field ``text``; each may be packed (``.gz``, ``.zst``). Anything but UTF-8 is refused with the place of the first wrong
+byte: guessing an encoding would put wrong characters into a model.
 """
 
 from __future__ import annotations

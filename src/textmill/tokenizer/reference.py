@@ -37,7 +37,8 @@ def train(
     """Learn up to ``num_tokens`` merges; returns them and how often each pair stood in the text.
 
     Seeds come first: the first two of a seed's parts are merged until it is one token. Then the pair that stands most
-    often is merged; of equals, the one with the smallest ids. "aaa" holds (a, a) twice. All goes on top of ``base``.
+    often is merged; of equals, the one with the smallest ids. "aaa" holds (a, a) twice. Tokens of more than two bytes
+    have fewer than ``max_token_length``. All goes on top of ``base``.
     """
     base = base or {}
     merges, counts = dict(base), list[int]()
@@ -66,7 +67,7 @@ def train(
             (left, right): count
             for (left, right), count in pairs_of_text().items()
             if count >= min_frequency
-            and (max_token_length is None or lengths[left] + lengths[right] <= max_token_length)
+            and (max_token_length is None or (length := lengths[left] + lengths[right]) < max_token_length or length == 2)
         }
         if not allowed:
             break

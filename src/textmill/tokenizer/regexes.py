@@ -7,7 +7,7 @@ tiktoken; Oniguruma means the end of a line), and ``{1,3}+`` gives nothing back 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from textmill import _core
@@ -19,6 +19,8 @@ _TOKEN = re.compile(
     r"|\{\d*,?\d*\}\+?|\(\?(?:[a-zA-Z-]+:|[:=!>]|<[=!]|P?<\w+>|P=\w+)|.",
     re.DOTALL,
 )
+# What for_oniguruma writes for x{1,3}+, where x is one character or class.
+_ATOMIC_BOUNDS = re.compile(r"\(\?>((?:\[(?:\\.|[^\]\\])*\]|\\[pP]\{[^}]*\}|\\.|[^\\()])\{\d*,?\d*\})\)", re.DOTALL)
 _IN_CLASS = re.compile(r"\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\.|.", re.DOTALL)
 _LITERAL_ESCAPES = set("nrtfv")
 _SURROGATES = range(0xD800, 0xE000)
@@ -45,12 +47,26 @@ def alternatives_of(regex: str) -> list[str]:
 
 def for_oniguruma(regex: str) -> str:
     r"""Write a regex so that Oniguruma, the engine of Hugging Face's tokenizers, matches what ours does."""
+    anchors = {"$": r"\z", "^": r"\A"}
+    tokens = (anchors.get(token, _braced_hex(token)) for token in _TOKEN.findall(regex))
+    return _around_bounds(tokens, "(?>", ")")
+
+
+def from_oniguruma(regex: str) -> str:
+    r"""Write a regex of Oniguruma, as a tokenizer.json holds it, so that ours matches the same."""
+    anchors = {"$": r"(?=\n|\z)", "^": r"(?<![^\n])", r"\z": "$"}
+    read = _around_bounds((anchors.get(token, token) for token in _TOKEN.findall(regex)), "(?:", ")+")
+    return _ATOMIC_BOUNDS.sub(r"\1+", read)
+
+
+def _around_bounds(tokens: Iterable[str], opening: str, closing: str) -> str:
+    """Write ``x{1,3}+`` as ``x{1,3}`` in a group."""
     written: list[str] = []
     open_groups: list[int] = []
     atom = 0  # where the last thing that a quantifier can follow begins
-    for token in _TOKEN.findall(regex):
+    for token in tokens:
         if token.startswith("{") and token.endswith("+"):
-            written[atom:] = ["(?>", *written[atom:], token[:-1], ")"]
+            written[atom:] = [opening, *written[atom:], token[:-1], closing]
             continue
         if token == ")":
             atom = open_groups.pop() if open_groups else len(written)
@@ -58,12 +74,12 @@ def for_oniguruma(regex: str) -> str:
             atom = len(written)
         if token.startswith("("):
             open_groups.append(len(written))
-        written.append({"$": r"\z", "^": r"\A"}.get(token, _braced_hex(token)))
+        written.append(token)
     return "".join(written)
 
 
 def _braced_hex(token: str) -> str:
-    return re.sub(r"\\x([0-9A-Fa-f]{2})", r"\\x{\1}", token) if "\\x" in token else token
+    return re.sub(r"\\x([0-9A-Fa-f]{2})", r"\\x{\1}", token) if token.startswith(("[", r"\x")) else token
 
 
 def for_regex_package(regex: str) -> str:

@@ -26,12 +26,12 @@ Pieces = list[tuple[str, int]]
 @lru_cache(maxsize=64)
 def splitter_of(regexes: tuple[str, ...]) -> _core.Splitter:
     """Compile the regex of each stage; raises ``ConfigError`` for what is wrong or cannot be reproduced exactly."""
+    if any(0xD800 <= ord(character) <= 0xDFFF for text in regexes for character in text):
+        raise ConfigError(f"the pattern {' then '.join(regexes)!r} holds a lone surrogate, which no text does")
     try:
         return _core.Splitter(regexes)
     except ValueError as error:
         refusal = str(error)
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"the pattern {' then '.join(regexes)!r} holds a lone surrogate") from error
     if not regexes:
         raise ConfigError(refusal)
     try:

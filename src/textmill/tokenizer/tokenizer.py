@@ -121,7 +121,7 @@ class Tokenizer:
             memory_limit: bytes that counting and merging may hold, besides 16 MB of text on its way. Over it, counts
                 go to files in the temporary folder, and the result is the same.
             min_frequency: pairs that stand less often in the text are not merged.
-            max_token_length: no token that is learned has more bytes.
+            max_token_length: tokens of more than two bytes have fewer bytes than this, as in ``BpeTrainer``.
             seed_tokens: texts that must be tokens, whatever the text holds; they come first, part by part. A seed
                 that the pattern splits is never reached.
             extend: a tokenizer whose ids, merges, pattern and special tokens all stay. New special tokens get the ids

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.base.errors import DataError
-from textmill.tokenizer import patterns
+from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.alphabet import to_bytes, to_characters
 from textmill.tokenizer.formats.limits import read_limited, table_of_tokens
+from textmill.tokenizer.patterns import GPT2, Pattern, pattern_from, to_pre_tokenizer
+from textmill.tokenizer.regexes import from_oniguruma
 from textmill.tokenizer.vocabulary import AddedToken, Vocabulary
 
 _BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
@@ -76,7 +77,7 @@ def to_json(vocabulary: Vocabulary) -> str:
         "padding": None,
         "added_tokens": added,
         "normalizer": None,
-        "pre_tokenizer": patterns.to_pre_tokenizer(vocabulary.pattern),
+        "pre_tokenizer": to_pre_tokenizer(vocabulary.pattern),
         "post_processor": _post_processor(vocabulary),
         "decoder": _BYTE_LEVEL_DECODER,
         "model": model,
@@ -187,31 +188,33 @@ def _check_model(model: Mapping[str, Any]) -> None:
         raise DataError(f"ignore_merges is {model['ignore_merges']!r}, and must be true or false")
 
 
-def _read_pattern(pre_tokenizer: Any) -> str:
+def _read_pattern(pre_tokenizer: Any) -> Pattern:
     steps = [pre_tokenizer]
     if isinstance(pre_tokenizer, dict) and pre_tokenizer.get("type") == "Sequence":
         steps = _list(pre_tokenizer.get("pretokenizers"), "pretokenizers")
     types = [step.get("type") if isinstance(step, dict) else None for step in steps]
-    if types and types[-1] == "ByteLevel" and steps[-1].get("add_prefix_space", True):
+    if not types or types[-1] != "ByteLevel" or any(kind != "Split" for kind in types[:-1]):
+        described = " then ".join(map(str, types)) if types != [None] else "null"
+        raise DataError(f"its pre_tokenizer is {described}, and textmill knows Splits and a ByteLevel after them")
+    if steps[-1].get("add_prefix_space", True):
         raise DataError("its ByteLevel adds a space before the text (add_prefix_space), which textmill does not do")
-    if types == ["ByteLevel"] and steps[0].get("use_regex", True) is True:
-        return patterns.GPT2.name
-    if types == ["Split", "ByteLevel"] and steps[1].get("use_regex", True) is False:
-        return _read_split(steps[0])
-    described = " then ".join(map(str, types)) if types != [None] else "null"
-    raise DataError(f"its pre_tokenizer is {described}, and textmill knows ByteLevel, and Split then ByteLevel")
+    regexes = [_read_split(step) for step in steps[:-1]]
+    if steps[-1].get("use_regex", True):
+        regexes += GPT2.regexes
+    try:
+        return pattern_from(regexes)
+    except ConfigError as error:
+        raise DataError(f"its pre_tokenizer cannot be reproduced: {error}") from error
 
 
 def _read_split(split: Mapping[str, Any]) -> str:
     if split.get("behavior") != "Isolated" or split.get("invert"):
         raise DataError(f"its Split has the behavior {split.get('behavior')!r} or is inverted; textmill knows Isolated")
     regex = split.get("pattern")
-    regex = regex.get("Regex") if isinstance(regex, dict) else regex
-    pattern = patterns.pattern_with_regex(regex) if isinstance(regex, str) else None
-    if pattern is None:
-        known = ", ".join(patterns.PATTERNS)
-        raise DataError(f"its Split has a pattern that textmill does not know: {str(regex)[:200]!r}. Known: {known}")
-    return pattern.name
+    regex = regex.get("Regex") if isinstance(regex, dict) else None
+    if not isinstance(regex, str):
+        raise DataError(f"its Split has the pattern {str(split.get('pattern'))[:200]}, and textmill knows a Regex")
+    return from_oniguruma(regex)
 
 
 def _read_vocab(vocab: Any) -> dict[str, int]:
