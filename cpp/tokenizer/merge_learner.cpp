@@ -1,16 +1,12 @@
 #include "tokenizer/merge_learner.h"
 
 #include <algorithm>
-#include <atomic>
-#include <functional>
 #include <queue>
-#include <span>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
 
 #include "tokenizer/pair_counts.h"
-#include "tokenizer/parallel.h"
 #include "tokenizer/word_counts.h"
 
 namespace textmill::tokenizer {
@@ -19,9 +15,6 @@ namespace {
 constexpr size_t kPollMerges = 64;
 constexpr uint64_t kNoThreshold = ~uint64_t{0};
 constexpr uint32_t kNotFollowed = 0xFFFFFFFF;
-
-// Every thread of a search reads the whole corpus, so that more of them gain little.
-constexpr unsigned kMaxParts = 4;
 
 // 2 MB, about what a core's second cache holds.
 constexpr size_t kMaxBuckets = size_t{1} << 18;
@@ -113,15 +106,12 @@ class MergeLearner {
 
     void search();
     void count_buckets();
-    bool count_pairs(std::vector<PairSums>& sums) const;
-    bool count_part(unsigned part, PairSums& sums) const;
-    bool follow(const std::vector<PairSums>& sums);
+    bool count_pairs(PairSums& sums) const;
+    bool follow(const PairSums& sums);
     void fill_places();
     void raise_threshold();
 
-    // The pairs are shared between the threads of a search by their hash, so that sums do not depend on their number.
-    unsigned part_of(uint64_t hash) const { return static_cast<unsigned>((hash >> 32) * num_parts_ >> 32); }
-    uint64_t bucket_of(uint64_t hash) const { return buckets_[hash & (buckets_.size() - 1)]; }
+    uint64_t bucket_of(uint64_t key) const { return buckets_[pair_hash(key) & (buckets_.size() - 1)]; }
 
     bool is_followed(TokenId left, TokenId right, uint64_t weight) const;
     void merge_pair(TokenId left, TokenId right, const Pair& pair);
@@ -141,7 +131,6 @@ class MergeLearner {
     std::vector<std::string> token_bytes_;
     std::unordered_map<std::string, TokenId> existing_;  // tokens that a merge may make again, by their bytes
     std::unordered_set<uint64_t> seeds_;                 // the pairs to follow while seeds are made
-    unsigned num_parts_;
     uint64_t threshold_ = kNoThreshold;
     uint64_t ceiling_ = kNoThreshold;  // every pair stands less often than this
     bool must_search_ = true;
@@ -159,9 +148,7 @@ class MergeLearner {
 };
 
 MergeLearner::MergeLearner(MergeCorpus corpus, const LearnOptions& options, std::vector<uint64_t> num_dropped)
-    : options_(options),
-      corpus_(std::move(corpus)),
-      num_parts_(std::min(kMaxParts, threads_for(options.num_threads, corpus_.num_slots() >> 16))) {
+    : options_(options), corpus_(std::move(corpus)) {
     bool has_merges = !options.seeds.empty();
     for (const std::string& token : options.tokens) {
         lengths_.push_back(static_cast<uint32_t>(token.size()));
@@ -257,12 +244,12 @@ void MergeLearner::search() {
         ceiling_ = *std::max_element(buckets_.begin(), buckets_.end()) + 1;
         threshold_ = std::max({uint64_t{1}, options_.min_frequency, ceiling_ / kThresholdStep});
     }
-    std::vector<PairSums> sums;
+    PairSums sums;
     while (!count_pairs(sums) || !follow(sums)) {
         options_.poll();
         raise_threshold();
     }
-    sums.clear();
+    sums = {};
     fill_places();
     options_.poll();
     buckets_ = {};
@@ -277,42 +264,19 @@ void MergeLearner::count_buckets() {
     if (!seeds_.empty()) {
         return;
     }
-    std::vector<std::vector<uint64_t>> parts(num_parts_);
-    run_tasks(num_parts_, num_parts_, [&](size_t part, unsigned) {
-        std::vector<uint64_t>& buckets = part == 0 ? buckets_ : parts[part];
-        buckets.resize(num_buckets);
-        corpus_.for_each_pair([&](size_t, TokenId left, TokenId right, uint64_t count) {
-            const uint64_t hash = pair_hash(pair_key(left, right));
-            if (part_of(hash) == part) {
-                buckets[hash & (num_buckets - 1)] += count;
-            }
-        });
+    corpus_.for_each_pair([&](size_t, TokenId left, TokenId right, uint64_t count) {
+        buckets_[pair_hash(pair_key(left, right)) & (num_buckets - 1)] += count;
     });
-    for (size_t part = 1; part < num_parts_; ++part) {
-        std::transform(parts[part].begin(), parts[part].end(), buckets_.begin(), buckets_.begin(), std::plus<>());
-    }
 }
 
 // False where the sums take more than their share of the memory.
-bool MergeLearner::count_pairs(std::vector<PairSums>& sums) const {
-    sums.clear();
-    sums.resize(num_parts_);
-    std::atomic<bool> fits = true;
-    run_tasks(num_parts_, num_parts_, [&](size_t part, unsigned) {
-        if (!count_part(static_cast<unsigned>(part), sums[part])) {
-            fits = false;
-        }
-    });
-    return fits;
-}
-
-bool MergeLearner::count_part(unsigned part, PairSums& sums) const {
-    const size_t share_bytes = room_bytes() / 2 / num_parts_;
+bool MergeLearner::count_pairs(PairSums& sums) const {
+    sums = {};
+    const size_t share_bytes = room_bytes() / 2;
     bool fits = true;
     corpus_.for_each_pair([&](size_t, TokenId left, TokenId right, uint64_t count) {
         const uint64_t key = pair_key(left, right);
-        const uint64_t hash = pair_hash(key);
-        if (!fits || part_of(hash) != part || (seeds_.empty() ? bucket_of(hash) < threshold_ : !seeds_.contains(key))) {
+        if (!fits || (seeds_.empty() ? bucket_of(key) < threshold_ : !seeds_.contains(key))) {
             return;
         }
         fits = sums.memory_bytes_to_add() <= share_bytes;
@@ -324,17 +288,15 @@ bool MergeLearner::count_part(unsigned part, PairSums& sums) const {
 }
 
 // Makes pairs of the sums that reach the threshold; false where they and their places take too much memory.
-bool MergeLearner::follow(const std::vector<PairSums>& sums) {
+bool MergeLearner::follow(const PairSums& sums) {
     size_t num_pairs = 0;
     size_t num_places = 0;
     const auto for_each_followed = [&](const auto& visit) {
-        for (const PairSums& part : sums) {
-            part.for_each([&](uint64_t key, const PairSum& sum) {
-                if (is_followed(static_cast<TokenId>(key >> 32), static_cast<TokenId>(key), sum.weight)) {
-                    visit(key, sum);
-                }
-            });
-        }
+        sums.for_each([&](uint64_t key, const PairSum& sum) {
+            if (is_followed(static_cast<TokenId>(key >> 32), static_cast<TokenId>(key), sum.weight)) {
+                visit(key, sum);
+            }
+        });
     };
     for_each_followed([&](uint64_t, const PairSum& sum) {
         ++num_pairs;
@@ -369,17 +331,13 @@ void MergeLearner::raise_threshold() {
 }
 
 void MergeLearner::fill_places() {
-    run_tasks(num_parts_, num_parts_, [&](size_t part, unsigned) {
-        corpus_.for_each_pair([&](size_t at, TokenId left, TokenId right, uint64_t) {
-            const uint64_t key = pair_key(left, right);
-            const uint64_t hash = pair_hash(key);
-            if (part_of(hash) != part || (seeds_.empty() && bucket_of(hash) < threshold_)) {
-                return;
-            }
+    corpus_.for_each_pair([&](size_t at, TokenId left, TokenId right, uint64_t) {
+        const uint64_t key = pair_key(left, right);
+        if (!seeds_.empty() || bucket_of(key) >= threshold_) {
             if (const uint32_t* pair = index_.find(key)) {
                 add_place(*pair, at);
             }
-        });
+        }
     });
 }
 
@@ -537,7 +495,7 @@ size_t MergeLearner::room_bytes() const {
     }
     const size_t per_token = sizeof(uint32_t) + sizeof(Merge) + 2 * sizeof(uint64_t);
     const size_t held = corpus_.memory_bytes() + on_left_.memory_bytes() + on_right_.memory_bytes() +
-                        buckets_.capacity() * sizeof(uint64_t) * num_parts_ + lengths_.size() * per_token;
+                        buckets_.capacity() * sizeof(uint64_t) + lengths_.size() * per_token;
     return options_.memory_limit_bytes - std::min(options_.memory_limit_bytes, held);
 }
 

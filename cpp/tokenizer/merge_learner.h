@@ -25,8 +25,7 @@ struct LearnOptions {
     uint64_t min_frequency = 1;  // pairs that stand less often are not merged
     // Longer tokens than two bytes must have fewer than this, as in Hugging Face's BpeTrainer; 0 is no limit.
     size_t max_token_length = 0;
-    size_t memory_limit_bytes = 0;  // for all that learning holds; 0 is no limit
-    unsigned num_threads = 1;
+    size_t memory_limit_bytes = 0;    // for all that learning holds; 0 is no limit
     std::vector<std::string> tokens;  // the bytes of each token by id; empty where no text becomes it
     std::vector<Merge> seeds;         // merges to make first, in this order
     std::function<void()> poll;       // called every few milliseconds; may throw to stop

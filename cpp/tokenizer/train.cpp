@@ -181,7 +181,6 @@ LearnedMerges Trainer::learn(const Lesson& lesson, const std::function<void()>& 
                                           .min_frequency = lesson.min_frequency,
                                           .max_token_length = lesson.max_token_length,
                                           .memory_limit_bytes = options_.memory_limit_bytes,
-                                          .num_threads = options_.num_threads,
                                           .tokens = lesson.tokens,
                                           .seeds = lesson.seeds,
                                           .poll = poll},
