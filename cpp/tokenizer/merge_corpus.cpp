@@ -49,7 +49,7 @@ void MergeCorpus::add_token(TokenId left, TokenId right, TokenId product) {
     widths_[product] = widths_[left] + widths_[right];
 }
 
-void MergeCorpus::merge(size_t at, TokenId left, TokenId right, TokenId product) {
+void MergeCorpus::merge(size_t at, TokenId left, TokenId product) {
     slots_[at + widths_[left]] = kNoTokenBit;  // a place inside a token holds no pair
     slots_[at] = product;
     slots_[at + widths_[product] - 1] = product;

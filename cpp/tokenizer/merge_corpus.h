@@ -47,7 +47,7 @@ class MergeCorpus {
 
     // Gives the product of a merge its width, and room for it where the id is new.
     void add_token(TokenId left, TokenId right, TokenId product);
-    void merge(size_t at, TokenId left, TokenId right, TokenId product);
+    void merge(size_t at, TokenId left, TokenId product);
 
     // Calls visit(place, left, right, word count) for each pair of neighbours, in order.
     template <typename Visit>

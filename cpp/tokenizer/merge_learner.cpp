@@ -390,7 +390,7 @@ void MergeLearner::apply(const Pair& pair, TokenId left, TokenId right, TokenId 
             continue;
         }
         const uint64_t weight = corpus_.count_at(at);
-        corpus_.merge(at, left, right, product);
+        corpus_.merge(at, left, product);
         const uint32_t before = corpus_[at - 1];
         if (before == product) {
             doubled_weight_ += weight;

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_parts_put_together_are_the_file(tmp_path, may_cut):
 def test_parts_are_cut_between_a_letter_and_a_space(tmp_path):
     (tmp_path / "a.txt").write_text(TEXT)
     parts = [part.data for part in read_parts(tmp_path, may_cut=True)]
-    for left, right in zip(parts, parts[1:], strict=False):
+    for left, right in pairwise(parts):
         assert left[-1:].isalpha()
         assert left[-1:].isascii()
         assert right[:1] in b" \n"

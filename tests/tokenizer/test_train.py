@@ -287,7 +287,7 @@ def test_a_temporary_folder_that_cannot_be_written_is_named(tmp_path, monkeypatc
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("options", [{"min_frequency": 40}, {"max_token_length": 4}, {"max_token_length": 2}, {"max_token_length": 9}])
+@pytest.mark.parametrize("options", [{"min_frequency": 40}, *({"max_token_length": length} for length in (2, 4, 9))])
 def test_limits_are_those_of_hugging_face(options):
     texts = standard_library(400_000)
     theirs = hugging_face(texts, "gpt2", 3000, ["<s>"], **options)

@@ -26,10 +26,10 @@ def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         MissingExtraError: a ``.zst`` without the package ``zstandard``.
     """
     packing = path.suffix.lower()
-    damaged: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error)
+    damaged: list[type[Exception]] = [OSError, EOFError, zlib.error]
     zstandard = require_extra("zstandard", "data", f"reading {path.name}") if packing == ".zst" else None
     if zstandard is not None:
-        damaged = (*damaged, zstandard.ZstdError)
+        damaged.append(zstandard.ZstdError)
     try:
         with path.open("rb") as file:
             if zstandard is not None:
@@ -41,7 +41,7 @@ def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
                 yield file, file
     except DataError:
         raise
-    except damaged as error:
+    except tuple(damaged) as error:
         raise DataError(f"cannot read {path}: {error}") from error
 
 

@@ -67,7 +67,9 @@ def train(
             (left, right): count
             for (left, right), count in pairs_of_text().items()
             if count >= min_frequency
-            and (max_token_length is None or (length := lengths[left] + lengths[right]) < max_token_length or length == 2)
+            and (
+                max_token_length is None or (length := lengths[left] + lengths[right]) < max_token_length or length == 2
+            )
         }
         if not allowed:
             break

@@ -78,10 +78,10 @@ class TrainingReport:
         """Read what ``to_dict`` wrote; raises ``DataError`` for anything else. Unknown keys are passed over."""
         if not isinstance(content, dict):
             raise DataError(f"a training report is {type(content).__name__}, and must be an object")
-        values = {}
+        values: dict[str, Any] = {}
         for field in fields(cls):
             value = content.get(field.name)
-            if not _IS_OF_TYPE[field.type](value):
+            if not _IS_OF_TYPE[str(field.type)](value):
                 raise DataError(f"a training report has {field.name} = {str(value)[:80]!r}, which is no {field.type}")
             values[field.name] = value
         return cls(
