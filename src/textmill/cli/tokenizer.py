@@ -52,9 +52,9 @@ def train(
 
     For example:
         textmill tokenizer train books/ --vocab-size 8192 -o tokenizer.json
-        textmill tokenizer train "data/**/*.jsonl.zst" --memory-limit-mb 500
-        textmill tokenizer train corpus.jsonl --special "<|endoftext|>" --seed " protein"
-        textmill tokenizer train new.txt --extend tokenizer.json --vocab-size 40000 -o more.json
+        textmill tokenizer train "data/*.jsonl.zst" --memory-limit-mb 500
+        textmill tokenizer train corpus.jsonl --special "<|endoftext|>"
+        textmill tokenizer train new.txt --extend tokenizer.json -o more.json
 
     Parameters
     ----------
