@@ -107,16 +107,21 @@ std::string repeated(std::string_view unit, size_t num_bytes) {
     return text;
 }
 
-Vocab train(const SplitterPtr& pattern, const std::vector<std::string>& texts, size_t num_merges,
-            unsigned num_threads = 1) {
-    const std::vector<std::string_view> views(texts.begin(), texts.end());
-    Trainer trainer(pattern, num_threads, 0);
-    trainer.add(views);
-    LearnedMerges learned = trainer.learn(num_merges, 0, [] {});
+std::vector<std::string> byte_tokens() {
     std::vector<std::string> tokens;
     for (const uint8_t byte : bytes_in_alphabet_order()) {
         tokens.emplace_back(1, static_cast<char>(byte));
     }
+    return tokens;
+}
+
+Vocab train(const SplitterPtr& pattern, const std::vector<std::string>& texts, size_t num_merges,
+            unsigned num_threads = 1) {
+    const std::vector<std::string_view> views(texts.begin(), texts.end());
+    Trainer trainer(pattern, {.num_threads = num_threads});
+    trainer.add(views);
+    LearnedMerges learned = trainer.learn({.num_tokens = num_merges, .tokens = byte_tokens()}, [] {});
+    std::vector<std::string> tokens = byte_tokens();
     for (const Merge& merge : learned.merges) {
         tokens.push_back(tokens[merge.left] + tokens[merge.right]);
     }
@@ -316,7 +321,7 @@ void test_what_does_not_fit_is_refused() {
     CHECK(throws([&] { Vocab(bytes, {}, {&beyond, 1}, false); }));
     CHECK(throws([] { merges_from_ranks({"a"}); }));
     CHECK(throws([] {
-        Trainer trainer(kGpt2, 1, 1000);
+        Trainer trainer(kGpt2, {.num_threads = 1, .memory_limit_bytes = 1000});
         const std::string_view text = "some words";
         trainer.add({&text, 1});
     }));
