@@ -23,9 +23,9 @@ MergeTable::MergeTable(const std::array<TokenId, 256>& byte_tokens, size_t num_p
     : byte_tokens_(byte_tokens),
       max_byte_token_(highest_of(byte_tokens)),
       byte_ranks_(size_t{256} * 256, kNoRank),
-      slots_(std::bit_ceil(2 * num_pairs + 2), kEmptySlot),
-      mask_(slots_.size() - 1),
-      shift_(64 - static_cast<unsigned>(std::bit_width(mask_))) {
+      slots_(kBucketSlots * std::bit_ceil(num_pairs / 2 + 2), kEmptySlot),
+      bucket_mask_(slots_.size() / kBucketSlots - 1),
+      shift_(64 - static_cast<unsigned>(std::bit_width(bucket_mask_))) {
     if (num_pairs >= kMaxMerges) {
         throw std::invalid_argument(std::to_string(num_pairs) + " merges; a vocabulary may have fewer than " +
                                     std::to_string(kMaxMerges));
@@ -36,12 +36,12 @@ MergeTable::MergeTable(const std::array<TokenId, 256>& byte_tokens, size_t num_p
 bool MergeTable::add(const Merge& merge) {
     const uint64_t key = key_of(merge.left, merge.right);
     const auto rank = static_cast<uint32_t>(products_.size());
-    size_t slot = slot_of(key);
+    size_t slot = kBucketSlots * bucket_of(key);
     while (slots_[slot] != kEmptySlot) {
         if (slots_[slot] >> kRankBits == key) {
             return false;
         }
-        slot = (slot + 1) & mask_;
+        slot = slot + 1 == slots_.size() ? 0 : slot + 1;  // a full bucket goes on in the next one
     }
     slots_[slot] = key << kRankBits | rank;
     products_.push_back(merge.product);

@@ -11,7 +11,7 @@
 namespace textmill::tokenizer {
 
 constexpr TokenId kNoToken = 0xFFFFFFFF;
-constexpr size_t kMaxTokens = size_t{1} << 21;
+constexpr size_t kMaxTokens = (size_t{1} << 21) - 1;
 constexpr size_t kMaxMerges = size_t{1} << 22;
 constexpr uint32_t kNoRank = 0xFFFFFFFF;
 
@@ -22,10 +22,14 @@ struct Merge {
     TokenId product;
 };
 
-// From a pair of tokens to its merge. A table of all pairs of bytes, which half of all questions are about; for the
-// others open addressing with linear probing, at most half full. A slot is one number: both ids and the rank.
+// From a pair of tokens to its merge: a table of all pairs of bytes, which half of all questions are about, and buckets
+// of four slots for the others. A slot is one number, both ids and the rank. What a lookup finds cannot be foretold, so
+// it has no jump that depends on it.
 class MergeTable {
   public:
+    // No token has this id, and no pair with it merges.
+    static constexpr TokenId kNeverMerges = kMaxTokens;
+
     MergeTable(const std::array<TokenId, 256>& byte_tokens, size_t num_pairs);
 
     // Adds the merge of the next rank. False where the pair is there already.
@@ -34,13 +38,18 @@ class MergeTable {
     // kNoRank where the pair never merges.
     uint32_t rank_of(TokenId left, TokenId right) const {
         const uint64_t key = key_of(left, right);
-        for (size_t slot = slot_of(key);; slot = (slot + 1) & mask_) {
-            if (slots_[slot] >> kRankBits == key) {
-                return static_cast<uint32_t>(slots_[slot]) & kRankMask;
+        size_t bucket = bucket_of(key);
+        while (true) {
+            const uint64_t* const slots = slots_.data() + kBucketSlots * bucket;
+            uint32_t rank = kNoRank;
+            for (size_t i = 0; i < kBucketSlots; ++i) {
+                rank = slots[i] >> kRankBits == key ? static_cast<uint32_t>(slots[i]) & kRankMask : rank;
             }
-            if (slots_[slot] == kEmptySlot) {
-                return kNoRank;
+            const bool is_full = slots[kBucketSlots - 1] != kEmptySlot;
+            if (!(is_full & (rank == kNoRank))) [[likely]] {
+                return rank;
             }
+            bucket = (bucket + 1) & bucket_mask_;
         }
     }
 
@@ -51,22 +60,23 @@ class MergeTable {
     size_t size() const { return products_.size(); }
 
   private:
+    static constexpr size_t kBucketSlots = 4;
     static constexpr unsigned kIdBits = 21;
     static constexpr unsigned kRankBits = 22;
     static constexpr uint32_t kRankMask = (uint32_t{1} << kRankBits) - 1;
     static constexpr uint64_t kEmptySlot = ~uint64_t{0};
-    static_assert(kMaxTokens == size_t{1} << kIdBits && kMaxMerges == size_t{1} << kRankBits);
+    static_assert(kMaxTokens + 1 == size_t{1} << kIdBits && kMaxMerges == size_t{1} << kRankBits);
     static_assert(2 * kIdBits + kRankBits == 64);
 
     static uint64_t key_of(TokenId left, TokenId right) { return uint64_t{left} << kIdBits | right; }
-    size_t slot_of(uint64_t key) const { return static_cast<size_t>((key * 0x9E3779B97F4A7C15) >> shift_); }
+    size_t bucket_of(uint64_t key) const { return static_cast<size_t>((key * 0x9E3779B97F4A7C15) >> shift_); }
 
     std::array<TokenId, 256> byte_tokens_;
     TokenId max_byte_token_;
     std::vector<uint32_t> byte_ranks_;
     std::vector<uint64_t> slots_;
     std::vector<TokenId> products_;  // by rank
-    size_t mask_;
+    size_t bucket_mask_;
     unsigned shift_;
 };
 

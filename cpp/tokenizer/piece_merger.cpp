@@ -11,7 +11,7 @@ namespace textmill::tokenizer {
 namespace {
 
 // Up to here a scan for the lowest rank after each merge is faster than a heap.
-constexpr size_t kMaxShortBytes = 64;
+constexpr size_t kMaxShortBytes = 62;
 constexpr uint32_t kNoSymbol = 0xFFFFFFFF;
 
 }  // namespace
@@ -35,48 +35,45 @@ TokenId* PieceMerger::merge(std::string_view piece, TokenId* ids, std::vector<Me
 }
 
 // Places of parts are bits: `live` are those where a part begins, `ready` those that a merge joins with the next one.
+// The bytes stand at the places from 1 on, between two parts that never merge, so that no end is a case of its own.
 TokenId* PieceMerger::merge_short(std::string_view piece, TokenId* ids, std::vector<MergeStep>* steps) {
-    std::array<TokenId, kMaxShortBytes> parts;
-    std::array<uint32_t, kMaxShortBytes> ranks;
+    std::array<TokenId, kMaxShortBytes + 2> parts;
+    std::array<uint32_t, kMaxShortBytes + 2> ranks;
     const size_t num_bytes = piece.size();
-    uint64_t live = num_bytes == 64 ? ~uint64_t{0} : (uint64_t{1} << num_bytes) - 1;
-    uint64_t ready = 0;
+    const auto bit = [](size_t place) { return uint64_t{1} << place; };
+    parts[0] = parts[num_bytes + 1] = MergeTable::kNeverMerges;
     for (size_t i = 0; i < num_bytes; ++i) {
-        parts[i] = byte_tokens_[static_cast<uint8_t>(piece[i])];
+        parts[i + 1] = byte_tokens_[static_cast<uint8_t>(piece[i])];
     }
+    uint64_t ready = 0;
     for (size_t i = 0; i + 1 < num_bytes; ++i) {
-        ranks[i] = merges_.rank_of_bytes(static_cast<uint8_t>(piece[i]), static_cast<uint8_t>(piece[i + 1]));
-        ready |= uint64_t{ranks[i] != kNoRank} << i;
+        ranks[i + 1] = merges_.rank_of_bytes(static_cast<uint8_t>(piece[i]), static_cast<uint8_t>(piece[i + 1]));
+        ready |= uint64_t{ranks[i + 1] != kNoRank} << (i + 1);
     }
-    const auto rank_pair = [&](size_t left, size_t right) {
-        ranks[left] = merges_.rank_of(parts[left], parts[right]);
-        const uint64_t bit = uint64_t{1} << left;
-        ready = ranks[left] != kNoRank ? ready | bit : ready & ~bit;
-    };
+    uint64_t live = bit(num_bytes + 1) | (bit(num_bytes + 1) - 1);
     while (ready != 0) {
         auto best = static_cast<size_t>(std::countr_zero(ready));
         for (uint64_t rest = ready & (ready - 1); rest != 0; rest &= rest - 1) {
             const auto at = static_cast<size_t>(std::countr_zero(rest));
             best = ranks[at] < ranks[best] ? at : best;
         }
-        const uint64_t after_best = live & ~((uint64_t{2} << best) - 1);
+        uint64_t after_best = live & ~(bit(best + 1) - 1);
         const auto right = static_cast<size_t>(std::countr_zero(after_best));
+        after_best &= after_best - 1;
+        const auto next = static_cast<size_t>(std::countr_zero(after_best));
+        const auto previous = static_cast<size_t>(std::bit_width(live & (bit(best) - 1)) - 1);
         const TokenId product = merges_.product_of(ranks[best]);
         if (steps != nullptr) {
-            steps->push_back({static_cast<uint32_t>(best), parts[best], parts[right], product, ranks[best]});
+            steps->push_back({static_cast<uint32_t>(best - 1), parts[best], parts[right], product, ranks[best]});
         }
         parts[best] = product;
-        live &= ~(uint64_t{1} << right);
-        ready &= ~(uint64_t{1} << right | uint64_t{1} << best);
-        const uint64_t after_right = after_best & (after_best - 1);
-        if (after_right != 0) {
-            rank_pair(best, static_cast<size_t>(std::countr_zero(after_right)));
-        }
-        const uint64_t before_best = live & ((uint64_t{1} << best) - 1);
-        if (before_best != 0) {
-            rank_pair(static_cast<size_t>(std::bit_width(before_best) - 1), best);
-        }
+        ranks[best] = merges_.rank_of(product, parts[next]);
+        ranks[previous] = merges_.rank_of(parts[previous], product);
+        live &= ~bit(right);
+        ready &= ~(bit(right) | bit(best) | bit(previous));
+        ready |= uint64_t{ranks[best] != kNoRank} << best | uint64_t{ranks[previous] != kNoRank} << previous;
     }
+    live &= ~(bit(0) | bit(num_bytes + 1));
     for (; live != 0; live &= live - 1) {
         *ids++ = parts[static_cast<size_t>(std::countr_zero(live))];
     }

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -398,3 +399,14 @@ def test_a_stream_of_files_and_whole_texts_give_the_same(tmp_path, monkeypatch):
     assert streamed == whole
     assert streamed.training_report.corpus_sha256 == whole.training_report.corpus_sha256
     assert streamed.training_report.num_texts == 1
+
+
+def test_extending_normalises_text_as_encoding_does():
+    base = Tokenizer.train(iter(["abc abd"]), 258, "gpt2")
+    composing = Tokenizer(replace(base.vocabulary, normalizer="nfc"))
+    decomposed = ["e\N{COMBINING ACUTE ACCENT}t\N{LATIN SMALL LETTER E WITH ACUTE} "] * 9
+    more = Tokenizer.train(iter(decomposed), 262, extend=composing)
+    assert "\N{LATIN SMALL LETTER E WITH ACUTE}t\N{LATIN SMALL LETTER E WITH ACUTE}".encode() in more.vocabulary.tokens
+    spaced = Tokenizer(replace(base.vocabulary, adds_prefix_space=True))
+    with pytest.raises(ConfigError, match="the tokenizer to extend adds a space"):
+        Tokenizer.train(iter(["abc"]), 262, extend=spaced)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.vocabulary import Encoder, Vocabulary
 
 Text = str | bytes
+TextT = TypeVar("TextT", str, bytes)
 Span = tuple[int, int]
 
 FILE_NAME = files.TOKENIZER_JSON
@@ -299,6 +300,34 @@ class Tokenizer:
             1 if part.token_id is not None else self._encoder_at(place).count(self._prepared(part.text))
             for place, part in enumerate(parts)
         )
+
+    def truncate(self, text: TextT, max_tokens: int) -> TextT:
+        """Cut a text to what at most ``max_tokens`` tokens hold, as ordinary text; the same type comes back.
+
+        The cut is between two tokens of the whole text, at the end of a character where the text is a str, and what is
+        left has no more than ``max_tokens`` tokens by itself. Ids are made for no more of the text than that.
+
+        Raises:
+            ConfigError: ``max_tokens`` is negative.
+        """
+        if max_tokens < 0:
+            raise ConfigError(f"max_tokens is {max_tokens}, and must be 0 or more")
+        data = _to_bytes(text)
+        budget = max_tokens
+        while True:
+            head = data[: self._head_bytes(data, budget)]
+            if isinstance(text, str):
+                head = head.decode(errors="ignore").encode()  # a cut inside a character goes back to its begin
+            if budget == 0 or self.count(head) <= max_tokens:
+                return cast(TextT, head.decode() if isinstance(text, str) else head)
+            budget -= 1  # cut off, what was one token may be two
+
+    def _head_bytes(self, data: bytes, max_tokens: int) -> int:
+        """Count the bytes of the first tokens of a text."""
+        if self._is_plain and isinstance(self._encoder, _core.Encoder):
+            return self._encoder.head(data, max_tokens)[0]
+        ids, spans = self.encode_with_spans(data)
+        return len(data) if len(ids) <= max_tokens else (spans[max_tokens - 1][1] if max_tokens else 0)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD. Raises ``DataError`` for a wrong id."""

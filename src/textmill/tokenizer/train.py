@@ -14,6 +14,7 @@ from textmill.base.errors import ConfigError, DataError, StorageError, TextmillE
 from textmill.base.units import num_bytes
 from textmill.tokenizer.alphabet import BYTE_ORDER, to_characters
 from textmill.tokenizer.corpus import Corpus, Source, to_bytes
+from textmill.tokenizer.normalize import normalize
 from textmill.tokenizer.patterns import pattern_named
 from textmill.tokenizer.report import TrainingReport
 from textmill.tokenizer.seeds import seed_merges
@@ -57,7 +58,7 @@ def train_vocabulary(
     )
     try:
         for batch in corpus.batches():
-            trainer.add(batch)
+            trainer.add([normalize(text, base.normalizer) for text in batch] if base.normalizer else batch)
             if progress is not None:
                 progress(corpus.bytes_done)
         if trainer.num_bytes == 0:
@@ -167,6 +168,9 @@ def _base_vocabulary(options: TrainingOptions) -> Vocabulary:
             f'pattern is "{options.pattern}", and the tokenizer to extend has "{base.pattern.name}", which stays; '
             "leave pattern out"
         )
+    if base.characters is not None or base.adds_prefix_space or base.missing_bytes:
+        what = "merges characters" if base.characters else "adds a space" if base.adds_prefix_space else "drops bytes"
+        raise ConfigError(f"the tokenizer to extend {what}, and only plain byte-level vocabularies can be extended")
     known = {token.text for token in base.added}
     new = [text for text in specials if text not in known]
     added = tuple(AddedToken(len(base.tokens) + place, text) for place, text in enumerate(new))

@@ -16,7 +16,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.characters import CharacterRules
 from textmill.tokenizer.patterns import Pattern
 
-MAX_TOKENS = 1 << 21
+MAX_TOKENS = (1 << 21) - 1
 # No real vocabulary lacks these. SmolLM2's lacks six control characters, and bytes that no assigned character has.
 _NEEDED_BYTES = set(b"\t\n\r") | set(range(0x20, 0x7F))
 
