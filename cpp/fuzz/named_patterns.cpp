@@ -1,5 +1,7 @@
 #include "fuzz/named_patterns.h"
 
+#include <map>
+
 namespace textmill::fuzz {
 
 const std::vector<NamedPattern>& named_patterns() {
@@ -30,6 +32,16 @@ const std::vector<NamedPattern>& named_patterns() {
         {"char", {R"([\s\S])"}},
     };
     return patterns;
+}
+
+std::shared_ptr<const tokenizer::Splitter> take_pattern(FuzzInput& input) {
+    static std::map<size_t, std::shared_ptr<const tokenizer::Splitter>> compiled;
+    const size_t pattern = input.take_below(named_patterns().size());
+    auto& splitter = compiled[pattern];
+    if (!splitter) {
+        splitter = std::make_shared<const tokenizer::Splitter>(named_patterns()[pattern].stage_regexes);
+    }
+    return splitter;
 }
 
 }  // namespace textmill::fuzz
