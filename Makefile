@@ -17,7 +17,7 @@ SECONDS ?= 600
 CLANG ?= clang++-16
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-python test-cpp test-threads test-fuzz fuzz check format stubs bench bench-tokenizer system clean help
+.PHONY: demo test test-python test-cpp test-threads test-sanitized test-fuzz fuzz check format stubs bench bench-tokenizer system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -26,7 +26,7 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/textmill demo --minutes $(DEMO_MINUTES)
 
-test: test-cpp test-threads test-fuzz test-python
+test: test-cpp test-threads test-sanitized test-fuzz test-python
 
 test-python: $(VENV)/.installed-tools
 	$(BIN)/python -m pytest
@@ -43,6 +43,22 @@ test-threads: $(VENV)/.installed-tools
 		> build/threads.log || (cat build/threads.log; exit 1)
 	$(BIN)/cmake --build build/threads --target test_threads
 	$(BIN)/ctest --test-dir build/threads --tests-regex threads --output-on-failure
+
+# The extension under ASan and UBSan, below the Python tests that give it the hardest texts. libstdc++ is loaded early
+# because ASan looks for its exceptions at the start, and -S keeps the extension that is installed out of the way.
+SANITIZED := build/sanitized
+test-sanitized: $(VENV)/.installed-tools
+	$(CMAKE) -B $(SANITIZED) -DTEXTMILL_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) > $(SANITIZED).log || (cat $(SANITIZED).log; exit 1)
+	$(BIN)/cmake --build $(SANITIZED)
+	$(BIN)/cmake --install $(SANITIZED) --prefix $(SANITIZED)/site > /dev/null
+	cp -r src/textmill $(SANITIZED)/site
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0 TEXTMILL_MAX_EXAMPLES=20 TEXTMILL_TIME_BOUND_S=30 \
+		PYTHONPATH=$(SANITIZED)/site:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		$(BIN)/python -S -m pytest -q -p no:cacheprovider -m "not peer and not slow" -k "not million" \
+		$(addprefix tests/tokenizer/test_,encode.py normalize.py scanner.py sentencepiece.py train.py) \
+		$(addprefix tests/attacks/test_,regexes.py tokenizer_files.py)
 
 test-fuzz:
 	@$(MAKE) --no-print-directory fuzz SECONDS=30
