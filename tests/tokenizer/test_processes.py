@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -110,3 +112,15 @@ def test_sent_to_another_process_and_back(chat_tokenizer, corpus, method):
         copy, ids = pool.apply_async(_ids_in_another_process, (chat_tokenizer, corpus[:20])).get(TIMEOUT_S)
     assert copy == chat_tokenizer
     assert ids == [chat_tokenizer.encode(text) for text in corpus[:20]]
+
+
+def test_nothing_is_left_at_the_end_of_a_process():
+    program = r"""
+from textmill import Tokenizer
+for pattern in ("gpt2", r"(?<!x)\w+|[^\w]+|x"):
+    Tokenizer.train(iter(["some text"]), 260, pattern).encode("text")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+    )
+    assert done.stderr == ""
