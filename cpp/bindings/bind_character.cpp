@@ -149,8 +149,7 @@ void bind_character(nb::module_& m) {
              "escape_spaces"_a, "charsmap"_a, "fuse_unknown"_a, "splits_words"_a, "whole_words"_a,
              "dummy_prefix: 0 never, 1 always, 2 unless the text begins with a space. ValueError for a damaged "
              "charsmap.")
-        .def("encode", &encode, "text"_a,
-             nb::sig("def encode(self, text: str | bytes) -> list[int]"),
+        .def("encode", &encode, "text"_a, nb::sig("def encode(self, text: str | bytes) -> list[int]"),
              "Token ids of a text.")
         .def("encode_with_spans", &encode_with_spans, "text"_a,
              nb::sig("def encode_with_spans(self, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.uint32], "

@@ -7,6 +7,7 @@
 #include "bindings/arrays.h"
 #include "bindings/texts.h"
 #include "tokenizer/encode.h"
+#include "tokenizer/ranks.h"
 
 namespace nb = nanobind;
 namespace tokenizer = textmill::tokenizer;
@@ -134,6 +135,25 @@ nb::tuple trace(const Encoder& self, nb::handle object) {
     return nb::make_tuple(to_table(std::move(rows), 5), to_array(std::move(ids)));
 }
 
+nb::list parse_ranks(const nb::bytes& file) {
+    const tokenizer::TokenTable tokens = tokenizer::parse_ranks({file.c_str(), file.size()});
+    nb::list objects;
+    for (TokenId id = 0; id < tokens.size(); ++id) {
+        objects.append(nb::bytes(tokens[id].data(), tokens[id].size()));
+    }
+    return objects;
+}
+
+nb::bytes missing_bytes(const Encoder& self) {
+    std::string missing;
+    for (unsigned byte = 0; byte < 256; ++byte) {
+        if (self.vocab().byte_tokens()[byte] == tokenizer::kNoToken) {
+            missing.push_back(static_cast<char>(byte));
+        }
+    }
+    return nb::bytes(missing.data(), missing.size());
+}
+
 Array2<uint32_t> merges_from_ranks(const nb::sequence& token_objects) {
     const tokenizer::TokenTable tokens = copy_tokens(token_objects);
     std::vector<uint32_t> rows;
@@ -162,8 +182,8 @@ void bind_tokenizer(nb::module_& m) {
              "uint32[n, 3]; with whole_pieces, a piece that is a token is not merged; with drops_bytes, bytes without "
              "a token are\n"
              "left out of a text. ValueError where they do not fit.")
-        .def("encode", &encode, "text"_a,
-             nb::sig("def encode(self, text: str | bytes) -> list[int]"), "Token ids of a text.")
+        .def("encode", &encode, "text"_a, nb::sig("def encode(self, text: str | bytes) -> list[int]"),
+             "Token ids of a text.")
         .def("encode_batch", &encode_batch, "texts"_a, "num_threads"_a = 0,
              nb::sig("def encode_batch(self, texts: collections.abc.Sequence[str | bytes], num_threads: int = 0) -> "
                      "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]"),
@@ -175,10 +195,14 @@ void bind_tokenizer(nb::module_& m) {
              "The bytes of the first max_tokens tokens of a text, and how many tokens these are.")
         .def("decode", &decode, "ids"_a, nb::sig("def decode(self, ids: numpy.typing.NDArray[numpy.int64]) -> bytes"),
              "The bytes of tokens. ValueError for an id that is no token.")
+        .def_prop_ro("missing_bytes", &missing_bytes, nb::sig("def missing_bytes(self) -> bytes"),
+                     "The bytes that no token stands for, which are left out of a text.")
         .def("trace", &trace, "piece"_a,
              nb::sig("def trace(self, piece: str | bytes) -> tuple[numpy.typing.NDArray[numpy.uint32], "
                      "numpy.typing.NDArray[numpy.uint32]]"),
              "How one piece is merged: rows of (first byte, left, right, product, rank), uint32[n, 5], and its ids.");
+    m.def("parse_ranks", &parse_ranks, "file"_a, nb::sig("def parse_ranks(file: bytes) -> list[bytes]"),
+          "The tokens of a rank file by rank, b'' for ranks that it leaves out. ValueError names the line.");
     m.def(
         "merges_from_ranks", &merges_from_ranks, "tokens"_a,
         nb::sig("def merges_from_ranks(tokens: collections.abc.Sequence[bytes]) -> numpy.typing.NDArray[numpy.uint32]"),

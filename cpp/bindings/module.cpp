@@ -10,6 +10,7 @@ void bind_character(nb::module_& m);
 void bind_normalize(nb::module_& m);
 
 NB_MODULE(_core, m) {
+    nb::set_leak_warnings(false);  // a program may end while it holds objects, and need not hear of it
     m.doc() = "The native core of textmill: byte strings and numpy arrays in, numpy arrays out.";
     bind_unicode(m);
     bind_splitter(m);

@@ -304,8 +304,8 @@ void test_ranks_give_back_the_merges_that_made_them() {
         const std::vector<Merge> merges = merges_from_ranks(tokens);
         CHECK(merges.size() == vocab.size() - 256);
         for (size_t rank = 0; rank < merges.size(); ++rank) {
-            const RankedProduct found = vocab.pairs().find(merges[rank].left, merges[rank].right);
-            CHECK(found.rank == rank && found.product == merges[rank].product);
+            CHECK(vocab.merges().rank_of(merges[rank].left, merges[rank].right) == rank);
+            CHECK(vocab.merges().product_of(static_cast<uint32_t>(rank)) == merges[rank].product);
         }
     }
 }

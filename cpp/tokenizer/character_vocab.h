@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "tokenizer/pair_table.h"
 #include "tokenizer/vocab.h"
 
 namespace textmill::tokenizer {

@@ -14,8 +14,8 @@ constexpr size_t kTaskBytes = size_t{1} << 18;
 }  // namespace
 
 struct Encoder::Worker {
-    explicit Worker(const Vocab& vocab) : merger(vocab.byte_tokens(), vocab.pairs()) {}
-    PieceMerger merger;
+    explicit Worker(const Vocab& vocab) : pieces(vocab) {}
+    PieceEncoder pieces;
     WordCache cache;
     TokenBuffer scratch;
 };
@@ -62,17 +62,6 @@ Encoder::~Encoder() {
     }
 }
 
-TokenId* Encoder::encode_piece(std::string_view piece, Worker& worker, TokenId* ids) const {
-    if (vocab_.whole_pieces()) {
-        const TokenId whole = vocab_.whole_piece(piece);
-        if (whole != kNoToken) {
-            *ids++ = whole;
-            return ids;
-        }
-    }
-    return worker.merger.merge(piece, ids);
-}
-
 // Two passes: the first asks for the cache lines that the second reads, so that it waits for few of them.
 TokenId* Encoder::encode_pieces(std::string_view text, std::span<const uint32_t> ends, Worker& worker,
                                 TokenId* ids) const {
@@ -102,7 +91,7 @@ TokenId* Encoder::encode_pieces(std::string_view text, std::span<const uint32_t>
         const std::string_view piece(text.data() + begin, ends[i] - begin);
         begin = ends[i];
         if (piece.size() > WordCache::kMaxBytes) {
-            ids = encode_piece(piece, worker, ids);
+            ids = worker.pieces.encode(piece, ids);
             continue;
         }
         TokenId* const known_end = worker.cache.find(lookups[i].key, lookups[i].hash, piece, ids);
@@ -110,7 +99,7 @@ TokenId* Encoder::encode_pieces(std::string_view text, std::span<const uint32_t>
             ids = known_end;
             continue;
         }
-        TokenId* const end = encode_piece(piece, worker, ids);
+        TokenId* const end = worker.pieces.encode(piece, ids);
         worker.cache.add(lookups[i].key, piece, {ids, end});
         ids = end;
     }
@@ -137,8 +126,8 @@ size_t Encoder::count(std::string_view text) const {
     PieceEnds pieces(*splitter_, text);
     while (pieces.next()) {
         TokenId* const begin = ids.reserve(pieces.ends().back() + WordCache::kMaxInline);
-        num_tokens += static_cast<size_t>(
-            encode_pieces(text.substr(pieces.begin()), pieces.ends(), *lease, begin) - begin);
+        num_tokens +=
+            static_cast<size_t>(encode_pieces(text.substr(pieces.begin()), pieces.ends(), *lease, begin) - begin);
     }
     return num_tokens;
 }
@@ -167,6 +156,11 @@ EncodedBatch Encoder::encode_on_one_thread(std::span<const std::string_view> tex
     EncodedBatch batch;
     batch.offsets.reserve(texts.size() + 1);
     batch.offsets.push_back(0);
+    size_t num_bytes = 0;
+    for (const std::string_view text : texts) {
+        num_bytes += text.size();
+    }
+    batch.ids.reserve(num_bytes / 2);  // not more than is touched counts, and a token of two bytes is a short one
     Lease lease(*this);
     for (const std::string_view text : texts) {
         encode_into(text, *lease, batch.ids);
@@ -231,12 +225,8 @@ EncodedBatch Encoder::encode_batch(std::span<const std::string_view> texts, unsi
 std::pair<std::vector<MergeStep>, std::vector<TokenId>> Encoder::trace(std::string_view piece) const {
     Lease lease(*this);
     std::vector<MergeStep> steps;
-    const TokenId whole = vocab_.whole_pieces() ? vocab_.whole_piece(piece) : kNoToken;
-    if (whole != kNoToken) {
-        return {std::move(steps), {whole}};
-    }
     std::vector<TokenId> ids(piece.size());
-    ids.resize(static_cast<size_t>((*lease).merger.merge(piece, ids.data(), &steps) - ids.data()));
+    ids.resize(static_cast<size_t>((*lease).pieces.encode(piece, ids.data(), &steps) - ids.data()));
     return {std::move(steps), std::move(ids)};
 }
 

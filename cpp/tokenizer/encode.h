@@ -59,7 +59,6 @@ class Encoder {
 
     void encode_into(std::string_view text, Worker& worker, TokenBuffer& ids) const;
     TokenId* encode_pieces(std::string_view text, std::span<const uint32_t> ends, Worker& worker, TokenId* ids) const;
-    TokenId* encode_piece(std::string_view piece, Worker& worker, TokenId* ids) const;
     EncodedBatch encode_on_one_thread(std::span<const std::string_view> texts) const;
 
     static constexpr size_t kMaxIdleWorkers = 16;

@@ -1,4 +1,5 @@
-// The pieces of a text in batches of their ends: by windows where the pattern has them, and by its own matcher elsewhere.
+// The pieces of a text in batches of their ends: by windows where the pattern has them, and by its own matcher
+// elsewhere.
 #pragma once
 
 #include <array>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <functional>
 #include <iterator>
 #include <stdexcept>
@@ -10,14 +11,14 @@ namespace textmill::tokenizer {
 namespace {
 
 // Up to here a scan for the lowest rank after each merge is faster than a heap.
-constexpr size_t kMaxShortBytes = 32;
+constexpr size_t kMaxShortBytes = 64;
 constexpr uint32_t kNoSymbol = 0xFFFFFFFF;
 
 }  // namespace
 
-PieceMerger::PieceMerger(const std::array<TokenId, 256>& byte_tokens, const PairTable& pairs)
+PieceMerger::PieceMerger(const std::array<TokenId, 256>& byte_tokens, const MergeTable& merges)
     : byte_tokens_(byte_tokens),
-      pairs_(pairs),
+      merges_(merges),
       drops_bytes_(std::find(byte_tokens.begin(), byte_tokens.end(), kNoToken) != byte_tokens.end()) {}
 
 TokenId* PieceMerger::merge(std::string_view piece, TokenId* ids, std::vector<MergeStep>* steps) {
@@ -33,62 +34,53 @@ TokenId* PieceMerger::merge(std::string_view piece, TokenId* ids, std::vector<Me
     return piece.size() <= kMaxShortBytes ? merge_short(piece, ids, steps) : merge_long(piece, ids, steps);
 }
 
+// Places of parts are bits: `live` are those where a part begins, `ready` those that a merge joins with the next one.
 TokenId* PieceMerger::merge_short(std::string_view piece, TokenId* ids, std::vector<MergeStep>* steps) {
-    struct Part {
-        TokenId id;
-        uint32_t at;
-    };
-    std::array<Part, kMaxShortBytes> parts;
-    std::array<uint64_t, kMaxShortBytes> merges;  // of each part with the next one: rank << 32 | product
-    constexpr uint64_t kNoMerge = ~uint64_t{0};
-    const auto merge_of = [&](size_t i) {
-        const RankedProduct merge = pairs_.find(parts[i].id, parts[i + 1].id);
-        return uint64_t{merge.rank} << 32 | merge.product;
-    };
-    size_t num_parts = piece.size();
-    for (size_t i = 0; i < num_parts; ++i) {
-        parts[i] = {byte_tokens_[static_cast<uint8_t>(piece[i])], static_cast<uint32_t>(i)};
+    std::array<TokenId, kMaxShortBytes> parts;
+    std::array<uint32_t, kMaxShortBytes> ranks;
+    const size_t num_bytes = piece.size();
+    uint64_t live = num_bytes == 64 ? ~uint64_t{0} : (uint64_t{1} << num_bytes) - 1;
+    uint64_t ready = 0;
+    for (size_t i = 0; i < num_bytes; ++i) {
+        parts[i] = byte_tokens_[static_cast<uint8_t>(piece[i])];
     }
-    for (size_t i = 0; i + 1 < num_parts; ++i) {
-        merges[i] = merge_of(i);
+    for (size_t i = 0; i + 1 < num_bytes; ++i) {
+        ranks[i] = merges_.rank_of_bytes(static_cast<uint8_t>(piece[i]), static_cast<uint8_t>(piece[i + 1]));
+        ready |= uint64_t{ranks[i] != kNoRank} << i;
     }
-    merges[num_parts - 1] = kNoMerge;
-    while (num_parts > 1) {
-        size_t best = 0;
-        for (size_t i = 1; i + 1 < num_parts; ++i) {
-            best = (merges[i] >> 32) < (merges[best] >> 32) ? i : best;
+    const auto rank_pair = [&](size_t left, size_t right) {
+        ranks[left] = merges_.rank_of(parts[left], parts[right]);
+        const uint64_t bit = uint64_t{1} << left;
+        ready = ranks[left] != kNoRank ? ready | bit : ready & ~bit;
+    };
+    while (ready != 0) {
+        auto best = static_cast<size_t>(std::countr_zero(ready));
+        for (uint64_t rest = ready & (ready - 1); rest != 0; rest &= rest - 1) {
+            const auto at = static_cast<size_t>(std::countr_zero(rest));
+            best = ranks[at] < ranks[best] ? at : best;
         }
-        const uint64_t merge = merges[best];
-        if (merge == kNoMerge) {
-            break;
-        }
+        const uint64_t after_best = live & ~((uint64_t{2} << best) - 1);
+        const auto right = static_cast<size_t>(std::countr_zero(after_best));
+        const TokenId product = merges_.product_of(ranks[best]);
         if (steps != nullptr) {
-            steps->push_back({parts[best].at, parts[best].id, parts[best + 1].id, static_cast<TokenId>(merge),
-                              static_cast<uint32_t>(merge >> 32)});
+            steps->push_back({static_cast<uint32_t>(best), parts[best], parts[right], product, ranks[best]});
         }
-        parts[best].id = static_cast<TokenId>(merge);
-        --num_parts;
-        for (size_t i = best + 1; i < num_parts; ++i) {
-            parts[i] = parts[i + 1];
-            merges[i] = merges[i + 1];
+        parts[best] = product;
+        live &= ~(uint64_t{1} << right);
+        ready &= ~(uint64_t{1} << right | uint64_t{1} << best);
+        const uint64_t after_right = after_best & (after_best - 1);
+        if (after_right != 0) {
+            rank_pair(best, static_cast<size_t>(std::countr_zero(after_right)));
         }
-        merges[best] = best + 1 < num_parts ? merge_of(best) : kNoMerge;
-        if (best > 0) {
-            merges[best - 1] = merge_of(best - 1);
+        const uint64_t before_best = live & ((uint64_t{1} << best) - 1);
+        if (before_best != 0) {
+            rank_pair(static_cast<size_t>(std::bit_width(before_best) - 1), best);
         }
     }
-    for (size_t i = 0; i < num_parts; ++i) {
-        *ids++ = parts[i].id;
+    for (; live != 0; live &= live - 1) {
+        *ids++ = parts[static_cast<size_t>(std::countr_zero(live))];
     }
     return ids;
-}
-
-void PieceMerger::rank_pair(uint32_t at) {
-    Symbol& symbol = symbols_[at];
-    const RankedProduct merge =
-        symbol.next == kNoSymbol ? RankedProduct{kNoRank, kNoToken} : pairs_.find(symbol.id, symbols_[symbol.next].id);
-    symbol.rank = merge.rank;
-    symbol.product = merge.product;
 }
 
 TokenId* PieceMerger::merge_long(std::string_view piece, TokenId* ids, std::vector<MergeStep>* steps) {
@@ -98,10 +90,14 @@ TokenId* PieceMerger::merge_long(std::string_view piece, TokenId* ids, std::vect
     const auto num_symbols = static_cast<uint32_t>(piece.size());
     symbols_.resize(num_symbols);
     for (uint32_t i = 0; i < num_symbols; ++i) {
-        symbols_[i] = {byte_tokens_[static_cast<uint8_t>(piece[i])], kNoRank, kNoToken, i - 1,
+        symbols_[i] = {byte_tokens_[static_cast<uint8_t>(piece[i])], kNoRank, i - 1,
                        i + 1 < num_symbols ? i + 1 : kNoSymbol};
     }
     const auto entry_of = [this](uint32_t at) { return uint64_t{symbols_[at].rank} << 32 | at; };
+    const auto rank_pair = [this](uint32_t at) {
+        Symbol& symbol = symbols_[at];
+        symbol.rank = symbol.next == kNoSymbol ? kNoRank : merges_.rank_of(symbol.id, symbols_[symbol.next].id);
+    };
     heap_.clear();
     for (uint32_t i = 0; i < num_symbols; ++i) {
         rank_pair(i);
@@ -128,9 +124,9 @@ TokenId* PieceMerger::merge_long(std::string_view piece, TokenId* ids, std::vect
         }
         const uint32_t next = symbol.next;
         if (steps != nullptr) {
-            steps->push_back({at, symbol.id, symbols_[next].id, symbol.product, symbol.rank});
+            steps->push_back({at, symbol.id, symbols_[next].id, merges_.product_of(symbol.rank), symbol.rank});
         }
-        symbol.id = symbol.product;
+        symbol.id = merges_.product_of(symbol.rank);
         symbol.next = symbols_[next].next;
         symbols_[next].rank = kNoRank;
         if (symbol.next != kNoSymbol) {

@@ -23,7 +23,7 @@ struct MergeStep {
 // The pair of lowest rank first, the leftmost of equals. Holds scratch space, so that each thread has its own.
 class PieceMerger {
   public:
-    PieceMerger(const std::array<TokenId, 256>& byte_tokens, const PairTable& pairs);
+    PieceMerger(const std::array<TokenId, 256>& byte_tokens, const MergeTable& merges);
 
     // Writes the tokens of a piece to `ids`, which has room for one a byte, and returns where they end. `steps`, where
     // given, gets each merge in the order in which it is made.
@@ -32,22 +32,39 @@ class PieceMerger {
   private:
     struct Symbol {
         TokenId id;
-        uint32_t rank;    // of the merge with the next symbol, kNoRank where there is none
-        TokenId product;  // of that merge
+        uint32_t rank;  // of the merge with the next symbol, kNoRank where there is none
         uint32_t previous;
         uint32_t next;
     };
 
     TokenId* merge_short(std::string_view piece, TokenId* ids, std::vector<MergeStep>* steps);
     TokenId* merge_long(std::string_view piece, TokenId* ids, std::vector<MergeStep>* steps);
-    void rank_pair(uint32_t at);
 
     const std::array<TokenId, 256>& byte_tokens_;
-    const PairTable& pairs_;
+    const MergeTable& merges_;
     const bool drops_bytes_;  // some bytes have no token: they are left out of a piece, as Hugging Face does
     std::string kept_;
     std::vector<Symbol> symbols_;
     std::vector<uint64_t> heap_;  // rank << 32 | place; stale entries are dropped when they surface
+};
+
+// As PieceMerger, but that a piece which is a token as a whole is not merged, where the vocabulary says so.
+class PieceEncoder {
+  public:
+    explicit PieceEncoder(const Vocab& vocab) : vocab_(vocab), merger_(vocab.byte_tokens(), vocab.merges()) {}
+
+    TokenId* encode(std::string_view piece, TokenId* ids, std::vector<MergeStep>* steps = nullptr) {
+        const TokenId whole = vocab_.whole_pieces() ? vocab_.whole_piece(piece) : kNoToken;
+        if (whole == kNoToken) {
+            return merger_.merge(piece, ids, steps);
+        }
+        *ids = whole;
+        return ids + 1;
+    }
+
+  private:
+    const Vocab& vocab_;
+    PieceMerger merger_;
 };
 
 }  // namespace textmill::tokenizer

@@ -8,7 +8,7 @@
 
 #include "tokenizer/parallel.h"
 #include "tokenizer/piece_ends.h"
-#include "tokenizer/word_merger.h"
+#include "tokenizer/piece_merger.h"
 
 namespace textmill::tokenizer {
 namespace {
@@ -150,14 +150,20 @@ Trainer::Words Trainer::put_together() {
 }
 
 LearnedMerges Trainer::learn(const Lesson& lesson, const std::function<void()>& poll) {
-    WordMerger merger(lesson.tokens, lesson.merges, lesson.whole_pieces);
+    const Vocab base(lesson.tokens, lesson.merges, {}, lesson.whole_pieces);
+    PieceEncoder pieces(base);
+    std::vector<TokenId> scratch;
+    const auto encode = [&](std::string_view word) {
+        scratch.resize(word.size());
+        return std::span<const TokenId>(scratch.data(), pieces.encode(word, scratch.data()));
+    };
     Words words = put_together();
     num_words_ = words.size();
     size_t num_long_words = 0;
     size_t num_tokens = 0;
     std::vector<uint64_t> dropped(lesson.tokens.size());
     words.for_each([&](const WordCount& word) {
-        const std::span<const TokenId> tokens = merger(word.bytes);
+        const std::span<const TokenId> tokens = encode(word.bytes);
         if (tokens.size() == 1) {
             dropped[tokens[0]] += word.count;
         } else {
@@ -176,7 +182,7 @@ LearnedMerges Trainer::learn(const Lesson& lesson, const std::function<void()>& 
     }
     MergeCorpus corpus(num_long_words, num_tokens, lesson.tokens.size());
     words.for_each([&](const WordCount& word) {
-        const std::span<const TokenId> tokens = merger(word.bytes);
+        const std::span<const TokenId> tokens = encode(word.bytes);
         if (tokens.size() > 1) {
             corpus.add_word(tokens, word.count);
         }

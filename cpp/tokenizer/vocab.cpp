@@ -1,5 +1,6 @@
 #include "tokenizer/vocab.h"
 
+#include <algorithm>
 #include <bit>
 #include <stdexcept>
 #include <utility>
@@ -11,6 +12,10 @@ namespace textmill::tokenizer {
 namespace {
 
 std::vector<bool> mark(std::span<const TokenId> ids, size_t num_tokens) {
+    if (num_tokens > kMaxTokens) {
+        throw std::invalid_argument("a vocabulary of " + std::to_string(num_tokens) + " tokens; it may hold " +
+                                    std::to_string(kMaxTokens));
+    }
     std::vector<bool> marks(num_tokens, false);
     for (const TokenId id : ids) {
         if (id >= num_tokens) {
@@ -62,53 +67,32 @@ void TokenTable::push_back(std::string_view token) {
     ends_.push_back(static_cast<uint32_t>(bytes_.size()));
 }
 
-PairTable::PairTable(size_t num_pairs)
-    : slots_(std::bit_ceil(2 * num_pairs + 2)),
-      mask_(slots_.size() - 1),
-      shift_(64 - static_cast<unsigned>(std::bit_width(mask_))) {}
-
-bool PairTable::insert(TokenId left, TokenId right, RankedProduct value) {
-    const uint64_t key = key_of(left, right);
-    size_t slot = slot_of(key);
-    while (slots_[slot].key != kEmptyKey) {
-        if (slots_[slot].key == key) {
-            return false;
-        }
-        slot = (slot + 1) & mask_;
-    }
-    slots_[slot] = {key, value};
-    return true;
-}
-
 Vocab::Vocab(TokenTable tokens, std::span<const Merge> merges, std::span<const TokenId> special_ids, bool whole_pieces,
              bool drops_bytes)
-    : tokens_(std::move(tokens)), pairs_(merges.size()), whole_pieces_(whole_pieces) {
-    if (tokens_.size() > kMaxTokens) {
-        throw std::invalid_argument("a vocabulary of " + std::to_string(tokens_.size()) + " tokens; it may hold " +
-                                    std::to_string(kMaxTokens));
-    }
-    const std::vector<bool> is_special = mark(special_ids, tokens_.size());
-    byte_tokens_ = index_bytes_of(tokens_, is_special, drops_bytes);
+    : tokens_(std::move(tokens)),
+      is_special_(mark(special_ids, tokens_.size())),
+      byte_tokens_(index_bytes_of(tokens_, is_special_, drops_bytes)),
+      merges_(byte_tokens_, merges.size()),
+      whole_pieces_(whole_pieces) {
     for (size_t rank = 0; rank < merges.size(); ++rank) {
-        const auto& [left, right, product] = merges[rank];
-        check_merge(merges[rank], rank, is_special);
-        if (!pairs_.insert(left, right, {static_cast<uint32_t>(rank), product})) {
+        check_merge(merges[rank], rank);
+        if (!merges_.add(merges[rank])) {
             throw std::invalid_argument("merge " + std::to_string(rank) + " joins the same tokens as an earlier one");
         }
     }
     if (whole_pieces_) {
-        index_whole_pieces(is_special);
+        index_whole_pieces();
     }
 }
 
-void Vocab::check_merge(const Merge& merge, size_t rank, const std::vector<bool>& is_special) const {
+void Vocab::check_merge(const Merge& merge, size_t rank) const {
     const auto name = [rank] { return "merge " + std::to_string(rank); };
     for (const TokenId id : {merge.left, merge.right, merge.product}) {
         if (id >= tokens_.size()) {
             throw std::invalid_argument(name() + " names token " + std::to_string(id) + ", and there are " +
                                         std::to_string(tokens_.size()));
         }
-        if (tokens_[id].empty() || is_special[id]) {
+        if (tokens_[id].empty() || is_special_[id]) {
             throw std::invalid_argument(name() + " names token " + std::to_string(id) +
                                         ", which is a special token or does not exist");
         }
@@ -121,10 +105,10 @@ void Vocab::check_merge(const Merge& merge, size_t rank, const std::vector<bool>
     }
 }
 
-void Vocab::index_whole_pieces(const std::vector<bool>& is_special) {
+void Vocab::index_whole_pieces() {
     whole_pieces_index_.assign(std::bit_ceil(2 * tokens_.size() + 2), kNoToken);
     for (TokenId id = 0; id < tokens_.size(); ++id) {
-        if (tokens_[id].empty() || is_special[id]) {
+        if (tokens_[id].empty() || is_special_[id]) {
             continue;
         }
         TokenId& slot = whole_pieces_index_[slot_of_piece(tokens_[id])];
@@ -150,8 +134,8 @@ TokenId Vocab::whole_piece(std::string_view piece) const {
 }
 
 std::vector<Merge> merges_from_ranks(const TokenTable& tokens) {
-    const std::array<TokenId, 256> byte_tokens = index_bytes_of(tokens, std::vector<bool>(tokens.size(), false), false);
-    PairTable pairs(tokens.size());
+    const std::array<TokenId, 256> byte_tokens = index_bytes_of(tokens, mark({}, tokens.size()), false);
+    MergeTable pairs(byte_tokens, tokens.size());
     PieceMerger merger(byte_tokens, pairs);
     std::vector<Merge> merges;
     std::vector<TokenId> parts;
@@ -162,8 +146,8 @@ std::vector<Merge> merges_from_ranks(const TokenTable& tokens) {
         parts.resize(tokens[id].size());
         parts.resize(static_cast<size_t>(merger.merge(tokens[id], parts.data()) - parts.data()));
         if (parts.size() == 2) {
-            pairs.insert(parts[0], parts[1], {static_cast<uint32_t>(merges.size()), id});
             merges.push_back({parts[0], parts[1], id});
+            pairs.add(merges.back());
         } else if (parts.size() == 1) {
             throw std::invalid_argument("tokens " + std::to_string(parts[0]) + " and " + std::to_string(id) +
                                         " are the same bytes");

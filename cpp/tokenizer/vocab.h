@@ -9,20 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "tokenizer/token_buffer.h"
+#include "tokenizer/merge_table.h"
 
 namespace textmill::tokenizer {
-
-constexpr TokenId kNoToken = 0xFFFFFFFF;
-constexpr size_t kMaxTokens = size_t{1} << 24;
-constexpr uint32_t kNoRank = 0xFFFFFFFF;
-
-// Two tokens that become one. Its rank is its place in the list: the lowest rank is applied first.
-struct Merge {
-    TokenId left;
-    TokenId right;
-    TokenId product;
-};
 
 // The bytes of tokens by id, one after the other in one string.
 class TokenTable {
@@ -44,47 +33,6 @@ class TokenTable {
     std::vector<uint32_t> ends_ = {0};  // of the token before each
 };
 
-struct RankedProduct {
-    uint32_t rank;
-    TokenId product;
-};
-
-// From a pair of tokens to its merge: open addressing, linear probing, at most half full.
-class PairTable {
-  public:
-    explicit PairTable(size_t num_pairs);
-
-    // False where the pair is there already.
-    bool insert(TokenId left, TokenId right, RankedProduct value);
-
-    // Rank kNoRank where the pair never merges.
-    RankedProduct find(TokenId left, TokenId right) const {
-        const uint64_t key = key_of(left, right);
-        for (size_t slot = slot_of(key);; slot = (slot + 1) & mask_) {
-            if (slots_[slot].key == key) {
-                return slots_[slot].value;
-            }
-            if (slots_[slot].key == kEmptyKey) {
-                return {kNoRank, kNoToken};
-            }
-        }
-    }
-
-  private:
-    static constexpr uint64_t kEmptyKey = ~uint64_t{0};
-    struct Slot {
-        uint64_t key = kEmptyKey;
-        RankedProduct value{};
-    };
-
-    static uint64_t key_of(TokenId left, TokenId right) { return uint64_t{left} << 32 | right; }
-    size_t slot_of(uint64_t key) const { return static_cast<size_t>((key * 0x9E3779B97F4A7C15) >> shift_) & mask_; }
-
-    std::vector<Slot> slots_;
-    size_t mask_;
-    unsigned shift_;
-};
-
 class Vocab {
   public:
     // `tokens[id]` holds the bytes of each token; an empty one is a hole that no text reaches. `special_ids` are tokens
@@ -103,20 +51,21 @@ class Vocab {
     size_t size() const { return tokens_.size(); }
     std::string_view bytes_of(TokenId id) const { return tokens_[id]; }
     const std::array<TokenId, 256>& byte_tokens() const { return byte_tokens_; }
-    const PairTable& pairs() const { return pairs_; }
+    const MergeTable& merges() const { return merges_; }
     bool whole_pieces() const { return whole_pieces_; }
 
     // The token that a whole piece is, or kNoToken. Only where whole_pieces() holds.
     TokenId whole_piece(std::string_view piece) const;
 
   private:
-    void index_whole_pieces(const std::vector<bool>& is_special);
+    void index_whole_pieces();
     size_t slot_of_piece(std::string_view piece) const;
-    void check_merge(const Merge& merge, size_t rank, const std::vector<bool>& is_special) const;
+    void check_merge(const Merge& merge, size_t rank) const;
 
     TokenTable tokens_;
-    PairTable pairs_;
-    std::array<TokenId, 256> byte_tokens_{};
+    std::vector<bool> is_special_;
+    std::array<TokenId, 256> byte_tokens_;
+    MergeTable merges_;
     std::vector<TokenId> whole_pieces_index_;  // by the hash of their bytes; at most half full
     bool whole_pieces_;
 };

@@ -42,7 +42,9 @@ struct Avx2 {
             };
             return to_mask(half(values.low), half(values.high));
         };
-        const auto each = [](const Bytes& values, auto change) { return Bytes{change(values.low), change(values.high)}; };
+        const auto each = [](const Bytes& values, auto change) {
+            return Bytes{change(values.low), change(values.high)};
+        };
         ByteMasks masks{};
         masks.letters =
             within(each(v, [](__m256i part) { return _mm256_or_si256(part, _mm256_set1_epi8(0x20)); }), 'a', 26);
@@ -53,8 +55,8 @@ struct Avx2 {
         masks.apostrophes = equal(v, '\'');
         masks.high = to_mask(v.low, v.high);
         if (masks.high != 0) {
-            const Bytes even = each(
-                v, [](__m256i part) { return _mm256_and_si256(part, _mm256_set1_epi8(static_cast<char>(0xFE))); });
+            const Bytes even =
+                each(v, [](__m256i part) { return _mm256_and_si256(part, _mm256_set1_epi8(static_cast<char>(0xFE))); });
             masks.trails = within(v, 0x80, 0x40);
             masks.letter_leads_2 = equal(even, 0xC4) | equal(even, 0xD0);
             masks.letter_leads_3 = within(v, 0xE5, 5) | within(v, 0xEB, 2);

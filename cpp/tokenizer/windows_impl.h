@@ -116,10 +116,11 @@ CharMasks classify(std::string_view text, size_t begin) {
 template <typename Tier>
 size_t contraction_chars(std::string_view text, size_t begin, const CharMasks& chars, size_t apostrophe,
                          bool ignore_case) {
-    const size_t place = begin + 1 +
-                         (chars.all_single ? apostrophe
-                                           : static_cast<size_t>(std::countr_zero(
-                                                 Tier::scatter(uint64_t{1} << apostrophe, chars.leads))));
+    const size_t place =
+        begin + 1 +
+        (chars.all_single
+             ? apostrophe
+             : static_cast<size_t>(std::countr_zero(Tier::scatter(uint64_t{1} << apostrophe, chars.leads))));
     const auto letter_at = [&](size_t at) {
         const char letter = at < text.size() ? text[at] : '\0';
         return ignore_case && letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;

@@ -8,10 +8,6 @@
 
 namespace textmill::tokenizer {
 
-void WordCache::FreeBuckets::operator()(Bucket* buckets) const {
-    std::free(buckets);
-}
-
 WordCache::WordCache() {
     resize(kFirstBuckets);
 }
@@ -21,34 +17,48 @@ WordCache::Key WordCache::long_key(std::string_view piece) {
 }
 
 void WordCache::resize(size_t num_buckets) {
-    const size_t num_bytes = num_buckets * sizeof(Bucket);
-    void* const memory = std::aligned_alloc(alignof(Bucket), num_bytes);
-    if (memory == nullptr) {
+    // All zeros, which is no piece's key; large blocks are so as they come from the system, and untouched.
+    const size_t num_bytes = (num_buckets + 1) * sizeof(Bucket);
+    memory_.reset(std::calloc(num_bytes, 1));
+    if (memory_ == nullptr) {
         throw std::bad_alloc();
     }
-    want_huge_pages(memory, num_bytes);
-    std::memset(memory, 0, num_bytes);  // no piece has an empty key
-    buckets_.reset(static_cast<Bucket*>(memory));
+    want_huge_pages(memory_.get(), num_bytes);
+    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
+    buckets_ = reinterpret_cast<Bucket*>((address + alignof(Bucket) - 1) & ~(alignof(Bucket) - 1));
     num_buckets_ = num_buckets;
     num_entries_ = 0;
     shift_ = 64 - static_cast<unsigned>(std::countr_zero(num_buckets));
 }
 
 void WordCache::put(const Entry& entry) {
-    Bucket& bucket = buckets_[hash(entry.key) >> shift_];
-    for (Entry& place : bucket.entries) {
-        if (place.key == Key{0, 0}) {
-            place = entry;
-            ++num_entries_;
-            return;
+    const size_t place = hash(entry.key) >> shift_;
+    for (Bucket* const bucket : {&buckets_[place], &buckets_[place ^ 1]}) {
+        for (Entry& known : bucket->entries) {
+            if (known.key == Key{0, 0}) {
+                known = entry;
+                ++num_entries_;
+                return;
+            }
         }
     }
+    Bucket& bucket = buckets_[place];
     bucket.entries[1] = bucket.entries[0];  // the younger one stays
     bucket.entries[0] = entry;
 }
 
+const WordCache::Entry* WordCache::find_beside(size_t place, const Key& key) const {
+    for (const Entry& entry : buckets_[place ^ 1].entries) {
+        if (entry.key == key) {
+            return &entry;
+        }
+    }
+    return nullptr;
+}
+
 void WordCache::grow() {
-    const std::unique_ptr<Bucket[], FreeBuckets> old = std::move(buckets_);
+    const std::unique_ptr<void, Free> old_memory = std::move(memory_);
+    const Bucket* const old = buckets_;
     const size_t num_old = num_buckets_;
     resize(4 * num_old);
     for (size_t i = 0; i < num_old; ++i) {

@@ -1,8 +1,8 @@
 // Remembers the tokens of pieces, so that most of a text is looked up and not merged.
 //
-// Two-way buckets of one cache line. A piece of up to 15 bytes is its own key, so that one comparison settles a lookup;
-// a longer one has a hash for a key, and its bytes are compared too. Grows with what it holds, up to 16 MB of buckets
-// and 8 MB beside them; then new pieces take the places of old ones.
+// Buckets of two in one cache line; where one is full, the one beside it helps out. A piece of up to 15 bytes is its
+// own key, so that one comparison settles a lookup; a longer one has a hash for a key, and its bytes are compared too.
+// Grows with what it holds, up to 32 MB of buckets and 64 MB beside them; then new pieces take the places of old ones.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -47,28 +48,31 @@ class WordCache {
     static Key short_key(const char* piece, size_t num_bytes, const char* end);
     static Key long_key(std::string_view piece);
 
-    static uint64_t hash(const Key& key) {
-        return (key.low * 0x9E3779B97F4A7C15) ^ (key.high * 0xD6E8FEB86659FD93);
-    }
+    static uint64_t hash(const Key& key) { return (key.low * 0x9E3779B97F4A7C15) ^ (key.high * 0xD6E8FEB86659FD93); }
     void prefetch(uint64_t hash) const { __builtin_prefetch(&buckets_[hash >> shift_]); }
 
     // Writes the tokens of a piece to `ids`, where kMaxInline have room at least, and returns where they end; nullptr
     // where the piece is not known.
     TokenId* find(const Key& key, uint64_t hash, std::string_view piece, TokenId* ids) const {
-        const Bucket& bucket = buckets_[hash >> shift_];
-        for (const Entry& entry : bucket.entries) {
-            if (entry.key == key) {
-                const TokenId first = entry.ids[0];
-                const size_t count = first >> kCountShift;
-                if (count > kMaxInline) {
-                    return find_stored(entry, piece, ids);
-                }
-                std::copy(entry.ids.begin(), entry.ids.end(), ids);
-                ids[0] = first & kIdMask;
-                return ids + count;
+        const size_t place = hash >> shift_;
+        const Bucket* const bucket = &buckets_[place];
+        // Which of the two it is cannot be foretold, so this is a choice of addresses and no jump.
+        const Entry* entry = bucket->entries[1].key == key ? &bucket->entries[1] : &bucket->entries[0];
+        if (entry->key != key) [[unlikely]] {
+            const bool is_full = bucket->entries[1].key != Key{0, 0};
+            entry = is_full ? find_beside(place, key) : nullptr;
+            if (entry == nullptr) {
+                return nullptr;
             }
         }
-        return nullptr;
+        const TokenId first = entry->ids[0];
+        const size_t count = first >> kCountShift;
+        if (count > kMaxInline) [[unlikely]] {
+            return find_stored(*entry, piece, ids);
+        }
+        std::memcpy(ids, entry->ids.data(), sizeof(entry->ids));
+        ids[0] = first & kIdMask;
+        return ids + count;
     }
 
     void add(const Key& key, std::string_view piece, std::span<const TokenId> ids);
@@ -78,24 +82,36 @@ class WordCache {
     static constexpr TokenId kIdMask = (TokenId{1} << kCountShift) - 1;
     static constexpr TokenId kStored = 0xFF;
     static constexpr size_t kFirstBuckets = size_t{1} << 9;
-    static constexpr size_t kMostBuckets = size_t{1} << 18;
-    static constexpr size_t kMostStoredBytes = size_t{8} << 20;
+    static constexpr size_t kMostBuckets = size_t{1} << 19;
+    static constexpr size_t kMostStoredBytes = size_t{64} << 20;
+
+    // The first bytes of sixteen, by their number.
+    static constexpr auto kMasks = [] {
+        std::array<Key, kMaxKeyBytes + 1> masks{};
+        for (size_t i = 0; i <= kMaxKeyBytes; ++i) {
+            masks[i].low = i >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * i)) - 1;
+            masks[i].high = i <= 8 ? 0 : (uint64_t{1} << (8 * (i - 8))) - 1;
+        }
+        return masks;
+    }();
 
     struct alignas(64) Bucket {
         std::array<Entry, 2> entries;
     };
-    struct FreeBuckets {
-        void operator()(Bucket* buckets) const;
+    struct Free {
+        void operator()(void* memory) const { std::free(memory); }
     };
 
     static bool is_long(const Key& key) { return key.high >> 56 > kMaxKeyBytes; }
     void resize(size_t num_buckets);
     void grow();
     void put(const Entry& entry);
+    const Entry* find_beside(size_t place, const Key& key) const;
     TokenId* find_stored(const Entry& entry, std::string_view piece, TokenId* ids) const;
     void clear();
 
-    std::unique_ptr<Bucket[], FreeBuckets> buckets_;
+    std::unique_ptr<void, Free> memory_;
+    Bucket* buckets_ = nullptr;  // in it, aligned
     size_t num_buckets_ = 0;
     size_t num_entries_ = 0;
     unsigned shift_ = 0;
@@ -109,10 +125,8 @@ inline WordCache::Key WordCache::short_key(const char* piece, size_t num_bytes, 
     Key key;
     if (end - piece >= 16) {
         std::memcpy(&key, piece, sizeof(key));
-        const uint64_t low_mask = num_bytes >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * num_bytes)) - 1;
-        const uint64_t high_mask = num_bytes <= 8 ? 0 : (uint64_t{1} << (8 * (num_bytes - 8))) - 1;
-        key.low &= low_mask;
-        key.high &= high_mask;
+        key.low &= kMasks[num_bytes].low;
+        key.high &= kMasks[num_bytes].high;
     } else {
         key = {0, 0};
         std::memcpy(&key, piece, num_bytes);

@@ -72,10 +72,19 @@ class Encoder:
     def decode(self, ids: numpy.typing.NDArray[numpy.int64]) -> bytes:
         """The bytes of tokens. ValueError for an id that is no token."""
 
+    @property
+    def missing_bytes(self) -> bytes:
+        """The bytes that no token stands for, which are left out of a text."""
+
     def trace(self, piece: str | bytes) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint32]]:
         """
         How one piece is merged: rows of (first byte, left, right, product, rank), uint32[n, 5], and its ids.
         """
+
+def parse_ranks(file: bytes) -> list[bytes]:
+    """
+    The tokens of a rank file by rank, b'' for ranks that it leaves out. ValueError names the line.
+    """
 
 def merges_from_ranks(tokens: Sequence[bytes]) -> numpy.typing.NDArray[numpy.uint32]:
     """

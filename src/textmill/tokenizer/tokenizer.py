@@ -91,8 +91,8 @@ class Tokenizer:
         self._training_report = training_report
         self._encoder, self._inner_encoder = vocabulary.build_encoders()
         self._added = AddedTokens(vocabulary.added, vocabulary.normalizer)
-        self._missing_bytes = vocabulary.missing_bytes
-        self._takes_text_as_it_is = not vocabulary.normalizer and not vocabulary.adds_prefix_space
+        self._missing_bytes = self._encoder.missing_bytes if isinstance(self._encoder, _core.Encoder) else b""
+        self._is_plain = not vocabulary.normalizer and not vocabulary.adds_prefix_space
 
     @classmethod
     def train(  # noqa: PLR0917  the order is part of the public contract
@@ -222,7 +222,7 @@ class Tokenizer:
         Raises:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
-        if special == "text" and self._takes_text_as_it_is:
+        if special == "text" and self._is_plain:
             return self._encoder.encode(text)
         ids: list[int] = []
         for place, part in enumerate(self._added.split(_to_bytes(text), special)):
@@ -237,7 +237,7 @@ class Tokenizer:
             raise TypeError("encode_batch takes a list of texts, and this is one text; encode takes one")
         texts = list(texts)
         num_threads = training.check_threads(threads)
-        if special == "text" and self._takes_text_as_it_is:
+        if special == "text" and self._is_plain:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
         split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
         encoded = [
@@ -292,7 +292,7 @@ class Tokenizer:
 
     def count(self, text: Text, special: SpecialPolicy = "text") -> int:
         """Count the tokens of a text without making a list of them."""
-        if special == "text" and self._takes_text_as_it_is:
+        if special == "text" and self._is_plain:
             return self._encoder.count(text)
         parts = self._added.split(_to_bytes(text), special)
         return sum(

@@ -16,7 +16,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.characters import CharacterRules
 from textmill.tokenizer.patterns import Pattern
 
-MAX_TOKENS = 1 << 24
+MAX_TOKENS = 1 << 21
 # No real vocabulary lacks these. SmolLM2's lacks six control characters, and bytes that no assigned character has.
 _NEEDED_BYTES = set(b"\t\n\r") | set(range(0x20, 0x7F))
 
@@ -75,6 +75,7 @@ class Vocabulary:
     adds_prefix_space: bool = False
     stop_ids: tuple[int, ...] = ()
     characters: CharacterRules | None = None
+    drops_bytes: bool = False
 
     def build_encoders(self) -> tuple[Encoder, Encoder]:
         """Build the encoders of what stands at the start of a text, and of what stands after an added token.
@@ -93,7 +94,6 @@ class Vocabulary:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
         self._check_added()
         return encoders
-    drops_bytes: bool = False
 
     @property
     def missing_bytes(self) -> bytes:
@@ -145,6 +145,8 @@ class Vocabulary:
         return digest.hexdigest()
 
     def _check_added(self) -> None:
+        if not self.added:
+            return
         added_ids = {token.id for token in self.added}
         names = self.tokens if self.characters is None else [piece.encode() for piece in self.characters.pieces]
         ordinary = {name for id_, name in enumerate(names) if name and id_ not in added_ids}

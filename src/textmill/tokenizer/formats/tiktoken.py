@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,32 +29,28 @@ def read(path: Path, pattern: str | None, special_tokens: Mapping[str, int] | No
     split_by = pattern_named(pattern)
     specials = dict(special_tokens or {})
     try:
-        ordinary = _read_ranks(path)
-        tokens = table_of_tokens([*ordinary, *((i, text.encode()) for text, i in specials.items())])
-        special_ids = set(specials.values())
-        ranked = [b"" if i in special_ids else token for i, token in enumerate(tokens)]
+        ranked = _core.parse_ranks(read_limited(path))
+        tokens = _with_specials(ranked, specials)
+        ranked = ranked if not specials else _without_ids(tokens, specials.values())
         merges = _core.merges_from_ranks(ranked)
     except ValueError as error:
         raise DataError(f"{path} cannot be used: {error}") from error
     added = tuple(sorted((AddedToken(i, text) for text, i in specials.items()), key=lambda token: token.id))
     # A token that merges make is what its own bytes encode to, so that looking it up as a whole changes nothing.
-    has_unmerged = sum(map(bool, ranked)) > 256 + len(merges)
+    has_unmerged = len(ranked) - ranked.count(b"") > 256 + len(merges)
     return Vocabulary(split_by, tokens, merges, added, whole_pieces=has_unmerged)
 
 
-def _read_ranks(path: Path) -> list[tuple[int, bytes]]:
-    pairs = []
-    for number, line in enumerate(read_limited(path).splitlines(), start=1):
-        if not line:
-            continue
-        try:
-            token, rank = line.split()
-            pairs.append((int(rank), base64.b64decode(token, validate=True)))
-            if not 0 <= pairs[-1][0] < 1 << 32:
-                raise ValueError
-        except (ValueError, binascii.Error) as error:
-            raise DataError(f"line {number} is {line[:80]!r}, and must be a token in base64 and its rank") from error
-    return pairs
+def _with_specials(ranked: list[bytes], specials: Mapping[str, int]) -> tuple[bytes, ...]:
+    if not specials:
+        return tuple(ranked)
+    ordinary = [(rank, token) for rank, token in enumerate(ranked) if token]
+    return table_of_tokens([*ordinary, *((i, text.encode()) for text, i in specials.items())])
+
+
+def _without_ids(tokens: Iterable[bytes], ids: Collection[int]) -> list[bytes]:
+    left_out = set(ids)
+    return [b"" if i in left_out else token for i, token in enumerate(tokens)]
 
 
 def to_ranks(vocabulary: Vocabulary) -> bytes:
@@ -71,8 +66,7 @@ def to_ranks(vocabulary: Vocabulary) -> bytes:
             f"no token is the byte {vocabulary.missing_bytes[0]} alone, and a .tiktoken file needs all 256; save it as "
             "tokenizer.json"
         )
-    added = {token.id for token in vocabulary.added}
-    tokens = [b"" if i in added else token for i, token in enumerate(vocabulary.tokens)]
+    tokens = _without_ids(vocabulary.tokens, [token.id for token in vocabulary.added])
     implied = _core.merges_from_ranks(tokens)
     if not np.array_equal(implied, vocabulary.merges):
         raise DataError(

@@ -1,0 +1,59 @@
+#include "tokenizer/merge_table.h"
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+#include <string>
+
+namespace textmill::tokenizer {
+
+namespace {
+
+TokenId highest_of(const std::array<TokenId, 256>& byte_tokens) {
+    TokenId highest = 0;
+    for (const TokenId id : byte_tokens) {
+        highest = id == kNoToken ? highest : std::max(highest, id);
+    }
+    return highest;
+}
+
+}  // namespace
+
+MergeTable::MergeTable(const std::array<TokenId, 256>& byte_tokens, size_t num_pairs)
+    : byte_tokens_(byte_tokens),
+      max_byte_token_(highest_of(byte_tokens)),
+      byte_ranks_(size_t{256} * 256, kNoRank),
+      slots_(std::bit_ceil(2 * num_pairs + 2), kEmptySlot),
+      mask_(slots_.size() - 1),
+      shift_(64 - static_cast<unsigned>(std::bit_width(mask_))) {
+    if (num_pairs >= kMaxMerges) {
+        throw std::invalid_argument(std::to_string(num_pairs) + " merges; a vocabulary may have fewer than " +
+                                    std::to_string(kMaxMerges));
+    }
+    products_.reserve(num_pairs);
+}
+
+bool MergeTable::add(const Merge& merge) {
+    const uint64_t key = key_of(merge.left, merge.right);
+    const auto rank = static_cast<uint32_t>(products_.size());
+    size_t slot = slot_of(key);
+    while (slots_[slot] != kEmptySlot) {
+        if (slots_[slot] >> kRankBits == key) {
+            return false;
+        }
+        slot = (slot + 1) & mask_;
+    }
+    slots_[slot] = key << kRankBits | rank;
+    products_.push_back(merge.product);
+    if (merge.left > max_byte_token_ || merge.right > max_byte_token_) {
+        return true;
+    }
+    const auto left = std::find(byte_tokens_.begin(), byte_tokens_.end(), merge.left);
+    const auto right = std::find(byte_tokens_.begin(), byte_tokens_.end(), merge.right);
+    if (left != byte_tokens_.end() && right != byte_tokens_.end()) {
+        byte_ranks_[static_cast<size_t>((left - byte_tokens_.begin()) * 256 + (right - byte_tokens_.begin()))] = rank;
+    }
+    return true;
+}
+
+}  // namespace textmill::tokenizer
