@@ -5,6 +5,7 @@
 #include "fuzz/fuzz_input.h"
 #include "fuzz/named_patterns.h"
 #include "tokenizer/encode.h"
+#include "tokenizer/pair_table.h"
 #include "tokenizer/unicode.h"
 
 namespace {

@@ -7,6 +7,7 @@
 #include "fuzz/named_patterns.h"
 #include "tokenizer/character_encode.h"
 #include "tokenizer/encode.h"
+#include "tokenizer/ranks.h"
 
 namespace {
 
