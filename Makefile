@@ -1,6 +1,7 @@
 # make demo     build textmill and go the whole way once, from text to a model
 # make test     everything that is tested, without root
 # make check    style, types, layers, stubs
+# make fuzz     each libFuzzer target for SECONDS=600
 # make system   what needs root: the Debian packages of the compiler, a browser and clang
 
 PYTHON ?= python3
@@ -12,8 +13,11 @@ CPP := $(shell find cpp -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 NATIVE := $(CPP) CMakeLists.txt pyproject.toml constraints.txt $(wildcard recipes/*.toml)
 FORMATTED := $(shell find cpp -name '*.cpp' -o -name '*.h')
 DEMO_MINUTES ?= 2
+SECONDS ?= 600
+CLANG ?= clang++-16
+CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-python test-cpp check format stubs bench bench-tokenizer system clean help
+.PHONY: demo test test-python test-cpp test-threads test-sanitized test-fuzz fuzz check format stubs bench bench-tokenizer system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -22,17 +26,51 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/textmill demo --minutes $(DEMO_MINUTES)
 
-test: test-cpp test-python
+test: test-cpp test-threads test-sanitized test-fuzz test-python
 
 test-python: $(VENV)/.installed-tools
 	$(BIN)/python -m pytest
 
 test-cpp: $(VENV)/.installed-tools
-	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja \
-		-DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=OFF -DTEXTMILL_SANITIZE=address,undefined > build/tests.log \
-		|| (cat build/tests.log; exit 1)
+	$(CMAKE) -B build/tests -DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=OFF -DTEXTMILL_SANITIZE=address,undefined \
+		> build/tests.log || (cat build/tests.log; exit 1)
 	$(BIN)/cmake --build build/tests
 	$(BIN)/ctest --test-dir build/tests --output-on-failure
+
+# ThreadSanitizer cannot be combined with the others; only the test that starts threads is built for it.
+test-threads: $(VENV)/.installed-tools
+	$(CMAKE) -B build/threads -DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=OFF -DTEXTMILL_SANITIZE=thread \
+		> build/threads.log || (cat build/threads.log; exit 1)
+	$(BIN)/cmake --build build/threads --target test_threads
+	$(BIN)/ctest --test-dir build/threads --tests-regex threads --output-on-failure
+
+# The extension under ASan and UBSan, below the Python tests that give it the hardest texts. libstdc++ is loaded early
+# because ASan looks for its exceptions at the start, and -S keeps the extension that is installed out of the way.
+SANITIZED := build/sanitized
+test-sanitized: $(VENV)/.installed-tools
+	$(CMAKE) -B $(SANITIZED) -DTEXTMILL_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) > $(SANITIZED).log || (cat $(SANITIZED).log; exit 1)
+	$(BIN)/cmake --build $(SANITIZED)
+	$(BIN)/cmake --install $(SANITIZED) --prefix $(SANITIZED)/site > /dev/null
+	cp -r src/textmill $(SANITIZED)/site
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0 TEXTMILL_MAX_EXAMPLES=20 TEXTMILL_TIME_BOUND_S=30 \
+		PYTHONPATH=$(SANITIZED)/site:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		$(BIN)/python -S -m pytest -q -p no:cacheprovider -m "not peer and not slow" -k "not million" \
+		$(addprefix tests/tokenizer/test_,encode.py normalize.py scanner.py sentencepiece.py train.py) \
+		$(addprefix tests/attacks/test_,regexes.py tokenizer_files.py)
+
+test-fuzz:
+	@$(MAKE) --no-print-directory fuzz SECONDS=30
+
+fuzz: $(VENV)/.installed-tools
+	@command -v $(CLANG) > /dev/null || \
+		{ echo "fuzzing is skipped: $(CLANG) is not here (sudo make system installs it)"; exit 0; }; \
+	CC=$(CLANG:clang++%=clang%) CXX=$(CLANG) $(CMAKE) -B build/fuzz -DTEXTMILL_FUZZ=ON -DTEXTMILL_PYTHON=OFF \
+		-DTEXTMILL_SANITIZE=address,undefined -DTEXTMILL_FUZZ_SECONDS=$(SECONDS) \
+		> build/fuzz.log || { cat build/fuzz.log; exit 1; }; \
+	$(BIN)/cmake --build build/fuzz && $(BIN)/ctest --test-dir build/fuzz --output-on-failure -j2 || \
+		{ echo "what failed is kept: build/fuzz/fuzz_TARGET build/fuzz/failures/FILE runs it again"; exit 1; }
 
 check: $(VENV)/.installed-tools
 	$(BIN)/ruff check

@@ -17,8 +17,10 @@ using tokenizer::Splitter;
 namespace {
 
 // Calls Python to split; from any thread. What Python raises goes through the C++ code to the caller.
-Splitter::Function function_of(nb::callable split) {
-    return [split = std::move(split)](std::string_view text, std::vector<Piece>& pieces) {
+struct PythonSplit {
+    mutable nb::object split;  // None once the garbage collector has broken a cycle through it
+
+    void operator()(std::string_view text, std::vector<Piece>& pieces) const {
         const nb::gil_scoped_acquire acquire;
         size_t begin = 0;
         for (const nb::handle item : split(nb::bytes(text.data(), text.size()))) {
@@ -34,15 +36,38 @@ Splitter::Function function_of(nb::callable split) {
             throw std::invalid_argument("the pieces end at byte " + std::to_string(begin) + " of " +
                                         std::to_string(text.size()));
         }
-    };
+    }
+};
+
+const PythonSplit* python_split_of(PyObject* self) {
+    return nb::inst_ready(self) ? nb::inst_ptr<Splitter>(self)->function().target<PythonSplit>() : nullptr;
 }
+
+// A function refers to its module, and a cache there to the splitter: a cycle that Python can only see through these.
+int traverse(PyObject* self, visitproc visit, void* arg) {
+    Py_VISIT(Py_TYPE(self));
+    if (const PythonSplit* const held = python_split_of(self)) {
+        Py_VISIT(held->split.ptr());
+    }
+    return 0;
+}
+
+int clear(PyObject* self) {
+    if (const PythonSplit* const held = python_split_of(self)) {
+        held->split = nb::none();
+    }
+    return 0;
+}
+
+PyType_Slot kCollectorSlots[] = {
+    {Py_tp_traverse, reinterpret_cast<void*>(&traverse)}, {Py_tp_clear, reinterpret_cast<void*>(&clear)}, {0, nullptr}};
 
 void make_splitter(Splitter* self, std::vector<std::string> stage_regexes, const nb::object& function) {
     if (function.is_none()) {
         const nb::gil_scoped_release release;
         new (self) Splitter(std::move(stage_regexes));
     } else {
-        new (self) Splitter(std::move(stage_regexes), function_of(nb::cast<nb::callable>(function)));
+        new (self) Splitter(std::move(stage_regexes), PythonSplit{nb::cast<nb::callable>(function)});
     }
 }
 
@@ -67,7 +92,8 @@ nb::tuple split(const Splitter& splitter, nb::handle object) {
 
 void bind_splitter(nb::module_& m) {
     m.attr("GAP") = tokenizer::kNoAlternative;
-    nb::class_<Splitter>(m, "Splitter", "A compiled pattern. Immutable; any thread may use it.")
+    nb::class_<Splitter>(m, "Splitter", nb::type_slots(kCollectorSlots),
+                         "A compiled pattern. Immutable; any thread may use it.")
         .def(
             "__init__", &make_splitter, "stage_regexes"_a, "function"_a = nb::none(),
             nb::sig("def __init__(self, stage_regexes: collections.abc.Sequence[str], function: "

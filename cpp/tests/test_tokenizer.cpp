@@ -316,10 +316,10 @@ void test_what_does_not_fit_is_refused() {
         bytes.emplace_back(1, static_cast<char>(byte));
     }
     CHECK(throws([] { Vocab({}, {}, {}, false); }));
-    CHECK(throws([&] { Vocab(bytes, {{0, 1, 256}}, {}, false); }));
+    CHECK(throws([&] { Vocab(bytes, std::vector<Merge>{{0, 1, 256}}, {}, false); }));
     const TokenId beyond = 256;
     CHECK(throws([&] { Vocab(bytes, {}, {&beyond, 1}, false); }));
-    CHECK(throws([] { merges_from_ranks({"a"}); }));
+    CHECK(throws([] { merges_from_ranks(std::vector<std::string>{"a"}); }));
     CHECK(throws([] {
         Trainer trainer(kGpt2, {.num_threads = 1, .memory_limit_bytes = 1000});
         const std::string_view text = "some words";

@@ -12,6 +12,8 @@ namespace {
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
 constexpr size_t kMaxNormalizedBytes = (size_t{1} << 32) - 1024;
 constexpr size_t kMaxReplacementBytes = 512;  // NFKC's longest is 33
+// A table may lead round in circles, and then every place of a text would be followed to its end.
+constexpr size_t kMaxReplacedBytes = 512;
 
 constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
@@ -69,6 +71,10 @@ Charsmap::Rule Charsmap::find(std::string_view text) const {
     }
     size_t node = offset_of(units_[0]);
     for (size_t at = 0; at < text.size(); ++at) {
+        if (at == kMaxReplacedBytes) {
+            throw std::invalid_argument("the precompiled charsmap follows a text for more than " +
+                                        std::to_string(kMaxReplacedBytes) + " bytes; it is damaged");
+        }
         const auto byte = static_cast<uint8_t>(text[at]);
         node ^= byte;
         if (node >= units_.size() || label_of(units_[node]) != byte) {

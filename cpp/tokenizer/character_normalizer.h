@@ -43,6 +43,7 @@ class Charsmap {
         std::string_view replacement;
         size_t num_bytes;  // of the text that is replaced, 0 where there is no rule
     };
+    // Throws std::invalid_argument where the table goes on for more bytes than any table of characters does.
     Rule find(std::string_view text) const;
 
   private:

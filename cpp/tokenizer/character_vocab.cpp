@@ -11,6 +11,9 @@
 namespace textmill::tokenizer {
 namespace {
 
+// Every place of a text where such a piece may stand is compared with it.
+constexpr size_t kMaxUserDefinedBytes = 1024;
+
 std::string byte_name(size_t byte) {
     std::array<char, 8> name{};
     std::snprintf(name.data(), name.size(), "<0x%02X>", static_cast<unsigned>(byte));
@@ -97,6 +100,11 @@ void CharacterVocab::index_pieces() {
         if (is_mergeable(id)) {
             index_.emplace(pieces_[id], id);
         } else if (kinds_[id] == PieceKind::kUserDefined) {
+            if (pieces_[id].size() > kMaxUserDefinedBytes) {
+                throw std::invalid_argument(name() + " is user-defined and holds " +
+                                            std::to_string(pieces_[id].size()) + " bytes; it may hold " +
+                                            std::to_string(kMaxUserDefinedBytes));
+            }
             user_defined.emplace_back(pieces_[id], id);
         } else if (kinds_[id] == PieceKind::kUnknown) {
             if (unknown_ != kNoToken) {

@@ -37,6 +37,9 @@ class Splitter {
 
     const std::vector<std::string>& stage_regexes() const { return stage_regexes_; }
 
+    // What splits in place of the automata; empty where they do.
+    const Function& function() const { return function_; }
+
     // Whether next_safe_cut() finds places: proved of the automata, whatever the pattern.
     bool can_cut() const { return can_cut_; }
 
