@@ -16,6 +16,7 @@ using textmill::bindings::Array2;
 using textmill::bindings::Text;
 using textmill::bindings::Texts;
 using textmill::bindings::to_array;
+using textmill::bindings::to_list;
 using textmill::bindings::to_table;
 using textmill::bindings::View1;
 using textmill::bindings::View2;
@@ -68,14 +69,14 @@ void make_encoder(CharacterEncoder* self, std::shared_ptr<const CharacterVocab> 
         {charsmap.c_str(), charsmap.size()}, {fuse_unknown, splits_words, whole_words});
 }
 
-Array1<TokenId> encode(const CharacterEncoder& self, nb::handle object) {
+nb::list encode(const CharacterEncoder& self, nb::handle object) {
     const Text text(object);
     std::vector<TokenId> ids;
     {
         const nb::gil_scoped_release release;
         ids = self.encode(text.bytes());
     }
-    return to_array(std::move(ids));
+    return to_list(ids.data(), ids.size());
 }
 
 size_t count(const CharacterEncoder& self, nb::handle object) {
@@ -147,7 +148,7 @@ void bind_character(nb::module_& m) {
              "dummy_prefix: 0 never, 1 always, 2 unless the text begins with a space. ValueError for a damaged "
              "charsmap.")
         .def("encode", &encode, "text"_a,
-             nb::sig("def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]"),
+             nb::sig("def encode(self, text: str | bytes) -> list[int]"),
              "Token ids of a text.")
         .def("encode_with_spans", &encode_with_spans, "text"_a,
              nb::sig("def encode_with_spans(self, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.uint32], "

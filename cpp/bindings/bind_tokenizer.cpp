@@ -16,6 +16,7 @@ using textmill::bindings::Array2;
 using textmill::bindings::Text;
 using textmill::bindings::Texts;
 using textmill::bindings::to_array;
+using textmill::bindings::to_list;
 using textmill::bindings::to_table;
 using textmill::bindings::View1;
 using textmill::bindings::View2;
@@ -24,14 +25,16 @@ using tokenizer::TokenId;
 
 namespace {
 
-std::vector<std::string> copy_tokens(const nb::sequence& objects) {
-    std::vector<std::string> tokens;
-    tokens.reserve(nb::len(objects));
+// Releasing the GIL costs more than encoding less.
+constexpr size_t kMostBytesUnderGil = 8192;
+
+tokenizer::TokenTable copy_tokens(const nb::sequence& objects) {
+    tokenizer::TokenTable tokens;
     for (const nb::handle object : objects) {
         if (!PyBytes_Check(object.ptr())) {
             throw nb::type_error("a token must be bytes");
         }
-        tokens.emplace_back(PyBytes_AS_STRING(object.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(object.ptr())));
+        tokens.push_back({PyBytes_AS_STRING(object.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(object.ptr()))});
     }
     return tokens;
 }
@@ -52,28 +55,43 @@ std::vector<tokenizer::Merge> copy_merges(const View2<uint32_t>& rows) {
 void make_encoder(Encoder* self, std::shared_ptr<const tokenizer::Splitter> splitter, const nb::sequence& token_objects,
                   const View2<uint32_t>& merge_rows, const View1<uint32_t>& special_ids, bool whole_pieces,
                   bool drops_bytes) {
-    std::vector<std::string> tokens = copy_tokens(token_objects);
-    std::vector<tokenizer::Merge> merges = copy_merges(merge_rows);
+    tokenizer::TokenTable tokens = copy_tokens(token_objects);
+    const std::vector<tokenizer::Merge> merges = copy_merges(merge_rows);
     const nb::gil_scoped_release release;
     new (self) Encoder(std::move(splitter),
-                       tokenizer::Vocab(std::move(tokens), std::move(merges), {special_ids.data(), special_ids.size()},
+                       tokenizer::Vocab(std::move(tokens), merges, {special_ids.data(), special_ids.size()},
                                         whole_pieces, drops_bytes));
 }
 
-Array1<TokenId> encode(const Encoder& self, nb::handle object) {
+nb::list encode(const Encoder& self, nb::handle object) {
     const Text text(object);
-    std::vector<TokenId> ids;
-    {
+    tokenizer::TokenBuffer ids;
+    if (text.bytes().size() <= kMostBytesUnderGil) {
+        self.encode(text.bytes(), ids);
+    } else {
         const nb::gil_scoped_release release;
-        ids = self.encode(text.bytes());
+        self.encode(text.bytes(), ids);
     }
-    return to_array(std::move(ids));
+    return to_list(ids.data(), ids.size());
 }
 
 size_t count(const Encoder& self, nb::handle object) {
     const Text text(object);
+    if (text.bytes().size() <= kMostBytesUnderGil) {
+        return self.count(text.bytes());
+    }
     const nb::gil_scoped_release release;
     return self.count(text.bytes());
+}
+
+nb::tuple head(const Encoder& self, nb::handle object, size_t max_tokens) {
+    const Text text(object);
+    Encoder::Head head{};
+    {
+        const nb::gil_scoped_release release;
+        head = self.head(text.bytes(), max_tokens);
+    }
+    return nb::make_tuple(head.num_bytes, head.num_tokens);
 }
 
 nb::tuple encode_batch(const Encoder& self, const nb::sequence& objects, unsigned num_threads) {
@@ -117,7 +135,7 @@ nb::tuple trace(const Encoder& self, nb::handle object) {
 }
 
 Array2<uint32_t> merges_from_ranks(const nb::sequence& token_objects) {
-    const std::vector<std::string> tokens = copy_tokens(token_objects);
+    const tokenizer::TokenTable tokens = copy_tokens(token_objects);
     std::vector<uint32_t> rows;
     {
         const nb::gil_scoped_release release;
@@ -145,14 +163,16 @@ void bind_tokenizer(nb::module_& m) {
              "a token are\n"
              "left out of a text. ValueError where they do not fit.")
         .def("encode", &encode, "text"_a,
-             nb::sig("def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]"),
-             "Token ids of a text.")
+             nb::sig("def encode(self, text: str | bytes) -> list[int]"), "Token ids of a text.")
         .def("encode_batch", &encode_batch, "texts"_a, "num_threads"_a = 0,
              nb::sig("def encode_batch(self, texts: collections.abc.Sequence[str | bytes], num_threads: int = 0) -> "
                      "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]"),
              "Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].")
         .def("count", &count, "text"_a, nb::sig("def count(self, text: str | bytes) -> int"),
              "The number of tokens of a text.")
+        .def("head", &head, "text"_a, "max_tokens"_a,
+             nb::sig("def head(self, text: str | bytes, max_tokens: int) -> tuple[int, int]"),
+             "The bytes of the first max_tokens tokens of a text, and how many tokens these are.")
         .def("decode", &decode, "ids"_a, nb::sig("def decode(self, ids: numpy.typing.NDArray[numpy.int64]) -> bytes"),
              "The bytes of tokens. ValueError for an id that is no token.")
         .def("trace", &trace, "piece"_a,

@@ -222,7 +222,7 @@ EncodedBatch CharacterEncoder::encode_batch(std::span<const std::string_view> te
     EncodedBatch batch;
     batch.offsets.assign(1, 0);
     for (const std::vector<TokenId>& part : ids) {
-        batch.ids.insert(batch.ids.end(), part.begin(), part.end());
+        batch.ids.append(part);
         batch.offsets.push_back(static_cast<int64_t>(batch.ids.size()));
     }
     return batch;

@@ -1,170 +1,23 @@
 #include "tokenizer/encode.h"
 
 #include <algorithm>
-#include <cstring>
-#include <functional>
-#include <limits>
-#include <stdexcept>
 
 #include "tokenizer/parallel.h"
+#include "tokenizer/piece_ends.h"
+#include "tokenizer/word_cache.h"
 
 namespace textmill::tokenizer {
 namespace {
 
-// Up to here a scan for the lowest rank after each merge is faster than a heap.
-constexpr size_t kMaxShortBytes = 32;
-constexpr uint32_t kNoSymbol = 0xFFFFFFFF;
 constexpr size_t kTaskBytes = size_t{1} << 18;
 
 }  // namespace
-
-void PieceMerger::append(std::string_view piece, std::vector<TokenId>& ids, std::vector<MergeStep>* steps) {
-    if (drops_bytes_) {
-        kept_.clear();
-        std::copy_if(piece.begin(), piece.end(), std::back_inserter(kept_),
-                     [this](char byte) { return byte_tokens_[static_cast<uint8_t>(byte)] != kNoToken; });
-        piece = kept_;
-    }
-    if (piece.empty()) {
-        return;
-    }
-    if (piece.size() <= kMaxShortBytes) {
-        append_short(piece, ids, steps);
-    } else {
-        append_long(piece, ids, steps);
-    }
-}
-
-void PieceMerger::append_short(std::string_view piece, std::vector<TokenId>& ids, std::vector<MergeStep>* steps) {
-    struct Part {
-        TokenId id;
-        uint32_t at;
-        RankedProduct merge;  // with the next part
-    };
-    std::array<Part, kMaxShortBytes> parts;
-    size_t num_parts = piece.size();
-    for (size_t i = 0; i < num_parts; ++i) {
-        parts[i] = {byte_tokens_[static_cast<uint8_t>(piece[i])], static_cast<uint32_t>(i), {kNoRank, kNoToken}};
-    }
-    const auto rank_part = [&](size_t i) {
-        parts[i].merge =
-            i + 1 < num_parts ? pairs_.find(parts[i].id, parts[i + 1].id) : RankedProduct{kNoRank, kNoToken};
-    };
-    for (size_t i = 0; i < num_parts; ++i) {
-        rank_part(i);
-    }
-    while (num_parts > 1) {
-        size_t best = 0;
-        for (size_t i = 1; i + 1 < num_parts; ++i) {
-            if (parts[i].merge.rank < parts[best].merge.rank) {
-                best = i;
-            }
-        }
-        const RankedProduct merge = parts[best].merge;
-        if (merge.rank == kNoRank) {
-            break;
-        }
-        if (steps != nullptr) {
-            steps->push_back({parts[best].at, parts[best].id, parts[best + 1].id, merge.product, merge.rank});
-        }
-        parts[best].id = merge.product;
-        for (size_t i = best + 1; i + 1 < num_parts; ++i) {
-            parts[i] = parts[i + 1];
-        }
-        --num_parts;
-        rank_part(best);
-        if (best > 0) {
-            rank_part(best - 1);
-        }
-    }
-    for (size_t i = 0; i < num_parts; ++i) {
-        ids.push_back(parts[i].id);
-    }
-}
-
-void PieceMerger::rank_pair(uint32_t at) {
-    Symbol& symbol = symbols_[at];
-    const RankedProduct merge =
-        symbol.next == kNoSymbol ? RankedProduct{kNoRank, kNoToken} : pairs_.find(symbol.id, symbols_[symbol.next].id);
-    symbol.rank = merge.rank;
-    symbol.product = merge.product;
-}
-
-void PieceMerger::append_long(std::string_view piece, std::vector<TokenId>& ids, std::vector<MergeStep>* steps) {
-    if (piece.size() >= kNoSymbol) {
-        throw std::length_error("a piece of " + std::to_string(piece.size()) + " bytes is longer than 4 GiB");
-    }
-    const auto num_symbols = static_cast<uint32_t>(piece.size());
-    symbols_.resize(num_symbols);
-    for (uint32_t i = 0; i < num_symbols; ++i) {
-        symbols_[i] = {byte_tokens_[static_cast<uint8_t>(piece[i])], kNoRank, kNoToken, i - 1,
-                       i + 1 < num_symbols ? i + 1 : kNoSymbol};
-    }
-    const auto entry_of = [this](uint32_t at) { return uint64_t{symbols_[at].rank} << 32 | at; };
-    heap_.clear();
-    for (uint32_t i = 0; i < num_symbols; ++i) {
-        rank_pair(i);
-        if (symbols_[i].rank != kNoRank) {
-            heap_.push_back(entry_of(i));
-        }
-    }
-    std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
-    const auto update = [&](uint32_t at) {
-        rank_pair(at);
-        if (symbols_[at].rank != kNoRank) {
-            heap_.push_back(entry_of(at));
-            std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-        }
-    };
-    while (!heap_.empty()) {
-        const uint64_t entry = heap_.front();
-        std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
-        heap_.pop_back();
-        const auto at = static_cast<uint32_t>(entry);
-        Symbol& symbol = symbols_[at];
-        if (symbol.rank != static_cast<uint32_t>(entry >> 32)) {
-            continue;  // merged since, or its neighbour was: the pair that was ranked is gone
-        }
-        const uint32_t next = symbol.next;
-        if (steps != nullptr) {
-            steps->push_back({at, symbol.id, symbols_[next].id, symbol.product, symbol.rank});
-        }
-        symbol.id = symbol.product;
-        symbol.next = symbols_[next].next;
-        symbols_[next].rank = kNoRank;
-        if (symbol.next != kNoSymbol) {
-            symbols_[symbol.next].previous = at;
-        }
-        update(at);
-        if (at > 0) {
-            update(symbol.previous);
-        }
-    }
-    for (uint32_t i = 0; i != kNoSymbol; i = symbols_[i].next) {
-        ids.push_back(symbols_[i].id);
-    }
-    if (symbols_.capacity() > (size_t{1} << 16)) {
-        symbols_ = {};  // a long piece is rare, and its scratch space is not kept
-        heap_ = {};
-    }
-}
-
-std::array<uint64_t, 2> WordCache::key_of(std::string_view piece) {
-    std::array<uint64_t, 2> key{};
-    std::memcpy(key.data(), piece.data(), piece.size());
-    key[1] |= uint64_t{piece.size()} << 56;
-    return key;
-}
-
-size_t WordCache::hash(const std::array<uint64_t, 2>& key) {
-    const uint64_t mixed = (key[0] ^ (key[1] * 0x9E3779B97F4A7C15)) * 0xD6E8FEB86659FD93;
-    return static_cast<size_t>(mixed >> 40);
-}
 
 struct Encoder::Worker {
     explicit Worker(const Vocab& vocab) : merger(vocab.byte_tokens(), vocab.pairs()) {}
     PieceMerger merger;
     WordCache cache;
+    TokenBuffer scratch;
 };
 
 // A worker for the time of a call: an idle one, or a new one.
@@ -209,123 +62,181 @@ Encoder::~Encoder() {
     }
 }
 
-void Encoder::encode_piece(std::string_view piece, Worker& worker, std::vector<TokenId>& ids) const {
+TokenId* Encoder::encode_piece(std::string_view piece, Worker& worker, TokenId* ids) const {
     if (vocab_.whole_pieces()) {
         const TokenId whole = vocab_.whole_piece(piece);
         if (whole != kNoToken) {
-            ids.push_back(whole);
-            return;
+            *ids++ = whole;
+            return ids;
         }
     }
-    worker.merger.append(piece, ids);
+    return worker.merger.merge(piece, ids);
 }
 
-void Encoder::encode_into(std::string_view text, Worker& worker, std::vector<TokenId>& ids) const {
-    Scanner scanner(*splitter_, text);
-    Piece range{};
-    while (scanner.next(range)) {
-        const std::string_view piece = text.substr(range.begin, range.end - range.begin);
-        if (piece.size() == 1) {
-            const TokenId id = vocab_.byte_tokens()[static_cast<uint8_t>(piece[0])];
-            if (id != kNoToken) {
-                ids.push_back(id);
-            }
+// Two passes: the first asks for the cache lines that the second reads, so that it waits for few of them.
+TokenId* Encoder::encode_pieces(std::string_view text, std::span<const uint32_t> ends, Worker& worker,
+                                TokenId* ids) const {
+    struct Lookup {
+        WordCache::Key key;
+        uint64_t hash;
+    };
+    std::array<Lookup, PieceEnds::kMaxEnds> lookups;
+    const char* const text_end = text.data() + text.size();
+    size_t begin = 0;
+    for (size_t i = 0; i < ends.size(); ++i) {
+        const char* const piece = text.data() + begin;
+        const size_t num_bytes = ends[i] - begin;
+        begin = ends[i];
+        if (num_bytes <= WordCache::kMaxKeyBytes) {
+            lookups[i].key = WordCache::short_key(piece, num_bytes, text_end);
+        } else if (num_bytes <= WordCache::kMaxBytes) {
+            lookups[i].key = WordCache::long_key({piece, num_bytes});
+        } else {
             continue;
         }
+        lookups[i].hash = WordCache::hash(lookups[i].key);
+        worker.cache.prefetch(lookups[i].hash);
+    }
+    begin = 0;
+    for (size_t i = 0; i < ends.size(); ++i) {
+        const std::string_view piece(text.data() + begin, ends[i] - begin);
+        begin = ends[i];
         if (piece.size() > WordCache::kMaxBytes) {
-            encode_piece(piece, worker, ids);
+            ids = encode_piece(piece, worker, ids);
             continue;
         }
-        const std::array<uint64_t, 2> key = WordCache::key_of(piece);
-        WordCache::Entry& entry = worker.cache.entry_of(key);
-        if (entry.key == key) {
-            ids.insert(ids.end(), entry.ids.begin(), entry.ids.begin() + entry.num_tokens);
+        TokenId* const known_end = worker.cache.find(lookups[i].key, lookups[i].hash, piece, ids);
+        if (known_end != nullptr) {
+            ids = known_end;
             continue;
         }
-        const size_t begin = ids.size();
-        encode_piece(piece, worker, ids);
-        const size_t num_tokens = ids.size() - begin;
-        if (num_tokens <= WordCache::kMaxTokens) {
-            entry.key = key;
-            entry.num_tokens = static_cast<uint32_t>(num_tokens);
-            std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(begin), num_tokens, entry.ids.begin());
-        }
+        TokenId* const end = encode_piece(piece, worker, ids);
+        worker.cache.add(lookups[i].key, piece, {ids, end});
+        ids = end;
+    }
+    return ids;
+}
+
+void Encoder::encode_into(std::string_view text, Worker& worker, TokenBuffer& ids) const {
+    PieceEnds pieces(*splitter_, text);
+    while (pieces.next()) {
+        TokenId* const begin = ids.reserve(pieces.ends().back() + WordCache::kMaxInline);
+        ids.take_until(encode_pieces(text.substr(pieces.begin()), pieces.ends(), worker, begin));
     }
 }
 
-std::vector<TokenId> Encoder::encode(std::string_view text) const {
-    std::vector<TokenId> ids;
-    ids.reserve(text.size() / 3 + 16);
+void Encoder::encode(std::string_view text, TokenBuffer& ids) const {
     Lease lease(*this);
     encode_into(text, *lease, ids);
-    return ids;
 }
 
 size_t Encoder::count(std::string_view text) const {
     Lease lease(*this);
-    std::vector<TokenId> ids;
+    TokenBuffer& ids = (*lease).scratch;
     size_t num_tokens = 0;
-    while (!text.empty()) {
-        const size_t cut = text.size() > kTaskBytes ? splitter_->next_safe_cut(text, kTaskBytes) : text.size();
-        ids.clear();
-        encode_into(text.substr(0, cut), *lease, ids);
-        num_tokens += ids.size();
-        text.remove_prefix(cut);
+    PieceEnds pieces(*splitter_, text);
+    while (pieces.next()) {
+        TokenId* const begin = ids.reserve(pieces.ends().back() + WordCache::kMaxInline);
+        num_tokens += static_cast<size_t>(
+            encode_pieces(text.substr(pieces.begin()), pieces.ends(), *lease, begin) - begin);
     }
     return num_tokens;
 }
 
+Encoder::Head Encoder::head(std::string_view text, size_t max_tokens) const {
+    Lease lease(*this);
+    TokenBuffer& ids = (*lease).scratch;
+    Head head{0, 0};
+    PieceEnds pieces(*splitter_, text);
+    while (pieces.next()) {
+        TokenId* id = ids.reserve(pieces.ends().back() + WordCache::kMaxInline);
+        const TokenId* const end = encode_pieces(text.substr(pieces.begin()), pieces.ends(), *lease, id);
+        if (static_cast<size_t>(end - id) <= max_tokens - head.num_tokens) {
+            head = {pieces.begin() + pieces.ends().back(), head.num_tokens + static_cast<size_t>(end - id)};
+            continue;
+        }
+        for (; head.num_tokens < max_tokens; ++head.num_tokens) {
+            head.num_bytes += vocab_.bytes_of(*id++).size();
+        }
+        break;
+    }
+    return head;
+}
+
+EncodedBatch Encoder::encode_on_one_thread(std::span<const std::string_view> texts) const {
+    EncodedBatch batch;
+    batch.offsets.reserve(texts.size() + 1);
+    batch.offsets.push_back(0);
+    Lease lease(*this);
+    for (const std::string_view text : texts) {
+        encode_into(text, *lease, batch.ids);
+        batch.offsets.push_back(static_cast<int64_t>(batch.ids.size()));
+    }
+    return batch;
+}
+
 EncodedBatch Encoder::encode_batch(std::span<const std::string_view> texts, unsigned num_threads) const {
+    const std::vector<Task> tasks = cut_into_tasks(*splitter_, texts, kTaskBytes);
+    const unsigned threads = threads_for(num_threads, tasks.size());
+    if (threads == 1) {
+        return encode_on_one_thread(texts);
+    }
     struct TaskResult {
-        std::vector<TokenId> ids;
+        unsigned thread;
+        size_t begin;  // in the thread's ids
+        size_t end;
         std::vector<size_t> tokens_of_part;
     };
-    const std::vector<Task> tasks = cut_into_tasks(*splitter_, texts, kTaskBytes);
     std::vector<TaskResult> results(tasks.size());
-    const unsigned threads = threads_for(num_threads, tasks.size());
+    std::vector<TokenBuffer> ids_of_thread(threads);
     std::vector<std::unique_ptr<Lease>> leases;
     for (unsigned thread = 0; thread < threads; ++thread) {
         leases.push_back(std::make_unique<Lease>(*this));
     }
     run_tasks(tasks.size(), threads, [&](size_t task, unsigned thread) {
+        TokenBuffer& ids = ids_of_thread[thread];
         TaskResult& result = results[task];
+        result.thread = thread;
+        result.begin = ids.size();
         for (const TextPart& part : tasks[task]) {
-            const size_t begin = result.ids.size();
-            encode_into(part.bytes, **leases[thread], result.ids);
-            result.tokens_of_part.push_back(result.ids.size() - begin);
+            const size_t begin = ids.size();
+            encode_into(part.bytes, **leases[thread], ids);
+            result.tokens_of_part.push_back(ids.size() - begin);
         }
+        result.end = ids.size();
     });
 
     EncodedBatch batch;
-    size_t num_tokens = 0;
-    for (const TaskResult& result : results) {
-        num_tokens += result.ids.size();
-    }
-    batch.ids.reserve(num_tokens);
     batch.offsets.assign(texts.size() + 1, 0);
+    std::vector<size_t> begins(tasks.size() + 1, 0);
     for (size_t task = 0; task < tasks.size(); ++task) {
+        begins[task + 1] = begins[task] + results[task].end - results[task].begin;
         for (size_t part = 0; part < tasks[task].size(); ++part) {
             batch.offsets[tasks[task][part].text + 1] += static_cast<int64_t>(results[task].tokens_of_part[part]);
         }
-        batch.ids.insert(batch.ids.end(), results[task].ids.begin(), results[task].ids.end());
-        results[task] = {};
     }
     for (size_t text = 0; text < texts.size(); ++text) {
         batch.offsets[text + 1] += batch.offsets[text];
     }
+    TokenId* const ids = batch.ids.reserve(begins.back());
+    run_tasks(tasks.size(), threads, [&](size_t task, unsigned) {
+        const TaskResult& result = results[task];
+        const TokenId* const from = ids_of_thread[result.thread].data();
+        std::copy(from + result.begin, from + result.end, ids + begins[task]);
+    });
+    batch.ids.take_until(ids + begins.back());
     return batch;
 }
 
 std::pair<std::vector<MergeStep>, std::vector<TokenId>> Encoder::trace(std::string_view piece) const {
     Lease lease(*this);
     std::vector<MergeStep> steps;
-    std::vector<TokenId> ids;
     const TokenId whole = vocab_.whole_pieces() ? vocab_.whole_piece(piece) : kNoToken;
     if (whole != kNoToken) {
-        ids.push_back(whole);
-    } else {
-        (*lease).merger.append(piece, ids, &steps);
+        return {std::move(steps), {whole}};
     }
+    std::vector<TokenId> ids(piece.size());
+    ids.resize(static_cast<size_t>((*lease).merger.merge(piece, ids.data(), &steps) - ids.data()));
     return {std::move(steps), std::move(ids)};
 }
 

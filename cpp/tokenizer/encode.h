@@ -1,94 +1,26 @@
-// From text to token ids: pieces from the scanner, merged one at a time, with the common ones remembered.
+// From text to token ids: pieces, most of which are remembered and the others merged.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "tokenizer/piece_merger.h"
 #include "tokenizer/scanner.h"
+#include "tokenizer/token_buffer.h"
 #include "tokenizer/vocab.h"
 
 namespace textmill::tokenizer {
 
-// One merge on the way from the bytes of a piece to its tokens.
-struct MergeStep {
-    uint32_t at;  // first byte of the product inside the piece
-    TokenId left;
-    TokenId right;
-    TokenId product;
-    uint32_t rank;
-};
-
-// Merges the bytes of one piece: the pair of lowest rank first, the leftmost of equals. Holds scratch space, so that
-// each thread has its own.
-class PieceMerger {
-  public:
-    PieceMerger(const std::array<TokenId, 256>& byte_tokens, const PairTable& pairs)
-        : byte_tokens_(byte_tokens),
-          pairs_(pairs),
-          drops_bytes_(std::find(byte_tokens.begin(), byte_tokens.end(), kNoToken) != byte_tokens.end()) {}
-
-    // Appends the tokens of a piece; `steps`, where given, gets each merge in the order in which it is made.
-    void append(std::string_view piece, std::vector<TokenId>& ids, std::vector<MergeStep>* steps = nullptr);
-
-  private:
-    struct Symbol {
-        TokenId id;
-        uint32_t rank;    // of the merge with the next symbol, kNoRank where there is none
-        TokenId product;  // of that merge
-        uint32_t previous;
-        uint32_t next;
-    };
-
-    void append_short(std::string_view piece, std::vector<TokenId>& ids, std::vector<MergeStep>* steps);
-    void append_long(std::string_view piece, std::vector<TokenId>& ids, std::vector<MergeStep>* steps);
-    void rank_pair(uint32_t at);
-
-    const std::array<TokenId, 256>& byte_tokens_;
-    const PairTable& pairs_;
-    const bool drops_bytes_;  // some bytes have no token: they are left out of a piece, as Hugging Face does
-    std::string kept_;
-    std::vector<Symbol> symbols_;
-    std::vector<uint64_t> heap_;  // rank << 32 | place; stale entries are dropped when they surface
-};
-
-// Remembers the tokens of short pieces. Direct-mapped and of one size, 1 MB: a new piece takes the place of an old one.
-class WordCache {
-  public:
-    static constexpr size_t kMaxBytes = 15;
-    static constexpr size_t kMaxTokens = 11;
-
-    struct Entry {
-        std::array<uint64_t, 2> key;  // the bytes, and their number in the last one
-        uint32_t num_tokens;
-        std::array<TokenId, kMaxTokens> ids;
-    };
-
-    WordCache() : entries_(kNumEntries) {}
-
-    // The entry that a piece of 1 to kMaxBytes bytes has or may take.
-    Entry& entry_of(const std::array<uint64_t, 2>& key) { return entries_[hash(key) & (kNumEntries - 1)]; }
-
-    static std::array<uint64_t, 2> key_of(std::string_view piece);
-
-  private:
-    static constexpr size_t kNumEntries = size_t{1} << 14;
-    static size_t hash(const std::array<uint64_t, 2>& key);
-
-    std::vector<Entry> entries_;
-};
-
 // Token ids of several texts: those of text i are ids[offsets[i]] to ids[offsets[i + 1]].
 struct EncodedBatch {
-    std::vector<TokenId> ids;
+    TokenBuffer ids;
     std::vector<int64_t> offsets;
 };
 
@@ -103,8 +35,17 @@ class Encoder {
     const Vocab& vocab() const { return vocab_; }
     const Splitter& splitter() const { return *splitter_; }
 
-    std::vector<TokenId> encode(std::string_view text) const;
+    // Appends the ids of a text.
+    void encode(std::string_view text, TokenBuffer& ids) const;
     size_t count(std::string_view text) const;
+
+    // The bytes of the first `max_tokens` tokens, and how many tokens these are: fewer where the text has no more. Only
+    // as much of the text is encoded as they need, where the pattern can be cut.
+    struct Head {
+        size_t num_bytes;
+        size_t num_tokens;
+    };
+    Head head(std::string_view text, size_t max_tokens) const;
 
     // The ids do not depend on the number of threads. Zero threads are one for each core.
     EncodedBatch encode_batch(std::span<const std::string_view> texts, unsigned num_threads) const;
@@ -116,8 +57,10 @@ class Encoder {
     struct Worker;
     class Lease;
 
-    void encode_into(std::string_view text, Worker& worker, std::vector<TokenId>& ids) const;
-    void encode_piece(std::string_view piece, Worker& worker, std::vector<TokenId>& ids) const;
+    void encode_into(std::string_view text, Worker& worker, TokenBuffer& ids) const;
+    TokenId* encode_pieces(std::string_view text, std::span<const uint32_t> ends, Worker& worker, TokenId* ids) const;
+    TokenId* encode_piece(std::string_view piece, Worker& worker, TokenId* ids) const;
+    EncodedBatch encode_on_one_thread(std::span<const std::string_view> texts) const;
 
     static constexpr size_t kMaxIdleWorkers = 16;
 

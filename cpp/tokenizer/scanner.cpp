@@ -31,6 +31,8 @@ Splitter::Splitter(std::vector<std::string> stage_regexes) : stage_regexes_(std:
     const auto decides =
         std::find_if(stages_.begin(), stages_.end(), [](const Stage& stage) { return !stage.dfa.skips_words(); });
     can_cut_ = decides != stages_.end() && decides->dfa.ends_words();
+    window_rule_ = window_rule_of(stage_regexes_);
+    find_ends_ = find_ends_tier();
 }
 
 Splitter::Splitter(std::vector<std::string> stage_regexes, Function function)

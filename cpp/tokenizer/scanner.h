@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tokenizer/regex_dfa.h"
+#include "tokenizer/windows.h"
 
 namespace textmill::tokenizer {
 
@@ -43,6 +44,10 @@ class Splitter {
     // an ASCII space or newline. The text's size where there is none.
     size_t next_safe_cut(std::string_view text, size_t from) const;
 
+    // How masks find the pieces of this pattern, and the function that does; see windows.h.
+    const WindowRule& window_rule() const { return window_rule_; }
+    FindEnds find_ends() const { return find_ends_; }
+
   private:
     friend class Scanner;
 
@@ -55,6 +60,8 @@ class Splitter {
     std::vector<Stage> stages_;
     Function function_;
     bool can_cut_ = false;
+    WindowRule window_rule_;
+    FindEnds find_ends_ = nullptr;
 };
 
 // Finds the matches of one automaton in a text and the gaps between them. Linear in the text: where a scan ran on past

@@ -4,7 +4,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "tokenizer/encode.h"
+#include "tokenizer/hash.h"
+#include "tokenizer/piece_merger.h"
 
 namespace textmill::tokenizer {
 namespace {
@@ -21,7 +22,7 @@ std::vector<bool> mark(std::span<const TokenId> ids, size_t num_tokens) {
     return marks;
 }
 
-std::array<TokenId, 256> index_bytes_of(const std::vector<std::string>& tokens, const std::vector<bool>& is_special,
+std::array<TokenId, 256> index_bytes_of(const TokenTable& tokens, const std::vector<bool>& is_special,
                                         bool drops_bytes) {
     std::array<TokenId, 256> byte_tokens;
     byte_tokens.fill(kNoToken);
@@ -46,6 +47,21 @@ std::array<TokenId, 256> index_bytes_of(const std::vector<std::string>& tokens, 
 
 }  // namespace
 
+TokenTable::TokenTable(const std::vector<std::string>& tokens) {
+    ends_.reserve(tokens.size() + 1);
+    for (const std::string& token : tokens) {
+        push_back(token);
+    }
+}
+
+void TokenTable::push_back(std::string_view token) {
+    if (token.size() > UINT32_MAX - bytes_.size()) {
+        throw std::length_error("the tokens of a vocabulary hold more than 4 GiB together");
+    }
+    bytes_.append(token);
+    ends_.push_back(static_cast<uint32_t>(bytes_.size()));
+}
+
 PairTable::PairTable(size_t num_pairs)
     : slots_(std::bit_ceil(2 * num_pairs + 2)),
       mask_(slots_.size() - 1),
@@ -64,11 +80,12 @@ bool PairTable::insert(TokenId left, TokenId right, RankedProduct value) {
     return true;
 }
 
-Vocab::Vocab(std::vector<std::string> tokens, std::vector<Merge> merges, std::span<const TokenId> special_ids,
-             bool whole_pieces, bool drops_bytes)
+Vocab::Vocab(TokenTable tokens, std::span<const Merge> merges, std::span<const TokenId> special_ids, bool whole_pieces,
+             bool drops_bytes)
     : tokens_(std::move(tokens)), pairs_(merges.size()), whole_pieces_(whole_pieces) {
-    if (tokens_.size() >= kNoToken) {
-        throw std::invalid_argument("a vocabulary holds fewer than 2^32 - 1 tokens");
+    if (tokens_.size() > kMaxTokens) {
+        throw std::invalid_argument("a vocabulary of " + std::to_string(tokens_.size()) + " tokens; it may hold " +
+                                    std::to_string(kMaxTokens));
     }
     const std::vector<bool> is_special = mark(special_ids, tokens_.size());
     byte_tokens_ = index_bytes_of(tokens_, is_special, drops_bytes);
@@ -96,8 +113,8 @@ void Vocab::check_merge(const Merge& merge, size_t rank, const std::vector<bool>
                                         ", which is a special token or does not exist");
         }
     }
-    const std::string& left = tokens_[merge.left];
-    const std::string& product = tokens_[merge.product];
+    const std::string_view left = tokens_[merge.left];
+    const std::string_view product = tokens_[merge.product];
     if (product.size() != left.size() + tokens_[merge.right].size() || !product.starts_with(left) ||
         !product.ends_with(tokens_[merge.right])) {
         throw std::invalid_argument(name() + " makes a token that is not its two parts together");
@@ -105,24 +122,34 @@ void Vocab::check_merge(const Merge& merge, size_t rank, const std::vector<bool>
 }
 
 void Vocab::index_whole_pieces(const std::vector<bool>& is_special) {
+    whole_pieces_index_.assign(std::bit_ceil(2 * tokens_.size() + 2), kNoToken);
     for (TokenId id = 0; id < tokens_.size(); ++id) {
         if (tokens_[id].empty() || is_special[id]) {
             continue;
         }
-        const auto [place, is_new] = whole_pieces_index_.emplace(tokens_[id], id);
-        if (!is_new) {
-            throw std::invalid_argument("tokens " + std::to_string(place->second) + " and " + std::to_string(id) +
+        TokenId& slot = whole_pieces_index_[slot_of_piece(tokens_[id])];
+        if (slot != kNoToken) {
+            throw std::invalid_argument("tokens " + std::to_string(slot) + " and " + std::to_string(id) +
                                         " are the same bytes");
         }
+        slot = id;
     }
 }
 
-TokenId Vocab::whole_piece(std::string_view piece) const {
-    const auto found = whole_pieces_index_.find(piece);
-    return found == whole_pieces_index_.end() ? kNoToken : found->second;
+size_t Vocab::slot_of_piece(std::string_view piece) const {
+    const size_t mask = whole_pieces_index_.size() - 1;
+    size_t slot = static_cast<size_t>(hash_bytes(piece)) & mask;
+    while (whole_pieces_index_[slot] != kNoToken && tokens_[whole_pieces_index_[slot]] != piece) {
+        slot = (slot + 1) & mask;
+    }
+    return slot;
 }
 
-std::vector<Merge> merges_from_ranks(const std::vector<std::string>& tokens) {
+TokenId Vocab::whole_piece(std::string_view piece) const {
+    return whole_pieces_index_[slot_of_piece(piece)];
+}
+
+std::vector<Merge> merges_from_ranks(const TokenTable& tokens) {
     const std::array<TokenId, 256> byte_tokens = index_bytes_of(tokens, std::vector<bool>(tokens.size(), false), false);
     PairTable pairs(tokens.size());
     PieceMerger merger(byte_tokens, pairs);
@@ -132,8 +159,8 @@ std::vector<Merge> merges_from_ranks(const std::vector<std::string>& tokens) {
         if (tokens[id].size() < 2) {
             continue;
         }
-        parts.clear();
-        merger.append(tokens[id], parts);
+        parts.resize(tokens[id].size());
+        parts.resize(static_cast<size_t>(merger.merge(tokens[id], parts.data()) - parts.data()));
         if (parts.size() == 2) {
             pairs.insert(parts[0], parts[1], {static_cast<uint32_t>(merges.size()), id});
             merges.push_back({parts[0], parts[1], id});

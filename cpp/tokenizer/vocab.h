@@ -7,13 +7,14 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
+
+#include "tokenizer/token_buffer.h"
 
 namespace textmill::tokenizer {
 
-using TokenId = uint32_t;
 constexpr TokenId kNoToken = 0xFFFFFFFF;
+constexpr size_t kMaxTokens = size_t{1} << 24;
 constexpr uint32_t kNoRank = 0xFFFFFFFF;
 
 // Two tokens that become one. Its rank is its place in the list: the lowest rank is applied first.
@@ -21,6 +22,26 @@ struct Merge {
     TokenId left;
     TokenId right;
     TokenId product;
+};
+
+// The bytes of tokens by id, one after the other in one string.
+class TokenTable {
+  public:
+    TokenTable() = default;
+    // Implicit: a list of tokens is a table of them.
+    TokenTable(const std::vector<std::string>& tokens);  // NOLINT(google-explicit-constructor)
+
+    // Throws std::length_error for more than 4 GiB in all.
+    void push_back(std::string_view token);
+
+    size_t size() const { return ends_.size() - 1; }
+    std::string_view operator[](TokenId id) const {
+        return std::string_view(bytes_).substr(ends_[id], ends_[id + 1] - ends_[id]);
+    }
+
+  private:
+    std::string bytes_;
+    std::vector<uint32_t> ends_ = {0};  // of the token before each
 };
 
 struct RankedProduct {
@@ -70,8 +91,8 @@ class Vocab {
     // that text never becomes by itself. With `whole_pieces`, a piece that is a token as a whole is not merged.
     // With `drops_bytes`, bytes that have no token are left out of a text; without, they are refused.
     // Throws std::invalid_argument where a byte has no token, a merge does not fit its tokens, or anything is double.
-    Vocab(std::vector<std::string> tokens, std::vector<Merge> merges, std::span<const TokenId> special_ids,
-          bool whole_pieces, bool drops_bytes = false);
+    Vocab(TokenTable tokens, std::span<const Merge> merges, std::span<const TokenId> special_ids, bool whole_pieces,
+          bool drops_bytes = false);
 
     Vocab(const Vocab&) = delete;
     Vocab& operator=(const Vocab&) = delete;
@@ -80,7 +101,7 @@ class Vocab {
     ~Vocab() = default;
 
     size_t size() const { return tokens_.size(); }
-    const std::string& bytes_of(TokenId id) const { return tokens_[id]; }
+    std::string_view bytes_of(TokenId id) const { return tokens_[id]; }
     const std::array<TokenId, 256>& byte_tokens() const { return byte_tokens_; }
     const PairTable& pairs() const { return pairs_; }
     bool whole_pieces() const { return whole_pieces_; }
@@ -90,12 +111,13 @@ class Vocab {
 
   private:
     void index_whole_pieces(const std::vector<bool>& is_special);
+    size_t slot_of_piece(std::string_view piece) const;
     void check_merge(const Merge& merge, size_t rank, const std::vector<bool>& is_special) const;
 
-    std::vector<std::string> tokens_;
+    TokenTable tokens_;
     PairTable pairs_;
     std::array<TokenId, 256> byte_tokens_{};
-    std::unordered_map<std::string_view, TokenId> whole_pieces_index_;
+    std::vector<TokenId> whole_pieces_index_;  // by the hash of their bytes; at most half full
     bool whole_pieces_;
 };
 
@@ -108,6 +130,6 @@ class Vocab {
 // token are always its one pair.
 //
 // `tokens` is as in Vocab, with specials empty. Throws std::invalid_argument where a byte has no token.
-std::vector<Merge> merges_from_ranks(const std::vector<std::string>& tokens);
+std::vector<Merge> merges_from_ranks(const TokenTable& tokens);
 
 }  // namespace textmill::tokenizer

@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
 
 namespace textmill::tokenizer {
@@ -23,6 +25,9 @@ struct WindowRule {
     bool digits_apart = false;  // digits are cut out first, and what is between them is split by itself
 };
 
+// The rule of a pattern, by the regexes of its stages as they are written: kNone where it has none.
+WindowRule window_rule_of(std::span<const std::string> stage_regexes);
+
 // Finds pieces from `begin`, where one begins. Writes the end of each, in bytes from `begin`, and returns how many
 // there are: 0 where the next piece is longer than a window. Stops at `capacity` (at least kMinWindowEnds) or after
 // some 2^31 bytes.
@@ -30,12 +35,12 @@ using FindEnds = size_t (*)(const WindowRule& rule, std::string_view text, size_
                             size_t capacity);
 constexpr size_t kMinWindowEnds = 64;
 
-size_t find_ends_avx512(const WindowRule& rule, std::string_view text, size_t begin, uint32_t* ends, size_t capacity);
 size_t find_ends_avx2(const WindowRule& rule, std::string_view text, size_t begin, uint32_t* ends, size_t capacity);
 size_t find_ends_portable(const WindowRule& rule, std::string_view text, size_t begin, uint32_t* ends, size_t capacity);
 
-// The fastest of them that this machine runs; the environment's TEXTMILL_ISA (avx512, avx2, portable) can ask for less.
-// Throws std::invalid_argument for another name.
+// The fastest of them that this machine runs. TEXTMILL_ISA in the environment can ask for less: avx512 (masks of 64
+// bytes by AVX-512 were no faster, so this is avx2 here), avx2 or portable. Throws std::invalid_argument for another
+// name.
 FindEnds find_ends_tier();
 
 }  // namespace textmill::tokenizer

@@ -70,9 +70,10 @@ void add_multibyte(std::string_view text, size_t begin, const ByteMasks& bytes, 
             chars.num_bytes = at;
             break;
         }
-        chars.letters |= next.char_class == CharClass::kLetter ? bit : 0;
-        chars.numbers |= next.char_class == CharClass::kNumber ? bit : 0;
-        chars.whitespace |= next.char_class == CharClass::kWhitespace ? bit : 0;
+        const CharClass char_class = class_of(next.code_point);
+        chars.letters |= char_class == CharClass::kLetter ? bit : 0;
+        chars.numbers |= char_class == CharClass::kNumber ? bit : 0;
+        chars.whitespace |= char_class == CharClass::kWhitespace ? bit : 0;
         const uint64_t own = low_bits(next.num_bytes) << at;
         trails |= own ^ bit;
         rest &= ~own;

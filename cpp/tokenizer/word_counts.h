@@ -3,10 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "tokenizer/piece_ends.h"
 
 namespace textmill::tokenizer {
 
@@ -18,42 +21,94 @@ class MemoryLimitError : public std::runtime_error {
                              std::to_string(limit_bytes)) {}
 };
 
-// Counts byte strings: an open-addressing table over one arena that holds the bytes of all of them.
+// A byte string of the text and how often it stands there.
+struct WordCount {
+    std::string_view bytes;
+    uint64_t count;
+};
+
+// Counts byte strings: an open-addressing table whose slots hold words of up to 15 bytes themselves, and an arena for
+// longer ones. What it counts does not depend on the seed of its hash, which no text can know.
 class WordCounts {
   public:
-    struct Word {
-        uint64_t hash;
-        uint64_t offset;  // of the bytes in the arena
-        uint64_t count;
-        uint32_t num_bytes;
-    };
+    // The most pieces that one call of add() takes.
+    static constexpr size_t kBatch = PieceEnds::kMaxEnds;
 
-    WordCounts() : slots_(kFirstSlots, kEmptySlot) {}
+    WordCounts();
 
-    void add(std::string_view word, uint64_t count) { add(word, hash(word), count); }
+    // Counts pieces of a text, kBatch at most.
+    void add(std::string_view text, std::span<const Piece> pieces);
+    void add(const WordCount& word);
 
     // Adds all of another's counts.
     void merge(const WordCounts& other);
 
-    size_t size() const { return words_.size(); }
-    const std::vector<Word>& words() const { return words_; }
-    std::string_view bytes_of(const Word& word) const { return {arena_.data() + word.offset, word.num_bytes}; }
+    size_t size() const { return size_; }
 
-    size_t memory_bytes() const {
-        return slots_.capacity() * sizeof(uint32_t) + words_.capacity() * sizeof(Word) + arena_.capacity();
+    // Calls visit(WordCount) for each word, in an order that means nothing. The bytes are valid during the call.
+    template <typename Visit>
+    void for_each(const Visit& visit) const {
+        for (const Slot& slot : slots_) {
+            if (slot.count > 0) {
+                visit(WordCount{bytes_of(slot), slot.count});
+            }
+        }
     }
 
+    size_t memory_bytes() const { return slots_.capacity() * sizeof(Slot) + arena_.capacity(); }
+
+    // The most memory that is held while `num_words` more are added that have `num_bytes` together.
+    size_t memory_bytes_to_add(size_t num_words, size_t num_bytes) const;
+
+    // Calls visit(WordCount) for each word in the order of bytes, in place, and leaves the table empty.
+    template <typename Visit>
+    void drain_sorted(const Visit& visit) {
+        const size_t num_words = sort_to_front();
+        for (size_t i = 0; i < num_words; ++i) {
+            visit(WordCount{bytes_of(slots_[i]), slots_[i].count});
+        }
+        clear();
+    }
+
+    void release() { *this = WordCounts(); }
+
   private:
-    static constexpr size_t kFirstSlots = size_t{1} << 12;
-    static constexpr uint32_t kEmptySlot = 0xFFFFFFFF;
+    static constexpr size_t kFirstSlots = size_t{1} << 10;
+    static constexpr size_t kInlineBytes = 15;
+    static constexpr uint64_t kInArena = 0xFF;
 
-    static uint64_t hash(std::string_view word);
-    void add(std::string_view word, uint64_t hash, uint64_t count);
-    void grow();
+    // The word's bytes, filled up with zeros, and its length in the last of the 16; of a long word its place in the
+    // arena, and in `high` a mark, 24 bits of its hash and its length.
+    struct Key {
+        uint64_t low;
+        uint64_t high;
+    };
+    struct Slot {
+        Key key;
+        uint64_t count;  // 0 where the slot is empty
+    };
+    struct Hashed {
+        Key key;
+        uint64_t hash;
+    };
 
-    std::vector<uint32_t> slots_;  // indices into words_
-    std::vector<Word> words_;      // in order of first sight
+    static bool is_inline(const Key& key) { return key.high >> 56 != kInArena; }
+    std::string_view bytes_of(const Slot& slot) const;
+    Hashed hash_of(std::string_view word, bool may_read_16) const;
+    uint64_t hash_inline(const Key& key) const;
+    uint64_t hash_long(std::string_view word) const;
+
+    void add(const Hashed& hashed, std::string_view word, uint64_t count);
+    bool matches(const Slot& slot, const Hashed& hashed, std::string_view word) const;
+    static bool fits(size_t num_words, size_t num_slots) { return 3 * num_words <= 2 * num_slots; }
+    void make_room(size_t num_words);
+    void clear();
+    size_t sort_to_front();
+
+    std::vector<Slot> slots_;
     std::string arena_;
+    size_t size_ = 0;
+    uint64_t seed_;
 };
 
 }  // namespace textmill::tokenizer

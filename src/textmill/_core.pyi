@@ -3,9 +3,11 @@ The native core of textmill: byte strings and numpy arrays in, numpy arrays out.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated
 
 import numpy
 import numpy.typing
+from numpy.typing import NDArray
 
 
 UNICODE_VERSION: str = '16.0.0'
@@ -51,7 +53,7 @@ class Encoder:
         left out of a text. ValueError where they do not fit.
         """
 
-    def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]:
+    def encode(self, text: str | bytes) -> list[int]:
         """Token ids of a text."""
 
     def encode_batch(self, texts: Sequence[str | bytes], num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
@@ -61,6 +63,11 @@ class Encoder:
 
     def count(self, text: str | bytes) -> int:
         """The number of tokens of a text."""
+
+    def head(self, text: str | bytes, max_tokens: int) -> tuple[int, int]:
+        """
+        The bytes of the first max_tokens tokens of a text, and how many tokens these are.
+        """
 
     def decode(self, ids: numpy.typing.NDArray[numpy.int64]) -> bytes:
         """The bytes of tokens. ValueError for an id that is no token."""
@@ -78,26 +85,38 @@ def merges_from_ranks(tokens: Sequence[bytes]) -> numpy.typing.NDArray[numpy.uin
 class MemoryLimitError(MemoryError):
     pass
 
+class SpillError(OSError):
+    pass
+
 def alphabet() -> bytes:
     """The 256 bytes in the order in which they get their token ids."""
 
 class Trainer:
-    """Learns the merges of a vocabulary. One thread at a time may use it."""
+    """
+    Learns the merges of a vocabulary, once. One thread at a time may use it.
+    """
 
-    def __init__(self, splitter: Splitter, num_threads: int = 0, memory_limit: int = 0) -> None:
+    def __init__(self, splitter: Splitter, num_threads: int = 0, memory_limit: int = 0, spill_folder: str = '/tmp') -> None:
         """
-        Zero threads are one for each core; memory_limit is in bytes, 0 for none.
+        Zero threads are one for each core; memory_limit is in bytes, 0 for none; over it, words go to files
+        without a name in spill_folder.
         """
 
     def add(self, texts: Sequence[str | bytes]) -> None:
         """
-        Count the pieces of texts, each split by itself. MemoryLimitError over the limit.
+        Count the pieces of texts, each split by itself. MemoryLimitError, SpillError.
         """
 
-    def learn(self, num_merges: int, first_id: int) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]:
+    def learn(self, num_tokens: int, first_id: int) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]:
         """
         Learn merges: (left, right, product) by rank, uint32[n, 3], and how often each pair stood in the text,
         uint64[n]. The bytes have the ids from first_id on.
+        """
+
+    def learn_on(self, num_tokens: int, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], seeds: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False, min_frequency: int = 1, max_token_length: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]:
+        """
+        Learn merges on top of a vocabulary: its tokens by id (b"" where no text becomes it) and merges. Seeds
+        are merges to make first, their products counted on from the last token. Returns what learn() does.
         """
 
     @property
@@ -110,7 +129,25 @@ class Trainer:
 
     @property
     def num_words(self) -> int:
-        """Different pieces seen."""
+        """Different pieces seen; known after learning."""
+
+    @property
+    def num_ties(self) -> int:
+        """Merges where another pair stood as often."""
+
+    @property
+    def token_counts(self) -> Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C')]:
+        """
+        uint64[num_tokens]: how often each token stands in the text after all merges.
+        """
+
+    @property
+    def num_spilled_runs(self) -> int:
+        """How often words went to disk."""
+
+    @property
+    def num_spilled_bytes(self) -> int:
+        """Bytes of the words that went to disk."""
 
 class CharacterVocab:
     """Pieces of characters and how they merge. Immutable."""
@@ -137,7 +174,7 @@ class CharacterEncoder:
         dummy_prefix: 0 never, 1 always, 2 unless the text begins with a space. ValueError for a damaged charsmap.
         """
 
-    def encode(self, text: str | bytes) -> numpy.typing.NDArray[numpy.uint32]:
+    def encode(self, text: str | bytes) -> list[int]:
         """Token ids of a text."""
 
     def encode_with_spans(self, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:

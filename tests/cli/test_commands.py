@@ -184,6 +184,25 @@ def test_tokenizer_commands(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["pieces"][0]["text"] == "the"
 
 
+def test_training_a_tokenizer_on_top_of_another(tmp_path, capsys):
+    (tmp_path / "a.md").write_text("the cat sat on the mat. " * 50)
+    base, more = tmp_path / "tokenizer.json", tmp_path / "more.json"
+    glob = str(tmp_path / "*.md")
+    assert main(["tokenizer", "train", glob, "--vocab-size", "262", "-o", str(base)]) == 0
+    capsys.readouterr()
+    options = ["--seed", " dog", "--memory-limit-mb", "20", "--min-frequency", "40", "--report"]
+    assert (
+        main(["tokenizer", "train", glob, "--extend", str(base), "--vocab-size", "280", "-o", str(more), *options]) == 0
+    )
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == Tokenizer.load(more).training_report.to_dict()
+    assert "give more text, or a smaller --vocab-size" in captured.err.replace("\n", " ")
+    loaded = Tokenizer.load(more)
+    assert loaded.special_tokens == {"<|endoftext|>": 0}
+    assert len(loaded.encode(" dog")) == 1
+    assert main(["tokenizer", "train", str(tmp_path / "*.txt")]) == 3
+
+
 @pytest.mark.parametrize("arguments", [[], ["demo"], ["train"], ["generate"], ["tokenizer", "train"], ["doctor"]])
 def test_help_begins_with_examples(arguments, capsys):
     assert main([*arguments, "--help"]) == 0

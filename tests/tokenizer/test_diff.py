@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,10 @@ from tokenizer.hard_text import examples, hard_bytes
 SCORED = [
     *models.CONTROLS,
     *models.BYTES,
-    *((piece, -float(i), 1) for i, piece in enumerate(["\u2581", "e", "t", "h", "a", "th", "the", "\u2581the", "\u2581a"])),
+    *(
+        (piece, -float(i), 1)
+        for i, piece in enumerate(["\u2581", "e", "t", "h", "a", "th", "the", "\u2581the", "\u2581a"])
+    ),
 ]
 
 
@@ -52,9 +56,11 @@ def count_slowly(a, b, text):
     num_agreed = sum(end - begin for begin, end in set(spans_a) & set(spans_b))
     edges = sorted({0, *(end for _, end in spans_a)} & {0, *(end for _, end in spans_b)})
     stretches = Counter()
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         inside = [
-            tuple(tok.token_bytes(i) for i, (first, last) in zip(ids, spans, strict=True) if begin <= first < last <= end)
+            tuple(
+                tok.token_bytes(i) for i, (first, last) in zip(ids, spans, strict=True) if begin <= first < last <= end
+            )
             for tok, ids, spans in ((a, ids_a, spans_a), (b, ids_b, spans_b))
         ]
         if [len(tokens) for tokens in inside] != [1, 1]:
@@ -119,7 +125,8 @@ def test_tokens_that_one_has_alone_and_what_the_other_makes_of_them():
     a = Tokenizer.train(iter(["the the the"]), 258, "gpt2")
     b = Tokenizer.train(iter(["the"]), 256, "gpt2")
     difference = diff(a, b, ["the the cat"])
-    assert [(token.text, token.count, token.instead) for token in difference.only_a] == [(b"the", 2, (b"t", b"h", b"e"))]
+    (token,) = difference.only_a
+    assert (token.text, token.count, token.instead) == (b"the", 2, (b"t", b"h", b"e"))
     assert (difference.num_shared, difference.num_only_a, difference.num_only_b) == (256, 2, 0)
     (stretch,) = difference.shorter_a
     assert (stretch.text, stretch.count, stretch.a, stretch.b) == (b"the", 2, (b"the",), (b"t", b"h", b"e"))
@@ -168,10 +175,14 @@ def test_the_keys_of_its_json_stay(pairs, corpus):
         *("settings", "num_shared", "num_only_a", "num_only_b", "total", "sources", "only_a", "only_b"),
         *("shorter_a", "shorter_b", "other", "num_forgotten"),
     ]
-    assert list(content["total"]) == list(content["sources"][0]) == [
-        *("source", "num_texts", "num_bytes", "num_tokens_a", "num_tokens_b", "num_agreed_bytes"),
-        *("bytes_per_token_a", "bytes_per_token_b", "agreement"),
-    ]
+    assert (
+        list(content["total"])
+        == list(content["sources"][0])
+        == [
+            *("source", "num_texts", "num_bytes", "num_tokens_a", "num_tokens_b", "num_agreed_bytes"),
+            *("bytes_per_token_a", "bytes_per_token_b", "agreement"),
+        ]
+    )
     assert list(content["settings"][0]) == ["name", "a", "b"]
     assert list(content["only_a"][0]) == ["id", "text_hex", "text", "count", "instead"]
     assert list(content["shorter_a"][0]) == ["text_hex", "text", "count", "a", "b"]

@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ def test_the_merges_of_a_piece_lead_from_its_bytes_to_its_tokens(tokenizer, text
             assert parts[step.begin] == step.left
             assert parts.pop(step.middle) == step.right
             assert piece.text[step.begin : step.end] == tokenizer.token_bytes(step.product)
-            assert step.count == tokenizer.training_facts.merge_counts[step.rank]
+            assert step.count == tokenizer.training_report.merge_counts[step.rank]
             parts[step.begin] = step.product
         assert [parts[place] for place in sorted(parts)] == [token.id for token in piece.tokens]
         trees = piece.trees()
@@ -70,9 +71,7 @@ def test_the_runner_up_is_the_second_best_pair_of_the_moment(texts):
         for step in piece.merges:
             places = sorted(parts)
             pairs = sorted(
-                (ranks[parts[a], parts[b]], a, b)
-                for a, b in zip(places, places[1:], strict=False)
-                if (parts[a], parts[b]) in ranks
+                (ranks[parts[a], parts[b]], a, b) for a, b in pairwise(places) if (parts[a], parts[b]) in ranks
             )
             assert pairs[0] == (step.rank, step.begin, step.middle)
             found = step.runner_up and (step.runner_up.rank, step.runner_up.begin, step.runner_up.middle)

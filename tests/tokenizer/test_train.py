@@ -1,12 +1,17 @@
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from textmill import Tokenizer, _core
-from textmill.base.errors import ConfigError, DataError, TextmillError
+from textmill.base.errors import ConfigError, DataError, StorageError, TextmillError
 from textmill.tokenizer import reference
-from textmill.tokenizer.patterns import PATTERNS
+from textmill.tokenizer.alphabet import BYTE_ORDER
+from textmill.tokenizer.patterns import GPT2, PATTERNS, to_pre_tokenizer
+from textmill.tokenizer.vocabulary import Vocabulary
 from tokenizer.corpora import standard_library
 from tokenizer.hard_text import examples, hard_text, repetitive_text
 
@@ -18,26 +23,24 @@ def learn(texts, pattern, num_merges, first_id=0, threads=1):
     return merges.tolist(), counts.tolist()
 
 
-def hugging_face(texts, pattern, vocab_size, special_tokens=()):
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+def hugging_face(texts, pattern, vocab_size, special_tokens=(), **options):
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
-    splits = [pre_tokenizers.Split(Regex(regex), "isolated") for regex in PATTERNS[pattern].regexes]
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, byte_level])
+    content = json.loads(Tokenizer(models.BPE()).to_str())
+    content["pre_tokenizer"] = to_pre_tokenizer(PATTERNS[pattern])
+    tokenizer = Tokenizer.from_str(json.dumps(content))
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=list(special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
+        **options,
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
 def merges_of(hugging_face_tokenizer):
-    import json
-
     model = json.loads(hugging_face_tokenizer.to_str())["model"]
     vocab = model["vocab"]
     return [[vocab[left], vocab[right], vocab[left + right]] for left, right in model["merges"]]
@@ -56,6 +59,45 @@ def test_merges_and_counts_are_those_of_the_twin(texts, pattern, num_merges):
     merges, counts = reference.train(PATTERNS[pattern], data, num_merges, first_id=3)
     expected = [[left, right, product] for (left, right), product in merges.items()]
     assert learn(data, pattern, num_merges, first_id=3) == (expected, counts)
+
+
+@examples
+@given(
+    texts=repetitive_text,
+    num_tokens=st.integers(0, 20),
+    base_texts=st.one_of(st.just([]), repetitive_text),
+    seeds=st.lists(st.text("ab c", min_size=1, max_size=6).map(str.encode), max_size=3),
+    min_frequency=st.integers(0, 5),
+    max_token_length=st.one_of(st.none(), st.integers(2, 5)),
+)
+@example(
+    texts=["abababab"], num_tokens=9, base_texts=[], seeds=[b"abab", b"ababab"], min_frequency=0, max_token_length=None
+)
+def test_seeds_limits_and_extension_are_those_of_the_twin(texts, num_tokens, base_texts, seeds, **options):
+    data = [text.encode() for text in texts]
+    base, _ = reference.train(GPT2, [text.encode() for text in base_texts], 12)
+    merges, counts = reference.train(GPT2, data, 0, seeds=seeds, base=base)
+    merges, counts = reference.train(GPT2, data, len(counts) + num_tokens, seeds=seeds, base=base, **options)
+    vocabulary = vocabulary_of(base)
+    trained = Tokenizer.train(
+        iter([*data, b"."]),  # "." stands alone, so that there is some text
+        len(vocabulary.tokens) + len(counts),
+        "gpt2",
+        seed_tokens=seeds,
+        extend=Tokenizer(vocabulary),
+        **options,
+    )
+    expected = [[left, right, product] for (left, right), product in (base | merges).items()]
+    assert trained.vocabulary.merges.tolist() == expected
+    assert trained.training_report.merge_counts.tolist() == counts
+
+
+def vocabulary_of(merges):
+    tokens = [bytes([byte]) for byte in BYTE_ORDER]
+    for left, right in merges:
+        tokens.append(tokens[left] + tokens[right])
+    rows = [[left, right, product] for (left, right), product in merges.items()]
+    return Vocabulary(GPT2, tuple(tokens), np.array(rows, dtype=np.uint32).reshape(-1, 3))
 
 
 @pytest.mark.peer
@@ -104,7 +146,7 @@ def test_ids_are_special_tokens_then_bytes_then_merges():
 
 def test_training_stops_when_no_pair_is_left():
     tokenizer = Tokenizer.train(iter(["abc abc"]), 1000, "gpt2")
-    facts = tokenizer.training_facts
+    facts = tokenizer.training_report
     assert tokenizer.vocab_size == 256 + 3
     assert facts.merge_counts.tolist() == [2, 2, 1]
     assert (facts.num_bytes, facts.num_pieces, facts.num_words) == (7, 2, 2)
@@ -153,6 +195,12 @@ def test_counts_above_32_bits_do_not_wrap():
         ({"memory_limit": -1}, "memory_limit is -1"),
         ({"memory_limit": "1 GB"}, "memory_limit is '1 GB'"),
         ({"threads": "two"}, "threads is 'two'"),
+        ({"min_frequency": -1}, "min_frequency is -1, and must be a number of occurrences"),
+        ({"min_frequency": None}, "min_frequency is None"),
+        ({"max_token_length": 1}, "max_token_length is 1, and must be a number of bytes from 2 on"),
+        ({"seed_tokens": "ab"}, "give a list of them"),
+        ({"seed_tokens": [""]}, "must be a text of 1 to 1024 bytes"),
+        ({"seed_tokens": [7]}, "the seed token '7' must be a text"),
     ],
 )
 def test_wrong_arguments_are_refused_with_what_was_given(arguments, message):
@@ -179,7 +227,174 @@ def test_something_that_is_no_text_is_refused():
         Tokenizer.train(iter([1]), 300)
 
 
-def test_the_memory_limit_holds_and_names_both_numbers():
+def test_not_even_the_different_pieces_fit_and_both_numbers_are_named():
     with pytest.raises(TextmillError, match=r"needs \d+ bytes of memory, and the limit is 65536.*Raise the limit"):
         Tokenizer.train(iter(standard_library(1_000_000)), 300, memory_limit=65_536)
+    with pytest.raises(TextmillError, match="counting one piece of 1000000 bytes"):
+        Tokenizer.train(iter(["x" * 1_000_000]), 300, memory_limit=1_000_000)
     assert Tokenizer.train(iter(["abab"]), 300, memory_limit=10_000_000).vocab_size == 258
+
+
+@pytest.mark.parametrize(("memory_limit", "threads"), [(2_000_000, 1), (2_500_000, 2), (6_000_000, 2), (40_000_000, 3)])
+def test_a_memory_limit_changes_nothing(memory_limit, threads):
+    texts = standard_library(4_000_000)
+    free = Tokenizer.train(iter(texts), 2000, "gpt2", threads=1)
+    limited = Tokenizer.train(iter(texts), 2000, "gpt2", threads=threads, memory_limit=memory_limit)
+    assert limited == free
+    report = limited.training_report
+    assert (report.spilled_runs > 0) == (memory_limit < 6_000_000)
+    facts = {"spilled_runs": 0, "spilled_bytes": 0}
+    assert report.to_dict() | facts == free.training_report.to_dict()
+
+
+@examples
+@given(texts=st.lists(hard_text, min_size=1, max_size=40), threads=st.integers(1, 3))
+def test_a_memory_limit_changes_nothing_on_hard_text(texts, threads):
+    free, limited = _core.Trainer(GPT2.splitter(), 1), _core.Trainer(GPT2.splitter(), threads, 3_000_000)
+    free.add(texts)
+    for text in texts:
+        limited.add([text])
+    merges, counts = free.learn(400, 0)
+    limited_merges, limited_counts = limited.learn(400, 0)
+    assert np.array_equal(merges, limited_merges)
+    assert np.array_equal(counts, limited_counts)
+    assert np.array_equal(free.token_counts, limited.token_counts)
+    assert free.num_words == limited.num_words
+
+
+def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen = []
+
+    def look(_):
+        seen.extend(tmp_path.iterdir())
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    texts = standard_library(1_500_000)
+    trained = Tokenizer.train(iter(texts), 300, memory_limit=800_000, threads=1, progress=look)
+    assert trained.training_report.spilled_runs > 0
+    with pytest.raises(KeyboardInterrupt):
+        Tokenizer.train(iter(texts), 300, memory_limit=800_000, threads=1, progress=interrupt)
+    assert seen == list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StorageError, match="missing: No such file or directory.*TMPDIR"):
+        Tokenizer.train(iter(standard_library(1_500_000)), 300, memory_limit=800_000, threads=1)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("options", [{"min_frequency": 40}, *({"max_token_length": length} for length in (2, 4, 9))])
+def test_limits_are_those_of_hugging_face(options):
+    texts = standard_library(400_000)
+    theirs = hugging_face(texts, "gpt2", 3000, ["<s>"], **options)
+    ours = Tokenizer.train(iter(texts), 3000, "gpt2", ["<s>"], **options)
+    assert ours.vocabulary.merges.tolist() == merges_of(theirs)
+    assert ours.vocab_size == theirs.get_vocab_size()
+
+
+def test_extending_with_the_same_text_is_training_longer():
+    texts = standard_library(300_000)
+    whole = Tokenizer.train(iter(texts), 900, "gpt2", ["<s>"])
+    base = Tokenizer.train(iter(texts), 500, "gpt2", ["<s>"])
+    assert Tokenizer.train(iter(texts), 900, extend=base) == whole
+    report = Tokenizer.train(iter(texts), 900, extend=base).training_report
+    assert report.extended_sha256 == base.sha256
+    assert len(report.merge_counts) == 400
+    assert report.num_tokens == whole.training_report.num_tokens
+
+
+def test_extending_keeps_every_id_and_appends_special_tokens():
+    base = Tokenizer.train(iter(["low lower lowest"] * 3), 262, "gpt2", ["<s>"])
+    more = Tokenizer.train(iter(["newer newest"] * 3), 272, extend=base, special_tokens=["<s>", "</s>"])
+    assert more.special_tokens == {"<s>": 0, "</s>": base.vocab_size}
+    assert [more.token_bytes(i) for i in range(base.vocab_size)] == [base.token_bytes(i) for i in range(262)]
+    assert more.vocabulary.merges[: len(base.vocabulary.merges)].tolist() == base.vocabulary.merges.tolist()
+    assert len(more.encode("newest")) < len(base.encode("newest"))
+    assert more.pattern == "gpt2"
+    with pytest.raises(ConfigError, match='pattern is "o200k", and the tokenizer to extend has "gpt2"'):
+        Tokenizer.train(iter(["x"]), 300, "o200k", extend=base)
+    with pytest.raises(ConfigError, match="must be from 263 .263 ids of the extended vocabulary"):
+        Tokenizer.train(iter(["x"]), 262, extend=base, special_tokens=["</s>"])
+
+
+def test_extending_a_vocabulary_of_whole_pieces_uses_the_tokens_that_no_merge_reaches():
+    tokens = (*(bytes([byte]) for byte in BYTE_ORDER), b"ab", b"xyz")
+    a, b, x, y = (BYTE_ORDER.index(byte) for byte in b"abxy")
+    vocabulary = Vocabulary(GPT2, tokens, np.array([[a, b, 256]], dtype=np.uint32), whole_pieces=True)
+    more = Tokenizer.train(iter(["xyz xyz" * 3 + " ab"]), 260, extend=Tokenizer(vocabulary))
+    assert more.encode("xyz") == [257]
+    assert [x, y, 258] in more.vocabulary.merges.tolist()
+    assert [258, BYTE_ORDER.index(ord("z")), 257] in more.vocabulary.merges.tolist()
+
+
+def test_seeds_are_tokens_whatever_the_text_holds():
+    seeds = [" quark", "gluon", b"\xf0\x9f", "quarks"]
+    tokenizer = Tokenizer.train(iter(["nothing of this"] * 5), 290, "gpt2", seed_tokens=seeds)
+    assert [len(tokenizer.encode(seed)) for seed in seeds] == [1, 1, 1, 1]
+    report = tokenizer.training_report
+    assert report.seed_tokens == ("Ġquark", "gluon", "ðŁ", "quarks")
+    assert set(tokenizer.encode(" quark")) <= set(report.unused_tokens)
+    with pytest.raises(ConfigError, match=r"must be from 263 .256 bytes and 0 special tokens and 7 for seed tokens"):
+        Tokenizer.train(iter(["x"]), 262, "gpt2", seed_tokens=["gluons", "ons"])
+
+
+def test_the_report_says_how_it_was_learned(tmp_path):
+    (tmp_path / "a.txt").write_text("tick tack tock " * 99)
+    (tmp_path / "b.md").write_text("tock tack")
+    texts = ["tick tack tock " * 99, "tock tack"]
+    trained = Tokenizer.train(tmp_path, 270, "gpt2")
+    report = trained.training_report
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode() + len(text).to_bytes(8, "little"))
+    assert report.corpus_sha256 == digest.hexdigest()
+    assert (report.num_texts, report.num_bytes) == (2, sum(map(len, texts)))
+    assert report.num_tokens == sum(map(trained.count, texts))
+    assert report.bytes_per_token == {
+        f"{tmp_path} (.txt)": len(texts[0]) / trained.count(texts[0]),
+        f"{tmp_path} (.md)": len(texts[1]) / trained.count(texts[1]),
+    }
+    assert report.num_words == 6  # with and without the space, and one space at the end
+    assert 0 < report.num_ties < len(report.merge_counts)
+    used = set(trained.encode(texts[0]) + trained.encode(texts[1]))
+    assert report.unused_tokens == tuple(i for i in range(256, trained.vocab_size) if i not in used)
+    other = Tokenizer.train(iter(texts), 270, "gpt2", threads=2).training_report
+    assert other.to_dict() | {"bytes_per_token": {}} == report.to_dict() | {"bytes_per_token": {}}
+
+
+def test_the_report_is_kept_beside_the_tokenizer(tmp_path):
+    trained = Tokenizer.train(iter(["tick tack tock"] * 9), 262, "gpt2")
+    trained.save(tmp_path)
+    loaded = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert loaded.training_report.to_dict() == trained.training_report.to_dict()
+    assert loaded.sha256 == trained.sha256
+    other = Tokenizer.train(iter(["something else"]), 262, "gpt2")
+    Tokenizer(other.vocabulary).save(tmp_path)
+    assert Tokenizer.load(tmp_path).training_report is None
+
+
+@pytest.mark.parametrize("wrong", ["{", "[]", '{"num_texts": -1}', "[" * 100_000])
+def test_a_damaged_report_is_refused_with_what_to_do(tmp_path, wrong):
+    trained = Tokenizer.train(iter(["tick tack tock"] * 9), 262, "gpt2")
+    trained.save(tmp_path)
+    path = tmp_path / "tokenizer.report.json"
+    if wrong.startswith('{"'):
+        wrong = json.dumps(json.loads(path.read_text()) | json.loads(wrong))
+    path.write_text(wrong)
+    with pytest.raises(DataError, match=r"tokenizer.report.json cannot be used.*Remove it"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_stream_of_files_and_whole_texts_give_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("textmill.text.stream._BLOCK_BYTES", 4999)
+    text = "\n".join(standard_library(200_000)) + "naïve 中文 🤖\r\n  \n"
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    whole = Tokenizer.train(iter([text]), 600)
+    streamed = Tokenizer.train([tmp_path / "a.txt"], 600)
+    assert streamed == whole
+    assert streamed.training_report.corpus_sha256 == whole.training_report.corpus_sha256
+    assert streamed.training_report.num_texts == 1

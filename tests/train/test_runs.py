@@ -55,7 +55,8 @@ def straight(tmp_path_factory):
 def test_a_run_leaves_everything_in_its_folder(straight):
     names = {path.name for path in straight.iterdir()}
     assert names == {
-        "config.json", "events.jsonl", "tokenizer.json", "shards", "heldout", "checkpoints", "model", "report.html",
+        "config.json", "events.jsonl", "tokenizer.json", "tokenizer.report.json", "shards", "heldout", "checkpoints",
+        "model", "report.html",
     }  # fmt: skip
     assert [path.name for path in list_checkpoints(straight)] == ["step-00000010", "step-00000012"]
     assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json"} <= {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -15,6 +15,9 @@ from textmill.cli.arguments import STANDARD_INPUT, plain, program
 from textmill.cli.output import Output
 from textmill.cli.tokenizer_files import convert, load_tokenizer, show
 from textmill.cli.tokenizer_questions import diff, explain, why_not
+
+if TYPE_CHECKING:
+    from textmill.tokenizer.tokenizer import Tokenizer
 
 tokenizer_app = App(
     name="tokenizer",
@@ -38,59 +41,101 @@ for command in (show, convert, explain, why_not, diff):
 
 @tokenizer_app.command
 def train(
-    source: list[Path],
+    source: list[str],
     /,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("tokenizer.json"),
     vocab_size: int = 32_000,
     pattern: str = "cl100k",
     special: Annotated[list[str] | None, Parameter(negative="")] = None,
+    seed: Annotated[list[str] | None, Parameter(negative="")] = None,
+    extend: Path | None = None,
+    min_frequency: int = 0,
+    max_token_length: int | None = None,
     threads: int | None = None,
+    memory_limit_mb: int | None = None,
+    report: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Train a byte-level BPE tokenizer on text files, and save it where Hugging Face's tokenizers can read it.
 
     For example:
         textmill tokenizer train books/ --vocab-size 8192 -o tokenizer.json
+        textmill tokenizer train "data/*.jsonl.zst" --memory-limit-mb 500
         textmill tokenizer train corpus.jsonl --special "<|endoftext|>"
+        textmill tokenizer train new.txt --extend tokenizer.json -o more.json
 
     Parameters
     ----------
     source
-        Files and folders of text: .txt, .md, .py, .jsonl (field "text"), .parquet, each also .gz.
+        Files, folders and globs of text: .txt, .md, .py, .jsonl (field "text"), .parquet, each also .gz or .zst.
     output
-        Where to write it: a .json file.
+        Where to write it: a .json file. The training report goes beside it: .report.json.
     vocab_size
         Tokens in all: 256 bytes, merges and special tokens together.
     pattern
-        How text is split before merging: cl100k, gpt2, o200k or another name, or any regex.
+        How text is split before merging: cl100k, gpt2, o200k, qwen2, smollm, tekken, ..., char, or any regex.
     special
-        A special token; may be given several times. <|endoftext|> unless one is given.
+        A special token; may be given several times. <|endoftext|> unless one is given or a tokenizer is extended.
+    seed
+        A text that must be a token; may be given several times.
+    extend
+        A tokenizer whose ids, merges and pattern stay; new merges are learned on top.
+    min_frequency
+        Pairs that stand less often in the text are not merged.
+    max_token_length
+        Tokens of more than two bytes have fewer bytes than this.
     threads
         Threads to count with; all cores unless given.
+    memory_limit_mb
+        Millions of bytes that counting and merging may hold; over it, counts go to the temporary folder.
+    report
+        Print the training report as JSON instead of the file's name.
     """
-    from textmill.text.readers import text_files
+    from textmill.text.stream import size_on_disk
     from textmill.tokenizer.tokenizer import Tokenizer
 
     out = Output()
     if output.suffix != ".json":
         raise ConfigError(f'--output is "{plain(str(output))}", and must end in .json')
-    total = sum(path.stat().st_size for root in source for path in text_files(root))
-    with out.bar("training the tokenizer", total) as bar:
+    specials = special if special or extend else ["<|endoftext|>"]
+    with out.bar("training the tokenizer", size_on_disk(source)) as bar:
         tokenizer = Tokenizer.train(
             source,
             vocab_size=vocab_size,
             pattern=pattern,
-            special_tokens=tuple(map(plain, special or ["<|endoftext|>"])),
+            special_tokens=tuple(map(plain, specials or [])),
             threads=threads,
+            memory_limit=None if memory_limit_mb is None else memory_limit_mb * 1_000_000,
+            min_frequency=min_frequency,
+            max_token_length=max_token_length,
+            seed_tokens=tuple(map(plain, seed or [])),
+            extend=Tokenizer.load(extend) if extend else None,
             progress=bar.update,
         )
     tokenizer.save(output)
-    out.say(f"{tokenizer.vocab_size:,} tokens from {units.num_bytes(total)} of text")
-    if tokenizer.vocab_size < vocab_size:
-        out.warning(f"the text holds no more pairs to merge: {tokenizer.vocab_size:,} tokens, not {vocab_size:,}")
+    _tell_of_training(out, tokenizer, vocab_size)
     out.hint(f'next: {program()} tokenizer explain {output} "some text"')
-    out.data(str(output))
+    if report and tokenizer.training_report is not None:
+        out.json(tokenizer.training_report.to_dict())
+    else:
+        out.data(str(output))
     return 0
+
+
+def _tell_of_training(out: Output, tokenizer: Tokenizer, vocab_size: int) -> None:
+    report = tokenizer.training_report
+    assert report is not None
+    out.say(
+        f"{tokenizer.vocab_size:,} tokens from {units.num_bytes(report.num_bytes)} of text, "
+        f"{report.num_bytes / report.num_tokens:.2f} bytes per token"
+    )
+    if report.spilled_runs:
+        out.say(f"{units.num_bytes(report.spilled_bytes)} of counts went to disk under the memory limit")
+    if tokenizer.vocab_size < vocab_size:
+        out.warning(
+            f"the text holds no more pairs to merge within the limits: {tokenizer.vocab_size:,} tokens, not "
+            f"{vocab_size:,}; give more text, or a smaller --vocab-size"
+        )
 
 
 @tokenizer_app.command

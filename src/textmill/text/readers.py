@@ -1,20 +1,20 @@
 """From files and folders to documents, in an order that does not depend on the machine.
 
 A text file is one document, whole; a line of a ``.jsonl`` file or a row of a ``.parquet`` file is one, its text in the
-field ``text``. Anything but UTF-8 is refused with the place of the first wrong byte: guessing an encoding would put
-wrong characters into a model.
+field ``text``; each may be packed (``.gz``, ``.zst``). Anything but UTF-8 is refused with the place of the first wrong
+byte: guessing an encoding would put wrong characters into a model.
 """
 
 from __future__ import annotations
 
-import gzip
+import glob
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from textmill.base.errors import DataError, require_extra
+from textmill.text.compression import PACKED_SUFFIXES, open_unpacked
 from textmill.text.documents import Document
 
 TEXT_SUFFIXES = frozenset(
@@ -28,7 +28,7 @@ Source = str | Path | Sequence[str | Path]
 
 
 def read_documents(source: Source, name: str) -> Iterator[Document]:
-    """Read every document of a file, a folder or a list of them.
+    """Read every document of a file, a folder, a glob ("data/*.jsonl", "**/*.md") or a list of them.
 
     Args:
         source: paths; folders are walked, hidden files and folders left out, files in the order of their names.
@@ -37,9 +37,26 @@ def read_documents(source: Source, name: str) -> Iterator[Document]:
     Raises:
         DataError: a path does not exist, a folder holds no text, a file is not UTF-8 or a record has no text.
     """
-    for root in _paths(source):
+    for root in paths_of(source):
         for path in text_files(root):
             yield from _read_file(path, name, _id_of(path, root))
+
+
+def paths_of(source: Source) -> list[Path]:
+    """List the paths that were given, globs replaced by the files that they match, in the order of their names."""
+    given = [source] if isinstance(source, str | Path) else list(source)
+    return [path for entry in given for path in expand(entry)]
+
+
+def expand(entry: str | Path) -> list[Path]:
+    """Return a path as it is, or the files that a glob matches; raises ``DataError`` where there are none."""
+    path = Path(entry)
+    if not glob.has_magic(str(entry)) or path.exists():
+        return [path]
+    files = sorted(Path(match) for match in glob.glob(str(entry), recursive=True) if Path(match).is_file())  # noqa: PTH207  absolute ones too
+    if not files:
+        raise DataError(f"no file matches {entry}; ** stands for any folders, and hidden files are left out")
+    return files
 
 
 def text_files(root: Path) -> list[Path]:
@@ -53,7 +70,7 @@ def text_files(root: Path) -> list[Path]:
     everything = [path for path in sorted(root.rglob("*")) if path.is_file() and not _is_hidden(path, root)]
     if not everything:
         raise DataError(f"{root} is an empty folder; put text files into it (.txt, .md, .py, .jsonl, ...)")
-    files = [path for path in everything if _suffix(path) in TEXT_SUFFIXES | RECORD_SUFFIXES]
+    files = [path for path in everything if suffix_of(path) in TEXT_SUFFIXES | RECORD_SUFFIXES]
     if not files:
         raise DataError(
             f"{root} holds {len(everything)} file{'s' * (len(everything) > 1)}, and none is text; "
@@ -71,26 +88,25 @@ def decode_utf8(data: bytes, path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path} is not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start} (line {line}) cannot be "
-            f"decoded. Convert it (iconv -f LATIN1 -t UTF-8 {path.name} > fixed.txt) or leave it out"
-        ) from error
+        raise not_utf8(path, data[error.start :], error.start, data.count(b"\n", 0, error.start) + 1) from error
 
 
-def _paths(source: Source) -> list[Path]:
-    if isinstance(source, str | Path):
-        return [Path(source)]
-    return [Path(path) for path in source]
+def not_utf8(path: Path, wrong: bytes, offset: int, line: int) -> DataError:
+    """Make the error for bytes that are no UTF-8, which stand at an offset and line of a file."""
+    return DataError(
+        f"{path} is not UTF-8 text: byte 0x{wrong[0]:02x} at offset {offset} (line {line}) cannot be "
+        f"decoded. Convert it (iconv -f LATIN1 -t UTF-8 {path.name} > fixed.txt) or leave it out"
+    )
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(root).parts)
 
 
-def _suffix(path: Path) -> str:
+def suffix_of(path: Path) -> str:
+    """Return a file's ending in small letters, that of compression left out: ``.jsonl`` of ``a.JSONL.gz``."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] == ".gz":
+    if suffixes and suffixes[-1] in PACKED_SUFFIXES:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 
@@ -100,54 +116,59 @@ def _id_of(path: Path, root: Path) -> str:
 
 
 def _read_file(path: Path, name: str, document_id: str) -> Iterator[Document]:
-    if _suffix(path) == ".parquet":
-        yield from _read_parquet(path, name, document_id)
-        return
-    data = _read_bytes(path)
-    if _suffix(path) == ".jsonl":
-        yield from _read_jsonl(data, path, name, document_id)
-        return
-    text = decode_utf8(data, path)
-    if text:
-        yield Document(text, name, document_id)
+    with open_unpacked(path) as (file, _):
+        if suffix_of(path) in RECORD_SUFFIXES:
+            for number, text in read_records(file, path):
+                yield Document(text, name, f"{document_id}:{number}")
+        elif text := decode_utf8(file.read(), path):
+            yield Document(text, name, document_id)
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix.lower() == ".gz" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+def read_records(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the texts of a ``.jsonl`` or ``.parquet`` file that is open, each with its line or row, from 1 on.
+
+    Raises:
+        DataError: the file is damaged, or a record has no text.
+    """
+    return _read_parquet(file, path) if suffix_of(path) == ".parquet" else _read_jsonl(file, path)
 
 
-def _read_jsonl(data: bytes, path: Path, name: str, document_id: str) -> Iterator[Document]:
-    for number, line in enumerate(decode_utf8(data, path).split("\n"), start=1):
-        if not line.strip():
+def _read_jsonl(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    offset = 0
+    for number, line in enumerate(file, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise not_utf8(path, line[error.start :], offset + error.start, number) from error
+        offset += len(line)
+        if not text.strip():
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}, line {number} is not JSON: {error}. Mend or remove the line") from error
-        text = _text_of(record, f"{path}, line {number}")
-        if text:
-            yield Document(text, name, f"{document_id}:{number}")
+        if text := _text_of(record, f"{path}, line {number}"):
+            yield number, text
 
 
-def _read_parquet(path: Path, name: str, document_id: str) -> Iterator[Document]:
+def _read_parquet(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
     parquet = require_extra("pyarrow.parquet", "data", "reading .parquet files")
+    pyarrow = require_extra("pyarrow", "data", "reading .parquet files")
+    packed = path.suffix.lower() in PACKED_SUFFIXES
     try:
-        file = parquet.ParquetFile(path)
-        if TEXT_FIELD not in file.schema_arrow.names:
+        # Parquet is read from its end, which a stream that is being unpacked does not have: it is held whole.
+        table = parquet.ParquetFile(pyarrow.BufferReader(file.read()) if packed else path)
+        if TEXT_FIELD not in table.schema_arrow.names:
             raise DataError(
-                f'{path} has no column "{TEXT_FIELD}"; its columns are {", ".join(file.schema_arrow.names)}. '
+                f'{path} has no column "{TEXT_FIELD}"; its columns are {", ".join(table.schema_arrow.names)}. '
                 f'Rename the column that holds the text to "{TEXT_FIELD}"'
             )
         row = 0
-        for batch in file.iter_batches(batch_size=1024, columns=[TEXT_FIELD]):
+        for batch in table.iter_batches(batch_size=1024, columns=[TEXT_FIELD]):
             for text in batch.column(0).to_pylist():
                 row += 1
                 if text:
-                    yield Document(_text_of({TEXT_FIELD: text}, f"{path}, row {row}"), name, f"{document_id}:{row}")
+                    yield row, _text_of({TEXT_FIELD: text}, f"{path}, row {row}")
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from textmill.base.errors import ConfigError
 from textmill.text.documents import Document
+from textmill.tokenizer.corpus import to_bytes
 from textmill.tokenizer.explain import to_json
 from textmill.tokenizer.tokenizer import Tokenizer
 
@@ -155,9 +156,9 @@ def diff(
         raise ConfigError(f"top is {top}, and must be 0 or more")
     comparison = _Comparison(a, b)
     for text in texts:
-        document = text if isinstance(text, Document) else None
-        data = document.text if document is not None else text
-        comparison.add(data.encode("utf-8", "replace") if isinstance(data, str) else data, document)
+        data = text.text if isinstance(text, Document) else text
+        source = text.source if isinstance(text, Document) else None
+        comparison.add(to_bytes(data) if isinstance(data, str) else data, source)
         if progress is not None:
             progress(comparison.num_bytes)
     return comparison.result(top)
@@ -236,10 +237,10 @@ class _Comparison:
     def num_bytes(self) -> int:
         return self.total.num_bytes
 
-    def add(self, text: bytes, document: Document | None) -> None:
+    def add(self, text: bytes, source: str | None) -> None:
         sums = [self.total]
-        if document is not None:
-            sums.append(self.sources.setdefault(document.source, _Sums()))
+        if source is not None:
+            sums.append(self.sources.setdefault(source, _Sums()))
         for each in sums:
             each.num_texts += 1
         for chunk in _chunks(text) if self.can_cut else [text]:

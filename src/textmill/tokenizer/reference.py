@@ -23,28 +23,59 @@ def split(pattern: Pattern, text: bytes) -> Iterator[tuple[bytes, int]]:
     return splitting.split(pattern.regexes, text)
 
 
-def train(pattern: Pattern, texts: Iterable[bytes], num_merges: int, first_id: int = 0) -> tuple[Merges, list[int]]:
-    """Learn merges; returns them and how often each pair stood in the text.
+def train(
+    pattern: Pattern,
+    texts: Iterable[bytes],
+    num_tokens: int,
+    first_id: int = 0,
+    *,
+    min_frequency: int = 1,
+    max_token_length: int | None = None,
+    seeds: Sequence[bytes] = (),
+    base: Merges | None = None,
+) -> tuple[Merges, list[int]]:
+    """Learn up to ``num_tokens`` merges; returns them and how often each pair stood in the text.
 
-    The pair that stands most often is merged; of equals, the one with the smallest ids. "aaa" holds (a, a) twice.
+    Seeds come first: the first two of a seed's parts are merged until it is one token. Then the pair that stands most
+    often is merged; of equals, the one with the smallest ids. "aaa" holds (a, a) twice. Tokens of more than two bytes
+    have fewer than ``max_token_length``. All goes on top of ``base``.
     """
-    byte_ids = {byte: first_id + place for place, byte in enumerate(BYTE_ORDER)}
+    base = base or {}
+    merges, counts = dict(base), list[int]()
+    lengths = dict.fromkeys(range(first_id, first_id + 256), 1)
+    for (left, right), product in base.items():
+        lengths[product] = lengths[left] + lengths[right]
     pieces = Counter(piece for text in texts for piece, _ in split(pattern, text))
-    words = {tuple(byte_ids[byte] for byte in piece): count for piece, count in pieces.items()}
-    merges: Merges = {}
-    counts: list[int] = []
-    while len(merges) < num_merges:
+
+    def pairs_of_text() -> Counter[Pair]:
         pairs: Counter[Pair] = Counter()
-        for ids, count in words.items():
-            for pair in pairwise(ids):
+        for piece, count in pieces.items():
+            for pair in pairwise(encode_piece(merges, piece, first_id)):
                 pairs[pair] += count
-        if not pairs:
+        return pairs
+
+    def learn(pair: Pair, count: int) -> None:
+        merges[pair] = first_id + 256 + len(merges)
+        lengths[merges[pair]] = lengths[pair[0]] + lengths[pair[1]]
+        counts.append(count)
+
+    for seed in seeds:
+        while len(parts := encode_piece(merges, seed, first_id)) > 1:
+            learn((parts[0], parts[1]), pairs_of_text()[parts[0], parts[1]])
+    while len(counts) < num_tokens:
+        allowed = {
+            (left, right): count
+            for (left, right), count in pairs_of_text().items()
+            if count >= min_frequency
+            and (
+                max_token_length is None or (length := lengths[left] + lengths[right]) < max_token_length or length == 2
+            )
+        }
+        if not allowed:
             break
-        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
-        merges[best] = first_id + 256 + len(merges)
-        counts.append(pairs[best])
-        words = {tuple(merge(ids, best, merges[best])): count for ids, count in words.items()}
-    return merges, counts
+        best = min(allowed, key=lambda pair: (-allowed[pair], pair))
+        learn(best, allowed[best])
+    return {pair: product for pair, product in merges.items() if pair not in base}, counts
 
 
 def merge(ids: Sequence[int], pair: Pair, product: int) -> list[int]:
@@ -62,17 +93,19 @@ def merge(ids: Sequence[int], pair: Pair, product: int) -> list[int]:
 
 
 def encode(pattern: Pattern, merges: Merges, text: bytes, first_id: int = 0) -> list[int]:
-    """Split a text and merge each piece: the merge of lowest rank first."""
+    """Split a text and merge each piece."""
+    return [id_ for piece, _ in split(pattern, text) for id_ in encode_piece(merges, piece, first_id)]
+
+
+def encode_piece(merges: Merges, piece: bytes, first_id: int = 0) -> list[int]:
+    """Merge the bytes of a piece: the merge of lowest rank first."""
     byte_ids = {byte: first_id + place for place, byte in enumerate(BYTE_ORDER)}
     ranks = {pair: rank for rank, pair in enumerate(merges)}
-    result: list[int] = []
-    for piece, _ in split(pattern, text):
-        ids = [byte_ids[byte] for byte in piece]
-        while known := [pair for pair in pairwise(ids) if pair in ranks]:
-            best = min(known, key=ranks.__getitem__)
-            ids = merge(ids, best, merges[best])
-        result += ids
-    return result
+    ids = [byte_ids[byte] for byte in piece]
+    while known := [pair for pair in pairwise(ids) if pair in ranks]:
+        best = min(known, key=ranks.__getitem__)
+        ids = merge(ids, best, merges[best])
+    return ids
 
 
 def decode(merges: Merges, ids: Iterable[int], first_id: int = 0) -> bytes:

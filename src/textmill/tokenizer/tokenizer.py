@@ -18,10 +18,12 @@ from textmill.base.files import write_file
 from textmill.tokenizer import self_check
 from textmill.tokenizer import train as training
 from textmill.tokenizer.chat import ChatTemplate, write_chat_template
+from textmill.tokenizer.corpus import Source
 from textmill.tokenizer.explain import Explainer, Explanation
 from textmill.tokenizer.formats import files, hugging_face, tiktoken
 from textmill.tokenizer.merge_table import MergeTable
 from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
+from textmill.tokenizer.report import TrainingReport, read_report, write_report
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.vocabulary import Encoder, Vocabulary
@@ -84,11 +86,11 @@ class Tokenizer:
         vocabulary: Vocabulary,
         *,
         chat_template: ChatTemplate | None = None,
-        training_facts: training.TrainingFacts | None = None,
+        training_report: TrainingReport | None = None,
     ) -> None:
         self._vocabulary = vocabulary
         self._chat_template = chat_template
-        self._training_facts = training_facts
+        self._training_report = training_report
         self._encoder, self._inner_encoder = vocabulary.build_encoders()
         self._added = AddedTokens(vocabulary.added, vocabulary.normalizer)
         self._missing_bytes = vocabulary.missing_bytes
@@ -97,48 +99,66 @@ class Tokenizer:
     @classmethod
     def train(  # noqa: PLR0917  the order is part of the public contract
         cls,
-        source: training.Source,
+        source: Source,
         vocab_size: int = 32_000,
-        pattern: str = "cl100k",
+        pattern: str = training.DEFAULT_PATTERN,
         special_tokens: Sequence[str] = (),
         tie: str = "hf",
         threads: int | None = None,
         memory_limit: int | None = None,
         *,
+        min_frequency: int = 0,
+        max_token_length: int | None = None,
+        seed_tokens: Sequence[Text] = (),
+        extend: Tokenizer | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> Self:
         """Learn a vocabulary from text.
 
-        The result does not depend on the number of threads or on how the text is cut into batches, and is merge for
-        merge that of Hugging Face's ``BpeTrainer``. Special tokens get the first ids, then the 256 bytes, then merges.
+        The result does not depend on the number of threads, on batches or on the memory limit, and is merge for merge
+        that of Hugging Face's ``BpeTrainer``. Special tokens get the first ids, then the 256 bytes, then merges.
 
         Args:
-            source: a path or a list of paths; any other iterable holds the texts themselves.
+            source: a path, folder or glob ("data/*.jsonl") or a list of them, each file also packed (.gz, .zst); any
+                other iterable holds the texts themselves. Files are read in parts and never held whole where the
+                pattern lets a text be cut; all named ones do.
             vocab_size: bytes, merges and special tokens together. Fewer come out where the text has no pair left.
             pattern: how text is split into pieces that no token crosses: gpt2, cl100k, o200k, llama3, qwen2, qwen3,
                 smollm, deepseek-v3, tekken, nanochat, char, or any regex.
             special_tokens: texts of control tokens.
             tie: which of two pairs of equal count is merged first; "hf": the one with the smaller ids.
             threads: None is one for each core.
-            memory_limit: bytes that counting and merging may hold.
-            progress: called with the bytes of text seen so far.
+            memory_limit: bytes that counting and merging may hold, besides 16 MB of text on its way. Over it, counts
+                go to files in the temporary folder, and the result is the same.
+            min_frequency: pairs that stand less often in the text are not merged.
+            max_token_length: tokens of more than two bytes have fewer bytes than this, as in ``BpeTrainer``.
+            seed_tokens: texts that must be tokens, whatever the text holds; they come first, part by part. A seed
+                that the pattern splits is never reached.
+            extend: a tokenizer whose ids, merges, pattern and special tokens all stay. New special tokens get the ids
+                after its highest, and then new merges, learned from the text as it encodes it.
+            progress: called with the bytes read so far: of files as they lie on disk, or of texts.
 
         Raises:
             ConfigError: an argument is unknown or out of range.
             DataError: there is no text, or a file cannot be read as text.
-            TextmillError: more memory is needed than ``memory_limit``.
+            StorageError: the temporary folder has no room for what the memory limit leaves no room for.
+            TextmillError: not even the different pieces of the text fit into ``memory_limit``.
         """
-        vocabulary, facts = training.train_vocabulary(
-            source,
+        options = training.TrainingOptions(
             vocab_size=vocab_size,
             pattern=pattern,
             special_tokens=special_tokens,
             tie=tie,
             threads=threads,
             memory_limit=memory_limit,
-            progress=progress,
+            min_frequency=min_frequency,
+            max_token_length=max_token_length,
+            seed_tokens=seed_tokens,
+            extend=extend._vocabulary if extend is not None else None,
         )
-        return cls(vocabulary, training_facts=facts)
+        vocabulary, report = training.train_vocabulary(source, options, progress)
+        chat_template = extend._chat_template if extend is not None else None
+        return cls(vocabulary, chat_template=chat_template, training_report=report)
 
     @classmethod
     def load(
@@ -163,12 +183,15 @@ class Tokenizer:
         else:
             vocabulary, chat_template = files.read(path)
         with files.named_in_errors(path):
-            tokenizer = cls(vocabulary, chat_template=chat_template)
+            report = read_report(path / FILE_NAME if path.is_dir() else path, vocabulary.content_hash)
+            tokenizer = cls(vocabulary, chat_template=chat_template, training_report=report)
             self_check.check(tokenizer)
         return tokenizer
 
     def save(self, path: str | Path) -> None:
         """Write ``*.tiktoken``, ``*.json``, or tokenizer.json (and the chat template) into a folder.
+
+        Beside a .json goes the training report, where there is one: tokenizer.report.json.
 
         Raises:
             DataError: the format cannot hold this tokenizer exactly.
@@ -178,11 +201,17 @@ class Tokenizer:
         if path.suffix == ".tiktoken":
             write_file(path, tiktoken.to_ranks(self._vocabulary))
         elif path.suffix == ".json" and not path.is_dir():
+            self._save_report(path)
             write_file(path, hugging_face.to_json(self._vocabulary))
         else:
+            self._save_report(path / FILE_NAME)
             write_file(path / FILE_NAME, hugging_face.to_json(self._vocabulary))
             if self._chat_template is not None:
                 write_chat_template(path, self._chat_template)
+
+    def _save_report(self, file: Path) -> None:
+        if self._training_report is not None:
+            write_report(file, self._training_report, self.sha256)
 
     def encode(self, text: Text, special: SpecialPolicy = "text") -> list[int]:
         """Turn a text into token ids.
@@ -196,7 +225,7 @@ class Tokenizer:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
         if special == "text" and self._takes_text_as_it_is:
-            return self._encoder.encode(text).tolist()
+            return self._encoder.encode(text)
         ids: list[int] = []
         for place, part in enumerate(self._added.split(_to_bytes(text), special)):
             ids += [part.token_id] if part.token_id is not None else self._encode_ordinary(part.text, place)
@@ -246,7 +275,7 @@ class Tokenizer:
                 part_ids, places = self._encode_characters(part.text, place)
             elif part.token_id is None:
                 prepared = self._prepared(part.text)
-                part_ids = self._encoder.encode(prepared).tolist()
+                part_ids = self._encoder.encode(prepared)
                 lengths = [len(self._vocabulary.tokens[token_id]) for token_id in part_ids]
                 places = np.cumsum(lengths, dtype=np.int64)
                 if self._missing_bytes:
@@ -311,7 +340,7 @@ class Tokenizer:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
         data = _to_bytes(text)
-        counts = self._training_facts.merge_counts if self._training_facts else None
+        counts = self._training_report.merge_counts if self._training_report else None
         explainer = Explainer(self._vocabulary, self.merge_table, (self._encoder, self._inner_encoder), counts)
         return explainer.explain(data, self._added.split(data, special), self.encode_with_spans(data, special)[1])
 
@@ -364,7 +393,7 @@ class Tokenizer:
         return ids + self._encode_ordinary(ordinary, len(ids))
 
     def _encode_ordinary(self, text: bytes, place: int) -> list[int]:
-        return self._encoder_at(place).encode(self._prepared(text)).tolist()
+        return self._encoder_at(place).encode(self._prepared(text))
 
     def _encode_characters(self, text: bytes, place: int) -> tuple[list[int], NDArray[np.int64]]:
         """Return the ids of an ordinary text, and the bytes of it where they end: the last one at the text's end."""
@@ -388,7 +417,7 @@ class Tokenizer:
         return type(self)(
             self._vocabulary,
             chat_template=ChatTemplate(template, tuple(sorted(variables.items()))),
-            training_facts=self._training_facts,
+            training_report=self._training_report,
         )
 
     @property
@@ -447,9 +476,9 @@ class Tokenizer:
         return self._vocabulary.suffix_ids
 
     @property
-    def training_facts(self) -> training.TrainingFacts | None:
-        """How the vocabulary was learned, with a count for each merge; None for one that was loaded."""
-        return self._training_facts
+    def training_report(self) -> TrainingReport | None:
+        """How the vocabulary was learned, with a count for each merge; None where that is not known."""
+        return self._training_report
 
     @cached_property
     def sha256(self) -> str:
@@ -470,7 +499,7 @@ class Tokenizer:
         return hash(self.sha256)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._vocabulary, self._chat_template, self._training_facts)
+        return _rebuild, (type(self), self._vocabulary, self._chat_template, self._training_report)
 
     def __repr__(self) -> str:
         specials = len(self._vocabulary.added)
@@ -481,9 +510,9 @@ def _rebuild(
     cls: type[Tokenizer],
     vocabulary: Vocabulary,
     chat_template: ChatTemplate | None,
-    facts: training.TrainingFacts | None,
+    report: TrainingReport | None,
 ) -> Tokenizer:
-    return cls(vocabulary, chat_template=chat_template, training_facts=facts)
+    return cls(vocabulary, chat_template=chat_template, training_report=report)
 
 
 def _to_bytes(text: Text) -> bytes:

@@ -3,7 +3,7 @@
 runs/NAME/
 ├── config.json          the recipe, and the plan that was decided before the first step
 ├── events.jsonl         one line for each thing that happened
-├── tokenizer.json, shards/SOURCE, heldout/SOURCE
+├── tokenizer.json, tokenizer.report.json, shards/SOURCE, heldout/SOURCE
 ├── checkpoints/step-*/  each a model folder and the optimizer's state
 ├── model/               the finished model, a Hugging Face folder
 └── report.html
@@ -31,7 +31,19 @@ from textmill.train.recipe import Recipe
 FORMAT_VERSION = 1
 CONFIG = "config.json"
 EVENTS = "events.jsonl"
-_NAMES = frozenset({CONFIG, EVENTS, "tokenizer.json", "shards", "heldout", "checkpoints", "model", "report.html"})
+_NAMES = frozenset(
+    {
+        CONFIG,
+        EVENTS,
+        "tokenizer.json",
+        "tokenizer.report.json",
+        "shards",
+        "heldout",
+        "checkpoints",
+        "model",
+        "report.html",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

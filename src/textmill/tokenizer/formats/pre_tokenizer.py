@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.base.errors import DataError
+from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer import patterns
 from textmill.tokenizer.formats.json_parts import list_of, text_of, type_of
 from textmill.tokenizer.formats.punctuation import PUNCTUATION
@@ -52,22 +52,28 @@ def read_pre_tokenizer(part: Any) -> PreTokenizer:
         described = " then ".join(types) if part is not None else "null"
         raise DataError(f"its pre_tokenizer is {described}, and textmill knows those with one ByteLevel")
     place = types.index("ByteLevel")
-    byte_level, after = steps[place], steps[place + 1 :]
-    adds_prefix_space = _flag(byte_level, "add_prefix_space", default=True)
+    adds_prefix_space = _flag(steps[place], "add_prefix_space", default=True)
     if adds_prefix_space and place > 0:
         raise DataError(
             "its ByteLevel adds a space before each piece (add_prefix_space after another step), which textmill does "
             "not do"
         )
-    regexes = [_regex_of(step) for step in steps[:place]]
-    if _flag(byte_level, "use_regex", default=True):
-        regexes.append(_GPT2)
-    regexes += map(_regex_after_bytes, after)
+    try:
+        pattern = patterns.pattern_from(_regexes(steps, place) or [_WHOLE_TEXT])
+    except ConfigError as error:
+        raise DataError(f"its pre_tokenizer cannot be reproduced: {error}") from error
     return PreTokenizer(
-        pattern=patterns.pattern_from(regexes or [_WHOLE_TEXT]),
+        pattern=pattern,
         adds_prefix_space=adds_prefix_space,
         number_bytes_stand_apart="Digits" in types[place:],
     )
+
+
+def _regexes(steps: list[Any], place: int) -> list[str]:
+    """The regex of each step; ``place`` is that of ByteLevel."""
+    before = [_regex_of(step) for step in steps[:place]]
+    of_bytes = [_GPT2] if _flag(steps[place], "use_regex", default=True) else []
+    return before + of_bytes + [_regex_after_bytes(step) for step in steps[place + 1 :]]
 
 
 def read_normalizer(part: Any) -> str:

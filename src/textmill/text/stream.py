@@ -1,0 +1,141 @@
+"""Files as a stream of bounded parts: what reads texts that need not be held whole, such as training a tokenizer."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from textmill.base.errors import DataError
+from textmill.text.compression import open_unpacked
+from textmill.text.readers import RECORD_SUFFIXES, Source, expand, not_utf8, read_records, suffix_of, text_files
+
+_BLOCK_BYTES = 4 << 20
+_MAX_NAMED_PATHS = 32
+
+# Where splitting into pieces can be cut (cpp/tokenizer/scanner.h, next_safe_cut).
+_SAFE_CUT = re.compile(rb"[A-Za-z](?=[ \n])")
+_TAIL_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A part of a text, or all of it.
+
+    Attributes:
+        data: its UTF-8.
+        source: what the text belongs to: the path given, and for folders and globs the ending of the file.
+        ends_text: nothing of this text follows.
+        disk_bytes: how far reading is: bytes of files, packed as they are.
+    """
+
+    data: bytes
+    source: str
+    ends_text: bool
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to read, and the name of the source that it belongs to."""
+
+    path: Path
+    source: str
+
+
+def source_files(source: Source) -> list[SourceFile]:
+    """List the files of paths, folders and globs, in the order of reading; raises ``DataError`` where one has none."""
+    given = [source] if isinstance(source, str | Path) else list(source)
+    files = []
+    for entry in given:
+        is_one_file = Path(entry).is_file()
+        for root in expand(entry):
+            for path in text_files(root):
+                ending = suffix_of(path) or path.name
+                name = str(entry) if is_one_file else f"{entry} ({ending})"
+                files.append(SourceFile(path, name if len(given) <= _MAX_NAMED_PATHS else ending))
+    return files
+
+
+def size_on_disk(source: Source) -> int:
+    """Add up the bytes of all files of a source, packed as they are."""
+    return sum(file.path.stat().st_size for file in source_files(source))
+
+
+def read_parts(source: Source, *, may_cut: bool) -> Iterator[TextPart]:
+    """Read all texts of paths, folders and globs: a text file is one text, a record of .jsonl or .parquet is one.
+
+    Args:
+        source: what to read, as ``read_documents`` takes it.
+        may_cut: long text files may come in parts of about 4 MB, cut where an ASCII letter stands before a space or a
+            newline; a file without such a place comes whole.
+
+    Raises:
+        DataError: a path does not exist, a folder holds no text, a file is not UTF-8 or a record has no text.
+    """
+    disk_bytes = 0
+    for file in source_files(source):
+        try:
+            for data, ends_text, position in _read_file(file.path, may_cut):
+                yield TextPart(data, file.source, ends_text, disk_bytes + position)
+            disk_bytes += file.path.stat().st_size
+        except OSError as error:
+            raise DataError(f"cannot read {file.path}: {error}") from error
+
+
+def _read_file(path: Path, may_cut: bool) -> Iterator[tuple[bytes, bool, int]]:
+    with open_unpacked(path) as (file, disk):
+        if suffix_of(path) in RECORD_SUFFIXES:
+            for _, text in read_records(file, path):
+                yield text.encode(), True, disk.tell()
+            return
+        held: bytes | None = None
+        for part in _text_parts(file, path, may_cut):
+            if held is not None:
+                yield held, False, disk.tell()
+            held = part
+        if held is not None:
+            yield held, True, disk.tell()
+
+
+def _text_parts(file: IO[bytes], path: Path, may_cut: bool) -> Iterator[bytes]:
+    """Cut a text file; each part is checked to be UTF-8."""
+    pending: list[bytes] = []
+    offset, line = 0, 1
+    is_first = True
+    while block := file.read(_BLOCK_BYTES):
+        if is_first and block.startswith(codecs.BOM_UTF8):
+            block = block[len(codecs.BOM_UTF8) :]
+            offset = len(codecs.BOM_UTF8)
+        is_first = False
+        cut = _last_safe_cut(block) if may_cut else None
+        if cut is None:
+            pending.append(block)
+            continue
+        part = b"".join([*pending, block[:cut]])
+        _check_utf8(part, path, offset, line)
+        offset, line = offset + len(part), line + part.count(b"\n")
+        yield part
+        pending = [block[cut:]]
+    if rest := b"".join(pending):
+        _check_utf8(rest, path, offset, line)
+        yield rest
+
+
+def _last_safe_cut(block: bytes) -> int | None:
+    for begin in (max(0, len(block) - _TAIL_BYTES), 0):
+        ends = [match.end() for match in _SAFE_CUT.finditer(block, begin)]
+        if ends:
+            return ends[-1]
+    return None
+
+
+def _check_utf8(part: bytes, path: Path, offset: int, line: int) -> None:
+    try:
+        part.decode()
+    except UnicodeDecodeError as error:
+        line += part.count(b"\n", 0, error.start)
+        raise not_utf8(path, part[error.start :], offset + error.start, line) from error

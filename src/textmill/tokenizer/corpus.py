@@ -1,0 +1,111 @@
+"""The text that a tokenizer is trained on: its parts in batches, and what the training report says of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+from textmill.base.errors import ConfigError, DataError
+from textmill.text.stream import TextPart, read_parts
+
+Text = str | bytes
+Source = str | Path | Sequence[str | Path] | Iterable[Text]
+
+_BATCH_BYTES = 16 << 20
+_SAMPLE_EVERY_BYTES = 1 << 20
+_SAMPLE_BYTES = 64 << 10
+_MAX_SAMPLE_BYTES = 4 << 20
+
+
+class Corpus:
+    """All texts, once, in order.
+
+    Attributes:
+        num_texts: how many there were.
+        bytes_done: how far reading is, for progress: bytes of files, or of texts where they come from an iterator.
+        samples: of each source a part, to measure on.
+    """
+
+    def __init__(self, source: Source, *, may_cut: bool) -> None:
+        self.num_texts = 0
+        self.bytes_done = 0
+        self.samples: dict[str, bytearray] = {}
+        self._source_bytes: dict[str, int] = {}
+        self._digest = hashlib.sha256()
+        self._text_bytes = 0
+        self._parts = _parts(source, may_cut)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the texts read so far, as ``TrainingReport.corpus_sha256`` describes it."""
+        return self._digest.hexdigest()
+
+    def batches(self) -> Iterator[list[bytes]]:
+        """Yield parts of texts, some 16 MB at a time; each can be split into pieces by itself."""
+        batch: list[bytes] = []
+        size = 0
+        for part in self._parts:
+            self._note(part)
+            batch.append(part.data)
+            size += len(part.data)
+            if size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _note(self, part: TextPart) -> None:
+        self._digest.update(part.data)
+        self._text_bytes += len(part.data)
+        if part.ends_text:
+            self._digest.update(self._text_bytes.to_bytes(8, "little"))
+            self._text_bytes = 0
+            self.num_texts += 1
+        self.bytes_done = part.disk_bytes
+        self._sample(part)
+
+    def _sample(self, part: TextPart) -> None:
+        begin = self._source_bytes.get(part.source, 0)
+        end = self._source_bytes[part.source] = begin + len(part.data)
+        sample = self.samples.setdefault(part.source, bytearray())
+        window = begin - begin % _SAMPLE_EVERY_BYTES
+        while window < end and len(sample) < _MAX_SAMPLE_BYTES:
+            first = max(window - begin, 0)
+            sample += part.data[first : max(first, window + _SAMPLE_BYTES - begin)]
+            window += _SAMPLE_EVERY_BYTES
+
+
+def _parts(source: Source, may_cut: bool) -> Iterator[TextPart]:
+    if isinstance(source, str | Path) or (isinstance(source, list) and source and _are_paths(source)):
+        try:
+            yield from read_parts(cast("str | Path | list[str | Path]", source), may_cut=may_cut)
+        except OSError as error:
+            raise DataError(
+                f"cannot read a path to train on: {error.strerror}. A list of strings is a list of paths; "
+                "give texts as an iterator: iter(texts)"
+            ) from error
+        return
+    num_bytes = 0
+    for text in cast(Iterable[Text], source):
+        if not isinstance(text, str | bytes):
+            raise ConfigError(f"a text to train on is of type {type(text).__name__}, and must be str or bytes")
+        data = text if isinstance(text, bytes) else to_bytes(text)
+        num_bytes += len(data)
+        yield TextPart(data, "texts", True, num_bytes)
+
+
+def to_bytes(text: str) -> bytes:
+    """Encode a str as UTF-8; lone surrogates become U+FFFD, as in tiktoken."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _are_paths(source: Sequence[object]) -> bool:
+    num_paths = sum(isinstance(path, str | Path) for path in source)
+    if 0 < num_paths < len(source):
+        raise ConfigError(f"{num_paths} of {len(source)} sources are paths; give only paths, or texts as an iterator")
+    return num_paths > 0
