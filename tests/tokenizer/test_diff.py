@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from textmill import Tokenizer
 from textmill.base.errors import ConfigError
-from textmill.text.documents import Document
+from textmill.text.stream import TextPart
 from textmill.tokenizer import diff as diff_module
-from textmill.tokenizer.diff import diff
+from textmill.tokenizer.diff import diff, parts_of_files
 from tokenizer import sentencepiece_models as models
 from tokenizer.hard_text import examples, hard_bytes
 
@@ -133,16 +133,35 @@ def test_tokens_that_one_has_alone_and_what_the_other_makes_of_them():
     assert stretch.num_saved == 4
 
 
-def test_documents_are_counted_by_their_source(pairs):
-    documents = [Document("the cat", "one", "1"), Document("a hat", "two", "2"), Document("the", "one", "3")]
+def test_files_are_counted_one_by_one(pairs, tmp_path):
+    (tmp_path / "one.txt").write_text("the cat")
+    (tmp_path / "two.jsonl").write_text('{"text": "a hat"}\n{"text": "the"}\n')
     seen = []
-    difference = diff(*pairs["patterns"], documents, progress=seen.append)
+    difference = diff(*pairs["patterns"], parts_of_files(*pairs["patterns"], tmp_path), progress=seen.append)
     assert [(usage.source, usage.num_texts, usage.num_bytes) for usage in difference.sources] == [
-        ("one", 2, 10),
-        ("two", 1, 5),
+        (str(tmp_path / "one.txt"), 1, 7),
+        (str(tmp_path / "two.jsonl"), 2, 8),
     ]
     assert (difference.total.num_texts, difference.total.num_bytes) == (3, 15)
-    assert seen == [7, 12, 15]
+    assert seen[0] == 7
+    assert seen[-1] == 7 + (tmp_path / "two.jsonl").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["patterns", "characters", "normaliser"])
+def test_a_long_file_gives_what_its_text_does(pairs, name, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("textmill.text.stream._BLOCK_BYTES", 5000)
+    text = "\n".join(corpus)[:200_000]
+    (tmp_path / "long.txt").write_text(text, newline="")
+    in_parts = diff(*pairs[name], parts_of_files(*pairs[name], tmp_path / "long.txt"))
+    whole = diff(*pairs[name], [text])
+    assert in_parts.total == whole.total
+    assert in_parts.shorter_a == whole.shorter_a
+
+
+def test_progress_over_texts_is_in_bytes_of_text(pairs):
+    seen = []
+    diff(*pairs["patterns"], ["the cat", "é"], progress=seen.append)
+    assert seen == [7, 9]
 
 
 def test_a_long_text_is_taken_in_chunks_with_the_same_result(pairs, corpus, monkeypatch):
@@ -170,7 +189,7 @@ def test_wrong_arguments_are_refused(pairs):
 
 def test_the_keys_of_its_json_stay(pairs, corpus):
     """Programs read them."""
-    content = diff(*pairs["patterns"], [Document(corpus[0], "a", "a")]).to_dict()
+    content = diff(*pairs["patterns"], [TextPart(corpus[0].encode(), "a", True, 0)]).to_dict()
     assert list(content) == [
         *("settings", "num_shared", "num_only_a", "num_only_b", "total", "sources", "only_a", "only_b"),
         *("shorter_a", "shorter_b", "other", "num_forgotten"),

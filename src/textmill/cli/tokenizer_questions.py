@@ -14,7 +14,6 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.cli.arguments import STANDARD_INPUT
 from textmill.cli.output import Output
 from textmill.cli.tokenizer_files import load_tokenizer
-from textmill.text.documents import Document
 
 _MAX_DRAWN = 2_000
 _MAX_JSON_BYTES = 1_000_000
@@ -133,7 +132,7 @@ def diff(
     b
         The second.
     files
-        Files and folders of text to compare them on; - reads standard input.
+        Files, folders and globs of text to compare them on; - reads standard input.
     top
         How many tokens, stretches and files to show of each kind.
     pattern_a
@@ -144,18 +143,25 @@ def diff(
         Print everything as JSON.
     """
     from textmill.cli.diff_picture import draw_diff
-    from textmill.text.readers import text_files
+    from textmill.text.stream import TextPart, size_on_disk
     from textmill.tokenizer.diff import diff as compare
+    from textmill.tokenizer.diff import parts_of_files
 
     out = Output()
     if top < 1:
         raise ConfigError(f"--top is {top}, and must be 1 or more")
-    names = list(dict.fromkeys(files or ()))
-    paths = [path for name in names if name != STANDARD_INPUT for path in text_files(Path(name))]
+    paths = [name for name in dict.fromkeys(files or ()) if name != STANDARD_INPUT]
+    total = size_on_disk(paths)
     first, second = load_tokenizer(a, pattern_a), load_tokenizer(b, pattern_b)
-    total = sum(path.stat().st_size for path in paths) if STANDARD_INPUT not in names else None
-    with out.bar("comparing", total) as bar:
-        difference = compare(first, second, _documents(paths, STANDARD_INPUT in names), top=top, progress=bar.update)
+
+    def texts() -> Iterator[TextPart]:
+        yield from parts_of_files(first, second, paths)
+        if STANDARD_INPUT in (files or ()):
+            data = sys.stdin.buffer.read()
+            yield TextPart(data, "standard input", True, total + len(data))
+
+    with out.bar("comparing", total or None) as bar:
+        difference = compare(first, second, texts(), top=top, progress=bar.update)
     if json:
         out.json({"a": str(a), "b": str(b), **difference.to_dict()})
         return 0
@@ -163,18 +169,9 @@ def diff(
     out.data(f"b  {b}  {second.vocab_size:,} tokens\n")
     for line in draw_diff(difference, out.data_width, top):
         out.styled(line)
-    if not names:
+    if not files:
         out.hint("give files of text to compare them on: bytes per token, and where they differ")
     return 0
-
-
-def _documents(paths: list[Path], with_stdin: bool) -> Iterator[Document]:
-    from textmill.text.readers import read_documents
-
-    for path in paths:
-        yield from read_documents(path, str(path))
-    if with_stdin:
-        yield Document(sys.stdin.buffer.read().decode("utf-8", "replace"), "standard input", "-")
 
 
 def _text(argument: str) -> bytes:

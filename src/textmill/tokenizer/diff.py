@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import ConfigError
-from textmill.text.documents import Document
+from textmill.text.readers import Source
+from textmill.text.stream import TextPart, read_parts, source_files
 from textmill.tokenizer.corpus import to_bytes
 from textmill.tokenizer.explain import to_json
-from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.tokenizer.tokenizer import Text, Tokenizer
 
 _CHUNK_BYTES = 4 << 20
 # Rare stretches are forgotten when there are more than these; what they cost stays in all the totals.
@@ -41,7 +42,7 @@ class Usage:
     """What a source costs in each.
 
     Attributes:
-        source: the name of the documents' source; "" for texts without.
+        source: the file; "" for texts of no file.
         num_texts, num_bytes: texts, and bytes of them.
         num_tokens_a, num_tokens_b: tokens that they become.
         num_agreed_bytes: bytes in tokens that both have at that place.
@@ -102,7 +103,7 @@ class TokenizerDiff:
     Attributes:
         settings: what is set otherwise.
         num_shared: different tokens, by their bytes, that both have; ``num_only_a`` and ``num_only_b`` one has.
-        total: all texts together, and ``sources``, those of each source in the order in which they came.
+        total: all texts together, and ``sources``, those of each file in the order in which they came.
         only_a, only_b: the most used of the tokens that one has alone.
         shorter_a, shorter_b: stretches that one writes in fewer tokens, the most saved first.
         other: stretches of equal numbers of tokens, the most frequent first.
@@ -134,7 +135,7 @@ class TokenizerDiff:
 def diff(
     a: Tokenizer,
     b: Tokenizer,
-    texts: Iterable[str | bytes | Document],
+    texts: Iterable[Text | TextPart],
     *,
     top: int = 20,
     progress: Callable[[int], object] | None = None,
@@ -143,9 +144,9 @@ def diff(
 
     Args:
         a, b: the tokenizers.
-        texts: documents are counted by their source. Special tokens in a text are text.
+        texts: whole texts, or what ``parts_of_files`` yields. Special tokens in a text are text.
         top: how many tokens and stretches each list holds.
-        progress: called with the bytes of text seen so far.
+        progress: called with the bytes seen so far, of files as they lie on the disk.
 
     Raises:
         ConfigError: ``top`` is below 0, or ``texts`` is one text.
@@ -156,12 +157,42 @@ def diff(
         raise ConfigError(f"top is {top}, and must be 0 or more")
     comparison = _Comparison(a, b)
     for text in texts:
-        data = text.text if isinstance(text, Document) else text
-        source = text.source if isinstance(text, Document) else None
-        comparison.add(to_bytes(data) if isinstance(data, str) else data, source)
+        part = text if isinstance(text, TextPart) else TextPart(_data(text), "", True, 0)
+        comparison.add(part)
         if progress is not None:
-            progress(comparison.num_bytes)
+            progress(part.disk_bytes or comparison.num_bytes)
     return comparison.result(top)
+
+
+def parts_of_files(a: Tokenizer, b: Tokenizer, files: Source) -> Iterator[TextPart]:
+    """Read files, folders and globs to compare two tokenizers on; each file is a source.
+
+    Long files come in parts where both tokenizers cut there anyway, and are else held whole, one at a time.
+
+    Raises:
+        DataError: a path does not exist, a folder holds no text, a file is not UTF-8 or a record has no text.
+    """
+    done = 0
+    for file in source_files(files):
+        for part in read_parts(file.path, may_cut=_can_cut(a, b)):
+            yield TextPart(part.data, str(file.path), part.ends_text, done + part.disk_bytes)
+        done += file.path.stat().st_size
+
+
+def _data(text: Text) -> bytes:
+    return to_bytes(text) if isinstance(text, str) else text
+
+
+def _can_cut(a: Tokenizer, b: Tokenizer) -> bool:
+    """Whether a text may be cut before a space or newline after an ASCII letter: both end a piece there."""
+    return all(_tiles_bytes(each) and each.vocabulary.pattern.splitter().can_cut for each in (a, b))
+
+
+def _tiles_bytes(tokenizer: Tokenizer) -> bool:
+    """Whether the bytes of a text's tokens, one after the other, are the text."""
+    vocabulary = tokenizer.vocabulary
+    changes_text = vocabulary.normalizer or vocabulary.adds_prefix_space or vocabulary.missing_bytes
+    return vocabulary.characters is None and not changes_text
 
 
 @dataclass(slots=True, eq=False)
@@ -177,16 +208,9 @@ class _Side:
         lengths = np.array([len(token) for token in tokenizer.vocabulary.tokens], dtype=np.int64)
         return cls(tokenizer, lengths, np.zeros(len(lengths), dtype=np.int64))
 
-    @property
-    def tiles_bytes(self) -> bool:
-        """The bytes of a text's tokens, one after the other, are the text."""
-        vocabulary = self.tokenizer.vocabulary
-        changes_text = vocabulary.normalizer or vocabulary.adds_prefix_space or vocabulary.missing_bytes
-        return vocabulary.characters is None and not changes_text
-
     def encode(self, text: bytes) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Return the ids of a text, and the edges of their spans: one more than ids, from 0 to the text's end."""
-        if self.tiles_bytes:
+        if _tiles_bytes(self.tokenizer):
             ids = self.tokenizer.encode_batch([text], threads=1).ids
             edges = np.concatenate(([0], np.cumsum(self.lengths[ids])))
         else:
@@ -215,35 +239,27 @@ class _Sums:
         )
 
 
-@dataclass(slots=True, eq=False)
 class _Comparison:
     """What was counted so far."""
 
-    a: _Side
-    b: _Side
-    can_cut: bool
-    total: _Sums = field(default_factory=_Sums)
-    sources: dict[str, _Sums] = field(default_factory=dict)
-    stretches: Counter[tuple[bytes, bytes, bytes]] = field(default_factory=Counter)
-    num_forgotten: int = 0
-
     def __init__(self, a: Tokenizer, b: Tokenizer) -> None:
         self.a, self.b = _Side.of(a), _Side.of(b)
-        sides = self.a, self.b
-        self.can_cut = all(side.tiles_bytes and side.tokenizer.vocabulary.pattern.splitter().can_cut for side in sides)
-        self.total, self.sources, self.stretches, self.num_forgotten = _Sums(), {}, Counter(), 0
+        self.can_cut = _can_cut(a, b)
+        self.total, self.sources = _Sums(), dict[str, _Sums]()
+        self.stretches: Counter[tuple[bytes, bytes, bytes]] = Counter()
+        self.num_forgotten = 0
 
     @property
     def num_bytes(self) -> int:
         return self.total.num_bytes
 
-    def add(self, text: bytes, source: str | None) -> None:
+    def add(self, part: TextPart) -> None:
         sums = [self.total]
-        if source is not None:
-            sums.append(self.sources.setdefault(source, _Sums()))
+        if part.source:
+            sums.append(self.sources.setdefault(part.source, _Sums()))
         for each in sums:
-            each.num_texts += 1
-        for chunk in _chunks(text) if self.can_cut else [text]:
+            each.num_texts += part.ends_text
+        for chunk in _chunks(part.data) if self.can_cut else [part.data]:
             num_tokens_a, num_tokens_b, num_agreed = self._compare(chunk)
             for each in sums:
                 each.num_bytes += len(chunk)
