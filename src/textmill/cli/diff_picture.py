@@ -75,7 +75,7 @@ def _usage(difference: TokenizerDiff, width: int, top: int) -> Iterator[Text]:
     sources = sorted(difference.sources, key=lambda usage: -usage.num_bytes)
     shown = [*sources[:top], difference.total] if len(sources) > 1 else [difference.total]
     names = [usage.source or "all of it" for usage in shown]
-    name_width = min(max(map(display_width, names)), max(12, width - 52))
+    name_width = min(max(map(display_width, names)), max(12, width - 54))
     yield Text(f"  {'':<{name_width}} {'text':>9} {'a':>7} {'b':>7} {'b has':>15} {'agree':>8}", "dim")
     for name, usage in zip(names, shown, strict=True):
         change = usage.num_tokens_b / usage.num_tokens_a - 1 if usage.num_tokens_a else 0.0
@@ -91,7 +91,7 @@ def _usage(difference: TokenizerDiff, width: int, top: int) -> Iterator[Text]:
 def _verdict(total: Usage) -> Iterator[Text]:
     a, b = total.num_tokens_a, total.num_tokens_b
     if a == b and total.agreement == 1:
-        yield Text("\nThey make the same tokens of all of it, up to their numbers.")
+        yield Text("\nBoth cut all of it into the same tokens.")
     elif abs(total.bytes_per_token_a - total.bytes_per_token_b) < _TIE:
         yield Text(f"\na needs {a:,} tokens and b {b:,}: about the same")
     else:

@@ -44,11 +44,15 @@ def draw_explanation(explanation: Explanation, width: int, *, with_runners_up: b
             yield Text(f"  left out, since no token stands for them: bytes {explanation.dropped.hex(' ')}")
     yield Text(f"\n{_heading(explanation)}", "bold")
     for number, piece in enumerate(explanation.pieces):
-        yield from _piece(piece, explanation, number, width, with_runners_up)
+        for line in _piece(piece, explanation, number, with_runners_up):
+            line.truncate(width, overflow="ellipsis")
+            yield line
     yield Text("\ntokens", "bold")
     id_width = max((len(str(token.id)) for token in explanation.tokens), default=0)
     for number, token in enumerate(explanation.tokens):
-        yield _token(token, number, id_width)
+        line = _token(token, number, id_width)
+        line.truncate(width, overflow="ellipsis")
+        yield line
     num_tokens = len(explanation.tokens)
     ratio = f", {len(explanation.text) / num_tokens:.2f} bytes each" if num_tokens else ""
     yield Text(f"\n{len(explanation.text)} bytes in {num_tokens} tokens{ratio}")
@@ -162,7 +166,7 @@ def _heading(explanation: Explanation) -> str:
     return f"pieces by {name}{stages}, Unicode {explanation.unicode_version}, and their merges"
 
 
-def _piece(piece: Piece, explanation: Explanation, number: int, width: int, with_runners_up: bool) -> Iterator[Text]:
+def _piece(piece: Piece, explanation: Explanation, number: int, with_runners_up: bool) -> Iterator[Text]:
     line = Text("  ")
     line.append(visible(piece.text), f"bold {_TOKEN_STYLES[number % len(_TOKEN_STYLES)]}")
     line.append(f"   bytes {piece.begin} to {piece.end}")
@@ -172,7 +176,7 @@ def _piece(piece: Piece, explanation: Explanation, number: int, width: int, with
     matches = [*piece.earlier, Match(piece.alternative, piece.regex, piece.stage)] if piece.regex else []
     for match in matches:
         stage = f"stage {match.stage}, {match.alternative}: " if explanation.num_stages > 1 else ""
-        yield Text(clipped(f"      {stage}{match.regex}", width), "dim")
+        yield Text(f"      {stage}{match.regex}", "dim")
     if piece.is_added:
         yield Text(f"      id {piece.tokens[0].id}, found before the pattern splits the text")
     elif piece.is_whole:
@@ -186,14 +190,14 @@ def _trees(piece: Piece, with_runners_up: bool) -> Iterator[Text]:
     lines = [line for tree in piece.trees() for line in _tree_lines(tree)]
     drawn = [(stem, visible(piece.text[node.begin : node.end]), node) for stem, node in lines]
     names_width = max((len(stem) + display_width(name) for stem, name, _ in drawn), default=0)
-    for stem, name, node in drawn:
+    token_ids = {token.id for token in piece.tokens}
+    labels = [_label(node, token_ids) if not stem or node.step else "" for stem, _, node in drawn]
+    labels_width = max(map(len, labels), default=0)
+    for (stem, name, node), label in zip(drawn, labels, strict=True):
         line = Text("      ")
         line.append(stem, "dim")
-        line.append(name, "bold" if not stem else "")
-        line.append(" " * (names_width - len(stem) - display_width(name)))
-        if not stem:
-            token_id = next((token.id for token in piece.tokens if token.id == node.id), None)
-            line.append(f"   id {token_id}" if token_id is not None else "   no token of its own")
+        line.append(name, "" if stem else "bold")
+        line.append(" " * (names_width - len(stem) - display_width(name) + 3) + f"{label:<{labels_width}}")
         if node.step is not None:
             step = node.step
             line.append(f"   rank {step.rank:,}", "cyan")
@@ -205,8 +209,13 @@ def _trees(piece: Piece, with_runners_up: bool) -> Iterator[Text]:
             other = node.step.runner_up
             left, right = piece.text[other.begin : other.middle], piece.text[other.middle : other.end]
             lost = ", which it prevents" if other.is_lost else ""
-            indent = " " * (6 + names_width + 3)
+            indent = " " * (6 + names_width + 3 + labels_width + 3)
             yield Text(f"{indent}before {visible(left)} + {visible(right)}, rank {other.rank:,}{lost}", "dim")
+
+
+def _label(node: Node, token_ids: set[int]) -> str:
+    """A merge's product by its id; what is left and is no token of the piece became others, such as bytes."""
+    return f"id {node.id}" if node.step is not None or node.id in token_ids else "no token of its own"
 
 
 def _tree_lines(root: Node) -> Iterator[tuple[str, Node]]:

@@ -371,7 +371,8 @@ def _own_tokens(side: _Side, others: set[bytes], other: Tokenizer, top: int) -> 
         text = tokens[token_id]
         if text and text not in others and token_id not in added:
             found += 1
-            instead = tuple(map(other.token_bytes, other.encode(text)))
+            spans = other.encode_with_spans(text)[1]
+            instead = tuple(text[begin:end] for begin, end in spans if begin < end)
             yield OwnToken(token_id, text, int(side.uses[token_id]), instead)
 
 
