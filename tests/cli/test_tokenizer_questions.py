@@ -34,7 +34,7 @@ pieces by gpt2, Unicode 16.0.0, and their merges
        ?\p{L}+
       ·      id 221
       \xc3   id 128
-      \xa9   id 102
+      \xa9   id 103
 
 tokens
   258  the   bytes 0 to 3
