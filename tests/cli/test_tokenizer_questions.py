@@ -40,7 +40,7 @@ tokens
   258  the   bytes 0 to 3
   221  ·   bytes 3 to 4
   128  \xc3   bytes 4 to 5
-  102  \xa9   bytes 5 to 6
+  103  \xa9   bytes 5 to 6
 
 6 bytes in 4 tokens, 1.50 bytes each
 """

@@ -404,7 +404,7 @@ def _remedies(answer: WhyNot) -> Iterator[str]:
         return
     plural = "s" if len(answer.needed) > 1 else ""
     merges = ", ".join(f"{quoted(merge.left)} + {quoted(merge.right)}" for merge in answer.needed[:_SHOWN_MERGES])
-    more = ", ..." if len(answer.needed) > _SHOWN_MERGES else ""
+    more = " and so on" if len(answer.needed) > _SHOWN_MERGES else ""
     where = "a pattern that does not cut it, and " if len(answer.cuts) > 1 else ""
     yield f"It would take {where}{len(answer.needed)} more merge{plural}: {merges}{more}."
 
