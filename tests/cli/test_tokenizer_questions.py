@@ -130,7 +130,7 @@ def test_diff_without_files_shows_settings_and_vocabularies(capsys, monkeypatch)
     ("arguments", "code", "message"),
     [
         (["explain", "a.json", "x" * 2001], 3, "2,001 characters, and a picture holds 2,000"),
-        (["explain", "a.json", "x" * 1_000_001, "--json"], 3, "1,000,001 bytes, and at most 1,000,000"),
+        (["explain", "a.json", "x" * 100_001, "--json"], 3, "100,001 bytes, and at most 100,000"),
         (["explain", "a.json", "<|end|>", "--special", "forbid"], 3, "holds the special token"),
         (["why-not", "a.json", ""], 2, "0 bytes"),
         (["diff", "a.json", "nothing.json"], 3, "nothing.json"),

@@ -16,7 +16,7 @@ from textmill.cli.output import Output
 from textmill.cli.tokenizer_files import load_tokenizer
 
 _MAX_DRAWN = 2_000
-_MAX_JSON_BYTES = 1_000_000
+_MAX_JSON_BYTES = 100_000
 
 
 def explain(
@@ -41,7 +41,7 @@ def explain(
     tokenizer
         A tokenizer.json, tekken.json, .gguf, .model or .tiktoken file, or a folder with one of the first two.
     text
-        The text, up to 2,000 characters, with --json up to 1 MB; - reads standard input.
+        The text, up to 2,000 characters, with --json 100 kB; - reads standard input.
     special
         What special tokens in the text are: text (ordinary text), parse (tokens), forbid (an error).
     runner_up

@@ -191,7 +191,7 @@ def _can_cut(a: Tokenizer, b: Tokenizer) -> bool:
 def _tiles_bytes(tokenizer: Tokenizer) -> bool:
     """Whether the bytes of a text's tokens, one after the other, are the text."""
     vocabulary = tokenizer.vocabulary
-    changes_text = vocabulary.normalizer or vocabulary.adds_prefix_space or vocabulary.missing_bytes
+    changes_text = vocabulary.normalizer or vocabulary.adds_prefix_space or tokenizer.missing_bytes
     return vocabulary.characters is None and not changes_text
 
 

@@ -251,11 +251,12 @@ class Explainer:
             prepared.append(text_of_part)
             pieces += part_pieces
         pattern = self.vocabulary.pattern
+        missing = set(self.vocabulary.missing_bytes)
         return Explanation(
             text=text,
             prepared=b"".join(prepared),
             changes=tuple(sorted(changes, key=lambda change: change.begin)),
-            dropped=bytes(byte for byte in text if byte in set(self.vocabulary.missing_bytes)),
+            dropped=bytes(byte for byte in text if byte in missing),
             pattern=pattern.name,
             num_stages=len(pattern.stages),
             unicode_version=_core.UNICODE_VERSION,
