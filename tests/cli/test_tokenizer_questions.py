@@ -170,6 +170,15 @@ def _read(terminal):
         return b""
 
 
+@pytest.mark.parametrize("command", ["explain", "why-not", "diff"])
+def test_help_begins_with_examples_that_are_not_wrapped(command, capsys):
+    lines = run(capsys, command, "--help").splitlines()
+    examples = lines[lines.index("For example:") + 1 :]
+    examples = examples[: examples.index("")]
+    assert len(examples) >= 2
+    assert all(line.startswith("    ") for line in examples)
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_lines_are_no_wider_than_the_terminal(width):
     tokenizer = Tokenizer.train(iter(["aaaa " * 50, "naïve"]), 290, "o200k")

@@ -123,7 +123,7 @@ def diff(
     For example:
         textmill tokenizer diff mine.json theirs.json corpus/
         textmill tokenizer diff mine.json model.gguf books/ code.jsonl --top 30
-        textmill tokenizer diff a.json b.json          settings and vocabularies only
+        textmill tokenizer diff a.json b.json      settings and sizes only
 
     Parameters
     ----------
