@@ -93,7 +93,6 @@ class Vocabulary:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
         self._check_added()
         return encoders
-
     drops_bytes: bool = False
 
     @property
