@@ -110,21 +110,19 @@ nb::tuple trace(const CharacterEncoder& self, nb::handle object) {
     const tokenizer::CharacterTrace trace = self.trace(text.bytes());
     std::vector<int64_t> words;
     for (const tokenizer::Word& word : trace.encoded.words) {
-        for (const size_t value : {size_t{trace.origins[word.end]}, word.num_steps, word.num_tokens}) {
+        for (const size_t value : {word.end, word.num_steps, word.num_tokens}) {
             words.push_back(static_cast<int64_t>(value));
         }
     }
     std::vector<uint32_t> steps;
     for (const tokenizer::MergeStep& step : trace.encoded.steps) {
-        steps.insert(steps.end(), {trace.origins[step.at], step.left, step.right, step.product, step.rank});
-    }
-    std::vector<int64_t> ends;
-    for (const size_t end : trace.encoded.ends) {
-        ends.push_back(trace.origins[end]);
+        steps.insert(steps.end(), {step.at, step.left, step.right, step.product, step.rank});
     }
     std::vector<uint32_t> ids = trace.encoded.ids;
-    return nb::make_tuple(to_table(std::move(words), 3), to_table(std::move(steps), 5), to_array(std::move(ids)),
-                          to_array(std::move(ends)));
+    return nb::make_tuple(nb::bytes(trace.text.data(), trace.text.size()),
+                          to_array(std::vector<int64_t>(trace.origins.begin(), trace.origins.end())),
+                          to_table(std::move(words), 3), to_table(std::move(steps), 5), to_array(std::move(ids)),
+                          to_array(std::vector<int64_t>(trace.encoded.ends.begin(), trace.encoded.ends.end())));
 }
 
 }  // namespace
@@ -162,9 +160,11 @@ void bind_character(nb::module_& m) {
         .def("count", &count, "text"_a, nb::sig("def count(self, text: str | bytes) -> int"),
              "The number of tokens of a text.")
         .def("trace", &trace, "text"_a,
-             nb::sig("def trace(self, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.int64], "
-                     "numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint32], "
-                     "numpy.typing.NDArray[numpy.int64]]"),
-             "How a text is merged: words of (end, number of steps, number of tokens), int64[n, 3]; steps of\n"
-             "(first byte, left, right, product, rank), uint32[m, 5]; ids; and the byte where each token ends.");
+             nb::sig("def trace(self, text: str | bytes) -> tuple[bytes, numpy.typing.NDArray[numpy.int64], "
+                     "numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint32], "
+                     "numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]"),
+             "How a text is merged: the normalised text, and of each of its bytes and its end the place in the text,\n"
+             "int64[k + 1]; words of (end, number of steps, number of tokens), int64[n, 3]; steps of (first byte, "
+             "left,\n"
+             "right, product, rank), uint32[m, 5]; ids, and where each token ends. Places are in the normalised text.");
 }

@@ -232,6 +232,7 @@ CharacterTrace CharacterEncoder::trace(std::string_view text) const {
     CharacterTrace trace;
     NormalizedText normalized = normalizer_.normalize(text, true);
     CharacterMerger(*vocab_, merger_rules_, true).encode(normalized.text, trace.encoded);
+    trace.text = std::move(normalized.text);
     trace.origins = std::move(normalized.origins);
     return trace;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -86,6 +87,7 @@ struct SpannedTokens {
 };
 
 struct CharacterTrace {
+    std::string text;  // normalised
     EncodedText encoded;
     std::vector<uint32_t> origins;  // of each byte of the normalised text, and of its end
 };

@@ -197,10 +197,11 @@ class CharacterEncoder:
     def count(self, text: str | bytes) -> int:
         """The number of tokens of a text."""
 
-    def trace(self, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+    def trace(self, text: str | bytes) -> tuple[bytes, numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
         """
-        How a text is merged: words of (end, number of steps, number of tokens), int64[n, 3]; steps of
-        (first byte, left, right, product, rank), uint32[m, 5]; ids; and the byte where each token ends.
+        How a text is merged: the normalised text, and of each of its bytes and its end the place in the text,
+        int64[k + 1]; words of (end, number of steps, number of tokens), int64[n, 3]; steps of (first byte, left,
+        right, product, rank), uint32[m, 5]; ids, and where each token ends. Places are in the normalised text.
         """
 
 def nfc(text: str | bytes) -> bytes:

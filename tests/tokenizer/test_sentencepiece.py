@@ -123,7 +123,8 @@ def check_whole(tokenizer, text):
     explanation = tokenizer.explain(text)
     assert explanation.ids == ids
     assert [(token.begin, token.end) for token in explanation.tokens] == spans
-    assert b"".join(piece.text for piece in explanation.pieces) in {text, b""}
+    assert b"".join(piece.text for piece in explanation.pieces) == explanation.prepared
+    assert b"".join(text[piece.begin : piece.end] for piece in explanation.pieces) in {text, b""}
     decoder = tokenizer.stream_decoder()
     for _ in range(2):
         assert "".join(map(decoder.push, ids)) + decoder.finish() == tokenizer.decode(ids)

@@ -6,6 +6,7 @@ Progress is a bar on a terminal and a line every few seconds elsewhere. ``NO_COL
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from rich.table import Column
 from rich.text import Text
 
 LINE_EVERY_S = 5.0
+_WIDE = 120
 
 
 def for_terminal(text: str) -> str:
@@ -45,6 +47,18 @@ class Output:
         """Write a piece of the result to stdout."""
         sys.stdout.write(text + end)
         sys.stdout.flush()
+
+    @property
+    def data_width(self) -> int:
+        """Columns that a line of the result may take: those of the terminal, many where it goes elsewhere."""
+        return max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _WIDE
+
+    def styled(self, line: Text) -> None:
+        """Write a line of the result, in colour only to a terminal."""
+        if sys.stdout.isatty():
+            Console(highlighter=NullHighlighter(), soft_wrap=True).print(line)
+        else:
+            self.data(line.plain)
 
     def text(self, text: str) -> None:
         """Write a piece of text that a model made: as it is into a pipe, without control characters to a terminal."""

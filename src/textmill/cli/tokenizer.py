@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from textmill.base import units
-from textmill.base.errors import ConfigError, DataError
-from textmill.cli.arguments import STANDARD_INPUT, plain, program, text_or_stdin
+from textmill.base.errors import ConfigError
+from textmill.cli.arguments import STANDARD_INPUT, plain, program
 from textmill.cli.output import Output
 from textmill.cli.tokenizer_files import convert, load_tokenizer, show
+from textmill.cli.tokenizer_questions import diff, explain, why_not
 
 if TYPE_CHECKING:
     from textmill.tokenizer.tokenizer import Tokenizer
@@ -27,12 +28,14 @@ For example:
     textmill tokenizer encode tokenizer.json "some text"
     textmill tokenizer decode tokenizer.json 312 78 1044
     textmill tokenizer explain tokenizer.json "naïve 🤖 don't"
+    textmill tokenizer why-not tokenizer.json " internationalization"
+    textmill tokenizer diff mine.json theirs.json corpus/
     textmill tokenizer show model.gguf
     textmill tokenizer convert model.gguf tokenizer.json
 """,
     help_format="plaintext",
 )
-for command in (show, convert):
+for command in (show, convert, explain, why_not, diff):
     tokenizer_app.command(command)
 
 
@@ -198,45 +201,4 @@ def decode(tokenizer: Path, /, *ids: str, pattern: str | None = None) -> int:
         raise ConfigError(f"token ids are whole numbers with spaces between them: {error}") from error
     sys.stdout.buffer.write(load_tokenizer(tokenizer, pattern).decode_bytes(numbers) + b"\n")
     sys.stdout.buffer.flush()
-    return 0
-
-
-@tokenizer_app.command
-def explain(
-    tokenizer: Path,
-    text: str,
-    /,
-    *,
-    pattern: str | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
-    """Show how a text becomes tokens: characters, bytes, pieces, merges, ids.
-
-    For example:
-        textmill tokenizer explain tokenizer.json "naïve 🤖 don't"
-
-    Parameters
-    ----------
-    tokenizer
-        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
-    text
-        The text, up to 2,000 characters; - reads standard input.
-    pattern
-        How text is split; only for a .tiktoken file, which does not say.
-    json
-        Print everything as JSON.
-    """
-    from textmill.cli.token_picture import draw_explanation
-
-    text = text_or_stdin(text)
-    if len(text) > 2000:
-        raise DataError(f"the text has {len(text):,} characters, and a picture holds 2,000; show a part of it")
-    out = Output()
-    loaded = load_tokenizer(tokenizer, pattern)
-    explanation = loaded.explain(text)
-    if json:
-        out.json(explanation.to_dict())
-    else:
-        for line in draw_explanation(loaded, explanation):
-            out.data(line)
     return 0

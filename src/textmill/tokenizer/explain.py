@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from textmill import _core
-from textmill.tokenizer.vocabulary import Vocabulary
+from textmill.tokenizer.merge_table import Join, MergeTable, Symbol
+from textmill.tokenizer.normalize import Segment, with_prefix_space
+from textmill.tokenizer.patterns import Pattern
+from textmill.tokenizer.special import Part
+from textmill.tokenizer.splitting import splitter_of
+from textmill.tokenizer.vocabulary import Encoder, Vocabulary
+
+ADDED = "added token"
+PREFIX_SPACE = "the tokenizer puts a space before a text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +34,73 @@ class Character:
     name: str
     category: str
 
+    @property
+    def bits(self) -> str:
+        """The bytes in binary, a space between them."""
+        return " ".join(f"{byte:08b}" for byte in self.utf8)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the tokenizer changes in a text before it splits it.
+
+    Attributes:
+        begin, end: bytes in the text.
+        original, prepared: what stands there, and what is split instead.
+        reason: who asks for it.
+    """
+
+    begin: int
+    end: int
+    original: bytes
+    prepared: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerUp:
+    """The best pair but one at the moment of a merge.
+
+    Attributes:
+        begin, middle, end: where its two parts stand in the piece's text.
+        product, rank: of its merge.
+        is_lost: the merge that won took one of its parts, so that it cannot follow here.
+    """
+
+    begin: int
+    middle: int
+    end: int
+    product: int
+    rank: int
+    is_lost: bool
+
 
 @dataclass(frozen=True, slots=True)
 class MergeStep:
-    """Two neighbours becoming one: ``begin`` is where the product begins in the text, ``rank`` the merge's place."""
+    """Two neighbours becoming one.
+
+    Attributes:
+        begin, middle, end: where the two parts stand in the piece's text.
+        left, right, product: their ids. Over characters, one that is no token has an id beyond the last.
+        rank: the merge's place in the list: the lowest is made first.
+        count: how often the pair stood in the training text, where that is known.
+        runner_up: what would have been merged instead.
+    """
 
     begin: int
+    middle: int
+    end: int
     left: int
     right: int
     product: int
     rank: int
+    count: int | None
+    runner_up: RunnerUp | None
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token: its id, and its first byte and the one after its last in the text."""
+    """A token: its id, its first byte and the one after its last in the text as given, and what it decodes to."""
 
     id: int
     begin: int
@@ -45,14 +109,39 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A symbol of a merge tree: ``parts`` are the two that ``step`` joined, none for a byte or character."""
+
+    id: int
+    begin: int
+    end: int
+    step: MergeStep | None
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An alternative that matched, and which regex of the pattern it is in, from 1."""
+
+    alternative: str
+    regex: str
+    stage: int
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """What the pattern cut out: no token crosses its ends.
 
     Attributes:
-        begin, end: bytes in the text.
-        alternative: the name of the alternative that matched, and ``regex``, its text.
+        begin, end: bytes in the text as it was given.
+        text: what is merged: those bytes, but for what was changed before.
+        alternative: the name of the alternative that matched, and ``regex``, its text; "" where no pattern splits.
+        stage: which regex of the pattern it is in, from 1; 0 where none matched.
+        earlier: what cut out the piece, or what it was a part of, in the stages before that one.
+        symbols: what the piece is before merging.
         merges: in the order in which they were made.
         is_whole: the piece was looked up as one token, without merging.
+        is_added: it is an added token, found before the pattern.
     """
 
     begin: int
@@ -60,17 +149,41 @@ class Piece:
     text: bytes
     alternative: str
     regex: str
+    stage: int
+    earlier: tuple[Match, ...]
+    symbols: tuple[Symbol, ...]
     merges: tuple[MergeStep, ...]
     tokens: tuple[Token, ...]
     is_whole: bool
+    is_added: bool
+
+    def trees(self) -> list[Node]:
+        """Return the merge trees, from left to right: one for each symbol that is left at the end."""
+        nodes = {symbol.begin: Node(symbol.id, symbol.begin, symbol.end, None, ()) for symbol in self.symbols}
+        for step in self.merges:
+            parts = nodes[step.begin], nodes.pop(step.middle)
+            nodes[step.begin] = Node(step.product, step.begin, step.end, step, parts)
+        return [nodes[begin] for begin in sorted(nodes)]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A text, taken apart. ``to_dict`` gives what JSON can hold: bytes as hexadecimal, with the text beside it."""
+    """A text, taken apart. ``to_dict`` gives what JSON can hold: bytes as hexadecimal, with the text beside it.
+
+    Attributes:
+        text: as it was given.
+        prepared: what was split: normalised, with the space that some tokenizers put before it.
+        changes: how they differ.
+        dropped: bytes of the text that no token stands for; they are left out.
+        num_stages: how many regexes the pattern has, each splitting the pieces of the one before.
+    """
 
     text: bytes
+    prepared: bytes
+    changes: tuple[Change, ...]
+    dropped: bytes
     pattern: str
+    num_stages: int
     unicode_version: str
     characters: tuple[Character, ...]
     pieces: tuple[Piece, ...]
@@ -87,86 +200,214 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return nested dicts, lists, strings and numbers."""
-        return _to_json(self)
+        table = to_json(self)
+        for character, row in zip(self.characters, table["characters"], strict=True):
+            row["utf8_bits"] = character.bits
+        return table | {"ids": self.ids}
 
 
-def explain(vocabulary: Vocabulary, encoder: _core.Encoder, text: bytes) -> Explanation:
-    """Take the bytes of a text apart as ``encoder`` does, ordinary text only."""
-    ends, alternatives = _core.split(vocabulary.pattern.splitter(), text)
-    pieces = []
-    begin = 0
-    for end, number in zip(ends.tolist(), alternatives.tolist(), strict=True):
-        pieces.append(_explain_piece(vocabulary, encoder, text[begin:end], begin, number))
-        begin = end
-    return Explanation(text, vocabulary.pattern.name, _core.UNICODE_VERSION, tuple(_characters(text)), tuple(pieces))
+@dataclass(frozen=True, slots=True, eq=False)
+class Explainer:
+    """Takes texts apart as the encoders of a vocabulary do.
 
-
-def explain_characters(vocabulary: Vocabulary, encoder: _core.CharacterEncoder, text: bytes) -> Explanation:
-    """Take the bytes of a text apart as ``encoder`` does; the pieces are what no merge crosses.
-
-    A token's place and text are those of the original; its own text is what it decodes to.
+    Attributes:
+        encoders: of what stands at the start of a text, and after an added token.
+        merge_counts: uint64[n]: how often the last n merges stood in the training text; None where it is not known.
     """
-    words, steps, ids, ends = encoder.trace(text)
-    merges = iter([MergeStep(*step) for step in steps.tolist()])
-    ends[-1:] = len(text)
-    words[-1:, 0] = len(text)  # spaces at the end may have been taken away
-    begins = [0, *ends.tolist()][:-1]
-    tokens = iter(
-        [
-            Token(token_id, begin, end, vocabulary.tokens[token_id])
-            for token_id, begin, end in zip(ids.tolist(), begins, ends.tolist(), strict=True)
-        ]
-    )
-    pieces = []
-    begin = 0
-    for end, num_steps, num_tokens in words.tolist():
-        word_merges, word_tokens = tuple(islice(merges, num_steps)), tuple(islice(tokens, num_tokens))
-        is_whole = vocabulary.whole_pieces and num_tokens == 1 and end - begin > 1 and not word_merges
-        name = "what no merge crosses"
-        pieces.append(Piece(begin, end, text[begin:end], name, "", word_merges, word_tokens, is_whole))
-        begin = end
-    return Explanation(text, vocabulary.pattern.name, _core.UNICODE_VERSION, tuple(_characters(text)), tuple(pieces))
+
+    vocabulary: Vocabulary
+    table: MergeTable
+    encoders: tuple[Encoder, Encoder]
+    merge_counts: NDArray[np.uint64] | None
+
+    def explain(self, text: bytes, parts: Sequence[Part], spans: Sequence[tuple[int, int]]) -> Explanation:
+        """Take a text apart.
+
+        Args:
+            text: as it was given.
+            parts: its ordinary text and added tokens.
+            spans: where each of its tokens stands in it.
+        """
+        places = iter(spans)
+        pieces: list[Piece] = []
+        prepared: list[bytes] = []
+        changes = list(_normalized(parts))
+        for number, part in enumerate(parts):
+            if part.token_id is not None:
+                prepared.append(part.text)
+                pieces.append(self._added_piece(part, next(places)))
+                continue
+            begin = pieces[-1].end if pieces else 0
+            encoder = self.encoders[number > 0]
+            if isinstance(encoder, _core.CharacterEncoder):
+                text_of_part, part_pieces = self._character_pieces(encoder, part.text, begin, places)
+                if text_of_part != part.text:
+                    end = part_pieces[-1].end if part_pieces else begin + len(part.text)
+                    changes.append(Change(begin, end, text[begin:end], text_of_part, "the tokenizer's normaliser"))
+            else:
+                text_of_part, part_pieces = self._pieces(encoder, part.text, begin, places)
+                if len(text_of_part) > len(part.text):
+                    changes.append(Change(begin, begin, b"", b" ", PREFIX_SPACE))
+            prepared.append(text_of_part)
+            pieces += part_pieces
+        pattern = self.vocabulary.pattern
+        missing = set(self.vocabulary.missing_bytes)
+        return Explanation(
+            text=text,
+            prepared=b"".join(prepared),
+            changes=tuple(sorted(changes, key=lambda change: change.begin)),
+            dropped=bytes(byte for byte in text if byte in missing),
+            pattern=pattern.name,
+            num_stages=len(pattern.stages),
+            unicode_version=_core.UNICODE_VERSION,
+            characters=tuple(_characters(text)),
+            pieces=tuple(pieces),
+        )
+
+    def _pieces(
+        self, encoder: _core.Encoder, text: bytes, begin: int, places: Iterator[tuple[int, int]]
+    ) -> tuple[bytes, list[Piece]]:
+        if self.vocabulary.adds_prefix_space:
+            text = with_prefix_space(text)
+        pattern = self.vocabulary.pattern
+        ends, alternatives = _core.split(pattern.splitter(), text)
+        pieces, at = [], 0
+        earlier = _earlier_matches(pattern, text, ends.tolist())
+        for end, number, matches in zip(ends.tolist(), alternatives.tolist(), earlier, strict=True):
+            piece = text[at:end]
+            steps, ids = encoder.trace(piece)
+            alternative = pattern.alternative(number)
+            is_whole = len(piece) > 1 and len(ids) == 1 and not len(steps)
+            pieces.append(
+                Piece(
+                    *self._ends(begin, tokens := self._tokens(ids.tolist(), places)),
+                    text=piece,
+                    alternative=alternative.name,
+                    regex=alternative.regex,
+                    stage=(stage := pattern.stage_of(number)),
+                    earlier=tuple(match for match in matches if match.stage < stage),
+                    symbols=tuple(self.table.symbols(piece)),
+                    merges=() if is_whole else self._merges(piece),
+                    tokens=tokens,
+                    is_whole=is_whole,
+                    is_added=False,
+                )
+            )
+            begin, at = pieces[-1].end, end
+        return text, pieces
+
+    def _character_pieces(
+        self, encoder: _core.CharacterEncoder, text: bytes, begin: int, places: Iterator[tuple[int, int]]
+    ) -> tuple[bytes, list[Piece]]:
+        """Take apart a text whose characters are merged: the pieces are what no merge crosses."""
+        normalized, _, words, _, ids, _ = encoder.trace(text)
+        rest = iter(ids.tolist())
+        pieces, at = [], 0
+        for end, num_steps, num_tokens in words.tolist():
+            word = normalized[at:end]
+            tokens = self._tokens(list(islice(rest, num_tokens)), places)
+            symbols = tuple(self.table.symbols(word))
+            is_whole = self.vocabulary.whole_pieces and num_tokens == 1 and len(symbols) > 1 and not num_steps
+            pieces.append(
+                Piece(
+                    *self._ends(begin, tokens),
+                    text=word,
+                    alternative="",
+                    regex="",
+                    stage=0,
+                    earlier=(),
+                    symbols=symbols,
+                    merges=() if is_whole else self._merges(word),
+                    tokens=tokens,
+                    is_whole=is_whole,
+                    is_added=False,
+                )
+            )
+            begin, at = pieces[-1].end, end
+        return normalized, pieces
+
+    def _added_piece(self, part: Part, span: tuple[int, int]) -> Piece:
+        assert part.token_id is not None
+        token = Token(part.token_id, *span, self.vocabulary.tokens[part.token_id])
+        return Piece(*span, part.text, ADDED, "", 0, (), (), (), (token,), is_whole=True, is_added=True)
+
+    def _tokens(self, ids: Sequence[int], places: Iterator[tuple[int, int]]) -> tuple[Token, ...]:
+        return tuple(Token(token_id, *next(places), self.vocabulary.tokens[token_id]) for token_id in ids)
+
+    @staticmethod
+    def _ends(begin: int, tokens: tuple[Token, ...]) -> tuple[int, int]:
+        return begin, tokens[-1].end if tokens else begin
+
+    def _merges(self, piece: bytes) -> tuple[MergeStep, ...]:
+        return tuple(self._step(join) for join in self.table.joins(piece))
+
+    def _step(self, join: Join) -> MergeStep:
+        merge, left, right = join.merge, join.left, join.right
+        runner_up = None
+        if join.runner_up is not None:
+            other, first, second = join.runner_up
+            is_lost = first.begin < right.end and left.begin < second.end
+            runner_up = RunnerUp(first.begin, first.end, second.end, other.product, other.rank, is_lost)
+        return MergeStep(
+            begin=left.begin,
+            middle=right.begin,
+            end=right.end,
+            left=merge.left,
+            right=merge.right,
+            product=merge.product,
+            rank=merge.rank,
+            count=self._count(merge.rank),
+            runner_up=runner_up,
+        )
+
+    def _count(self, rank: int) -> int | None:
+        """How often a merge's pair stood in the training text; merges that were there before training come first."""
+        if self.merge_counts is None or self.vocabulary.characters is not None:
+            return None
+        place = rank - (len(self.table) - len(self.merge_counts))
+        return int(self.merge_counts[place]) if place >= 0 else None
 
 
-def _explain_piece(
-    vocabulary: Vocabulary, encoder: _core.Encoder, piece: bytes, begin: int, alternative_number: int
-) -> Piece:
-    alternative = vocabulary.pattern.alternative(alternative_number)
-    steps, ids = encoder.trace(piece)
-    merges = tuple(MergeStep(begin + at, *ids_and_rank) for at, *ids_and_rank in steps.tolist())
-    tokens = []
-    at = begin
-    for token_id in ids.tolist():
-        token = vocabulary.tokens[token_id]
-        tokens.append(Token(token_id, at, at + len(token), token))
-        at += len(token)
-    return Piece(
-        begin=begin,
-        end=begin + len(piece),
-        text=piece,
-        alternative=alternative.name,
-        regex=alternative.regex,
-        merges=merges,
-        tokens=tuple(tokens),
-        is_whole=len(piece) > 1 and len(tokens) == 1 and not merges,
-    )
+def _earlier_matches(pattern: Pattern, text: bytes, ends: Sequence[int]) -> list[list[Match]]:
+    """Find, for each piece by its end, what matched it or a stretch that holds it in all stages but the last."""
+    matches: list[list[Match]] = [[] for _ in ends]
+    for stage in range(1, len(pattern.stages)):
+        stage_ends, numbers = _core.split(splitter_of(pattern.regexes[:stage]), text)
+        holders = np.searchsorted(stage_ends, ends)
+        for found, number in zip(matches, numbers[holders].tolist(), strict=True):
+            if pattern.stage_of(number) == stage:
+                alternative = pattern.alternative(number)
+                found.append(Match(alternative.name, alternative.regex, stage))
+    return matches
 
 
-def _characters(text: bytes) -> list[Character]:
-    characters = []
+def _normalized(parts: Sequence[Part]) -> Iterator[Change]:
+    """What normalisation form C changed, from the segments that the parts were cut from."""
+    seen: set[int] = set()
+    for part in parts:
+        segment: Segment = part.segment
+        if segment.begin in seen or segment.text == segment.original:
+            continue
+        seen.add(segment.begin)
+        for to_begin, to_end, begin, end in _core.nfc_changes(segment.original)[1].tolist():
+            original, prepared = segment.original[begin:end], segment.text[to_begin:to_end]
+            yield Change(segment.begin + begin, segment.begin + end, original, prepared, "normalisation form C")
+
+
+def _characters(text: bytes) -> Iterator[Character]:
     at = 0
     for character in text.decode("utf-8", "surrogateescape"):
         utf8 = character.encode("utf-8", "surrogateescape")
         if 0xDC80 <= ord(character) <= 0xDCFF:
-            characters.append(Character(at, utf8, None, "", ""))
+            yield Character(at, utf8, None, "", "")
         else:
             name = unicodedata.name(character, "")
-            characters.append(Character(at, utf8, ord(character), name, unicodedata.category(character)))
+            yield Character(at, utf8, ord(character), name, unicodedata.category(character))
         at += len(utf8)
-    return characters
 
 
-def _to_json(value: Any) -> Any:
+def to_json(value: Any) -> Any:
+    """Turn nested dataclasses into what JSON can hold; bytes become their hexadecimal and, beside it, their text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         table: dict[str, Any] = {}
         for field in dataclasses.fields(value):
@@ -174,6 +415,10 @@ def _to_json(value: Any) -> Any:
             if isinstance(item, bytes):
                 table[f"{field.name}_hex"] = item.hex(" ")
                 item = item.decode("utf-8", "replace")
-            table[field.name] = _to_json(item)
+            table[field.name] = to_json(item)
         return table
-    return [_to_json(item) for item in value] if isinstance(value, tuple) else value
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, bytes):
+        return {"hex": value.hex(" "), "text": value.decode("utf-8", "replace")}
+    return [to_json(item) for item in value] if isinstance(value, tuple | list) else value

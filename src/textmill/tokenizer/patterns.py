@@ -62,6 +62,15 @@ class Pattern:
         alternatives = [alternative for stage in self.stages for alternative in stage.alternatives]
         return GAP if number == _core.GAP else alternatives[number]
 
+    def stage_of(self, number: int) -> int:
+        """Find the stage of an alternative by the splitter's number for it, from 1; 0 for what nothing matches."""
+        last = 0
+        for place, stage in enumerate(self.stages, start=1):
+            last += len(stage.alternatives)
+            if number < last:
+                return place
+        return 0
+
     def splitter(self) -> _core.Splitter:
         """Compile the pattern; the same splitter each time. Raises ``ConfigError``."""
         return splitter_of(self.regexes)

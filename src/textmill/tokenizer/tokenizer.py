@@ -19,13 +19,15 @@ from textmill.tokenizer import self_check
 from textmill.tokenizer import train as training
 from textmill.tokenizer.chat import ChatTemplate, write_chat_template
 from textmill.tokenizer.corpus import Source
-from textmill.tokenizer.explain import Explanation, explain, explain_characters
+from textmill.tokenizer.explain import Explainer, Explanation
 from textmill.tokenizer.formats import files, hugging_face, tiktoken
+from textmill.tokenizer.merge_table import MergeTable
 from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
 from textmill.tokenizer.report import TrainingReport, read_report, write_report
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.vocabulary import Encoder, Vocabulary
+from textmill.tokenizer.why_not import WhyNot, why_not
 
 Text = str | bytes
 TextT = TypeVar("TextT", str, bytes)
@@ -358,14 +360,38 @@ class Tokenizer:
             raise DataError(f"id {token_id} is no token: the vocabulary has ids 0 to {self.vocab_size - 1}")
         return self._vocabulary.tokens[token_id]
 
-    def explain(self, text: Text) -> Explanation:
-        """Take a text apart: characters, bytes, pieces, merges, tokens; with a normalizer, the normalised text.
+    def explain(self, text: Text, special: SpecialPolicy = "text") -> Explanation:
+        """Take a text apart: characters, bytes, what is changed before splitting, pieces, merges, tokens.
 
-        Where characters are merged (sentencepiece), the pieces are what no merge crosses, in the text as it is.
+        Where characters are merged (sentencepiece), the pieces are what no merge crosses.
+
+        Raises:
+            DataError: ``special="forbid"`` and the text holds a special token.
         """
-        if isinstance(self._encoder, _core.CharacterEncoder):
-            return explain_characters(self._vocabulary, self._encoder, _to_bytes(text))
-        return explain(self._vocabulary, self._encoder, self._prepared(_to_bytes(text)))
+        data = _to_bytes(text)
+        counts = self._training_report.merge_counts if self._training_report else None
+        explainer = Explainer(self._vocabulary, self.merge_table, (self._encoder, self._inner_encoder), counts)
+        return explainer.explain(data, self._added.split(data, special), self.encode_with_spans(data, special)[1])
+
+    def why_not(self, token: Text) -> WhyNot:
+        """Say whether a text is one token, whether a text can become it, and if not, which merge is missing or lost.
+
+        ``str()`` of the answer is a few sentences, ``to_dict()`` what JSON can hold.
+        """
+        return why_not(self._vocabulary, self.merge_table, self.encode_with_spans, _to_bytes(token))
+
+    def is_canonical(self, ids: Iterable[int], special: SpecialPolicy = "text") -> bool:
+        """Say whether ``encode`` gives these ids for what they decode to: other ids can stand for the same text.
+
+        Args:
+            ids: with control tokens among them, ``special="parse"`` makes those again.
+            special: as in ``encode``.
+
+        Raises:
+            DataError: an id is no token.
+        """
+        ids = list(ids)
+        return self.encode(self.decode_bytes(ids), special) == ids
 
     def apply_chat_template(
         self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
@@ -462,6 +488,11 @@ class Tokenizer:
     def vocabulary(self) -> Vocabulary:
         """Tokens and merges as plain data."""
         return self._vocabulary
+
+    @cached_property
+    def merge_table(self) -> MergeTable:
+        """The merges, to ask which joins two tokens and which make one."""
+        return MergeTable(self._vocabulary)
 
     @property
     def prefix_ids(self) -> tuple[int, ...]:
