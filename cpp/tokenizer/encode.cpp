@@ -14,11 +14,50 @@ constexpr size_t kTaskBytes = size_t{1} << 18;
 }  // namespace
 
 struct Encoder::Worker {
-    explicit Worker(const Vocab& vocab) : pieces(vocab) {}
+    explicit Worker(const Vocab& vocab)
+        : pieces(vocab),
+          grams(vocab.grams()),
+          // Bytes that are dropped bring others together, and a part is not looked up as a whole piece is.
+          may_cut(!vocab.whole_pieces() && std::find(vocab.byte_tokens().begin(), vocab.byte_tokens().end(),
+                                                     kNoToken) == vocab.byte_tokens().end()) {}
+
+    TokenId* encode_unknown(std::string_view piece, TokenId* ids);
+    TokenId* encode_part(std::string_view part, TokenId* ids);
+
     PieceEncoder pieces;
     WordCache cache;
     TokenBuffer scratch;
+    const TokenGrams& grams;
+    const bool may_cut;
 };
+
+// A piece that is not remembered as a whole. Before a character outside ASCII that no token reaches across, it is cut:
+// most of its parts are known.
+TokenId* Encoder::Worker::encode_unknown(std::string_view piece, TokenId* ids) {
+    constexpr auto kFirstLead = uint8_t{0xC2};
+    size_t begin = 0;
+    for (size_t at = 1; may_cut && at < piece.size(); ++at) {
+        if (static_cast<uint8_t>(piece[at]) >= kFirstLead && !grams.may_cross(piece, at)) {
+            ids = encode_part(piece.substr(begin, at - begin), ids);
+            begin = at;
+        }
+    }
+    return begin == 0 ? pieces.encode(piece, ids) : encode_part(piece.substr(begin), ids);
+}
+
+TokenId* Encoder::Worker::encode_part(std::string_view part, TokenId* ids) {
+    if (part.size() > WordCache::kMaxKeyBytes) {
+        return pieces.encode(part, ids);
+    }
+    const WordCache::Key key = WordCache::short_key(part.data(), part.size(), part.data() + part.size());
+    const uint64_t hash = WordCache::hash(key);
+    if (TokenId* const end = cache.find(key, hash, part, ids)) {
+        return end;
+    }
+    TokenId* const end = pieces.encode(part, ids);
+    cache.add(key, part, {ids, end});
+    return end;
+}
 
 // A worker for the time of a call: an idle one, or a new one.
 class Encoder::Lease {
@@ -91,7 +130,7 @@ TokenId* Encoder::encode_pieces(std::string_view text, std::span<const uint32_t>
         const std::string_view piece(text.data() + begin, ends[i] - begin);
         begin = ends[i];
         if (piece.size() > WordCache::kMaxBytes) {
-            ids = worker.pieces.encode(piece, ids);
+            ids = worker.encode_unknown(piece, ids);
             continue;
         }
         TokenId* const known_end = worker.cache.find(lookups[i].key, lookups[i].hash, piece, ids);
@@ -99,7 +138,7 @@ TokenId* Encoder::encode_pieces(std::string_view text, std::span<const uint32_t>
             ids = known_end;
             continue;
         }
-        TokenId* const end = worker.pieces.encode(piece, ids);
+        TokenId* const end = worker.encode_unknown(piece, ids);
         worker.cache.add(lookups[i].key, piece, {ids, end});
         ids = end;
     }

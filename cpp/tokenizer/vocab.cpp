@@ -52,21 +52,6 @@ std::array<TokenId, 256> index_bytes_of(const TokenTable& tokens, const std::vec
 
 }  // namespace
 
-TokenTable::TokenTable(const std::vector<std::string>& tokens) {
-    ends_.reserve(tokens.size() + 1);
-    for (const std::string& token : tokens) {
-        push_back(token);
-    }
-}
-
-void TokenTable::push_back(std::string_view token) {
-    if (token.size() > UINT32_MAX - bytes_.size()) {
-        throw std::length_error("the tokens of a vocabulary hold more than 4 GiB together");
-    }
-    bytes_.append(token);
-    ends_.push_back(static_cast<uint32_t>(bytes_.size()));
-}
-
 Vocab::Vocab(TokenTable tokens, std::span<const Merge> merges, std::span<const TokenId> special_ids, bool whole_pieces,
              bool drops_bytes)
     : tokens_(std::move(tokens)),
@@ -80,6 +65,7 @@ Vocab::Vocab(TokenTable tokens, std::span<const Merge> merges, std::span<const T
             throw std::invalid_argument("merge " + std::to_string(rank) + " joins the same tokens as an earlier one");
         }
     }
+    grams_ = TokenGrams(tokens_, merges_);
     if (whole_pieces_) {
         index_whole_pieces();
     }

@@ -10,28 +10,10 @@
 #include <vector>
 
 #include "tokenizer/merge_table.h"
+#include "tokenizer/token_grams.h"
+#include "tokenizer/token_table.h"
 
 namespace textmill::tokenizer {
-
-// The bytes of tokens by id, one after the other in one string.
-class TokenTable {
-  public:
-    TokenTable() = default;
-    // Implicit: a list of tokens is a table of them.
-    TokenTable(const std::vector<std::string>& tokens);  // NOLINT(google-explicit-constructor)
-
-    // Throws std::length_error for more than 4 GiB in all.
-    void push_back(std::string_view token);
-
-    size_t size() const { return ends_.size() - 1; }
-    std::string_view operator[](TokenId id) const {
-        return std::string_view(bytes_).substr(ends_[id], ends_[id + 1] - ends_[id]);
-    }
-
-  private:
-    std::string bytes_;
-    std::vector<uint32_t> ends_ = {0};  // of the token before each
-};
 
 class Vocab {
   public:
@@ -52,6 +34,7 @@ class Vocab {
     std::string_view bytes_of(TokenId id) const { return tokens_[id]; }
     const std::array<TokenId, 256>& byte_tokens() const { return byte_tokens_; }
     const MergeTable& merges() const { return merges_; }
+    const TokenGrams& grams() const { return grams_; }
     bool whole_pieces() const { return whole_pieces_; }
 
     // The token that a whole piece is, or kNoToken. Only where whole_pieces() holds.
@@ -66,6 +49,7 @@ class Vocab {
     std::vector<bool> is_special_;
     std::array<TokenId, 256> byte_tokens_;
     MergeTable merges_;
+    TokenGrams grams_;
     std::vector<TokenId> whole_pieces_index_;  // by the hash of their bytes; at most half full
     bool whole_pieces_;
 };

@@ -292,3 +292,16 @@ def test_a_long_text_is_truncated_at_the_budget(tokenizer):
     assert 990 <= tokenizer.count(head) <= 1000
     with pytest.raises(ConfigError, match="max_tokens is -1"):
         tokenizer.truncate(text, -1)
+
+
+FEW_CHARACTERS = st.text("中国文学日本語のを。「」жизньё é", max_size=80)
+
+
+@given(trained_on=st.lists(FEW_CHARACTERS, min_size=1, max_size=4), text=FEW_CHARACTERS)
+def test_pieces_cut_where_no_token_reaches_across_are_those_of_the_twin(trained_on, text):
+    tokenizer = Tokenizer.train(iter(["x", *trained_on * 3]), 300, "cl100k")
+    merges = {(left, right): product for left, right, product in tokenizer.vocabulary.merges.tolist()}
+    for whole in (text, text * 5):
+        expected = reference.encode(tokenizer.vocabulary.pattern, merges, whole.encode())
+        assert tokenizer.encode(whole) == expected
+        assert tokenizer.encode(whole) == expected  # from the cache
