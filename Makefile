@@ -31,11 +31,13 @@ test: test-cpp test-threads test-sanitized test-fuzz test-python
 test-python: $(VENV)/.installed-tools
 	$(BIN)/python -m pytest
 
+SANITIZED := build/tests
 test-cpp: $(VENV)/.installed-tools
-	$(CMAKE) -B build/tests -DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=OFF -DTEXTMILL_SANITIZE=address,undefined \
-		> build/tests.log || (cat build/tests.log; exit 1)
-	$(BIN)/cmake --build build/tests
-	$(BIN)/ctest --test-dir build/tests --output-on-failure
+	$(CMAKE) -B $(SANITIZED) -DTEXTMILL_TESTS=ON -DTEXTMILL_SANITIZE=address,undefined \
+		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) \
+		> $(SANITIZED).log || (cat $(SANITIZED).log; exit 1)
+	$(BIN)/cmake --build $(SANITIZED)
+	$(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure
 
 # ThreadSanitizer cannot be combined with the others; only the test that starts threads is built for it.
 test-threads: $(VENV)/.installed-tools
@@ -46,11 +48,7 @@ test-threads: $(VENV)/.installed-tools
 
 # The extension under ASan and UBSan, below the Python tests that give it the hardest texts. libstdc++ is loaded early
 # because ASan looks for its exceptions at the start, and -S keeps the extension that is installed out of the way.
-SANITIZED := build/sanitized
-test-sanitized: $(VENV)/.installed-tools
-	$(CMAKE) -B $(SANITIZED) -DTEXTMILL_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
-		-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) > $(SANITIZED).log || (cat $(SANITIZED).log; exit 1)
-	$(BIN)/cmake --build $(SANITIZED)
+test-sanitized: test-cpp
 	$(BIN)/cmake --install $(SANITIZED) --prefix $(SANITIZED)/site > /dev/null
 	cp -r src/textmill $(SANITIZED)/site
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \

@@ -66,6 +66,10 @@ void make_encoder(Encoder* self, std::shared_ptr<const tokenizer::Splitter> spli
 
 nb::list encode(const Encoder& self, nb::handle object) {
     const Text text(object);
+    if (text.bytes().size() <= Encoder::kMaxShortText) {
+        Encoder::ShortIds ids;
+        return to_list(ids.data(), static_cast<size_t>(self.encode_short(text.bytes(), ids) - ids.data()));
+    }
     tokenizer::TokenBuffer ids;
     if (text.bytes().size() <= kMostBytesUnderGil) {
         self.encode(text.bytes(), ids);

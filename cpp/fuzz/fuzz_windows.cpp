@@ -60,7 +60,7 @@ void check_ends(FindEnds find_ends, const WindowRule& rule, std::string_view tex
     std::vector<uint32_t> ends(capacity);
     size_t begin = 0;
     for (size_t piece = 0; piece < expected.size();) {
-        const size_t num_ends = find_ends(rule, text, begin, ends.data(), capacity);
+        const size_t num_ends = find_ends(rule, {text}, begin, ends.data(), capacity);
         FUZZ_CHECK(num_ends <= capacity && num_ends <= expected.size() - piece);
         for (size_t i = 0; i < num_ends; ++i) {
             FUZZ_CHECK(begin + ends[i] == expected[piece + i]);

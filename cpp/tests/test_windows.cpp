@@ -42,12 +42,13 @@ std::vector<size_t> ends_by_automaton(const Splitter& splitter, std::string_view
     return ends;
 }
 
-std::vector<size_t> ends_by_windows(const Splitter& splitter, FindEnds find_ends, std::string_view text) {
+std::vector<size_t> ends_by_windows(const Splitter& splitter, FindEnds find_ends, const PaddedText& padded) {
+    const std::string_view text = padded.bytes;
     std::vector<size_t> ends;
     std::array<uint32_t, 2 * kMinWindowEnds> found;
     size_t begin = 0;
     while (begin < text.size()) {
-        const size_t count = find_ends(splitter.window_rule(), text, begin, found.data(), found.size());
+        const size_t count = find_ends(splitter.window_rule(), padded, begin, found.data(), found.size());
         if (count == 0) {
             Piece piece{};
             Scanner(splitter, text.substr(begin)).next(piece);
@@ -140,7 +141,10 @@ void test_windows_are_the_automaton() {
             const std::string text = random_text(draw);
             const std::vector<size_t> ends = ends_by_automaton(splitter, text);
             for (const FindEnds find_ends : tiers) {
-                CHECK(ends_by_windows(splitter, find_ends, text) == ends);
+                CHECK(ends_by_windows(splitter, find_ends, {text}) == ends);
+                const std::string padded = text + random_text(draw) + std::string(64, 'x');
+                CHECK(ends_by_windows(splitter, find_ends, {std::string_view(padded).substr(0, text.size()), 64}) ==
+                      ends);
             }
             std::vector<size_t> batched;
             PieceEnds pieces(splitter, text);

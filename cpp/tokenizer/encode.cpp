@@ -1,6 +1,7 @@
 #include "tokenizer/encode.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "tokenizer/parallel.h"
 #include "tokenizer/piece_ends.h"
@@ -10,6 +11,19 @@ namespace textmill::tokenizer {
 namespace {
 
 constexpr size_t kTaskBytes = size_t{1} << 18;
+
+size_t bytes_of(std::span<const std::string_view> texts) {
+    size_t num_bytes = 0;
+    for (const std::string_view text : texts) {
+        num_bytes += text.size();
+    }
+    return num_bytes;
+}
+
+// More than most texts need: only what is touched takes memory, and growing would move it.
+size_t likely_tokens(size_t num_bytes) {
+    return num_bytes / 2;
+}
 
 }  // namespace
 
@@ -102,21 +116,21 @@ Encoder::~Encoder() {
 }
 
 // Two passes: the first asks for the cache lines that the second reads, so that it waits for few of them.
-TokenId* Encoder::encode_pieces(std::string_view text, std::span<const uint32_t> ends, Worker& worker,
-                                TokenId* ids) const {
+TokenId* Encoder::encode_pieces(std::string_view text, size_t num_padding, std::span<const uint32_t> ends,
+                                Worker& worker, TokenId* ids) const {
     struct Lookup {
         WordCache::Key key;
         uint64_t hash;
     };
     std::array<Lookup, PieceEnds::kMaxEnds> lookups;
-    const char* const text_end = text.data() + text.size();
+    const char* const readable_end = text.data() + text.size() + num_padding;
     size_t begin = 0;
     for (size_t i = 0; i < ends.size(); ++i) {
         const char* const piece = text.data() + begin;
         const size_t num_bytes = ends[i] - begin;
         begin = ends[i];
         if (num_bytes <= WordCache::kMaxKeyBytes) {
-            lookups[i].key = WordCache::short_key(piece, num_bytes, text_end);
+            lookups[i].key = WordCache::short_key(piece, num_bytes, readable_end);
         } else if (num_bytes <= WordCache::kMaxBytes) {
             lookups[i].key = WordCache::long_key({piece, num_bytes});
         } else {
@@ -149,13 +163,28 @@ void Encoder::encode_into(std::string_view text, Worker& worker, TokenBuffer& id
     PieceEnds pieces(*splitter_, text);
     while (pieces.next()) {
         TokenId* const begin = ids.reserve(pieces.ends().back() + WordCache::kMaxInline);
-        ids.take_until(encode_pieces(text.substr(pieces.begin()), pieces.ends(), worker, begin));
+        ids.take_until(encode_pieces(text.substr(pieces.begin()), 0, pieces.ends(), worker, begin));
     }
 }
 
 void Encoder::encode(std::string_view text, TokenBuffer& ids) const {
     Lease lease(*this);
     encode_into(text, *lease, ids);
+}
+
+// A copy with room after it spares every piece the question whether its key may be read in one go.
+TokenId* Encoder::encode_short(std::string_view text, ShortIds& ids) const {
+    constexpr size_t kPadding = 64;
+    std::array<char, kMaxShortText + kPadding> padded{};
+    std::memcpy(padded.data(), text.data(), text.size());
+    Lease lease(*this);
+    PieceEnds pieces(*splitter_, {padded.data(), text.size()}, kPadding);
+    TokenId* end = ids.data();
+    while (pieces.next()) {
+        const std::string_view rest(padded.data() + pieces.begin(), text.size() - pieces.begin());
+        end = encode_pieces(rest, kPadding, pieces.ends(), *lease, end);
+    }
+    return end;
 }
 
 size_t Encoder::count(std::string_view text) const {
@@ -166,7 +195,7 @@ size_t Encoder::count(std::string_view text) const {
     while (pieces.next()) {
         TokenId* const begin = ids.reserve(pieces.ends().back() + WordCache::kMaxInline);
         num_tokens +=
-            static_cast<size_t>(encode_pieces(text.substr(pieces.begin()), pieces.ends(), *lease, begin) - begin);
+            static_cast<size_t>(encode_pieces(text.substr(pieces.begin()), 0, pieces.ends(), *lease, begin) - begin);
     }
     return num_tokens;
 }
@@ -178,7 +207,7 @@ Encoder::Head Encoder::head(std::string_view text, size_t max_tokens) const {
     PieceEnds pieces(*splitter_, text);
     while (pieces.next()) {
         TokenId* id = ids.reserve(pieces.ends().back() + WordCache::kMaxInline);
-        const TokenId* const end = encode_pieces(text.substr(pieces.begin()), pieces.ends(), *lease, id);
+        const TokenId* const end = encode_pieces(text.substr(pieces.begin()), 0, pieces.ends(), *lease, id);
         if (static_cast<size_t>(end - id) <= max_tokens - head.num_tokens) {
             head = {pieces.begin() + pieces.ends().back(), head.num_tokens + static_cast<size_t>(end - id)};
             continue;
@@ -195,11 +224,7 @@ EncodedBatch Encoder::encode_on_one_thread(std::span<const std::string_view> tex
     EncodedBatch batch;
     batch.offsets.reserve(texts.size() + 1);
     batch.offsets.push_back(0);
-    size_t num_bytes = 0;
-    for (const std::string_view text : texts) {
-        num_bytes += text.size();
-    }
-    batch.ids.reserve(num_bytes / 2);  // not more than is touched counts, and a token of two bytes is a short one
+    batch.ids.reserve(likely_tokens(bytes_of(texts)));
     Lease lease(*this);
     for (const std::string_view text : texts) {
         encode_into(text, *lease, batch.ids);
@@ -225,6 +250,7 @@ EncodedBatch Encoder::encode_batch(std::span<const std::string_view> texts, unsi
     std::vector<std::unique_ptr<Lease>> leases;
     for (unsigned thread = 0; thread < threads; ++thread) {
         leases.push_back(std::make_unique<Lease>(*this));
+        ids_of_thread[thread].reserve(likely_tokens(bytes_of(texts) / threads));
     }
     run_tasks(tasks.size(), threads, [&](size_t task, unsigned thread) {
         TokenBuffer& ids = ids_of_thread[thread];

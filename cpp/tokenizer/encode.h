@@ -37,6 +37,12 @@ class Encoder {
 
     // Appends the ids of a text.
     void encode(std::string_view text, TokenBuffer& ids) const;
+
+    // Writes the ids of a text of at most kMaxShortText bytes, and returns where they end. It takes no memory.
+    static constexpr size_t kMaxShortText = 128;
+    using ShortIds = std::array<TokenId, kMaxShortText + 4>;
+    TokenId* encode_short(std::string_view text, ShortIds& ids) const;
+
     size_t count(std::string_view text) const;
 
     // The bytes of the first `max_tokens` tokens, and how many tokens these are: fewer where the text has no more. Only
@@ -58,7 +64,8 @@ class Encoder {
     class Lease;
 
     void encode_into(std::string_view text, Worker& worker, TokenBuffer& ids) const;
-    TokenId* encode_pieces(std::string_view text, std::span<const uint32_t> ends, Worker& worker, TokenId* ids) const;
+    TokenId* encode_pieces(std::string_view text, size_t num_padding, std::span<const uint32_t> ends, Worker& worker,
+                           TokenId* ids) const;
     EncodedBatch encode_on_one_thread(std::span<const std::string_view> texts) const;
 
     static constexpr size_t kMaxIdleWorkers = 16;

@@ -13,7 +13,8 @@ bool PieceEnds::next() {
     if (splitter_.window_rule().family == WindowFamily::kNone) {
         return next_of_scanner();
     }
-    num_ends_ = splitter_.find_ends()(splitter_.window_rule(), text_, begin_, ends_.data(), ends_.size());
+    num_ends_ =
+        splitter_.find_ends()(splitter_.window_rule(), {text_, num_padding_}, begin_, ends_.data(), ends_.size());
     if (num_ends_ == 0) {  // a piece longer than a window
         Piece piece{};
         Scanner(splitter_, text_.substr(begin_)).next(piece);

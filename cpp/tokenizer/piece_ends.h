@@ -17,8 +17,9 @@ class PieceEnds {
   public:
     static constexpr size_t kMaxEnds = 256;
 
-    // The splitter and the text must outlive it.
-    PieceEnds(const Splitter& splitter, std::string_view text) : splitter_(splitter), text_(text) {}
+    // The splitter and the text must outlive it. `num_padding` bytes after the text may be read.
+    PieceEnds(const Splitter& splitter, std::string_view text, size_t num_padding = 0)
+        : splitter_(splitter), text_(text), num_padding_(num_padding) {}
 
     // Moves to the next batch; false at the end of the text. The pieces tile the text from begin() on.
     bool next();
@@ -32,6 +33,7 @@ class PieceEnds {
 
     const Splitter& splitter_;
     std::string_view text_;
+    size_t num_padding_;
     size_t begin_ = 0;
     size_t next_begin_ = 0;
     size_t num_ends_ = 0;

@@ -28,15 +28,22 @@ struct WindowRule {
 // The rule of a pattern, by the regexes of its stages as they are written: kNone where it has none.
 WindowRule window_rule_of(std::span<const std::string> stage_regexes);
 
+// A text, and how many bytes after it may be read besides, whatever they are.
+struct PaddedText {
+    std::string_view bytes;
+    size_t num_padding = 0;
+};
+
 // Finds pieces from `begin`, where one begins. Writes the end of each, in bytes from `begin`, and returns how many
 // there are: 0 where the next piece is longer than a window. Stops at `capacity` (at least kMinWindowEnds) or after
 // some 2^31 bytes.
-using FindEnds = size_t (*)(const WindowRule& rule, std::string_view text, size_t begin, uint32_t* ends,
+using FindEnds = size_t (*)(const WindowRule& rule, const PaddedText& text, size_t begin, uint32_t* ends,
                             size_t capacity);
 constexpr size_t kMinWindowEnds = 64;
 
-size_t find_ends_avx2(const WindowRule& rule, std::string_view text, size_t begin, uint32_t* ends, size_t capacity);
-size_t find_ends_portable(const WindowRule& rule, std::string_view text, size_t begin, uint32_t* ends, size_t capacity);
+size_t find_ends_avx2(const WindowRule& rule, const PaddedText& text, size_t begin, uint32_t* ends, size_t capacity);
+size_t find_ends_portable(const WindowRule& rule, const PaddedText& text, size_t begin, uint32_t* ends,
+                          size_t capacity);
 
 // The fastest of them that this machine runs. TEXTMILL_ISA in the environment can ask for less: avx512 (masks of 64
 // bytes by AVX-512 were no faster, so this is avx2 here), avx2 or portable. Throws std::invalid_argument for another

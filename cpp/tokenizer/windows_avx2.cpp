@@ -1,8 +1,6 @@
 // Compiled for AVX2 and BMI2 (Haswell, Zen and later).
 #include <immintrin.h>
 
-#include <cstring>
-
 #include "tokenizer/windows_impl.h"
 
 namespace textmill::tokenizer {
@@ -20,13 +18,7 @@ struct Avx2 {
                uint64_t{static_cast<uint32_t>(_mm256_movemask_epi8(high))} << 32;
     }
 
-    static ByteMasks byte_masks(const char* bytes, size_t num_bytes) {
-        alignas(32) char copy[kWindowBytes];
-        if (num_bytes < kWindowBytes) {
-            std::memset(copy, 0, sizeof(copy));
-            std::memcpy(copy, bytes, num_bytes);
-            bytes = copy;
-        }
+    static ByteMasks byte_masks(const char* bytes) {
         const Bytes v{_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)),
                       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes + 32))};
         const auto equal = [](const Bytes& values, int byte) {
@@ -81,7 +73,7 @@ struct Avx2 {
 
 }  // namespace
 
-size_t find_ends_avx2(const WindowRule& rule, std::string_view text, size_t begin, uint32_t* ends, size_t capacity) {
+size_t find_ends_avx2(const WindowRule& rule, const PaddedText& text, size_t begin, uint32_t* ends, size_t capacity) {
     return find_ends<Avx2>(rule, text, begin, ends, capacity);
 }
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstring>
 
 #include "tokenizer/unicode.h"
 #include "tokenizer/windows.h"
@@ -82,9 +84,30 @@ void add_multibyte(std::string_view text, size_t begin, const ByteMasks& bytes, 
 }
 
 template <typename Tier>
-CharMasks classify(std::string_view text, size_t begin) {
-    const size_t num_bytes = std::min(kWindowBytes, text.size() - begin);
-    const ByteMasks bytes = Tier::byte_masks(text.data() + begin, num_bytes);
+ByteMasks byte_masks(const PaddedText& text, size_t begin, size_t num_bytes) {
+    const char* const window = text.bytes.data() + begin;
+    if (num_bytes == kWindowBytes) {
+        return Tier::byte_masks(window);
+    }
+    if (num_bytes + text.num_padding < kWindowBytes) {
+        alignas(kWindowBytes) std::array<char, kWindowBytes> copy{};
+        std::memcpy(copy.data(), window, num_bytes);
+        return Tier::byte_masks(copy.data());
+    }
+    ByteMasks masks = Tier::byte_masks(window);
+    const uint64_t valid = low_bits(num_bytes);
+    for (uint64_t* const mask :
+         {&masks.letters, &masks.digits, &masks.spaces, &masks.controls, &masks.newlines, &masks.apostrophes,
+          &masks.high, &masks.trails, &masks.letter_leads_2, &masks.letter_leads_3}) {
+        *mask &= valid;
+    }
+    return masks;
+}
+
+template <typename Tier>
+CharMasks classify(const PaddedText& text, size_t begin) {
+    const size_t num_bytes = std::min(kWindowBytes, text.bytes.size() - begin);
+    const ByteMasks bytes = byte_masks<Tier>(text, begin, num_bytes);
     CharMasks chars{bytes.letters,
                     bytes.digits,
                     bytes.spaces | bytes.controls,
@@ -97,7 +120,7 @@ CharMasks classify(std::string_view text, size_t begin) {
                     num_bytes,
                     true};
     if (bytes.high != 0) {
-        add_multibyte(text, begin, bytes, chars);
+        add_multibyte(text.bytes, begin, bytes, chars);
         chars.num_chars = static_cast<size_t>(std::popcount(chars.leads));
         chars.all_single = chars.num_chars == chars.num_bytes;
         chars.letters = Tier::gather(chars.letters, chars.leads);
@@ -238,15 +261,15 @@ uint64_t certain(uint64_t boundaries, const CharMasks& chars, bool is_last) {
 }
 
 template <typename Tier>
-size_t find_ends(const WindowRule& rule, std::string_view text, size_t begin, uint32_t* ends, size_t capacity) {
+size_t find_ends(const WindowRule& rule, const PaddedText& text, size_t begin, uint32_t* ends, size_t capacity) {
     constexpr size_t kMostBytes = size_t{1} << 31;
     size_t num_ends = 0;
     size_t at = begin;
-    while (at < text.size() && num_ends + kMinWindowEnds <= capacity && at - begin < kMostBytes) {
+    while (at < text.bytes.size() && num_ends + kMinWindowEnds <= capacity && at - begin < kMostBytes) {
         const CharMasks chars = classify<Tier>(text, at);
-        const bool is_last = at + chars.num_bytes == text.size();
-        uint64_t boundaries = rule.family == WindowFamily::kGpt2 ? gpt2_boundaries<Tier>(rule, text, at, chars)
-                                                                 : cl100k_boundaries<Tier>(rule, text, at, chars);
+        const bool is_last = at + chars.num_bytes == text.bytes.size();
+        uint64_t boundaries = rule.family == WindowFamily::kGpt2 ? gpt2_boundaries<Tier>(rule, text.bytes, at, chars)
+                                                                 : cl100k_boundaries<Tier>(rule, text.bytes, at, chars);
         boundaries = certain(boundaries, chars, is_last) & ~uint64_t{1};
         if (!chars.all_single) {
             boundaries = Tier::scatter(boundaries, chars.leads);
@@ -256,7 +279,7 @@ size_t find_ends(const WindowRule& rule, std::string_view text, size_t begin, ui
         num_ends += static_cast<size_t>(std::popcount(boundaries));
         if (is_last) {
             ends[num_ends++] = offset + static_cast<uint32_t>(chars.num_bytes);
-            at = text.size();
+            at = text.bytes.size();
         } else if (boundaries == 0) {
             break;
         } else {

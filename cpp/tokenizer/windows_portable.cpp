@@ -5,9 +5,9 @@ namespace textmill::tokenizer {
 namespace {
 
 struct Portable {
-    static ByteMasks byte_masks(const char* bytes, size_t num_bytes) {
+    static ByteMasks byte_masks(const char* bytes) {
         ByteMasks masks{};
-        for (size_t i = 0; i < num_bytes; ++i) {
+        for (size_t i = 0; i < kWindowBytes; ++i) {
             const auto byte = static_cast<uint8_t>(bytes[i]);
             const auto within = [byte](int first, int count) { return static_cast<uint8_t>(byte - first) < count; };
             const auto bit = [i](bool is_set) { return uint64_t{is_set} << i; };
@@ -53,7 +53,7 @@ struct Portable {
 
 }  // namespace
 
-size_t find_ends_portable(const WindowRule& rule, std::string_view text, size_t begin, uint32_t* ends,
+size_t find_ends_portable(const WindowRule& rule, const PaddedText& text, size_t begin, uint32_t* ends,
                           size_t capacity) {
     return find_ends<Portable>(rule, text, begin, ends, capacity);
 }

@@ -58,7 +58,7 @@ def test_later_versions_list_their_special_tokens(tmp_path):
     [
         (tekken(default_vocab_size=291), "its vocab has 260 tokens, and config asks for 261"),
         (tekken(default_vocab_size=30), "30 special tokens of 30"),
-        (tekken(default_vocab_size=1 << 62), "at most 16777216"),
+        (tekken(default_vocab_size=1 << 62), "at most 2097151"),
         (tekken(default_vocab_size=-1), "must be a whole number"),
         (tekken(default_num_special_tokens=2), "lists 20 special tokens"),
         (tekken(pattern=""), "must be a text"),
