@@ -169,6 +169,7 @@ void Encoder::encode_into(std::string_view text, Worker& worker, TokenBuffer& id
 
 void Encoder::encode(std::string_view text, TokenBuffer& ids) const {
     Lease lease(*this);
+    (*lease).cache.prepare(text.size());
     encode_into(text, *lease, ids);
 }
 
@@ -226,6 +227,7 @@ EncodedBatch Encoder::encode_on_one_thread(std::span<const std::string_view> tex
     batch.offsets.push_back(0);
     batch.ids.reserve(likely_tokens(bytes_of(texts)));
     Lease lease(*this);
+    (*lease).cache.prepare(bytes_of(texts));
     for (const std::string_view text : texts) {
         encode_into(text, *lease, batch.ids);
         batch.offsets.push_back(static_cast<int64_t>(batch.ids.size()));
@@ -250,6 +252,7 @@ EncodedBatch Encoder::encode_batch(std::span<const std::string_view> texts, unsi
     std::vector<std::unique_ptr<Lease>> leases;
     for (unsigned thread = 0; thread < threads; ++thread) {
         leases.push_back(std::make_unique<Lease>(*this));
+        (**leases[thread]).cache.prepare(bytes_of(texts) / threads);
         ids_of_thread[thread].reserve(likely_tokens(bytes_of(texts) / threads));
     }
     run_tasks(tasks.size(), threads, [&](size_t task, unsigned thread) {

@@ -56,11 +56,11 @@ const WordCache::Entry* WordCache::find_beside(size_t place, const Key& key) con
     return nullptr;
 }
 
-void WordCache::grow() {
+void WordCache::grow(size_t num_buckets) {
     const std::unique_ptr<void, Free> old_memory = std::move(memory_);
     const Bucket* const old = buckets_;
     const size_t num_old = num_buckets_;
-    resize(4 * num_old);
+    resize(num_buckets);
     for (size_t i = 0; i < num_old; ++i) {
         for (const Entry& entry : old[i].entries) {
             if (entry.key != Key{0, 0}) {
@@ -70,9 +70,19 @@ void WordCache::grow() {
     }
 }
 
+void WordCache::prepare(size_t num_bytes) {
+    size_t num_buckets = num_buckets_;
+    while (num_buckets < kMostBuckets && num_buckets * kBytesPerBucket < num_bytes) {
+        num_buckets *= 4;
+    }
+    if (num_buckets > num_buckets_) {
+        grow(num_buckets);
+    }
+}
+
 void WordCache::add(const Key& key, std::string_view piece, std::span<const TokenId> ids) {
     if (num_entries_ > num_buckets_ && num_buckets_ < kMostBuckets) {
-        grow();
+        grow(4 * num_buckets_);
     }
     Entry entry{key, {}};
     if (ids.size() <= kMaxInline && !is_long(key)) {

@@ -44,6 +44,9 @@ class WordCache {
 
     WordCache();
 
+    // Makes room for the pieces of a long text before they come: growing on the way would move them several times.
+    void prepare(size_t num_bytes);
+
     // The key of a piece of 1 to kMaxKeyBytes bytes; `end` is behind the last byte that may be read.
     static Key short_key(const char* piece, size_t num_bytes, const char* end);
     static Key long_key(std::string_view piece);
@@ -83,6 +86,7 @@ class WordCache {
     static constexpr TokenId kStored = 0xFF;
     static constexpr size_t kFirstBuckets = size_t{1} << 9;
     static constexpr size_t kMostBuckets = size_t{1} << 19;
+    static constexpr size_t kBytesPerBucket = 128;  // of text: English of 100 MB has a new piece every 190 bytes
     static constexpr size_t kMostStoredBytes = size_t{64} << 20;
 
     // The first bytes of sixteen, by their number.
@@ -104,7 +108,7 @@ class WordCache {
 
     static bool is_long(const Key& key) { return key.high >> 56 > kMaxKeyBytes; }
     void resize(size_t num_buckets);
-    void grow();
+    void grow(size_t num_buckets);
     void put(const Entry& entry);
     const Entry* find_beside(size_t place, const Key& key) const;
     TokenId* find_stored(const Entry& entry, std::string_view piece, TokenId* ids) const;
