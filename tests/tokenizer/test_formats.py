@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import json
 
 import pytest
@@ -368,3 +369,13 @@ def test_a_missing_file_is_named(tmp_path):
         Tokenizer.load(tmp_path / "nothing.json")
     with pytest.raises(DataError, match=r"tokenizer\.json"):
         Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"), [({"normalizer": "nfc"}, "normalises"), ({"adds_prefix_space": True}, "puts")]
+)
+def test_a_rank_file_is_refused_what_it_cannot_say(tmp_path, change, what):
+    plain = Tokenizer.train(iter(["abc abd"]), 258, "gpt2")
+    with pytest.raises(DataError, match=f"this tokenizer {what}"):
+        Tokenizer(dataclasses.replace(plain.vocabulary, **change)).save(tmp_path / "t.tiktoken")
+    assert not list(tmp_path.iterdir())

@@ -121,8 +121,8 @@ class Tokenizer:
 
         Args:
             source: a path, folder or glob ("data/*.jsonl") or a list of them, each file also packed (.gz, .zst); any
-                other iterable holds the texts themselves. Files are read in parts and never held whole where the
-                pattern lets a text be cut; all named ones do.
+                other iterable holds the texts themselves. Files are read in parts, cut where an ASCII letter stands
+                before a space or newline; a file without such a place is held whole.
             vocab_size: bytes, merges and special tokens together. Fewer come out where the text has no pair left.
             pattern: how text is split into pieces that no token crosses: gpt2, cl100k, o200k, llama3, qwen2, qwen3,
                 smollm, deepseek-v3, tekken, nanochat, char, or any regex.
@@ -307,7 +307,8 @@ class Tokenizer:
         """Cut a text to what at most ``max_tokens`` tokens hold, as ordinary text; the same type comes back.
 
         The cut is between two tokens of the whole text, at the end of a character where the text is a str, and what is
-        left has no more than ``max_tokens`` tokens by itself. Ids are made for no more of the text than that.
+        left has no more than ``max_tokens`` tokens by itself. Without a normalizer, and where bytes are merged, ids are
+        made for no more of the text than that.
 
         Raises:
             ConfigError: ``max_tokens`` is negative.

@@ -61,6 +61,9 @@ def to_ranks(vocabulary: Vocabulary) -> bytes:
     """
     if vocabulary.characters is not None:
         raise DataError("this tokenizer merges characters, and a .tiktoken file holds bytes; save it as tokenizer.json")
+    if vocabulary.normalizer or vocabulary.adds_prefix_space:
+        what = "normalises text" if vocabulary.normalizer else "puts a space before text"
+        raise DataError(f"this tokenizer {what}, which a .tiktoken file cannot say; save it as tokenizer.json")
     if vocabulary.missing_bytes:
         raise DataError(
             f"no token is the byte {vocabulary.missing_bytes[0]} alone, and a .tiktoken file needs all 256; save it as "
