@@ -24,6 +24,8 @@ struct EncodedBatch {
     std::vector<int64_t> offsets;
 };
 
+class EncodeWorker;
+
 // Encodes ordinary text; it never makes a special token. Immutable to its users and safe to share between threads.
 class Encoder {
   public:
@@ -60,12 +62,9 @@ class Encoder {
     std::pair<std::vector<MergeStep>, std::vector<TokenId>> trace(std::string_view piece) const;
 
   private:
-    struct Worker;
     class Lease;
 
-    void encode_into(std::string_view text, Worker& worker, TokenBuffer& ids) const;
-    TokenId* encode_pieces(std::string_view text, size_t num_padding, std::span<const uint32_t> ends, Worker& worker,
-                           TokenId* ids) const;
+    void encode_into(std::string_view text, EncodeWorker& worker, TokenBuffer& ids) const;
     EncodedBatch encode_on_one_thread(std::span<const std::string_view> texts) const;
 
     static constexpr size_t kMaxIdleWorkers = 16;
@@ -74,7 +73,7 @@ class Encoder {
     const Vocab vocab_;
     // Workers between two calls, so that the second finds the words of the first. Taken and put back without a lock:
     // a process that forks in the middle of a call loses a worker and not its child.
-    mutable std::array<std::atomic<Worker*>, kMaxIdleWorkers> idle_workers_{};
+    mutable std::array<std::atomic<EncodeWorker*>, kMaxIdleWorkers> idle_workers_{};
 };
 
 }  // namespace textmill::tokenizer

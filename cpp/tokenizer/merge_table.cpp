@@ -4,6 +4,7 @@
 #include <bit>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace textmill::tokenizer {
 
@@ -23,9 +24,9 @@ MergeTable::MergeTable(const std::array<TokenId, 256>& byte_tokens, size_t num_p
     : byte_tokens_(byte_tokens),
       max_byte_token_(highest_of(byte_tokens)),
       byte_ranks_(size_t{256} * 256, kNoRank),
-      slots_(kBucketSlots * std::bit_ceil(num_pairs / 2 + 2), kEmptySlot),
-      bucket_mask_(slots_.size() / kBucketSlots - 1),
-      shift_(64 - static_cast<unsigned>(std::bit_width(bucket_mask_))) {
+      buckets_(std::bit_ceil(num_pairs / 2 + 2), Bucket{{kEmptySlot, kEmptySlot, kEmptySlot, kEmptySlot}}),
+      place_mask_(buckets_.size() - 1),
+      shift_(64 - static_cast<unsigned>(std::bit_width(place_mask_))) {
     if (num_pairs >= kMaxMerges) {
         throw std::invalid_argument(std::to_string(num_pairs) + " merges; a vocabulary may have fewer than " +
                                     std::to_string(kMaxMerges));
@@ -36,14 +37,21 @@ MergeTable::MergeTable(const std::array<TokenId, 256>& byte_tokens, size_t num_p
 bool MergeTable::add(const Merge& merge) {
     const uint64_t key = key_of(merge.left, merge.right);
     const auto rank = static_cast<uint32_t>(products_.size());
-    size_t slot = kBucketSlots * bucket_of(key);
-    while (slots_[slot] != kEmptySlot) {
-        if (slots_[slot] >> kRankBits == key) {
-            return false;
-        }
-        slot = slot + 1 == slots_.size() ? 0 : slot + 1;  // a full bucket goes on in the next one
+    if (rank_of(merge.left, merge.right) != kNoRank) {
+        return false;
     }
-    slots_[slot] = key << kRankBits | rank;
+    size_t place = place_of(key);
+    Bucket* bucket = &buckets_[place];
+    for (; bucket->slots.back() != kEmptySlot; bucket = &buckets_[place]) {
+        if (!bucket->has_overflowed()) {
+            std::swap(bucket->slots[0], bucket->slots[1]);
+        }
+        place = (place + 1) & place_mask_;
+    }
+    *std::find(bucket->slots.begin(), bucket->slots.end(), kEmptySlot) = key << kRankBits | rank;
+    if (bucket->has_overflowed()) {
+        std::swap(bucket->slots[0], bucket->slots[1]);  // only the second one of two came out of order
+    }
     products_.push_back(merge.product);
     if (merge.left > max_byte_token_ || merge.right > max_byte_token_) {
         return true;

@@ -1,6 +1,7 @@
 // From a pair of tokens to the merge that joins them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +14,7 @@ namespace textmill::tokenizer {
 constexpr TokenId kNoToken = 0xFFFFFFFF;
 constexpr size_t kMaxTokens = (size_t{1} << 21) - 1;
 constexpr size_t kMaxMerges = size_t{1} << 22;
-constexpr uint32_t kNoRank = 0xFFFFFFFF;
+constexpr uint32_t kNoRank = (uint32_t{1} << 25) - 1;  // above all ranks, and six more bits fit into an int32_t
 
 // Two tokens that become one. Its rank is its place in the list: the lowest rank is applied first.
 struct Merge {
@@ -38,19 +39,23 @@ class MergeTable {
     // kNoRank where the pair never merges.
     uint32_t rank_of(TokenId left, TokenId right) const {
         const uint64_t key = key_of(left, right);
-        size_t bucket = bucket_of(key);
+        size_t place = place_of(key);
         while (true) {
-            const uint64_t* const slots = slots_.data() + kBucketSlots * bucket;
-            uint32_t rank = kNoRank;
-            for (size_t i = 0; i < kBucketSlots; ++i) {
-                rank = slots[i] >> kRankBits == key ? static_cast<uint32_t>(slots[i]) & kRankMask : rank;
+            const Bucket& bucket = buckets_[place];
+            uint64_t nearest = kEmptySlot;  // of the pair's own slot its rank is left
+            for (const uint64_t slot : bucket.slots) {
+                nearest = std::min(nearest, slot ^ key << kRankBits);
             }
-            const bool is_full = slots[kBucketSlots - 1] != kEmptySlot;
-            if (!(is_full & (rank == kNoRank))) [[likely]] {
-                return rank;
+            const bool is_absent = nearest >= kRankMask;
+            if (!(is_absent & bucket.has_overflowed())) [[likely]] {
+                return static_cast<uint32_t>(nearest | -uint64_t{is_absent}) & kNoRank;
             }
-            bucket = (bucket + 1) & bucket_mask_;
+            place = (place + 1) & place_mask_;
         }
+    }
+
+    void prefetch(TokenId left, TokenId right) const {
+        __builtin_prefetch(&buckets_[place_of(key_of(left, right))]);
     }
 
     uint32_t rank_of_bytes(uint8_t left, uint8_t right) const { return byte_ranks_[size_t{left} << 8 | right]; }
@@ -68,15 +73,22 @@ class MergeTable {
     static_assert(kMaxTokens + 1 == size_t{1} << kIdBits && kMaxMerges == size_t{1} << kRankBits);
     static_assert(2 * kIdBits + kRankBits == 64);
 
+    struct alignas(kBucketSlots * sizeof(uint64_t)) Bucket {  // never across two cache lines
+        std::array<uint64_t, kBucketSlots> slots;
+
+        // The first two slots are in order until a pair finds the bucket full and goes on to the next.
+        bool has_overflowed() const { return slots[0] > slots[1]; }
+    };
+
     static uint64_t key_of(TokenId left, TokenId right) { return uint64_t{left} << kIdBits | right; }
-    size_t bucket_of(uint64_t key) const { return static_cast<size_t>((key * 0x9E3779B97F4A7C15) >> shift_); }
+    size_t place_of(uint64_t key) const { return static_cast<size_t>((key * 0x9E3779B97F4A7C15) >> shift_); }
 
     std::array<TokenId, 256> byte_tokens_;
     TokenId max_byte_token_;
     std::vector<uint32_t> byte_ranks_;
-    std::vector<uint64_t> slots_;
+    std::vector<Bucket> buckets_;
     std::vector<TokenId> products_;  // by rank
-    size_t bucket_mask_;
+    size_t place_mask_;
     unsigned shift_;
 };
 

@@ -1,17 +1,15 @@
 #include "tokenizer/piece_merger.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <functional>
 #include <iterator>
 #include <stdexcept>
 
+#include "tokenizer/short_merge.h"
+
 namespace textmill::tokenizer {
 namespace {
 
-// Up to here a scan for the lowest rank after each merge is faster than a heap.
-constexpr size_t kMaxShortBytes = 62;
 constexpr uint32_t kNoSymbol = 0xFFFFFFFF;
 
 }  // namespace
@@ -31,53 +29,18 @@ TokenId* PieceMerger::merge(std::string_view piece, TokenId* ids, std::vector<Me
     if (piece.empty()) {
         return ids;
     }
-    return piece.size() <= kMaxShortBytes ? merge_short(piece, ids, steps) : merge_long(piece, ids, steps);
+    return piece.size() <= ShortMerge::kMaxBytes ? merge_short(piece, ids, steps) : merge_long(piece, ids, steps);
 }
 
-// Places of parts are bits: `live` are those where a part begins, `ready` those that a merge joins with the next one.
-// The bytes stand at the places from 1 on, between two parts that never merge, so that no end is a case of its own.
 TokenId* PieceMerger::merge_short(std::string_view piece, TokenId* ids, std::vector<MergeStep>* steps) {
-    std::array<TokenId, kMaxShortBytes + 2> parts;
-    std::array<uint32_t, kMaxShortBytes + 2> ranks;
-    const size_t num_bytes = piece.size();
-    const auto bit = [](size_t place) { return uint64_t{1} << place; };
-    parts[0] = parts[num_bytes + 1] = MergeTable::kNeverMerges;
-    for (size_t i = 0; i < num_bytes; ++i) {
-        parts[i + 1] = byte_tokens_[static_cast<uint8_t>(piece[i])];
-    }
-    uint64_t ready = 0;
-    for (size_t i = 0; i + 1 < num_bytes; ++i) {
-        ranks[i + 1] = merges_.rank_of_bytes(static_cast<uint8_t>(piece[i]), static_cast<uint8_t>(piece[i + 1]));
-        ready |= uint64_t{ranks[i + 1] != kNoRank} << (i + 1);
-    }
-    uint64_t live = bit(num_bytes + 1) | (bit(num_bytes + 1) - 1);
-    while (ready != 0) {
-        auto best = static_cast<size_t>(std::countr_zero(ready));
-        for (uint64_t rest = ready & (ready - 1); rest != 0; rest &= rest - 1) {
-            const auto at = static_cast<size_t>(std::countr_zero(rest));
-            best = ranks[at] < ranks[best] ? at : best;
-        }
-        uint64_t after_best = live & ~(bit(best + 1) - 1);
-        const auto right = static_cast<size_t>(std::countr_zero(after_best));
-        after_best &= after_best - 1;
-        const auto next = static_cast<size_t>(std::countr_zero(after_best));
-        const auto previous = static_cast<size_t>(std::bit_width(live & (bit(best) - 1)) - 1);
-        const TokenId product = merges_.product_of(ranks[best]);
+    ShortMerge merge;
+    for (merge.start(byte_tokens_, merges_, piece); merge.join(merges_); merge.rank_new_pairs(merges_)) {
         if (steps != nullptr) {
-            steps->push_back({static_cast<uint32_t>(best - 1), parts[best], parts[right], product, ranks[best]});
+            steps->push_back({static_cast<uint32_t>(merge.at()), merge.left_part(), merge.right_part(),
+                              merges_.product_of(merge.rank()), merge.rank()});
         }
-        parts[best] = product;
-        ranks[best] = merges_.rank_of(product, parts[next]);
-        ranks[previous] = merges_.rank_of(parts[previous], product);
-        live &= ~bit(right);
-        ready &= ~(bit(right) | bit(best) | bit(previous));
-        ready |= uint64_t{ranks[best] != kNoRank} << best | uint64_t{ranks[previous] != kNoRank} << previous;
     }
-    live &= ~(bit(0) | bit(num_bytes + 1));
-    for (; live != 0; live &= live - 1) {
-        *ids++ = parts[static_cast<size_t>(std::countr_zero(live))];
-    }
-    return ids;
+    return merge.finish(ids);
 }
 
 TokenId* PieceMerger::merge_long(std::string_view piece, TokenId* ids, std::vector<MergeStep>* steps) {

@@ -33,8 +33,8 @@ void WordCache::resize(size_t num_buckets) {
 
 void WordCache::put(const Entry& entry) {
     const size_t place = hash(entry.key) >> shift_;
-    for (Bucket* const bucket : {&buckets_[place], &buckets_[place ^ 1]}) {
-        for (Entry& known : bucket->entries) {
+    for (size_t i = 0; i < kNeighbours; ++i) {
+        for (Entry& known : buckets_[place ^ i].entries) {
             if (known.key == Key{0, 0}) {
                 known = entry;
                 ++num_entries_;
@@ -48,9 +48,15 @@ void WordCache::put(const Entry& entry) {
 }
 
 const WordCache::Entry* WordCache::find_beside(size_t place, const Key& key) const {
-    for (const Entry& entry : buckets_[place ^ 1].entries) {
-        if (entry.key == key) {
-            return &entry;
+    for (size_t i = 1; i < kNeighbours; ++i) {
+        const Bucket& bucket = buckets_[place ^ i];
+        for (const Entry& entry : bucket.entries) {
+            if (entry.key == key) {
+                return &entry;
+            }
+        }
+        if (!bucket.is_full()) {
+            break;
         }
     }
     return nullptr;
@@ -80,39 +86,46 @@ void WordCache::prepare(size_t num_bytes) {
     }
 }
 
-void WordCache::add(const Key& key, std::string_view piece, std::span<const TokenId> ids) {
+void WordCache::add(const Key& key, uint64_t hash, std::string_view piece, std::span<const TokenId> ids) {
+    Value value{};
+    if (find(key, hash, piece, value)) {
+        return;
+    }
     if (num_entries_ > num_buckets_ && num_buckets_ < kMostBuckets) {
         grow(4 * num_buckets_);
     }
-    Entry entry{key, {}};
     if (ids.size() <= kMaxInline && !is_long(key)) {
-        std::copy(ids.begin(), ids.end(), entry.ids.begin());
-        entry.ids[0] |= static_cast<TokenId>(ids.size()) << kCountShift;
+        std::copy(ids.begin(), ids.end(), value.begin());
+        value[0] |= static_cast<TokenId>(ids.size()) << kCountShift;
     } else {
-        if (stored_.size() * sizeof(TokenId) + stored_bytes_.size() > kMostStoredBytes) {
-            clear();
+        is_full_ = stored_.size() * sizeof(TokenId) + stored_bytes_.size() > kMostStoredBytes;
+        if (is_full_) {
+            return;
         }
-        entry.ids = {kStored << kCountShift, static_cast<TokenId>(stored_.size()), static_cast<TokenId>(ids.size()),
-                     static_cast<TokenId>(stored_bytes_.size())};
+        value = {kStored << kCountShift, static_cast<TokenId>(stored_.size()), static_cast<TokenId>(ids.size()),
+                 static_cast<TokenId>(stored_bytes_.size())};
         stored_.insert(stored_.end(), ids.begin(), ids.end());
         if (is_long(key)) {
             stored_bytes_.append(piece);
         }
     }
-    put(entry);
+    put({key, value});
 }
 
-TokenId* WordCache::find_stored(const Entry& entry, std::string_view piece, TokenId* ids) const {
-    if (is_long(entry.key) && stored_bytes_.compare(entry.ids[3], piece.size(), piece) != 0) {
-        return nullptr;
-    }
-    return std::copy_n(stored_.begin() + entry.ids[1], entry.ids[2], ids);
+// Two long pieces may have one hash.
+bool WordCache::is_stored_for(const Value& value, std::string_view piece) const {
+    return stored_bytes_.compare(value[3], piece.size(), piece) == 0;
+}
+
+TokenId* WordCache::write_stored(const Value& value, TokenId* ids) const {
+    return std::copy_n(stored_.begin() + value[1], value[2], ids);
 }
 
 void WordCache::clear() {
     resize(num_buckets_);
     stored_.clear();
     stored_bytes_.clear();
+    is_full_ = false;
 }
 
 }  // namespace textmill::tokenizer

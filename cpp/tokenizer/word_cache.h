@@ -1,6 +1,6 @@
 // Remembers the tokens of pieces, so that most of a text is looked up and not merged.
 //
-// Buckets of two in one cache line; where one is full, the one beside it helps out. A piece of up to 15 bytes is its
+// Buckets of two in one cache line; where one is full, the next of the eight around it help out. A piece of up to 15 bytes is its
 // own key, so that one comparison settles a lookup; a longer one has a hash for a key, and its bytes are compared too.
 // Grows with what it holds, up to 32 MB of buckets and 64 MB beside them; then new pieces take the places of old ones.
 #pragma once
@@ -35,12 +35,9 @@ class WordCache {
         bool operator==(const Key&) const = default;
     };
 
-    struct Entry {
-        Key key;
-        // Up to four tokens, their number in the top byte of the first (ids are below 2^24). More of them, and those of
-        // long pieces, stand in stored_: then the byte is kStored, and the others say where.
-        std::array<TokenId, kMaxInline> ids;
-    };
+    // Up to four tokens, their number in the top byte of the first (ids are below 2^24). More of them, and those of long
+    // pieces, stand in stored_: then the byte is kStored, and the others say where.
+    using Value = std::array<TokenId, kMaxInline>;
 
     WordCache();
 
@@ -54,36 +51,48 @@ class WordCache {
     static uint64_t hash(const Key& key) { return (key.low * 0x9E3779B97F4A7C15) ^ (key.high * 0xD6E8FEB86659FD93); }
     void prefetch(uint64_t hash) const { __builtin_prefetch(&buckets_[hash >> shift_]); }
 
-    // Writes the tokens of a piece to `ids`, where kMaxInline have room at least, and returns where they end; nullptr
-    // where the piece is not known.
-    TokenId* find(const Key& key, uint64_t hash, std::string_view piece, TokenId* ids) const {
+    // Whether the piece is known; then `value` is for write(), as long as forget_if_full() is not called.
+    bool find(const Key& key, uint64_t hash, std::string_view piece, Value& value) const {
         const size_t place = hash >> shift_;
         const Bucket* const bucket = &buckets_[place];
         // Which of the two it is cannot be foretold, so this is a choice of addresses and no jump.
         const Entry* entry = bucket->entries[1].key == key ? &bucket->entries[1] : &bucket->entries[0];
         if (entry->key != key) [[unlikely]] {
-            const bool is_full = bucket->entries[1].key != Key{0, 0};
-            entry = is_full ? find_beside(place, key) : nullptr;
+            entry = bucket->is_full() ? find_beside(place, key) : nullptr;
             if (entry == nullptr) {
-                return nullptr;
+                return false;
             }
         }
-        const TokenId first = entry->ids[0];
-        const size_t count = first >> kCountShift;
+        value = entry->value;
+        return !is_long(key) || is_stored_for(value, piece);
+    }
+
+    // Writes the tokens of a known piece to `ids`, where kMaxInline have room at least, and returns where they end.
+    TokenId* write(const Value& value, TokenId* ids) const {
+        const size_t count = value[0] >> kCountShift;
         if (count > kMaxInline) [[unlikely]] {
-            return find_stored(*entry, piece, ids);
+            return write_stored(value, ids);
         }
-        std::memcpy(ids, entry->ids.data(), sizeof(entry->ids));
-        ids[0] = first & kIdMask;
+        std::memcpy(ids, value.data(), sizeof(value));
+        ids[0] &= kIdMask;
         return ids + count;
     }
 
-    void add(const Key& key, std::string_view piece, std::span<const TokenId> ids);
+    // Does nothing where the piece is known.
+    void add(const Key& key, uint64_t hash, std::string_view piece, std::span<const TokenId> ids);
+
+    // Makes a new start where the tokens beside the buckets have taken all their room.
+    void forget_if_full() {
+        if (is_full_) [[unlikely]] {
+            clear();
+        }
+    }
 
   private:
     static constexpr unsigned kCountShift = 24;
     static constexpr TokenId kIdMask = (TokenId{1} << kCountShift) - 1;
     static constexpr TokenId kStored = 0xFF;
+    static constexpr size_t kNeighbours = 8;
     static constexpr size_t kFirstBuckets = size_t{1} << 9;
     static constexpr size_t kMostBuckets = size_t{1} << 19;
     static constexpr size_t kBytesPerBucket = 128;  // of text: English of 100 MB has a new piece every 190 bytes
@@ -99,8 +108,14 @@ class WordCache {
         return masks;
     }();
 
+    struct Entry {
+        Key key;
+        Value value;
+    };
     struct alignas(64) Bucket {
         std::array<Entry, 2> entries;
+
+        bool is_full() const { return entries[1].key != Key{0, 0}; }
     };
     struct Free {
         void operator()(void* memory) const { std::free(memory); }
@@ -111,7 +126,8 @@ class WordCache {
     void grow(size_t num_buckets);
     void put(const Entry& entry);
     const Entry* find_beside(size_t place, const Key& key) const;
-    TokenId* find_stored(const Entry& entry, std::string_view piece, TokenId* ids) const;
+    bool is_stored_for(const Value& value, std::string_view piece) const;
+    TokenId* write_stored(const Value& value, TokenId* ids) const;
     void clear();
 
     std::unique_ptr<void, Free> memory_;
@@ -119,6 +135,7 @@ class WordCache {
     size_t num_buckets_ = 0;
     size_t num_entries_ = 0;
     unsigned shift_ = 0;
+    bool is_full_ = false;
     std::vector<TokenId> stored_;  // tokens, and the bytes of long pieces in stored_bytes_
     std::string stored_bytes_;
 };
