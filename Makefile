@@ -76,7 +76,7 @@ check: $(VENV)/.installed-tools
 	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
 	$(BIN)/pyrefly check
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache
-	$(BIN)/python -m nanobind.stubgen -m textmill._core -o build/_core.pyi
+	$(BIN)/python -m nanobind.stubgen -m textmill._core -p cpp/bindings/stubs.txt -o build/_core.pyi
 	diff -u src/textmill/_core.pyi build/_core.pyi
 
 format: $(VENV)/.installed-tools
@@ -85,7 +85,7 @@ format: $(VENV)/.installed-tools
 	$(BIN)/clang-format -i $(FORMATTED)
 
 stubs: $(VENV)/.installed-tools
-	$(BIN)/python -m nanobind.stubgen -m textmill._core -o src/textmill/_core.pyi
+	$(BIN)/python -m nanobind.stubgen -m textmill._core -p cpp/bindings/stubs.txt -o src/textmill/_core.pyi
 
 bench: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/demo.py

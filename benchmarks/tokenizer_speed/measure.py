@@ -1,4 +1,4 @@
-"""Jobs run in fresh processes, in turn: A B A B, so that what the machine does besides hits all alike."""
+"""Jobs run in fresh processes, in turn: A B, B A, so that what the machine does besides hits all alike."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def measure(case: Case, installed: set[str], num_rounds: int) -> Measured:
             measured.refused[name] = f"{'merges' if case.job['kind'] == 'train' else 'ids'} differ from {reference}'s"
         measured.sizes |= {key: fact[key] for key in ("bytes", "documents", "num_tokens") if key in fact}
     timed = [name for name in engines if _is_timed(case, name, measured.refused)]
-    for _ in range(num_rounds):
-        for name in timed:
+    for number in range(num_rounds):
+        for name in timed if number % 2 == 0 else reversed(timed):
             measured.rounds.setdefault(name, []).append(_figures(run(case.job, name, case.threads)))
     return measured
 

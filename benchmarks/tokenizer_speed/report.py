@@ -27,8 +27,9 @@ _FIGURES = {
 _HEAD = """# The tokenizer against others
 
 `make bench-tokenizer` writes this page, on a machine that does nothing else. Every figure is the median of processes
-that ran in turn, ours and theirs, each fresh; a ratio is theirs by ours, the median of the rounds, with the least and
-the most. Ids (in training, merges) are compared first, and an encoder whose ids differ from tiktoken's is not timed.
+that ran in turn, ours and theirs, forwards and backwards, each fresh; a ratio is theirs by ours, the median of the
+rounds, with the least and the most. Ids (in training, merges) are compared first, and an encoder whose ids differ from
+tiktoken's is not timed.
 
 - **cold**: the library is imported and the vocabulary loaded; the first pass over the documents is timed. **warm**: the
   median of the passes after it, in the same process.

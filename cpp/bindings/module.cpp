@@ -5,6 +5,7 @@ namespace nb = nanobind;
 void bind_unicode(nb::module_& m);
 void bind_splitter(nb::module_& m);
 void bind_tokenizer(nb::module_& m);
+void bind_encode_call(nb::module_& m);
 void bind_trainer(nb::module_& m);
 void bind_character(nb::module_& m);
 void bind_normalize(nb::module_& m);
@@ -14,6 +15,7 @@ NB_MODULE(_core, m) {
     bind_unicode(m);
     bind_splitter(m);
     bind_tokenizer(m);
+    bind_encode_call(m);
     bind_trainer(m);
     bind_character(m);
     bind_normalize(m);

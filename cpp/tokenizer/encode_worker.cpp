@@ -60,8 +60,8 @@ TokenId* EncodeWorker::encode_pieces(std::string_view text, size_t num_padding, 
     for (size_t i = 0; i < ends.size(); ++i) {
         const std::string_view piece(text.data() + begin, ends[i] - begin);
         begin = ends[i];
-        const bool is_known = piece.size() <= WordCache::kMaxBytes &&
-                              cache_.find(lookups[i].key, lookups[i].hash, piece, known[i]);
+        const bool is_known =
+            piece.size() <= WordCache::kMaxBytes && cache_.find(lookups[i].key, lookups[i].hash, piece, known[i]);
         if (!is_known) [[unlikely]] {
             unknown_.push_back({piece, i, nullptr, nullptr});
         }

@@ -54,9 +54,7 @@ class MergeTable {
         }
     }
 
-    void prefetch(TokenId left, TokenId right) const {
-        __builtin_prefetch(&buckets_[place_of(key_of(left, right))]);
-    }
+    void prefetch(TokenId left, TokenId right) const { __builtin_prefetch(&buckets_[place_of(key_of(left, right))]); }
 
     uint32_t rank_of_bytes(uint8_t left, uint8_t right) const { return byte_ranks_[size_t{left} << 8 | right]; }
 

@@ -1,8 +1,9 @@
 // Remembers the tokens of pieces, so that most of a text is looked up and not merged.
 //
-// Buckets of two in one cache line; where one is full, the next of the eight around it help out. A piece of up to 15 bytes is its
-// own key, so that one comparison settles a lookup; a longer one has a hash for a key, and its bytes are compared too.
-// Grows with what it holds, up to 32 MB of buckets and 64 MB beside them; then new pieces take the places of old ones.
+// Buckets of two in one cache line; where one is full, the next of the eight around it help out. A piece of up to 15
+// bytes is its own key, so that one comparison settles a lookup; a longer one has a hash for a key, and its bytes are
+// compared too. Grows with what it holds, up to 32 MB of buckets and 64 MB beside them; then new pieces take the places
+// of old ones.
 #pragma once
 
 #include <algorithm>
@@ -35,8 +36,8 @@ class WordCache {
         bool operator==(const Key&) const = default;
     };
 
-    // Up to four tokens, their number in the top byte of the first (ids are below 2^24). More of them, and those of long
-    // pieces, stand in stored_: then the byte is kStored, and the others say where.
+    // Up to four tokens, their number in the top byte of the first (ids are below 2^24). More of them, and those of
+    // long pieces, stand in stored_: then the byte is kStored, and the others say where.
     using Value = std::array<TokenId, kMaxInline>;
 
     WordCache();

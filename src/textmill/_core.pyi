@@ -2,8 +2,13 @@
 The native core of textmill: byte strings and numpy arrays in, numpy arrays out.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated
+from collections.abc import (
+    Callable,
+    Iterable,
+    Sequence,
+    Set as AbstractSet
+)
+from typing import Annotated, Literal
 
 import numpy
 import numpy.typing
@@ -90,6 +95,27 @@ def merges_from_ranks(tokens: Sequence[bytes]) -> numpy.typing.NDArray[numpy.uin
     """
     The merges that a rank file means, (left, right, product), uint32[n, 3]; tokens[rank], b'' for a hole.
     """
+
+class EncodeCall:
+    """A tokenizer's `encode`, which is its `_encode`."""
+
+    def __init__(self, encoder: Encoder | None) -> None:
+        """
+        With an encoder, short texts go there at once where no other argument is given.
+        """
+
+    def encode(self, text: str | bytes, special: Literal["text", "parse", "forbid"] | AbstractSet[str] = "text") -> list[int]:
+        """
+        Turn a text into token ids.
+
+        Args:
+            text: str, or bytes of any kind. A lone surrogate in a str becomes U+FFFD, as in tiktoken.
+            special: what becomes of the texts of special tokens: "text" takes them as ordinary text, so that no input
+                can forge a control token; "parse" makes them tokens; "forbid" refuses them; a set names those to parse.
+
+        Raises:
+            DataError: ``special="forbid"`` and the text holds a special token.
+        """
 
 class MemoryLimitError(MemoryError):
     pass

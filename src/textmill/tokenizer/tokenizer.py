@@ -72,7 +72,7 @@ class TokenBatch:
         return [ids.tolist() for ids in self]
 
 
-class Tokenizer:
+class Tokenizer(_core.EncodeCall):
     """Byte-level BPE, lossless on any bytes, or BPE over characters as sentencepiece's, lossless on normalised text.
 
     Of a loaded tokenizer that normalises text, puts a space before it, or has no token for some bytes (``normalizer``,
@@ -96,6 +96,7 @@ class Tokenizer:
         self._added = AddedTokens(vocabulary.added, vocabulary.normalizer)
         self._missing_bytes = self._encoder.missing_bytes if isinstance(self._encoder, _core.Encoder) else b""
         self._is_plain = not vocabulary.normalizer and not vocabulary.adds_prefix_space
+        super().__init__(self._encoder if self._is_plain and isinstance(self._encoder, _core.Encoder) else None)
 
     @classmethod
     def train(  # noqa: PLR0917  the order is part of the public contract
@@ -214,17 +215,8 @@ class Tokenizer:
         if self._training_report is not None:
             write_report(file, self._training_report, self.sha256)
 
-    def encode(self, text: Text, special: SpecialPolicy = "text") -> list[int]:
-        """Turn a text into token ids.
-
-        Args:
-            text: str, or bytes of any kind. A lone surrogate in a str becomes U+FFFD, as in tiktoken.
-            special: what becomes of the texts of special tokens: "text" takes them as ordinary text, so that no input
-                can forge a control token; "parse" makes them tokens; "forbid" refuses them; a set names those to parse.
-
-        Raises:
-            DataError: ``special="forbid"`` and the text holds a special token.
-        """
+    def _encode(self, text: Text, special: SpecialPolicy = "text") -> list[int]:
+        """Encode what ``encode`` does not do by itself: all but short texts without a policy."""
         if special == "text" and self._is_plain:
             return self._encoder.encode(text)
         ids: list[int] = []
