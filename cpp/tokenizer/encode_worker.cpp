@@ -17,10 +17,6 @@ bool has_all_bytes(const Vocab& vocab) {
     return std::find(tokens.begin(), tokens.end(), kNoToken) == tokens.end();
 }
 
-bool is_ascii(std::string_view bytes) {
-    return std::all_of(bytes.begin(), bytes.end(), [](char byte) { return static_cast<uint8_t>(byte) < 0x80; });
-}
-
 }  // namespace
 
 // Bytes that are dropped bring others together, and a part is not looked up as a whole piece is.
@@ -109,12 +105,12 @@ void EncodeWorker::encode_unknown() {
     const auto begin_next = [&](Turn& turn) {
         while (next != unknown_.end()) {
             Unknown& one = *next++;
-            if (!takes_turns(one.piece)) {
+            const bool is_short = may_cut_ && one.piece.size() <= ShortMerge::kMaxBytes;
+            if (!is_short || !turn.merge.start(vocab_.byte_tokens(), vocab_.merges(), one.piece)) {
                 one.end = encode_alone(one.piece, one.ids);
                 continue;
             }
             turn.unknown = &one;
-            turn.merge.start(vocab_.byte_tokens(), vocab_.merges(), one.piece);
             if (turn.merge.join(vocab_.merges())) {
                 return true;
             }
@@ -142,10 +138,6 @@ void EncodeWorker::encode_unknown() {
             ++i;
         }
     }
-}
-
-bool EncodeWorker::takes_turns(std::string_view piece) const {
-    return may_cut_ && piece.size() <= ShortMerge::kMaxBytes && is_ascii(piece);
 }
 
 // Before a character outside ASCII that no token reaches across, a piece is cut: most of its parts are known.

@@ -44,7 +44,6 @@ class EncodeWorker {
     };
 
     void encode_unknown();
-    bool takes_turns(std::string_view piece) const;
     TokenId* encode_alone(std::string_view piece, TokenId* ids);
     TokenId* encode_part(std::string_view part, TokenId* ids);
 

@@ -20,20 +20,23 @@ class ShortMerge {
   public:
     static constexpr size_t kMaxBytes = 32;
 
-    // Of 1 to kMaxBytes bytes, which all have a token.
-    void start(const std::array<TokenId, 256>& byte_tokens, const MergeTable& merges, std::string_view piece) {
+    // Of 1 to kMaxBytes bytes, which all have a token. Returns whether all are ASCII.
+    bool start(const std::array<TokenId, 256>& byte_tokens, const MergeTable& merges, std::string_view piece) {
         num_bytes_ = piece.size();
         parts_[0] = parts_[num_bytes_ + 1] = MergeTable::kNeverMerges;
         keys_.fill(kNoKey);
         auto byte = static_cast<uint8_t>(piece[0]);
         parts_[1] = byte_tokens[byte];
+        uint8_t all_bits = byte;
         for (size_t i = 1; i < num_bytes_; ++i) {
             const auto left = byte;
             byte = static_cast<uint8_t>(piece[i]);
+            all_bits |= byte;
             parts_[i + 1] = byte_tokens[byte];
             keys_[i] = key_of(merges.rank_of_bytes(left, byte), i);
         }
         live_ = bit(num_bytes_ + 2) - 1;
+        return all_bits < 0x80;
     }
 
     // Makes the next merge, all but the ranks of its two new pairs; false where nothing merges any more.
