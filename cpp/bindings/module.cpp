@@ -8,6 +8,7 @@ void bind_tokenizer(nb::module_& m);
 void bind_trainer(nb::module_& m);
 void bind_character(nb::module_& m);
 void bind_normalize(nb::module_& m);
+void bind_added_tokens(nb::module_& m);
 
 NB_MODULE(_core, m) {
     m.doc() = "The native core of textmill: byte strings and numpy arrays in, numpy arrays out.";
@@ -17,4 +18,5 @@ NB_MODULE(_core, m) {
     bind_trainer(m);
     bind_character(m);
     bind_normalize(m);
+    bind_added_tokens(m);
 }

@@ -66,6 +66,8 @@ class Encoder {
     void encode_into(std::string_view text, Worker& worker, TokenBuffer& ids) const;
     TokenId* encode_pieces(std::string_view text, size_t num_padding, std::span<const uint32_t> ends, Worker& worker,
                            TokenId* ids) const;
+    size_t end_of_dropped(std::string_view text, size_t at) const;
+    size_t end_of_token(std::string_view text, size_t at, TokenId id) const;
     EncodedBatch encode_on_one_thread(std::span<const std::string_view> texts) const;
 
     static constexpr size_t kMaxIdleWorkers = 16;
