@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from textmill import TokenBatch, Tokenizer, _core
-from textmill.base.errors import ConfigError, DataError
+from textmill.base.errors import DataError
 from textmill.tokenizer import reference
 from textmill.tokenizer.patterns import GPT2, PATTERNS
 from tokenizer.corpora import SPECIALS
@@ -272,26 +272,6 @@ def test_one_text_is_not_a_batch(cl100k):
     for text in ("many", b"many"):
         with pytest.raises(TypeError, match="takes a list of texts, and this is one text"):
             cl100k.encode_batch(text)
-
-
-@given(text=st.text(max_size=60), max_tokens=st.integers(0, 30))
-def test_truncating_keeps_a_prefix_within_the_budget(tokenizer, text, max_tokens):
-    head = tokenizer.truncate(text, max_tokens)
-    assert text.startswith(head)
-    assert tokenizer.count(head) <= max_tokens
-    if tokenizer.count(text) <= max_tokens:
-        assert head == text
-    data = tokenizer.truncate(text.encode(), max_tokens)
-    assert text.encode().startswith(data)
-    assert len(data) >= len(head.encode())
-
-
-def test_a_long_text_is_truncated_at_the_budget(tokenizer):
-    text = "one two three 45678 \n\n  naïve 中文 don't " * 5000
-    head = tokenizer.truncate(text, 1000)
-    assert 990 <= tokenizer.count(head) <= 1000
-    with pytest.raises(ConfigError, match="max_tokens is -1"):
-        tokenizer.truncate(text, -1)
 
 
 FEW_CHARACTERS = st.text("中国文学日本語のを。「」жизньё é", max_size=80)
