@@ -13,10 +13,11 @@ from textmill.base.files import write_file
 from textmill.tokenizer import self_check
 from textmill.tokenizer import train as training
 from textmill.tokenizer.batch import TokenBatch
-from textmill.tokenizer.chat import ChatTemplate, write_chat_template
+from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.corpus import Source
 from textmill.tokenizer.explain import Explainer, Explanation
 from textmill.tokenizer.formats import files, hugging_face, tiktoken
+from textmill.tokenizer.formats.chat_template import write_chat_template
 from textmill.tokenizer.merge_table import MergeTable
 from textmill.tokenizer.report import TrainingReport, read_report, write_report
 from textmill.tokenizer.special import SpecialPolicy
