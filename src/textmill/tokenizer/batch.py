@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.tokenizer.token_ids import shown
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenBatch:
@@ -34,7 +36,7 @@ class TokenBatch:
                 "several are [batch[i] for i in range(...)]"
             ) from None
         if not -len(self) <= place < len(self):
-            raise IndexError(f"text {place} of {len(self)}")
+            raise IndexError(f"text {shown(place)} of {len(self)}")
         place %= len(self)
         return self.ids[self.offsets[place] : self.offsets[place + 1]]
 

@@ -147,7 +147,7 @@ def charged(name: str, function: Callable[..., Any], work: Work) -> Callable[...
     takes = getattr(function, "jinja_pass_arg", None)
 
     @jinja2.pass_context
-    def call(context: jinja2.runtime.Context, value: Any = "", *arguments: Any, **keywords: Any) -> Any:
+    def call(context: jinja2.runtime.Context, value: Any = "", /, *arguments: Any, **keywords: Any) -> Any:
         if isinstance(value, Iterator):
             value = list(work.count(value))
         work.before_filter(name, value, (*arguments, *keywords.values()))

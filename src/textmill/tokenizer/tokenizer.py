@@ -195,6 +195,8 @@ class Tokenizer:
         """Turn texts into token ids on several threads; the arrays are the same for any number of them."""
         if isinstance(texts, str | bytes):
             raise TypeError("encode_batch takes a list of texts, and this is one text; encode takes one")
+        if not isinstance(texts, Iterable):
+            raise TypeError(f"encode_batch takes a list of texts, and texts is a {type(texts).__name__}")
         texts = list(texts)
         num_threads = training.check_threads(threads)
         if special == "text" and self._is_plain:
@@ -286,7 +288,7 @@ class Tokenizer:
         """
         return why_not(self._vocabulary, self.merge_table, self.encode_with_spans, to_bytes(token))
 
-    def is_canonical(self, ids: Iterable[int], special: SpecialPolicy = "text") -> bool:
+    def is_canonical(self, ids: Iterable[SupportsIndex], special: SpecialPolicy = "text") -> bool:
         """Say whether ``encode`` gives these ids for what they decode to: other ids can stand for the same text.
 
         Args:
@@ -296,7 +298,7 @@ class Tokenizer:
         Raises:
             DataError: an id is no token.
         """
-        ids = list(ids)
+        ids = to_array(ids, self.vocab_size).tolist()
         return self.encode(self.decode_bytes(ids), special) == ids
 
     def apply_chat_template(
@@ -320,7 +322,14 @@ class Tokenizer:
         )
 
     def with_chat_template(self, template: str, **variables: str) -> Self:
-        """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for."""
+        """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for.
+
+        Raises:
+            ConfigError: the template or a variable is no text.
+        """
+        for name, text in {"template": template, **variables}.items():
+            if not isinstance(text, str):
+                raise ConfigError(f"{name} must be a text, and is a {type(text).__name__}")
         return type(self)(
             self._vocabulary,
             chat_template=ChatTemplate(template, tuple(sorted(variables.items()))),

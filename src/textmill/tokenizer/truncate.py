@@ -10,6 +10,7 @@ from textmill import _core
 from textmill.base.errors import ConfigError
 from textmill.tokenizer.special import SpecialPolicy
 from textmill.tokenizer.text_encoder import TextEncoder, to_bytes
+from textmill.tokenizer.token_ids import shown
 
 TextT = TypeVar("TextT", str, bytes)
 
@@ -66,5 +67,5 @@ def _checked(max_tokens: SupportsIndex) -> int:
     except TypeError:
         raise ConfigError(f"max_tokens is a {type(max_tokens).__name__}, and must be a whole number") from None
     if number < 0:
-        raise ConfigError(f"max_tokens is {number}, and must be 0 or more")
+        raise ConfigError(f"max_tokens is {shown(number)}, and must be 0 or more")
     return number
