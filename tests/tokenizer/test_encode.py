@@ -29,12 +29,19 @@ def test_ids_are_those_of_the_twin(tokenizer, text):
     assert tokenizer.encode(text) == twin_encode(tokenizer, text)
 
 
-@pytest.mark.parametrize("length", [15, 16, 31, 32, 33, 63, 64, 65, 300])
+@pytest.mark.parametrize("length", [15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 129, 300])
 @pytest.mark.parametrize("letter", ["a", " ", "\n", "é", "!", "1", "self."])
 def test_lengths_where_the_algorithm_changes(tokenizer, length, letter):
     text = (letter * length).encode()
     assert tokenizer.encode(text) == twin_encode(tokenizer, text)
     assert tokenizer.encode(text + b"x") == twin_encode(tokenizer, text + b"x")
+
+
+@pytest.mark.parametrize("length", [65_535, 65_536, 65_537])
+def test_texts_of_lengths_where_the_algorithm_changes(cl100k, corpus, length):
+    text = "".join(corpus).encode()[:length]
+    assert cl100k.encode(text) == twin_encode(cl100k, text)
+    assert cl100k.encode_batch([text, b"", text])[2].tolist() == cl100k.encode(text)
 
 
 @examples
