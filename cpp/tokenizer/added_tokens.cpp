@@ -83,7 +83,7 @@ class Cutter {
             parts_.push_back({at_, first, AddedTokens::kOrdinary});
         }
         at_ = token.strips_right ? end_of_whitespace(end) : end;
-        parts_.push_back({first, at_, token.id});
+        parts_.push_back({std::min(first, at_), at_, token.id});  // it may stand in what the one before took in
     }
 
     std::vector<AddedTokens::Part> finish() && {

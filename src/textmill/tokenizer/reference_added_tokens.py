@@ -30,7 +30,7 @@ def split(tokens: Sequence[AddedToken], text: bytes) -> Iterator[tuple[int, int,
         if at < first:
             yield at, first, -1
         at = _whitespace_end(text, end) if token.strips_right else end
-        yield first, at, token.id
+        yield min(first, at), at, token.id  # it may stand in what the one before took in
     if at < len(text):
         yield at, len(text), -1
 
