@@ -34,8 +34,8 @@ class TextEncoder:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self.at_start, self.after_token = vocabulary.build_encoders()  # which checks that all fits together
         self.added = AddedTokens(vocabulary.added, vocabulary.normalizer)
-        self.at_start, self.after_token = vocabulary.build_encoders()
         self.missing_bytes = self.at_start.missing_bytes if isinstance(self.at_start, _core.Encoder) else b""
         self.is_plain = not vocabulary.normalizer and not vocabulary.adds_prefix_space
 
