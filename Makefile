@@ -55,7 +55,7 @@ test-sanitized: test-cpp
 		ASAN_OPTIONS=detect_leaks=0 TEXTMILL_MAX_EXAMPLES=20 TEXTMILL_TIME_BOUND_S=30 \
 		PYTHONPATH=$(SANITIZED)/site:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
 		$(BIN)/python -S -m pytest -q -p no:cacheprovider -m "not peer and not slow" -k "not million" \
-		$(addprefix tests/tokenizer/test_,encode.py normalize.py scanner.py sentencepiece.py train.py) \
+		$(addprefix tests/tokenizer/test_,added_tokens.py encode.py normalize.py scanner.py sentencepiece.py train.py) \
 		$(addprefix tests/attacks/test_,regexes.py tokenizer_files.py)
 
 test-fuzz:

@@ -74,6 +74,8 @@ Args:
         can forge a control token; "parse" makes them tokens; "forbid" refuses them; a set names those to parse.
 
 Raises:
+    TypeError: the text is neither str nor bytes.
+    ConfigError: ``special`` is none of these, or names no special token.
     DataError: ``special="forbid"`` and the text holds a special token.)"},
     {nullptr, nullptr, 0, nullptr},
 };

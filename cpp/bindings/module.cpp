@@ -9,6 +9,7 @@ void bind_encode_call(nb::module_& m);
 void bind_trainer(nb::module_& m);
 void bind_character(nb::module_& m);
 void bind_normalize(nb::module_& m);
+void bind_added_tokens(nb::module_& m);
 
 NB_MODULE(_core, m) {
     m.doc() = "The native core of textmill: byte strings and numpy arrays in, numpy arrays out.";
@@ -19,4 +20,5 @@ NB_MODULE(_core, m) {
     bind_trainer(m);
     bind_character(m);
     bind_normalize(m);
+    bind_added_tokens(m);
 }

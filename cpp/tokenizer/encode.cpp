@@ -125,11 +125,27 @@ Encoder::Head Encoder::head(std::string_view text, size_t max_tokens) const {
             continue;
         }
         for (; head.num_tokens < max_tokens; ++head.num_tokens) {
-            head.num_bytes += vocab_.bytes_of(*id++).size();
+            head.num_bytes = end_of_token(text, head.num_bytes, *id++);
         }
+        // Bytes that are dropped belong to the token before them, and at the start to the first one.
+        head.num_bytes = head.num_tokens == 0 ? 0 : end_of_dropped(text, head.num_bytes);
         break;
     }
     return head;
+}
+
+size_t Encoder::end_of_dropped(std::string_view text, size_t at) const {
+    while (at < text.size() && vocab_.byte_tokens()[static_cast<uint8_t>(text[at])] == kNoToken) {
+        ++at;
+    }
+    return at;
+}
+
+size_t Encoder::end_of_token(std::string_view text, size_t at, TokenId id) const {
+    for (size_t num_left = vocab_.bytes_of(id).size(); num_left > 0; --num_left) {
+        at = end_of_dropped(text, at) + 1;
+    }
+    return at;
 }
 
 EncodedBatch Encoder::encode_on_one_thread(std::span<const std::string_view> texts) const {

@@ -65,6 +65,8 @@ class Encoder {
     class Lease;
 
     void encode_into(std::string_view text, EncodeWorker& worker, TokenBuffer& ids) const;
+    size_t end_of_dropped(std::string_view text, size_t at) const;
+    size_t end_of_token(std::string_view text, size_t at, TokenId id) const;
     EncodedBatch encode_on_one_thread(std::span<const std::string_view> texts) const;
 
     static constexpr size_t kMaxIdleWorkers = 16;

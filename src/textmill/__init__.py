@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from textmill.infer.engine import load as load
-    from textmill.tokenizer.tokenizer import TokenBatch as TokenBatch
+    from textmill.tokenizer.batch import TokenBatch as TokenBatch
     from textmill.tokenizer.tokenizer import Tokenizer as Tokenizer
 
 __version__ = "0.1.0"
@@ -14,7 +14,7 @@ __all__ = ["TokenBatch", "Tokenizer", "__version__", "load"]
 
 _HOMES = {
     "Tokenizer": "textmill.tokenizer.tokenizer",
-    "TokenBatch": "textmill.tokenizer.tokenizer",
+    "TokenBatch": "textmill.tokenizer.batch",
     "load": "textmill.infer.engine",
 }
 

@@ -114,6 +114,8 @@ class EncodeCall:
                 can forge a control token; "parse" makes them tokens; "forbid" refuses them; a set names those to parse.
 
         Raises:
+            TypeError: the text is neither str nor bytes.
+            ConfigError: ``special`` is none of these, or names no special token.
             DataError: ``special="forbid"`` and the text holds a special token.
         """
 
@@ -240,3 +242,19 @@ def nfc_changes(text: str | bytes) -> tuple[bytes, numpy.typing.NDArray[numpy.in
     A text in NFC, and the stretches that changed: (begin, end) in the result and (begin, end) in the text,
     int64[n, 4], from left to right. What lies between them is the same in both.
     """
+
+class AddedTokens:
+    """
+    Finds the texts of added tokens in a text. Immutable; any thread may use it.
+    """
+
+    def __init__(self, texts: Sequence[bytes], tokens: numpy.typing.NDArray[numpy.uint32]) -> None:
+        """
+        tokens is (id, single_word, lstrip, rstrip) of each text, the last three 0 or 1: uint32[n, 4].
+        ValueError for a text that is empty, double or longer than 65,536 bytes, or 64 MB of texts.
+        """
+
+    def split(self, text: str | bytes) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        The parts of a text, (begin, end, id), int64[n, 3]: bytes, and the id -1 for what is no added token.
+        """

@@ -37,7 +37,7 @@ class ByteTokenizer:
     def decode(self, ids):
         return bytes(i for i in ids if i < 256).decode(errors="replace")
 
-    def stream_decoder(self):
+    def stream_decoder(self, prompt=()):
         return ByteStream()
 
     def apply_chat_template(self, messages, add_generation_prompt=True):

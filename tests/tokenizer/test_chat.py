@@ -150,6 +150,9 @@ def test_any_messages_render_as_they_would_without_protection(chat_tokenizer, co
         ("{{ unknown.attribute }}", "UndefinedError"),
         ("x" * ((1 << 20) + 1), "characters of at most"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError"),
+        ("{{ lipsum() }}", "UndefinedError"),
+        ("{{ 'x' | urlize }}", "No filter named 'urlize'"),
+        ("{{ [[1], [2]] | sum(start=[]) }}", "filter sum"),
     ],
 )
 def test_a_bad_template_is_an_error_in_the_data(cl100k, template, message):
@@ -157,11 +160,79 @@ def test_a_bad_template_is_an_error_in_the_data(cl100k, template, message):
         cl100k.with_chat_template(template).apply_chat_template([{"role": "user", "content": "x"}])
 
 
+LETTERS = (
+    "{% for a in c %}{% for b in c %}{% for d in c %}{% for e in c %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}"
+)
+DOUBLED = "{% set ns = namespace(x='xx') %}{% for i in range(60) %}{% set ns.x = OPERATION %}{% endfor %}"
+GREEDY = [
+    LETTERS,
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "{% for x in [1, 2] recursive %}{% if loop.depth < 60 %}{{ loop([1, 2]) }}{% endif %}{% endfor %}",
+    *(
+        DOUBLED.replace("OPERATION", operation) + end
+        for operation, end in (
+            ("ns.x ~ ns.x", ""),
+            ("ns.x + ns.x", ""),
+            ("[ns.x, ns.x] | join", ""),
+            ("ns.x.join([ns.x, ns.x])", ""),
+            ("ns.x.replace('x', ns.x)", ""),
+            ("ns.x | replace('x', ns.x)", ""),
+            ("'%s%s' | format(ns.x, ns.x)", ""),
+            ("'%s%s' % (ns.x, ns.x)", ""),
+            ("'{0}{0}'.format(ns.x)", ""),
+            ("[ns.x, ns.x]", "{{ ns.x }}"),
+            ("[ns.x, ns.x]", "{{ ns.x | tojson }}"),
+            ("[ns.x, ns.x]", "{{ ns.x | string | length }}"),
+            ("[ns.x, ns.x]", "{{ ns.x | upper }}"),
+            ("[ns.x, ns.x]", "{{ 'x' ~ ns.x }}"),
+            ("[ns.x, ns.x]", "{{ ['x', ns.x] | join }}"),
+            ("{'a': ns.x, 'b': ns.x}", "{{ '%s' % ns.x }}"),
+        )
+    ),
+    "{% set ns = namespace(x='xx') %}{% for i in range(60) %}{% set ns.x %}"
+    "{{ ns.x }}{{ ns.x }}{% endset %}{% endfor %}",
+    "{% set ns = namespace(x=[1]) %}{% set ns.y = [1] %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}"
+    "{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}",
+    "{% set ns = namespace(x=10) %}{% for i in range(60) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
+    "{{ 'x'.ljust(10000000000) }}",
+    "{{ c.center(10000000000) }}",
+    "{{ 'x' | center(10000000000) }}",
+    "{{ ('\n' * 1000000) | indent(1000000) }}",
+    "{{ '%10000000000d' % 1 }}",
+    "{{ '%10000000000d' | format(1) }}",
+    "{{ '{:10000000000}'.format(1) }}",
+    "{{ '{:{}}'.format(1, 10000000000) }}",
+    "{{ '%*d' % (10000000000, 1) }}",
+    "{{ ('\t' * 1000000).expandtabs(1000000) }}",
+    "{{ [1, [2]] | tojson(indent=10000000000) }}",
+    "{{ [1] | batch(10000000000, 'x') | list }}",
+    "{{ [1] | slice(10000000000) | list }}",
+    "{{ strftime_now('%10000000000d') }}",
+    "{% for i in range(1000000) %}{{ c }}{% endfor %}",
+    "{% set y %}{% for i in range(1000000) %}" + "y" * 10_000 + "{% endfor %}{% endset %}",
+    "{% for i in range(100000) %}{% if 'zz' in c %}{% endif %}{% endfor %}",
+    "{% for i in range(100000) %}{% set x = c[1:] %}{% endfor %}",
+]
+
+
+@pytest.mark.parametrize("template", GREEDY)
+def test_a_template_that_asks_for_too_much_is_stopped(cl100k, template):
+    tokenizer = cl100k.with_chat_template("{% set c = messages[0].content %}" + template)
+    with pytest.raises(DataError, match="steps of work|to the power|repeats a value|writes more than|too much"):
+        tokenizer.apply_chat_template([{"content": "x y z" * 1000}])
+
+
+def test_many_long_messages_are_no_more_than_a_template_may_do(chat_tokenizer):
+    messages = [{"role": "user", "content": f"{i} " + "word " * 400} for i in range(500)]
+    text = render(chat_tokenizer, messages)
+    assert text.count("word") == 400 * 500
+
+
 def test_messages_of_the_wrong_form_are_refused(chat_tokenizer):
     nested = {"content": "x"}
     for _ in range(100):
         nested = {"content": nested}
-    for messages in ("text", [1], [{"content": object()}], [nested]):
+    for messages in ("text", [1], [{"content": object()}], [nested], None, 3, {"role": "user"}, [{"content": b"x"}]):
         with pytest.raises(ConfigError):
             chat_tokenizer.apply_chat_template(messages)
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from textmill import TokenBatch, Tokenizer, _core
-from textmill.base.errors import ConfigError, DataError
+from textmill.base.errors import DataError
 from textmill.tokenizer import reference
 from textmill.tokenizer.patterns import GPT2, PATTERNS
 from tokenizer.corpora import SPECIALS
@@ -29,12 +29,19 @@ def test_ids_are_those_of_the_twin(tokenizer, text):
     assert tokenizer.encode(text) == twin_encode(tokenizer, text)
 
 
-@pytest.mark.parametrize("length", [15, 16, 31, 32, 33, 63, 64, 65, 300])
+@pytest.mark.parametrize("length", [15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 129, 300])
 @pytest.mark.parametrize("letter", ["a", " ", "\n", "é", "!", "1", "self."])
 def test_lengths_where_the_algorithm_changes(tokenizer, length, letter):
     text = (letter * length).encode()
     assert tokenizer.encode(text) == twin_encode(tokenizer, text)
     assert tokenizer.encode(text + b"x") == twin_encode(tokenizer, text + b"x")
+
+
+@pytest.mark.parametrize("length", [65_535, 65_536, 65_537])
+def test_texts_of_lengths_where_the_algorithm_changes(cl100k, corpus, length):
+    text = "".join(corpus).encode()[:length]
+    assert cl100k.encode(text) == twin_encode(cl100k, text)
+    assert cl100k.encode_batch([text, b"", text])[2].tolist() == cl100k.encode(text)
 
 
 @examples
@@ -272,26 +279,6 @@ def test_one_text_is_not_a_batch(cl100k):
     for text in ("many", b"many"):
         with pytest.raises(TypeError, match="takes a list of texts, and this is one text"):
             cl100k.encode_batch(text)
-
-
-@given(text=st.text(max_size=60), max_tokens=st.integers(0, 30))
-def test_truncating_keeps_a_prefix_within_the_budget(tokenizer, text, max_tokens):
-    head = tokenizer.truncate(text, max_tokens)
-    assert text.startswith(head)
-    assert tokenizer.count(head) <= max_tokens
-    if tokenizer.count(text) <= max_tokens:
-        assert head == text
-    data = tokenizer.truncate(text.encode(), max_tokens)
-    assert text.encode().startswith(data)
-    assert len(data) >= len(head.encode())
-
-
-def test_a_long_text_is_truncated_at_the_budget(tokenizer):
-    text = "one two three 45678 \n\n  naïve 中文 don't " * 5000
-    head = tokenizer.truncate(text, 1000)
-    assert 990 <= tokenizer.count(head) <= 1000
-    with pytest.raises(ConfigError, match="max_tokens is -1"):
-        tokenizer.truncate(text, -1)
 
 
 FEW_CHARACTERS = st.text("中国文学日本語のを。「」жизньё é", max_size=80)

@@ -70,14 +70,47 @@ def test_what_is_written_is_read_alike(both, tmp_path):
         assert again.encode(text).ids == tokenizer.encode(text, special="parse")
 
 
-@pytest.mark.parametrize("name", ["r50k", "cl100k", "o200k"])
-def test_rank_files_give_the_ids_of_tiktoken(name):
+def with_tiktoken(name):
+    """A rank file as we read it, and as tiktoken does."""
     tiktoken = pytest.importorskip("tiktoken")
     path = vocabulary(f"{name}.tiktoken")
     tokenizer = Tokenizer.load(path, pattern="gpt2" if name == "r50k" else name)
     ranks = {token: rank for rank, token in enumerate(tokenizer.vocabulary.tokens) if token}
     regex = PATTERNS["gpt2" if name == "r50k" else name].stages[0].regex
-    theirs = tiktoken.Encoding(name, pat_str=regex, mergeable_ranks=ranks, special_tokens={})
+    return tokenizer, tiktoken.Encoding(name, pat_str=regex, mergeable_ranks=ranks, special_tokens={})
+
+
+@pytest.fixture(scope="module")
+def cl100k_and_tiktoken():
+    return with_tiktoken("cl100k")
+
+
+LENGTHS = [15, 16, 31, 32, 63, 64, 127, 128, 129, 65_535, 65_536]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("unit", ["a", " ", "\n", "!", "=", "7", "é", "中", "abcdefghij", "Strasse", "\u0301", "-_"])
+def test_one_piece_of_a_length_where_the_algorithm_changes(cl100k_and_tiktoken, unit, length):
+    tokenizer, theirs = cl100k_and_tiktoken
+    run = (unit * length)[:length]
+    cut = (unit.encode() * length)[:length].decode(errors="ignore")  # as many bytes
+    for text in (run, cut, f"{run}x", f"x {run}.", f"{run} {run}"):
+        assert tokenizer.encode(text) == theirs.encode(text, disallowed_special=())
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_text_of_a_length_where_the_algorithm_changes(cl100k_and_tiktoken, length):
+    tokenizer, theirs = cl100k_and_tiktoken
+    for source in standard_library(200_000):
+        text = (source * (length // len(source) + 1))[:length]
+        expected = theirs.encode(text, disallowed_special=())
+        assert tokenizer.encode(text) == expected
+        assert tokenizer.encode_batch(["", text, "x"])[1].tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["r50k", "cl100k", "o200k"])
+def test_rank_files_give_the_ids_of_tiktoken(name):
+    tokenizer, theirs = with_tiktoken(name)
     for text in [*standard_library(1_000_000), *TEXTS]:
         assert tokenizer.encode(text) == theirs.encode(text, disallowed_special=())
 

@@ -188,7 +188,8 @@ class LanguageModel:
     def _run(self, prompt: list[int], request: Request, max_tokens: int) -> Iterator[Delta]:
         seed = secrets.randbits(64) if request.seed is None else request.seed
         stop_ids = frozenset() if request.ignore_eos else self._rules.stop_ids
-        shown = TextStream(self.tokenizer.stream_decoder(), request.stop)
+        known = [token_id for token_id in prompt if token_id < self.tokenizer.vocab_size]  # rows that pad have no text
+        shown = TextStream(self.tokenizer.stream_decoder(known), request.stop)
         text = self._runner.open(len(prompt) + max_tokens)
         try:
             logits_V = self._prefill(text, prompt)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ PATTERN = Pattern("sentencepiece", ())  # what Vocabulary.pattern is where no re
 SPACE = "\u2581"
 HOLE, NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(7)  # sentencepiece's types, and GGUF's
 
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 DummyPrefix = Literal["never", "always", "unless_there"]
 StripStart = Literal["never", "space", "piece", "pieces", "spaces_of_first"]
 _DUMMY_PREFIXES = ("never", "always", "unless_there")
@@ -24,6 +26,13 @@ _DUMMY_PREFIXES = ("never", "always", "unless_there")
 def byte_name(byte: int) -> str:
     """Write the name of the piece that stands for a byte."""
     return f"<0x{byte:02X}>"
+
+
+def read_only(array: NDArray[ScalarT]) -> NDArray[ScalarT]:
+    """Return a view of an array that cannot be written through."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 BYTE_OF_NAME = {byte_name(byte): byte for byte in range(256)}
@@ -64,6 +73,13 @@ class CharacterRules:
     charsmap: bytes = b""
     splits_words: bool = False
     strip_start: StripStart = "never"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kinds", read_only(self.kinds))
+        object.__setattr__(self, "scores", read_only(self.scores))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy is made anew, so that its arrays are read-only too
+        return type(self), tuple(getattr(self, item.name) for item in dataclasses.fields(self))
 
     def build_encoders(
         self, merges: NDArray[np.uint32], whole_pieces: bool

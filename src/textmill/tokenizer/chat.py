@@ -10,35 +10,18 @@ where it does not, the template does something with strings that cannot be follo
 from __future__ import annotations
 
 import datetime
-import json
-import re
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
-from types import CodeType
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jinja2
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from textmill.base.errors import ConfigError, DataError
-from textmill.base.files import write_file
-from textmill.tokenizer.formats.limits import read_limited
+from textmill.tokenizer.chat_sandbox import Sandbox, compiled
+from textmill.tokenizer.chat_strings import Placeholders, wrap
 
 MAX_TEMPLATE_CHARACTERS = 1 << 20
 MAX_RENDERED_CHARACTERS = 1 << 26
-MAX_DEPTH = 64
-_MAX_REPEATED = 1 << 20
-
-# Names of speakers that templates write into control tokens ("<|user|>"); any other name is untrusted text.
-KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", "ipython"})
-
-_TEMPLATE_FILE = "chat_template.jinja"
-_CONFIG_FILE = "tokenizer_config.json"
-_TOKEN_VARIABLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +43,11 @@ class ChatTemplate:
             ConfigError: the messages are not a list of objects that hold text.
             DataError: the template is wrong, raises an exception of its own, or cannot be followed.
         """
-        if isinstance(messages, str | bytes) or not all(isinstance(message, Mapping) for message in messages):
-            raise ConfigError('messages must be a list of objects such as {"role": "user", "content": "Hello"}')
+        messages = _checked(messages)
         now = datetime.datetime.now(tz=datetime.UTC).astimezone()
-        placeholders = _Placeholders()
-        marked = self._render(_wrap(list(messages), placeholders), add_generation_prompt, now, placeholders)
-        plain = self._render(_wrap(list(messages), None), add_generation_prompt, now, None)
+        placeholders = Placeholders()
+        marked = self._render(wrap(messages, placeholders), add_generation_prompt, now, placeholders)
+        plain = self._render(wrap(messages, None), add_generation_prompt, now, None)
         parts = list(placeholders.take_apart(marked))
         if "".join(text for text, _ in parts) != plain:
             raise DataError(
@@ -75,15 +57,15 @@ class ChatTemplate:
         return parts
 
     def _render(
-        self, messages: Any, add_generation_prompt: bool, now: datetime.datetime, placeholders: _Placeholders | None
+        self, messages: Any, add_generation_prompt: bool, now: datetime.datetime, placeholders: Placeholders | None
     ) -> str:
-        environment = _environment(_Environment(now, placeholders))
+        sandbox = Sandbox(now, placeholders)
         if len(self.text) > MAX_TEMPLATE_CHARACTERS:
             raise DataError(f"the chat template has {len(self.text)} characters of at most {MAX_TEMPLATE_CHARACTERS}")
         pieces: list[str] = []
         size = 0
         try:
-            template = jinja2.Template.from_code(environment, _compile(self.text), environment.make_globals(None))
+            template = jinja2.Template.from_code(sandbox, compiled(self.text), sandbox.make_globals(None))
             variables = dict(self.variables)
             for piece in template.generate(messages=messages, add_generation_prompt=add_generation_prompt, **variables):
                 size += len(piece)
@@ -99,251 +81,9 @@ class ChatTemplate:
         return "".join(pieces)
 
 
-class _Placeholders:
-    """Gives out placeholders and finds them again. Its secret holds only digits: no change of case harms it."""
-
-    def __init__(self) -> None:
-        self._secret = str(secrets.randbits(128))
-        self._values: list[str] = []
-
-    def add(self, value: str) -> str:
-        self._values.append(value)
-        return f"\ufdd0{self._secret}\ufdd1{len(self._values) - 1}\ufdd0"
-
-    def take_apart(self, text: str) -> Iterator[tuple[str, bool]]:
-        at = 0
-        for match in re.finditer(f"\ufdd0{self._secret}\ufdd1([0-9]+)\ufdd0", text):
-            if match.start() > at:
-                yield text[at : match.start()], True
-            yield self._values[int(match[1])], False
-            at = match.end()
-        if at < len(text):
-            yield text[at:], True
-
-
-class _Untrusted(str):
-    """A string of a message. Its characters are those of a placeholder; its behaviour is that of the real string."""
-
-    __slots__ = ("_placeholders", "_real")
-    _real: str
-    _placeholders: _Placeholders
-
-    def __new__(cls, real: str, placeholders: _Placeholders) -> _Untrusted:
-        self = super().__new__(cls, placeholders.add(real))
-        self._real = real
-        self._placeholders = placeholders
-        return self
-
-    def __str__(self) -> str:
-        return self
-
-    def __eq__(self, other: object) -> bool:
-        return self._real == _real(other)
-
-    def __ne__(self, other: object) -> bool:
-        return self._real != _real(other)
-
-    def __lt__(self, other: str) -> bool:
-        return self._real < _real(other)
-
-    def __le__(self, other: str) -> bool:
-        return self._real <= _real(other)
-
-    def __gt__(self, other: str) -> bool:
-        return self._real > _real(other)
-
-    def __ge__(self, other: str) -> bool:
-        return self._real >= _real(other)
-
-    def __hash__(self) -> int:
-        return hash(self._real)
-
-    def __len__(self) -> int:
-        return len(self._real)
-
-    def __contains__(self, part: object) -> bool:
-        return _real(part) in self._real
-
-    def __iter__(self) -> Iterator[str]:
-        return (_Untrusted(character, self._placeholders) for character in self._real)
-
-    def __getitem__(self, index: Any) -> str:
-        return _Untrusted(self._real[index], self._placeholders)
-
-    def __format__(self, format_spec: str) -> str:
-        return _Untrusted(format(self._real, format_spec), self._placeholders)
-
-
-def _real(value: Any) -> Any:
-    if isinstance(value, _Untrusted):
-        return value._real
-    if isinstance(value, tuple):
-        return tuple(map(_real, value))
-    return value
-
-
-def _through(name: str) -> Callable[..., Any]:
-    """Make a method that works on the real string and gives untrusted strings back."""
-    method = getattr(str, name)
-
-    def call(self: _Untrusted, *arguments: Any, **keywords: Any) -> Any:
-        real_keywords = {key: _real(value) for key, value in keywords.items()}
-        result = method(self._real, *map(_real, arguments), **real_keywords)
-        return _wrap(result, self._placeholders) if isinstance(result, str | list | tuple) else result
-
-    return call
-
-
-_FOLLOWED = (
-    "capitalize casefold center count endswith expandtabs find index isalnum isalpha isascii isdecimal isdigit "
-    "isidentifier islower isnumeric isprintable isspace istitle isupper ljust lower lstrip partition removeprefix "
-    "removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title "
-    "upper zfill"
-).split()
-for _name in _FOLLOWED:
-    setattr(_Untrusted, _name, _through(_name))
-
-
-def _wrap(value: Any, placeholders: _Placeholders | None, depth: int = 0) -> Any:
-    """Copy what a caller passed, each string as an untrusted one (or plain, without placeholders)."""
-    if depth > MAX_DEPTH:
-        raise ConfigError(f"a message is nested deeper than {MAX_DEPTH} levels")
-    if isinstance(value, str):
-        return _Untrusted(_real(value), placeholders) if placeholders is not None else value
-    if isinstance(value, Mapping):
-        return {
-            _wrap(key, placeholders, depth + 1): _wrap_role(item)
-            if key == "role" and isinstance(item, str) and item in KNOWN_ROLES
-            else _wrap(item, placeholders, depth + 1)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        items = [_wrap(item, placeholders, depth + 1) for item in value]
-        return tuple(items) if isinstance(value, tuple) else items
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    raise ConfigError(f"a message holds a {type(value).__name__}; it may hold text, numbers, lists and objects")
-
-
-def _wrap_role(role: str) -> str:
-    return next(known for known in KNOWN_ROLES if known == role)
-
-
-@dataclass(slots=True)
-class _Environment:
-    """What templates find beside the messages."""
-
-    now: datetime.datetime
-    placeholders: _Placeholders | None
-    functions: dict[str, Callable[..., Any]] = field(init=False)
-    range_items: int = 0
-
-    def __post_init__(self) -> None:
-        self.functions = {
-            "raise_exception": self.raise_exception,
-            "strftime_now": self.strftime_now,
-            "range": self.limited_range,
-        }
-
-    def raise_exception(self, message: str) -> None:
-        raise DataError(f"the chat template refuses these messages: {_real(message)}")
-
-    def strftime_now(self, pattern: str) -> str:
-        return self.now.strftime(str.__str__(_real(pattern)))
-
-    def limited_range(self, *bounds: int) -> range:
-        numbers = range(*bounds)
-        self.range_items += len(numbers)
-        if self.range_items > _MAX_REPEATED:
-            raise DataError(f"the chat template counts through more than {_MAX_REPEATED} numbers")
-        return numbers
-
-    def to_json(
-        self,
-        value: Any,
-        ensure_ascii: bool = False,
-        indent: int | None = None,
-        separators: tuple[str, str] | None = None,
-        sort_keys: bool = False,
-    ) -> str:
-        text = json.dumps(
-            _unwrap(value), ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-        )
-        return _Untrusted(text, self.placeholders) if self.placeholders is not None else text
-
-
-def _unwrap(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {_real(key): _unwrap(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_unwrap(item) for item in value]
-    return _real(value)
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """No attribute that leads out, no change of what was passed, and no string made huge by one operator."""
-
-    intercepted_binops = frozenset({"*", "**"})
-
-    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and isinstance(right, int | float) and abs(right) > 1024:
-            raise DataError(f"the chat template raises a number to the power {right}")
-        for repeated, times in ((left, right), (right, left)):
-            if operator == "*" and isinstance(repeated, str | list | tuple) and isinstance(times, int):
-                size = len(repeated) * times
-                if size > _MAX_REPEATED:
-                    raise DataError(f"the chat template repeats a value to {size} items of at most {_MAX_REPEATED}")
-        return super().call_binop(context, operator, left, right)
-
-
-def _environment(provided: _Environment) -> _Sandbox:
-    # Nothing is computed while a template is compiled: the compiled form serves every rendering.
-    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], optimized=False)
-    environment.globals.update(provided.functions)
-    environment.filters["tojson"] = provided.to_json
-    return environment
-
-
-@lru_cache(maxsize=16)
-def _compile(text: str) -> CodeType:
-    return _environment(_Environment(datetime.datetime.min, None)).compile(text)
-
-
-def read_chat_template(folder: Path) -> ChatTemplate | None:
-    """Read the chat template of a model folder: chat_template.jinja, or the one in tokenizer_config.json.
-
-    Raises:
-        DataError: a file is there and cannot be read.
-    """
-    config: Any = {}
-    if (folder / _CONFIG_FILE).is_file():
-        try:
-            config = json.loads(read_limited(folder / _CONFIG_FILE).decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{folder / _CONFIG_FILE} is not valid JSON: {error}") from error
-        if not isinstance(config, dict):
-            raise DataError(f"{folder / _CONFIG_FILE} must hold an object")
-    text = config.get("chat_template")
-    if isinstance(text, list):  # several, by name
-        text = next((t.get("template") for t in text if isinstance(t, dict) and t.get("name") == "default"), None)
-    if (folder / _TEMPLATE_FILE).is_file():
-        try:
-            text = read_limited(folder / _TEMPLATE_FILE).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{folder / _TEMPLATE_FILE} is not UTF-8: byte {error.start} cannot be decoded") from error
-    if not isinstance(text, str):
-        return None
-    variables = [(name, _token_text(config.get(name))) for name in _TOKEN_VARIABLES]
-    return ChatTemplate(text, tuple(sorted((name, token) for name, token in variables if token is not None)))
-
-
-def _token_text(token: Any) -> str | None:
-    text = token.get("content") if isinstance(token, dict) else token
-    return text if isinstance(text, str) else None
-
-
-def write_chat_template(folder: Path, template: ChatTemplate) -> None:
-    """Write chat_template.jinja, and the tokens it names into tokenizer_config.json."""
-    write_file(folder / _TEMPLATE_FILE, template.text)
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", **dict(template.variables)}
-    write_file(folder / _CONFIG_FILE, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+def _checked(messages: Any) -> list[Mapping[str, Any]]:
+    is_list = isinstance(messages, Iterable) and not isinstance(messages, str | bytes | Mapping)
+    items = list(messages) if is_list else []
+    if not is_list or not all(isinstance(message, Mapping) for message in items):
+        raise ConfigError('messages must be a list of objects such as {"role": "user", "content": "Hello"}')
+    return items

@@ -2,74 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Self, SupportsIndex
 
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import write_file
 from textmill.tokenizer import self_check
 from textmill.tokenizer import train as training
-from textmill.tokenizer.chat import ChatTemplate, write_chat_template
+from textmill.tokenizer.batch import TokenBatch
+from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.corpus import Source
 from textmill.tokenizer.explain import Explainer, Explanation
 from textmill.tokenizer.formats import files, hugging_face, tiktoken
+from textmill.tokenizer.formats.chat_template import write_chat_template
 from textmill.tokenizer.merge_table import MergeTable
-from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
 from textmill.tokenizer.report import TrainingReport, read_report, write_report
-from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
+from textmill.tokenizer.special import SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
-from textmill.tokenizer.vocabulary import Encoder, Vocabulary
+from textmill.tokenizer.text_encoder import Span, Text, TextEncoder, to_bytes
+from textmill.tokenizer.token_ids import to_array, to_id
+from textmill.tokenizer.truncate import TextT, truncate
+from textmill.tokenizer.vocabulary import Vocabulary
 from textmill.tokenizer.why_not import WhyNot, why_not
 
-Text = str | bytes
-TextT = TypeVar("TextT", str, bytes)
-Span = tuple[int, int]
-
 FILE_NAME = files.TOKENIZER_JSON
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenBatch:
-    """The tokens of several texts.
-
-    Attributes:
-        ids: uint32[num_tokens]: the ids of all texts, one after the other.
-        offsets: int64[num_texts + 1]: text i has ids[offsets[i]:offsets[i + 1]].
-    """
-
-    ids: NDArray[np.uint32]
-    offsets: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: int) -> NDArray[np.uint32]:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"text {index} of {len(self)}")
-        index %= len(self)
-        return self.ids[self.offsets[index] : self.offsets[index + 1]]
-
-    def __iter__(self) -> Iterator[NDArray[np.uint32]]:
-        return (self[index] for index in range(len(self)))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TokenBatch):
-            return NotImplemented
-        return np.array_equal(self.ids, other.ids) and np.array_equal(self.offsets, other.offsets)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def tolist(self) -> list[list[int]]:
-        """Return a list of ids for each text."""
-        return [ids.tolist() for ids in self]
 
 
 class Tokenizer(_core.EncodeCall):
@@ -92,10 +51,9 @@ class Tokenizer(_core.EncodeCall):
         self._vocabulary = vocabulary
         self._chat_template = chat_template
         self._training_report = training_report
-        self._encoder, self._inner_encoder = vocabulary.build_encoders()
-        self._added = AddedTokens(vocabulary.added, vocabulary.normalizer)
-        self._missing_bytes = self._encoder.missing_bytes if isinstance(self._encoder, _core.Encoder) else b""
-        self._is_plain = not vocabulary.normalizer and not vocabulary.adds_prefix_space
+        self._texts = TextEncoder(vocabulary)
+        self._encoder = self._texts.at_start
+        self._is_plain = self._texts.is_plain
         super().__init__(self._encoder if self._is_plain and isinstance(self._encoder, _core.Encoder) else None)
 
     @classmethod
@@ -219,10 +177,7 @@ class Tokenizer(_core.EncodeCall):
         """Encode what ``encode`` does not do by itself: all but short texts without a policy."""
         if special == "text" and self._is_plain:
             return self._encoder.encode(text)
-        ids: list[int] = []
-        for place, part in enumerate(self._added.split(_to_bytes(text), special)):
-            ids += [part.token_id] if part.token_id is not None else self._encode_ordinary(part.text, place)
-        return ids
+        return self._texts.encode(text, special)
 
     def encode_batch(
         self, texts: Iterable[Text], threads: int | None = None, special: SpecialPolicy = "text"
@@ -230,29 +185,13 @@ class Tokenizer(_core.EncodeCall):
         """Turn texts into token ids on several threads; the arrays are the same for any number of them."""
         if isinstance(texts, str | bytes):
             raise TypeError("encode_batch takes a list of texts, and this is one text; encode takes one")
+        if not isinstance(texts, Iterable):
+            raise TypeError(f"encode_batch takes a list of texts, and texts is a {type(texts).__name__}")
         texts = list(texts)
         num_threads = training.check_threads(threads)
         if special == "text" and self._is_plain:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
-        split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
-        encoded = [
-            iter(self._encode_parts(encoder, parts, num_threads))
-            for encoder, parts in (
-                (self._encoder, [parts[0] for parts in split_texts if parts]),
-                (self._inner_encoder, [part for parts in split_texts for part in parts[1:]]),
-            )
-        ]
-        arrays = [[next(encoded[place > 0]) for place in range(len(parts))] for parts in split_texts]
-        lengths = [sum(map(len, parts)) for parts in arrays]
-        flat = [array for parts in arrays for array in parts]
-        ids = np.concatenate(flat) if flat else np.empty(0, dtype=np.uint32)
-        return TokenBatch(ids, np.concatenate(([0], np.cumsum(lengths))).astype(np.int64))
-
-    def _encode_parts(self, encoder: Encoder, parts: Sequence[Part], num_threads: int) -> Iterator[NDArray[np.uint32]]:
-        ordinary = [self._prepared(part.text) for part in parts if part.token_id is None]
-        encoded = iter(TokenBatch(*encoder.encode_batch(ordinary, num_threads)))
-        for part in parts:
-            yield next(encoded) if part.token_id is None else np.array([part.token_id], dtype=np.uint32)
+        return self._texts.encode_batch(texts, num_threads, special)
 
     def encode_with_spans(self, text: Text, special: SpecialPolicy = "text") -> tuple[list[int], list[Span]]:
         """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them.
@@ -261,97 +200,62 @@ class Tokenizer(_core.EncodeCall):
         the same characters, the first has these characters as its span, and those of the others are empty. Where
         sentencepiece's normalizer made them it is the last that has the span. A space that was added has none.
         """
-        ids: list[int] = []
-        ends = [np.zeros(1, dtype=np.int64)]
-        for place, part in enumerate(self._added.split(_to_bytes(text), special)):
-            if part.token_id is None and self._vocabulary.characters is not None:
-                part_ids, places = self._encode_characters(part.text, place)
-            elif part.token_id is None:
-                prepared = self._prepared(part.text)
-                part_ids = self._encoder.encode(prepared)
-                lengths = [len(self._vocabulary.tokens[token_id]) for token_id in part_ids]
-                places = np.cumsum(lengths, dtype=np.int64)
-                if self._missing_bytes:
-                    places = places_with_dropped(places, prepared, self._missing_bytes)
-                num_added = len(prepared) - len(part.text)  # the space before it takes no byte of the text
-                places = np.maximum(places - num_added, 0)
-            else:
-                part_ids = [part.token_id]
-                places = np.array([len(part.text)], dtype=np.int64)
-            ids += part_ids
-            ends.append(part.segment.original_places(part.begin + places))
-        edges = np.maximum.accumulate(np.concatenate(ends)).tolist()
-        if ids:
-            edges[-1] = len(_to_bytes(text))  # a part at the end may have become nothing
-        return ids, list(pairwise(edges))
+        return self._texts.encode_with_spans(text, special)
 
     def count(self, text: Text, special: SpecialPolicy = "text") -> int:
         """Count the tokens of a text without making a list of them."""
-        if special == "text" and self._is_plain:
-            return self._encoder.count(text)
-        parts = self._added.split(_to_bytes(text), special)
-        return sum(
-            1 if part.token_id is not None else self._encoder_at(place).count(self._prepared(part.text))
-            for place, part in enumerate(parts)
-        )
+        return self._texts.count(text, special)
 
-    def truncate(self, text: TextT, max_tokens: int) -> TextT:
-        """Cut a text to what at most ``max_tokens`` tokens hold, as ordinary text; the same type comes back.
+    def truncate(self, text: TextT, max_tokens: SupportsIndex, special: SpecialPolicy = "text") -> TextT:
+        """Cut a text to what at most ``max_tokens`` tokens hold; the same type comes back.
 
         The cut is between two tokens of the whole text, at the end of a character where the text is a str, and what is
         left has no more than ``max_tokens`` tokens by itself. Without a normalizer, and where bytes are merged, ids are
-        made for no more of the text than that.
+        made for no more of ordinary text than that.
+
+        Args:
+            text: what to cut.
+            max_tokens: how many tokens may be left.
+            special: as in ``encode``.
 
         Raises:
-            ConfigError: ``max_tokens`` is negative.
+            ConfigError: ``max_tokens`` is negative, or no whole number.
+            DataError: ``special="forbid"`` and the text holds a special token.
         """
-        if max_tokens < 0:
-            raise ConfigError(f"max_tokens is {max_tokens}, and must be 0 or more")
-        data = _to_bytes(text)
-        budget = max_tokens
-        while True:
-            head = data[: self._head_bytes(data, budget)]
-            if isinstance(text, str):
-                head = head.decode(errors="ignore").encode()  # a cut inside a character goes back to its begin
-            if budget == 0 or self.count(head) <= max_tokens:
-                return cast(TextT, head.decode() if isinstance(text, str) else head)
-            budget -= 1  # cut off, what was one token may be two
+        return truncate(self._texts, text, max_tokens, special)
 
-    def _head_bytes(self, data: bytes, max_tokens: int) -> int:
-        """Count the bytes of the first tokens of a text."""
-        if self._is_plain and isinstance(self._encoder, _core.Encoder):
-            return self._encoder.head(data, max_tokens)[0]
-        ids, spans = self.encode_with_spans(data)
-        return len(data) if len(ids) <= max_tokens else (spans[max_tokens - 1][1] if max_tokens else 0)
-
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """Turn ids into text; bytes that are not UTF-8 become U+FFFD. Raises ``DataError`` for a wrong id."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+    def decode_bytes(self, ids: Iterable[SupportsIndex]) -> bytes:
         """Turn ids into exactly the bytes that they stand for. Raises ``DataError`` for an id that is no token."""
-        array = np.asarray(ids if isinstance(ids, np.ndarray | list | tuple) else list(ids))
-        if array.size == 0:
-            return b""
-        if array.ndim != 1 or array.dtype.kind not in "iu" or array.dtype == np.uint64:
-            raise DataError(f"ids must be a list of whole numbers, and are {array.ndim}-dimensional {array.dtype}")
-        if isinstance(self._encoder, _core.CharacterEncoder):
-            return self._vocabulary.decode_characters(array)
+        array = to_array(ids, self.vocab_size)
+        if self._vocabulary.characters is not None:
+            return self._vocabulary.characters.decode(array, self._vocabulary.tokens)
+        assert isinstance(self._encoder, _core.Encoder)
         try:
-            return self._encoder.decode(np.ascontiguousarray(array, dtype=np.int64))
+            return self._encoder.decode(array)
         except ValueError as error:
             raise DataError(f"cannot decode: {error}") from error
 
-    def stream_decoder(self) -> StreamDecoder:
-        """Decode a token at a time: ``push(id)`` and ``finish()`` return text, and never half a character."""
-        characters = self._vocabulary.characters
-        return StreamDecoder(self.token_bytes, characters.strip if characters else None)
+    def stream_decoder(self, prompt: Iterable[SupportsIndex] = ()) -> StreamDecoder:
+        """Decode a token at a time: ``push(id)`` and ``finish()`` return text, and never half a character.
 
-    def token_bytes(self, token_id: int) -> bytes:
+        Args:
+            prompt: ids that stand before: what comes out is the text that the pushed ids add to theirs. A tokenizer
+                that puts a space before a text takes it off at the start of a stream, and not after a prompt.
+
+        Raises:
+            DataError: an id of the prompt is no token.
+        """
+        characters = self._vocabulary.characters
+        prompt_ids = to_array(prompt, self.vocab_size).tolist()
+        return StreamDecoder(self.token_bytes, characters.strip if characters else None, prompt_ids)
+
+    def token_bytes(self, token_id: SupportsIndex) -> bytes:
         """Return the bytes of a token, ``b""`` for a hole in the vocabulary. Raises ``DataError`` for a wrong id."""
-        if not 0 <= token_id < self.vocab_size:
-            raise DataError(f"id {token_id} is no token: the vocabulary has ids 0 to {self.vocab_size - 1}")
-        return self._vocabulary.tokens[token_id]
+        return self._vocabulary.tokens[to_id(token_id, self.vocab_size)]
 
     def explain(self, text: Text, special: SpecialPolicy = "text") -> Explanation:
         """Take a text apart: characters, bytes, what is changed before splitting, pieces, merges, tokens.
@@ -361,19 +265,20 @@ class Tokenizer(_core.EncodeCall):
         Raises:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
-        data = _to_bytes(text)
+        data = to_bytes(text)
+        texts = self._texts
         counts = self._training_report.merge_counts if self._training_report else None
-        explainer = Explainer(self._vocabulary, self.merge_table, (self._encoder, self._inner_encoder), counts)
-        return explainer.explain(data, self._added.split(data, special), self.encode_with_spans(data, special)[1])
+        explainer = Explainer(self._vocabulary, self.merge_table, (texts.at_start, texts.after_token), counts)
+        return explainer.explain(data, texts.added.split(data, special), self.encode_with_spans(data, special)[1])
 
     def why_not(self, token: Text) -> WhyNot:
         """Say whether a text is one token, whether a text can become it, and if not, which merge is missing or lost.
 
         ``str()`` of the answer is a few sentences, ``to_dict()`` what JSON can hold.
         """
-        return why_not(self._vocabulary, self.merge_table, self.encode_with_spans, _to_bytes(token))
+        return why_not(self._vocabulary, self.merge_table, self.encode_with_spans, to_bytes(token))
 
-    def is_canonical(self, ids: Iterable[int], special: SpecialPolicy = "text") -> bool:
+    def is_canonical(self, ids: Iterable[SupportsIndex], special: SpecialPolicy = "text") -> bool:
         """Say whether ``encode`` gives these ids for what they decode to: other ids can stand for the same text.
 
         Args:
@@ -383,7 +288,7 @@ class Tokenizer(_core.EncodeCall):
         Raises:
             DataError: an id is no token.
         """
-        ids = list(ids)
+        ids = to_array(ids, self.vocab_size).tolist()
         return self.encode(self.decode_bytes(ids), special) == ids
 
     def apply_chat_template(
@@ -402,40 +307,19 @@ class Tokenizer(_core.EncodeCall):
                 "this tokenizer has no chat template: load it from a model folder with chat_template.jinja, "
                 "or add one with with_chat_template()"
             )
-        ids: list[int] = []
-        ordinary = b""
-        for text, is_trusted in self._chat_template.render(messages, add_generation_prompt=add_generation_prompt):
-            parts = self._added.split(_to_bytes(text), "parse" if is_trusted else "text")
-            for part in parts:
-                if part.token_id is not None:
-                    ids += [*self._encode_ordinary(ordinary, len(ids)), part.token_id]
-                    ordinary = b""
-                else:
-                    ordinary += part.text
-        return ids + self._encode_ordinary(ordinary, len(ids))
-
-    def _encode_ordinary(self, text: bytes, place: int) -> list[int]:
-        return self._encoder_at(place).encode(self._prepared(text))
-
-    def _encode_characters(self, text: bytes, place: int) -> tuple[list[int], NDArray[np.int64]]:
-        """Return the ids of an ordinary text, and the bytes of it where they end: the last one at the text's end."""
-        encoder = self._encoder_at(place)
-        assert isinstance(encoder, _core.CharacterEncoder)
-        ids, ends = encoder.encode_with_spans(text)
-        ends[-1:] = len(text)  # spaces at the end may have been taken away
-        return ids.tolist(), ends
-
-    def _encoder_at(self, place: int) -> Encoder:
-        """The encoder of an ordinary text, by whether anything stands before it."""
-        return self._encoder if place == 0 else self._inner_encoder
-
-    def _prepared(self, text: bytes) -> bytes:
-        """What is split and merged for an ordinary text. Normalised text stays as it is; joined parts may change."""
-        text = normalize(text, self._vocabulary.normalizer)
-        return with_prefix_space(text) if self._vocabulary.adds_prefix_space else text
+        return self._texts.encode_rendered(
+            self._chat_template.render(messages, add_generation_prompt=add_generation_prompt)
+        )
 
     def with_chat_template(self, template: str, **variables: str) -> Self:
-        """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for."""
+        """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for.
+
+        Raises:
+            ConfigError: the template or a variable is no text.
+        """
+        for name, text in {"template": template, **variables}.items():
+            if not isinstance(text, str):
+                raise ConfigError(f"{name} must be a text, and is a {type(text).__name__}")
         return type(self)(
             self._vocabulary,
             chat_template=ChatTemplate(template, tuple(sorted(variables.items()))),
@@ -465,7 +349,7 @@ class Tokenizer(_core.EncodeCall):
     @property
     def missing_bytes(self) -> bytes:
         """Bytes that no token stands for: they are left out of a text, as Hugging Face leaves them out."""
-        return self._missing_bytes
+        return self._texts.missing_bytes
 
     @property
     def stop_ids(self) -> tuple[int, ...]:
@@ -475,7 +359,7 @@ class Tokenizer(_core.EncodeCall):
     @property
     def special_tokens(self) -> dict[str, int]:
         """Texts and ids of the added tokens."""
-        return dict(self._added.ids)
+        return dict(self._texts.added.ids)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -535,14 +419,3 @@ def _rebuild(
     report: TrainingReport | None,
 ) -> Tokenizer:
     return cls(vocabulary, chat_template=chat_template, training_report=report)
-
-
-def _to_bytes(text: Text) -> bytes:
-    if isinstance(text, bytes):
-        return text
-    if not isinstance(text, str):
-        raise TypeError(f"a text must be str or bytes, and this is {type(text).__name__}")
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # lone surrogates: as tiktoken does, and as the native core does
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

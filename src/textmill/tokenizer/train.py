@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,12 @@ class TrainingOptions:
     max_token_length: int | None
     seed_tokens: Sequence[str | bytes]
     extend: Vocabulary | None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.integer):
+                object.__setattr__(self, field.name, int(value))
 
 
 def train_vocabulary(
@@ -89,9 +96,10 @@ def check_threads(threads: int | None) -> int:
     """Check a number of threads; None is one for each core, which the native code writes as 0."""
     if threads is None:
         return 0
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= _MAX_THREADS:
+    is_number = isinstance(threads, int | np.integer) and not isinstance(threads, bool)
+    if not is_number or not 1 <= threads <= _MAX_THREADS:
         raise ConfigError(f"threads is {threads!r}, and must be a number from 1 to {_MAX_THREADS}, or None")
-    return threads
+    return int(threads)
 
 
 def _check_special_tokens(special_tokens: Sequence[str]) -> tuple[str, ...]:

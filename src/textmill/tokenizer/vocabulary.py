@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
-from textmill.tokenizer.characters import CharacterRules
+from textmill.tokenizer.characters import CharacterRules, read_only
 from textmill.tokenizer.patterns import Pattern
 
 MAX_TOKENS = (1 << 21) - 1
@@ -52,7 +52,7 @@ class Vocabulary:
     Attributes:
         pattern: how text is split.
         tokens: the bytes of each token by id, added ones too; ``b""`` is a hole, an id that no text reaches.
-        merges: uint32[num_merges, 3]: left, right and product ids, in the order of their ranks.
+        merges: uint32[num_merges, 3]: left, right and product ids, in the order of their ranks. Read-only.
         added: added tokens in the order of their ids.
         whole_pieces: a piece that is a token as a whole is not merged (``ignore_merges``; rank files).
         prefix_ids, suffix_ids: what the file's post-processor puts around a text. ``encode`` never does.
@@ -62,6 +62,8 @@ class Vocabulary:
         characters: set where characters are merged and not bytes, as sentencepiece does. ``tokens`` then holds what
             each token decodes to.
         drops_bytes: bytes that have no token are left out of a text, as Hugging Face does; else each must have one.
+        missing_bytes: the bytes that have no token, so that no text with them can be encoded whole; none where
+            characters are merged.
     """
 
     pattern: Pattern
@@ -76,6 +78,14 @@ class Vocabulary:
     stop_ids: tuple[int, ...] = ()
     characters: CharacterRules | None = None
     drops_bytes: bool = False
+    missing_bytes: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "merges", read_only(self.merges))
+        object.__setattr__(self, "missing_bytes", b"" if self.characters else self._find_missing_bytes())
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy is made anew, so that its arrays are read-only too
+        return type(self), tuple(getattr(self, item.name) for item in dataclasses.fields(self) if item.init)
 
     def build_encoders(self) -> tuple[Encoder, Encoder]:
         """Build the encoders of what stands at the start of a text, and of what stands after an added token.
@@ -95,15 +105,6 @@ class Vocabulary:
         self._check_added()
         return encoders
 
-    @property
-    def missing_bytes(self) -> bytes:
-        """The bytes that have no token, so that no text with them can be encoded whole; none over characters."""
-        if self.characters is not None:
-            return b""
-        added_ids = {token.id for token in self.added}
-        known = {token for id_, token in enumerate(self.tokens) if len(token) == 1 and id_ not in added_ids}
-        return bytes(byte for byte in range(256) if bytes([byte]) not in known)
-
     def build_encoder(self) -> _core.Encoder:
         """Check that everything fits together and build the native encoder.
 
@@ -119,11 +120,6 @@ class Vocabulary:
             )
         except ValueError as error:
             raise DataError(f"the vocabulary does not fit together: {error}") from error
-
-    def decode_characters(self, ids: NDArray[np.integer]) -> bytes:
-        """Decode the ids of a vocabulary over characters; raises ``DataError`` for an id that is no token."""
-        assert self.characters is not None
-        return self.characters.decode(ids, self.tokens)
 
     def content_hash(self) -> str:
         """SHA-256 over all that decides which ids ``encode`` gives a text, as 64 hexadecimal digits."""
@@ -143,6 +139,12 @@ class Vocabulary:
             digest.update(len(token).to_bytes(4, "little") + token)
         digest.update(np.ascontiguousarray(self.merges, dtype="<u4").tobytes())
         return digest.hexdigest()
+
+    def _find_missing_bytes(self) -> bytes:
+        added_ids = {token.id for token in self.added}
+        ids = [token_id for token_id, length in enumerate(map(len, self.tokens)) if length == 1]
+        known = {self.tokens[token_id][0] for token_id in ids if token_id not in added_ids}
+        return bytes(byte for byte in range(256) if byte not in known)
 
     def _check_added(self) -> None:
         if not self.added:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from textmill.base.errors import DataError
-from textmill.tokenizer.chat import ChatTemplate, read_chat_template
+from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.formats import gguf, hugging_face, sentencepiece, tekken
+from textmill.tokenizer.formats.chat_template import read_chat_template
 from textmill.tokenizer.vocabulary import Vocabulary
 
 TOKENIZER_JSON, TEKKEN_JSON, TOKENIZER_MODEL = "tokenizer.json", "tekken.json", "tokenizer.model"
