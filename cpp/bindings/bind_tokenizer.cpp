@@ -186,15 +186,15 @@ void bind_tokenizer(nb::module_& m) {
              "uint32[n, 3]; with whole_pieces, a piece that is a token is not merged; with drops_bytes, bytes without "
              "a token are\n"
              "left out of a text. ValueError where they do not fit.")
-        .def("encode", &encode, "text"_a, nb::sig("def encode(self, text: str | bytes) -> list[int]"),
+        .def("encode", &encode, "text"_a.none(), nb::sig("def encode(self, text: str | bytes) -> list[int]"),
              "Token ids of a text.")
         .def("encode_batch", &encode_batch, "texts"_a, "num_threads"_a = 0,
              nb::sig("def encode_batch(self, texts: collections.abc.Sequence[str | bytes], num_threads: int = 0) -> "
                      "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]"),
              "Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].")
-        .def("count", &count, "text"_a, nb::sig("def count(self, text: str | bytes) -> int"),
+        .def("count", &count, "text"_a.none(), nb::sig("def count(self, text: str | bytes) -> int"),
              "The number of tokens of a text.")
-        .def("head", &head, "text"_a, "max_tokens"_a,
+        .def("head", &head, "text"_a.none(), "max_tokens"_a,
              nb::sig("def head(self, text: str | bytes, max_tokens: int) -> tuple[int, int]"),
              "The bytes of the first max_tokens tokens of a text, and how many tokens these are.")
         .def("decode", &decode, "ids"_a, nb::sig("def decode(self, ids: numpy.typing.NDArray[numpy.int64]) -> bytes"),
