@@ -26,6 +26,8 @@ from textmill.tokenizer.normalize import normalize, places_with_dropped, with_pr
 from textmill.tokenizer.report import TrainingReport, read_report, write_report
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
+from textmill.tokenizer.threads import check_threads
+from textmill.tokenizer.training_options import check_options
 from textmill.tokenizer.vocabulary import Encoder, Vocabulary
 from textmill.tokenizer.why_not import WhyNot, why_not
 
@@ -120,13 +122,15 @@ class Tokenizer:
         that of Hugging Face's ``BpeTrainer``. Special tokens get the first ids, then the 256 bytes, then merges.
 
         Args:
-            source: a path, folder or glob ("data/*.jsonl") or a list of them, each file also packed (.gz, .zst); any
-                other iterable holds the texts themselves. Files are read in parts, cut where an ASCII letter stands
-                before a space or newline; a file without such a place is held whole.
+            source: a path, folder or glob ("data/*.jsonl") or a list or tuple of them, each file also packed (.gz,
+                .zst); any other iterable holds the texts themselves. Files are read in parts, cut where the pattern
+                ends a piece whatever stands around it, as after a word; a file without such a place is held whole.
+                What a folder holds besides text is left out with a warning, and counted in the report.
             vocab_size: bytes, merges and special tokens together. Fewer come out where the text has no pair left.
             pattern: how text is split into pieces that no token crosses: gpt2, cl100k, o200k, llama3, qwen2, qwen3,
                 smollm, deepseek-v3, tekken, nanochat, char, or any regex.
-            special_tokens: texts of control tokens.
+            special_tokens: texts of control tokens. None is ever learned as an ordinary token: a pair that would make one
+                is not merged, where ``BpeTrainer`` would give text the id of the control token.
             tie: which of two pairs of equal count is merged first; "hf": the one with the smaller ids.
             threads: None is one for each core.
             memory_limit: bytes that counting and merging may hold, besides 16 MB of text on its way. Over it, counts
@@ -145,7 +149,9 @@ class Tokenizer:
             StorageError: the temporary folder has no room for what the memory limit leaves no room for.
             TextmillError: not even the different pieces of the text fit into ``memory_limit``.
         """
-        options = training.TrainingOptions(
+        if extend is not None and not isinstance(extend, Tokenizer):
+            raise ConfigError(f"extend is {extend!r}, and must be a tokenizer: Tokenizer.load(path)")
+        options = check_options(
             vocab_size=vocab_size,
             pattern=pattern,
             special_tokens=special_tokens,
@@ -239,7 +245,7 @@ class Tokenizer:
         if isinstance(texts, str | bytes):
             raise TypeError("encode_batch takes a list of texts, and this is one text; encode takes one")
         texts = list(texts)
-        num_threads = training.check_threads(threads)
+        num_threads = check_threads(threads)
         if special == "text" and self._is_plain:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
         split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
