@@ -16,7 +16,6 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -25,8 +24,6 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from textmill.base.errors import ConfigError, DataError
-from textmill.base.files import write_file
-from textmill.tokenizer.formats.limits import read_limited
 
 MAX_TEMPLATE_CHARACTERS = 1 << 20
 MAX_RENDERED_CHARACTERS = 1 << 26
@@ -35,10 +32,6 @@ _MAX_REPEATED = 1 << 20
 
 # Names of speakers that templates write into control tokens ("<|user|>"); any other name is untrusted text.
 KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", "ipython"})
-
-_TEMPLATE_FILE = "chat_template.jinja"
-_CONFIG_FILE = "tokenizer_config.json"
-_TOKEN_VARIABLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,43 +300,3 @@ def _environment(provided: _Environment) -> _Sandbox:
 @lru_cache(maxsize=16)
 def _compile(text: str) -> CodeType:
     return _environment(_Environment(datetime.datetime.min, None)).compile(text)
-
-
-def read_chat_template(folder: Path) -> ChatTemplate | None:
-    """Read the chat template of a model folder: chat_template.jinja, or the one in tokenizer_config.json.
-
-    Raises:
-        DataError: a file is there and cannot be read.
-    """
-    config: Any = {}
-    if (folder / _CONFIG_FILE).is_file():
-        try:
-            config = json.loads(read_limited(folder / _CONFIG_FILE).decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{folder / _CONFIG_FILE} is not valid JSON: {error}") from error
-        if not isinstance(config, dict):
-            raise DataError(f"{folder / _CONFIG_FILE} must hold an object")
-    text = config.get("chat_template")
-    if isinstance(text, list):  # several, by name
-        text = next((t.get("template") for t in text if isinstance(t, dict) and t.get("name") == "default"), None)
-    if (folder / _TEMPLATE_FILE).is_file():
-        try:
-            text = read_limited(folder / _TEMPLATE_FILE).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{folder / _TEMPLATE_FILE} is not UTF-8: byte {error.start} cannot be decoded") from error
-    if not isinstance(text, str):
-        return None
-    variables = [(name, _token_text(config.get(name))) for name in _TOKEN_VARIABLES]
-    return ChatTemplate(text, tuple(sorted((name, token) for name, token in variables if token is not None)))
-
-
-def _token_text(token: Any) -> str | None:
-    text = token.get("content") if isinstance(token, dict) else token
-    return text if isinstance(text, str) else None
-
-
-def write_chat_template(folder: Path, template: ChatTemplate) -> None:
-    """Write chat_template.jinja, and the tokens it names into tokenizer_config.json."""
-    write_file(folder / _TEMPLATE_FILE, template.text)
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", **dict(template.variables)}
-    write_file(folder / _CONFIG_FILE, json.dumps(config, ensure_ascii=False, indent=2) + "\n")

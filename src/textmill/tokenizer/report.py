@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import DataError
-from textmill.base.files import write_file
 from textmill.tokenizer.formats.limits import read_limited
 
 _OWNER = "tokenizer_sha256"
@@ -104,10 +103,10 @@ class TrainingReport:
         )
 
 
-def write_report(tokenizer_file: Path, report: TrainingReport, tokenizer_sha256: str) -> None:
-    """Write a report beside the file of its tokenizer."""
+def report_file(tokenizer_file: Path, report: TrainingReport, tokenizer_sha256: str) -> tuple[Path, str]:
+    """Return the place of a report, beside the file of its tokenizer, and what it is to hold."""
     content = {_OWNER: tokenizer_sha256, **report.to_dict()}
-    write_file(_path_of(tokenizer_file), json.dumps(content, ensure_ascii=False) + "\n")
+    return _path_of(tokenizer_file), json.dumps(content, ensure_ascii=False) + "\n"
 
 
 def read_report(tokenizer_file: Path, tokenizer_sha256: Callable[[], str]) -> TrainingReport | None:

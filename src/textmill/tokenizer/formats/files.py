@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from textmill.base.errors import DataError
-from textmill.tokenizer.chat import ChatTemplate, read_chat_template
+from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.formats import gguf, hugging_face, sentencepiece, tekken
+from textmill.tokenizer.model_folder import read_chat_template, read_stop_ids
 from textmill.tokenizer.vocabulary import Vocabulary
 
 TOKENIZER_JSON, TEKKEN_JSON, TOKENIZER_MODEL = "tokenizer.json", "tekken.json", "tokenizer.model"
@@ -46,10 +48,14 @@ def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
         kind = kind_of(file)
         if kind == "GGUF":
             return gguf.read(file)
-        chat_template = read_chat_template(path) if path.is_dir() else None
         if kind == "sentencepiece model":
-            return sentencepiece.read(file), chat_template
-        return tekken.read(file) if kind == "tekken.json" else hugging_face.read(file), chat_template
+            vocabulary = sentencepiece.read(file)
+        else:
+            vocabulary = tekken.read(file) if kind == "tekken.json" else hugging_face.read(file)
+        if not path.is_dir():
+            return vocabulary, None
+        stop_ids = vocabulary.stop_ids or read_stop_ids(path, len(vocabulary.tokens))
+        return replace(vocabulary, stop_ids=stop_ids), read_chat_template(path)
 
 
 @contextmanager
