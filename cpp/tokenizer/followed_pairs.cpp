@@ -40,8 +40,8 @@ void FollowedPairs::lower_count(TokenId left, TokenId right, uint64_t weight) {
     }
 }
 
-const FollowedPairs::Best* FollowedPairs::best(uint64_t least) {
-    while (!candidates_.empty() && candidates_.top().count >= least) {
+const FollowedPairs::Best* FollowedPairs::best(uint64_t from, uint64_t least) {
+    while (!candidates_.empty() && candidates_.top().count >= from) {
         const Best top = candidates_.top();
         const uint64_t count = pairs_[top.pair].count;
         if (count == top.count) {

@@ -49,9 +49,9 @@ class FollowedPairs {
 
     void lower_count(TokenId left, TokenId right, uint64_t weight);
 
-    // The pair with the highest count, of equals the one with the smallest ids; nullptr where none reaches `least`,
-    // below which pairs are no longer looked at.
-    const Best* best(uint64_t least);
+    // The pair with the highest count, of equals the one with the smallest ids; nullptr where none reaches `from`.
+    // Pairs that have fallen below `least` are forgotten.
+    const Best* best(uint64_t from, uint64_t least);
 
     // Takes the best pair out; best() must have been called.
     void pop_best() { candidates_.pop(); }

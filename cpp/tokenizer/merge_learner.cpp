@@ -106,7 +106,7 @@ void MergeLearner::learn_best() {
         if (must_search_) {
             search();
         }
-        const FollowedPairs::Best* const first = pairs_.best(rule_.threshold);
+        const FollowedPairs::Best* const first = pairs_.best(rule_.threshold, rule_.threshold);
         if (first == nullptr) {
             if (!is_narrowed() && !lower_threshold()) {
                 return;
@@ -116,8 +116,7 @@ void MergeLearner::learn_best() {
         }
         const FollowedPairs::Best best = *first;
         pairs_.pop_best();
-        const FollowedPairs::Best* const second = pairs_.best(rule_.threshold);
-        const bool is_tied = second != nullptr && second->count == best.count;
+        const bool is_tied = pairs_.best(best.count, rule_.threshold) != nullptr;
         if (is_narrowed() && !is_tied) {
             must_search_ = true;  // whether another pair stands as often, only the next search can tell
             continue;
