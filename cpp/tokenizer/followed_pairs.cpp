@@ -22,24 +22,6 @@ uint32_t FollowedPairs::add(TokenId left, TokenId right, uint64_t count, size_t 
     return pair;
 }
 
-void FollowedPairs::add_place(uint32_t pair, size_t at) {
-    if (pair != kNotFollowed) {
-        Pair& followed = pairs_[pair];
-        places_[followed.first_place + followed.num_places++] = static_cast<uint32_t>(at);
-    }
-}
-
-uint32_t FollowedPairs::find(uint64_t key) const {
-    const uint32_t* const pair = index_.find(key);
-    return pair != nullptr ? *pair : kNotFollowed;
-}
-
-void FollowedPairs::lower_count(TokenId left, TokenId right, uint64_t weight) {
-    if (const uint32_t pair = find(pair_key(left, right)); pair != kNotFollowed) {
-        pairs_[pair].count -= weight;
-    }
-}
-
 const FollowedPairs::Best* FollowedPairs::best(uint64_t from, uint64_t least) {
     while (!candidates_.empty() && candidates_.top().count >= from) {
         const Best top = candidates_.top();

@@ -36,18 +36,30 @@ class FollowedPairs {
 
     // Takes room for the places, which add_place() fills. kNotFollowed where reserve() left no room.
     uint32_t add(TokenId left, TokenId right, uint64_t count, size_t num_places);
-    void add_place(uint32_t pair, size_t at);
+    void add_place(uint32_t pair, size_t at) {
+        if (pair != kNotFollowed) {
+            Pair& followed = pairs_[pair];
+            places_[followed.first_place + followed.num_places++] = static_cast<uint32_t>(at);
+        }
+    }
 
     size_t size() const { return pairs_.size(); }
     size_t num_places() const { return places_.size(); }
 
     // The number of a pair; kNotFollowed where it is not followed.
-    uint32_t find(uint64_t key) const;
+    uint32_t find(uint64_t key) const {
+        const uint32_t* const pair = index_.find(key);
+        return pair != nullptr ? *pair : kNotFollowed;
+    }
     uint64_t count_of(uint32_t pair) const { return pairs_[pair].count; }
     size_t num_places(uint32_t pair) const { return pairs_[pair].num_places; }
     size_t place(uint32_t pair, size_t i) const { return places_[pairs_[pair].first_place + i]; }
 
-    void lower_count(TokenId left, TokenId right, uint64_t weight);
+    void lower_count(TokenId left, TokenId right, uint64_t weight) {
+        if (const uint32_t pair = find(pair_key(left, right)); pair != kNotFollowed) {
+            pairs_[pair].count -= weight;
+        }
+    }
 
     // The pair with the highest count, of equals the one with the smallest ids; nullptr where none reaches `from`.
     // Pairs that have fallen below `least` are forgotten.
