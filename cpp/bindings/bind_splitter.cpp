@@ -88,6 +88,16 @@ nb::tuple split(const Splitter& splitter, nb::handle object) {
                           textmill::bindings::to_array(std::move(alternatives)));
 }
 
+size_t last_cut(const std::vector<const Splitter*>& splitters, nb::handle object, bool ascii_only) {
+    const textmill::bindings::Text text(object);
+    std::vector<const tokenizer::SafeCuts*> patterns;
+    for (const Splitter* const splitter : splitters) {
+        patterns.push_back(&splitter->safe_cuts());
+    }
+    const nb::gil_scoped_release release;
+    return tokenizer::last_safe_cut(patterns, text.bytes(), ascii_only);
+}
+
 }  // namespace
 
 void bind_splitter(nb::module_& m) {
@@ -100,9 +110,13 @@ void bind_splitter(nb::module_& m) {
                     "collections.abc.Callable[[bytes], collections.abc.Iterable[tuple[int, int]]] | None = None) -> "
                     "None"),
             "Each regex splits the pieces of the one before. ValueError names what the automaton cannot match; then a\n"
-            "function that takes a text and gives the end and the alternative of each piece can split instead.")
-        .def_prop_ro("can_cut", &Splitter::can_cut,
-                     "Whether texts may be cut before a space or newline after an ASCII letter.");
+            "function that takes a text and gives the end and the alternative of each piece can split instead.");
+    m.def(
+        "last_cut", &last_cut, "splitters"_a, "text"_a, "ascii_only"_a = false,
+        nb::sig("def last_cut(splitters: collections.abc.Sequence[Splitter], text: bytes, ascii_only: bool = False) "
+                "-> int"),
+        "The last place inside a text where it can be cut so that no piece of any of the splitters changes, whatever\n"
+        "stands around the text; 0 where there is none. ascii_only: only between two ASCII characters.");
     m.def("split", &split, "splitter"_a, "text"_a,
           nb::sig("def split(splitter: Splitter, text: str | bytes) -> "
                   "tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint16]]"),

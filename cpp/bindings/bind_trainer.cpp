@@ -56,14 +56,6 @@ std::vector<tokenizer::Merge> to_merges(const MergeRows& rows, size_t num_tokens
     return merges;
 }
 
-std::vector<std::string> bytes_after(uint32_t first_id) {
-    std::vector<std::string> tokens(first_id);
-    for (const uint8_t byte : tokenizer::bytes_in_alphabet_order()) {
-        tokens.emplace_back(1, static_cast<char>(byte));
-    }
-    return tokens;
-}
-
 nb::tuple learn_lesson(Trainer& self, const tokenizer::Lesson& lesson) {
     tokenizer::LearnedMerges learned;
     std::vector<uint32_t> rows;
@@ -78,27 +70,22 @@ nb::tuple learn_lesson(Trainer& self, const tokenizer::Lesson& lesson) {
     return nb::make_tuple(to_table(std::move(rows), 3), to_array(std::move(learned.counts)));
 }
 
-nb::tuple learn_on(Trainer& self, size_t num_tokens, const nb::sequence& tokens, const MergeRows& merges,
-                   const MergeRows& seeds, bool whole_pieces, uint64_t min_frequency, size_t max_token_length) {
+nb::tuple learn(Trainer& self, size_t num_tokens, const nb::sequence& tokens, const MergeRows& merges,
+                const MergeRows& seeds, const nb::sequence& never, bool whole_pieces, uint64_t min_frequency,
+                size_t max_token_length) {
     const Texts texts(tokens);
+    const Texts never_texts(never);
     if (texts.bytes().size() > kMaxTokens || num_tokens > kMaxTokens || seeds.shape(0) > kMaxTokens) {
         throw std::invalid_argument("a vocabulary of more than 2^30 tokens is not supported");
     }
-    tokenizer::Lesson lesson{.num_tokens = num_tokens,
-                             .min_frequency = min_frequency,
-                             .max_token_length = max_token_length,
-                             .tokens = {texts.bytes().begin(), texts.bytes().end()},
-                             .merges = to_merges(merges, texts.bytes().size()),
-                             .whole_pieces = whole_pieces,
-                             .seeds = to_merges(seeds, texts.bytes().size() + seeds.shape(0))};
-    return learn_lesson(self, lesson);
-}
-
-nb::tuple learn(Trainer& self, size_t num_tokens, uint32_t first_id) {
-    if (first_id > kMaxTokens || num_tokens > kMaxTokens) {
-        throw std::invalid_argument("a vocabulary of more than 2^30 tokens is not supported");
-    }
-    return learn_lesson(self, {.num_tokens = num_tokens, .tokens = bytes_after(first_id)});
+    return learn_lesson(self, {.num_tokens = num_tokens,
+                               .min_frequency = min_frequency,
+                               .max_token_length = max_token_length,
+                               .tokens = {texts.bytes().begin(), texts.bytes().end()},
+                               .merges = to_merges(merges, texts.bytes().size()),
+                               .whole_pieces = whole_pieces,
+                               .seeds = to_merges(seeds, texts.bytes().size() + seeds.shape(0)),
+                               .never = {never_texts.bytes().begin(), never_texts.bytes().end()}});
 }
 
 nb::bytes alphabet() {
@@ -121,20 +108,18 @@ void bind_trainer(nb::module_& m) {
              "without a name in spill_folder.")
         .def("add", &add, "texts"_a, nb::sig("def add(self, texts: collections.abc.Sequence[str | bytes]) -> None"),
              "Count the pieces of texts, each split by itself. MemoryLimitError, SpillError.")
-        .def("learn", &learn, "num_tokens"_a, "first_id"_a,
-             nb::sig("def learn(self, num_tokens: int, first_id: int) -> "
-                     "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]"),
-             "Learn merges: (left, right, product) by rank, uint32[n, 3], and how often each pair stood in the text,\n"
-             "uint64[n]. The bytes have the ids from first_id on.")
         .def(
-            "learn_on", &learn_on, "num_tokens"_a, "tokens"_a, "merges"_a, "seeds"_a, "whole_pieces"_a = false,
-            "min_frequency"_a = 1, "max_token_length"_a = 0,
-            nb::sig("def learn_on(self, num_tokens: int, tokens: collections.abc.Sequence[bytes], "
+            "learn", &learn, "num_tokens"_a, "tokens"_a, "merges"_a, "seeds"_a, "never"_a = nb::make_tuple(),
+            "whole_pieces"_a = false, "min_frequency"_a = 1, "max_token_length"_a = 0,
+            nb::sig("def learn(self, num_tokens: int, tokens: collections.abc.Sequence[bytes], "
                     "merges: numpy.typing.NDArray[numpy.uint32], seeds: numpy.typing.NDArray[numpy.uint32], "
-                    "whole_pieces: bool = False, min_frequency: int = 1, max_token_length: int = 0) -> "
+                    "never: collections.abc.Sequence[bytes] = (), whole_pieces: bool = False, "
+                    "min_frequency: int = 1, max_token_length: int = 0) -> "
                     "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]"),
             "Learn merges on top of a vocabulary: its tokens by id (b\"\" where no text becomes it) and merges. Seeds\n"
-            "are merges to make first, their products counted on from the last token. Returns what learn() does.")
+            "are merges to make first, their products counted on from the last token; no other merge makes what is in\n"
+            "never. Returns (left, right, product) by rank, uint32[n, 3], and how often each pair stood in the text,\n"
+            "uint64[n].")
         .def_prop_ro("num_bytes", &Trainer::num_bytes, "Bytes of text seen.")
         .def_prop_ro("num_pieces", &Trainer::num_pieces, "Pieces seen.")
         .def_prop_ro("num_words", &Trainer::num_words, "Different pieces seen; known after learning.")

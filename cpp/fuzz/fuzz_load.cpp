@@ -33,8 +33,8 @@ void load_regex(FuzzInput& input) {
         FUZZ_CHECK(piece.begin == end && piece.end > piece.begin);
     }
     FUZZ_CHECK(end == text.size());
-    const size_t cut = splitter.next_safe_cut(text, text.size() / 2);
-    FUZZ_CHECK(cut <= text.size() && (splitter.can_cut() || cut == text.size()));
+    const size_t cut = next_safe_cut(splitter.safe_cuts(), text, text.size() / 2);
+    FUZZ_CHECK(cut <= text.size() && (splitter.safe_cuts().is_any() || cut == text.size()));
 }
 
 // Bytes, texts, holes, and tokens that are two earlier ones together.

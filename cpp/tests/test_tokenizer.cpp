@@ -178,8 +178,13 @@ void test_split() {
 }
 
 void test_named_patterns_can_be_cut() {
-    CHECK(kGpt2->can_cut() && kCl100k->can_cut() && kChar->can_cut() && kStages->can_cut());
-    CHECK(!splitter_of({"a b"})->can_cut());
+    for (const SplitterPtr& pattern : {kGpt2, kCl100k, kChar}) {
+        const SafeCuts& cuts = pattern->safe_cuts();
+        CHECK(cuts.is_any() && cuts.is_safe('a', ' ') && cuts.is_safe('a', '\n'));
+        CHECK(cuts.is_safe(0x436, ' ') && cuts.is_safe(0x4E2D, 0x3002));
+    }
+    CHECK(kStages->safe_cuts().is_safe('a', ' ') && !kStages->safe_cuts().is_safe(0x436, ' '));
+    CHECK(!splitter_of({"a b"})->safe_cuts().is_any());
 }
 
 void test_what_the_automaton_cannot_match_is_refused() {
@@ -233,7 +238,7 @@ void test_safe_cuts_change_no_piece() {
     for (int round = 0; round < 3000; ++round) {
         const std::string text = random_text(draw, 60);
         for (const SplitterPtr& pattern : kPatterns) {
-            const size_t cut = pattern->next_safe_cut(text, draw() % (text.size() + 1));
+            const size_t cut = next_safe_cut(pattern->safe_cuts(), text, draw() % (text.size() + 1));
             std::vector<std::string> pieces = split(pattern, text.substr(0, cut));
             for (std::string& piece : split(pattern, text.substr(cut))) {
                 pieces.push_back(std::move(piece));

@@ -28,6 +28,7 @@ struct LearnOptions {
     size_t memory_limit_bytes = 0;    // for all that learning holds; 0 is no limit
     std::vector<std::string> tokens;  // the bytes of each token by id; empty where no text becomes it
     std::vector<Merge> seeds;         // merges to make first, in this order
+    std::vector<std::string> never;   // byte strings that no merge may make, seeds apart
     std::function<void()> poll;       // called every few milliseconds; may throw to stop
 };
 

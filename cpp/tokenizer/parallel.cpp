@@ -24,7 +24,8 @@ std::vector<Task> cut_into_tasks(const Splitter& splitter, std::span<const std::
     for (size_t text = 0; text < texts.size(); ++text) {
         std::string_view rest = texts[text];
         do {
-            const size_t cut = rest.size() > task_bytes ? splitter.next_safe_cut(rest, task_bytes) : rest.size();
+            const size_t cut =
+                rest.size() > task_bytes ? next_safe_cut(splitter.safe_cuts(), rest, task_bytes) : rest.size();
             add({text, rest.substr(0, cut)});
             rest.remove_prefix(cut);
         } while (!rest.empty());

@@ -210,49 +210,41 @@ Dfa::Dfa(const Program& program)
     DfaBuilder(*this, program).build();
 }
 
-bool Dfa::for_each_letter(const std::function<bool(size_t)>& holds) const {
-    for (char letter = 'A'; letter <= 'z'; ++letter) {
-        const bool is_letter = letter <= 'Z' || letter >= 'a';
-        if (is_letter && !holds(classes_.of_ascii(static_cast<uint8_t>(letter)))) {
-            return false;
+// A scan that takes the character ends behind it or, where it fails there, before it; and one that begins at the
+// character ends behind it. So whatever scan comes by, a piece ends there in the end.
+std::vector<Dfa::ClassSet> Dfa::match_ends() const {
+    std::vector<ClassSet> ends_alike(num_states());  // of each state: classes at which it ends as at the text's end
+    for (size_t state = 0; state < num_states(); ++state) {
+        const uint16_t match = match_before(finish(static_cast<State>(state)));
+        for (size_t char_class = 0; char_class < classes_.size(); ++char_class) {
+            const State after = next(static_cast<State>(state), char_class);
+            ends_alike[state][char_class] = is_dead(after) && match_before(after) == match;
         }
     }
-    return true;
-}
-
-// A scan that takes the letter ends behind it or, where it fails there, before it; and one that begins at the letter
-// ends behind it. So whatever scan comes by, a piece ends there in the end.
-bool Dfa::ends_words() const {
-    const auto ends_alike = [this](State state) {
-        const uint16_t match = match_before(finish(state));
-        const State at_space = next(state, classes_.of_ascii(' '));
-        const State at_newline = next(state, classes_.of_ascii('\n'));
-        return is_dead(at_space) && match_before(at_space) == match && is_dead(at_newline) &&
-               match_before(at_newline) == match;
-    };
-    return for_each_letter([&](size_t letter) {
-        const State first = next(kStart, letter);
+    std::vector<ClassSet> ends(classes_.size());
+    for (size_t char_class = 0; char_class < classes_.size(); ++char_class) {
+        const State first = next(kStart, char_class);
         if (is_dead(first) || match_before(finish(first)) == kNoAlternative) {
-            return false;
+            continue;
         }
-        for (size_t state = kStart; state < num_states(); ++state) {
-            if (!ends_alike(next(static_cast<State>(state), letter))) {
-                return false;
-            }
+        ends[char_class].set();
+        for (size_t state = 0; state < num_states(); ++state) {
+            ends[char_class] &= ends_alike[next(static_cast<State>(state), char_class)];
         }
-        return true;
-    });
+    }
+    return ends;
 }
 
-bool Dfa::skips_words() const {
-    return for_each_letter([&](size_t letter) {
-        for (size_t state = kStart; state < num_states(); ++state) {
-            if (!is_dead(next(static_cast<State>(state), letter))) {
-                return false;
-            }
+Dfa::ClassSet Dfa::skipped_classes() const {
+    ClassSet skipped;
+    for (size_t char_class = 0; char_class < classes_.size(); ++char_class) {
+        bool is_skipped = true;
+        for (size_t state = 0; state < num_states() && is_skipped; ++state) {
+            is_skipped = is_dead(next(static_cast<State>(state), char_class));
         }
-        return true;
-    });
+        skipped[char_class] = is_skipped;
+    }
+    return skipped;
 }
 
 }  // namespace textmill::tokenizer

@@ -6,9 +6,9 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -72,16 +72,19 @@ class Dfa {
     size_t num_states() const { return matches_.size(); }
     uint16_t num_alternatives() const { return num_alternatives_; }
 
-    // Whether a match ends between every ASCII letter and an ASCII space or newline after it, whatever comes next, and
-    // is the same as if the text ended there.
-    bool ends_words() const;
+    // Classes of characters, of which there are fewer than 256.
+    using ClassSet = std::bitset<256>;
+    uint8_t class_of(uint32_t code_point) const { return classes_.of(code_point); }
 
-    // Whether no match holds an ASCII letter.
-    bool skips_words() const;
+    // For each class, those before which a match always ends behind a character of it: whatever scan comes by, whatever
+    // follows, and the same as if the text ended there.
+    std::vector<ClassSet> match_ends() const;
+
+    // The classes that no match holds.
+    ClassSet skipped_classes() const;
 
   private:
     State next(State state, size_t char_class) const { return transitions_[state * num_columns_ + char_class]; }
-    bool for_each_letter(const std::function<bool(size_t)>& holds) const;
 
     uint16_t num_alternatives_;
     CharClasses classes_;

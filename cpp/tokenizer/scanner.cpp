@@ -10,10 +10,6 @@ constexpr size_t kMaxStages = 16;
 // A scan looks every so many bytes whether an earlier one was here and got nowhere. A power of two.
 constexpr size_t kCheckpointBytes = 64;
 
-bool is_ascii_letter(char byte) {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
-}
-
 }  // namespace
 
 Splitter::Splitter(std::vector<std::string> stage_regexes) : stage_regexes_(std::move(stage_regexes)) {
@@ -26,29 +22,15 @@ Splitter::Splitter(std::vector<std::string> stage_regexes) : stage_regexes_(std:
         stages_.push_back({Dfa(regex), num_alternatives});
         num_alternatives = static_cast<uint16_t>(num_alternatives + stages_.back().dfa.num_alternatives());
     }
-    // A stage that leaves words alone hands them to the next one in longer or shorter gaps, depending on the cut; from
-    // the first stage on that ends a piece at the cut, it makes no difference.
-    const auto decides =
-        std::find_if(stages_.begin(), stages_.end(), [](const Stage& stage) { return !stage.dfa.skips_words(); });
-    can_cut_ = decides != stages_.end() && decides->dfa.ends_words();
+    for (const Stage& stage : stages_) {
+        safe_cuts_.add_stage(stage.dfa);
+    }
     window_rule_ = window_rule_of(stage_regexes_);
     find_ends_ = find_ends_tier();
 }
 
 Splitter::Splitter(std::vector<std::string> stage_regexes, Function function)
     : stage_regexes_(std::move(stage_regexes)), function_(std::move(function)) {}
-
-size_t Splitter::next_safe_cut(std::string_view text, size_t from) const {
-    if (!can_cut_) {
-        return text.size();
-    }
-    for (size_t at = from > 0 ? from : 1; at < text.size(); ++at) {
-        if ((text[at] == ' ' || text[at] == '\n') && is_ascii_letter(text[at - 1])) {
-            return at;
-        }
-    }
-    return text.size();
-}
 
 void StageScanner::restart(std::string_view text) {
     text_ = text;

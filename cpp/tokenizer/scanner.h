@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tokenizer/regex_dfa.h"
+#include "tokenizer/safe_cuts.h"
 #include "tokenizer/windows.h"
 
 namespace textmill::tokenizer {
@@ -35,17 +36,16 @@ class Splitter {
     // For what a DFA cannot match: `function` splits.
     Splitter(std::vector<std::string> stage_regexes, Function function);
 
+    // Not copied: the safe cuts point into the stages.
+    Splitter(Splitter&&) = default;
+
     const std::vector<std::string>& stage_regexes() const { return stage_regexes_; }
 
     // What splits in place of the automata; empty where they do.
     const Function& function() const { return function_; }
 
-    // Whether next_safe_cut() finds places: proved of the automata, whatever the pattern.
-    bool can_cut() const { return can_cut_; }
-
-    // The first place at or after `from` where a text can be cut without changing a piece: between an ASCII letter and
-    // an ASCII space or newline. The text's size where there is none.
-    size_t next_safe_cut(std::string_view text, size_t from) const;
+    // Where texts can be cut without changing a piece: proved of the automata, whatever the pattern.
+    const SafeCuts& safe_cuts() const { return safe_cuts_; }
 
     // How masks find the pieces of this pattern, and the function that does; see windows.h.
     const WindowRule& window_rule() const { return window_rule_; }
@@ -62,7 +62,7 @@ class Splitter {
     std::vector<std::string> stage_regexes_;
     std::vector<Stage> stages_;
     Function function_;
-    bool can_cut_ = false;
+    SafeCuts safe_cuts_;
     WindowRule window_rule_;
     FindEnds find_ends_ = nullptr;
 };

@@ -18,6 +18,9 @@ constexpr size_t kTaskBytes = size_t{1} << 20;
 // Under a memory limit, the least that is worth a thread.
 constexpr size_t kLeastShareBytes = size_t{1} << 20;
 
+// What learning takes beside the words, and an eighth of them.
+constexpr size_t kLeastRoomBytes = size_t{1} << 18;
+
 unsigned threads_within(const TrainerOptions& options) {
     const unsigned threads = threads_for(options.num_threads, ~size_t{0});
     const size_t limit = options.memory_limit_bytes;
@@ -177,8 +180,8 @@ LearnedMerges Trainer::learn(const Lesson& lesson, const std::function<void()>& 
         words = Words(spill_.merged());
     }
     if (is_limited() && corpus_bytes > options_.memory_limit_bytes) {
-        throw MemoryLimitError("learning merges from " + std::to_string(num_words_) + " different pieces", corpus_bytes,
-                               options_.memory_limit_bytes);
+        throw MemoryLimitError("learning merges from " + std::to_string(num_words_) + " different pieces",
+                               corpus_bytes + corpus_bytes / 8 + kLeastRoomBytes, options_.memory_limit_bytes);
     }
     MergeCorpus corpus(num_long_words, num_tokens, lesson.tokens.size());
     words.for_each([&](const WordCount& word) {
@@ -196,6 +199,7 @@ LearnedMerges Trainer::learn(const Lesson& lesson, const std::function<void()>& 
                                           .memory_limit_bytes = options_.memory_limit_bytes,
                                           .tokens = lesson.tokens,
                                           .seeds = lesson.seeds,
+                                          .never = lesson.never,
                                           .poll = poll},
                                          std::move(dropped));
     num_ties_ = learned.num_ties;

@@ -41,6 +41,7 @@ struct Lesson {
     std::vector<Merge> merges;        // how text becomes them, by rank; applied before anything is counted
     bool whole_pieces = false;        // a piece that is a token as a whole is not merged
     std::vector<Merge> seeds;         // merges to make first, in this order
+    std::vector<std::string> never;   // byte strings that no merge may make
 };
 
 // Usage: add() all the text, in any number of calls, then learn() once.

@@ -17,8 +17,8 @@ namespace textmill::tokenizer {
 class MemoryLimitError : public std::runtime_error {
   public:
     MemoryLimitError(const std::string& work, size_t needed_bytes, size_t limit_bytes)
-        : std::runtime_error(work + " needs " + std::to_string(needed_bytes) + " bytes of memory, and the limit is " +
-                             std::to_string(limit_bytes)) {}
+        : std::runtime_error(work + " needs at least " + std::to_string(needed_bytes) +
+                             " bytes of memory, and the limit is " + std::to_string(limit_bytes)) {}
 };
 
 // A byte string of the text and how often it stands there.

@@ -34,11 +34,11 @@ class Splitter:
         function that takes a text and gives the end and the alternative of each piece can split instead.
         """
 
-    @property
-    def can_cut(self) -> bool:
-        """
-        Whether texts may be cut before a space or newline after an ASCII letter.
-        """
+def last_cut(splitters: Sequence[Splitter], text: bytes, ascii_only: bool = False) -> int:
+    """
+    The last place inside a text where it can be cut so that no piece of any of the splitters changes, whatever
+    stands around the text; 0 where there is none. ascii_only: only between two ASCII characters.
+    """
 
 def split(splitter: Splitter, text: str | bytes) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint16]]:
     """
@@ -144,16 +144,12 @@ class Trainer:
         Count the pieces of texts, each split by itself. MemoryLimitError, SpillError.
         """
 
-    def learn(self, num_tokens: int, first_id: int) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]:
-        """
-        Learn merges: (left, right, product) by rank, uint32[n, 3], and how often each pair stood in the text,
-        uint64[n]. The bytes have the ids from first_id on.
-        """
-
-    def learn_on(self, num_tokens: int, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], seeds: numpy.typing.NDArray[numpy.uint32], whole_pieces: bool = False, min_frequency: int = 1, max_token_length: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]:
+    def learn(self, num_tokens: int, tokens: Sequence[bytes], merges: numpy.typing.NDArray[numpy.uint32], seeds: numpy.typing.NDArray[numpy.uint32], never: Sequence[bytes] = (), whole_pieces: bool = False, min_frequency: int = 1, max_token_length: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.uint64]]:
         """
         Learn merges on top of a vocabulary: its tokens by id (b"" where no text becomes it) and merges. Seeds
-        are merges to make first, their products counted on from the last token. Returns what learn() does.
+        are merges to make first, their products counted on from the last token; no other merge makes what is in
+        never. Returns (left, right, product) by rank, uint32[n, 3], and how often each pair stood in the text,
+        uint64[n].
         """
 
     @property

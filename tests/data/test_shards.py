@@ -39,7 +39,7 @@ def test_files_are_raw_little_endian(tmp_path):
 
 
 def test_reading_crosses_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("textmill.data.shards._BATCH_BYTES", 50)
+    monkeypatch.setattr("textmill.data.shards._BATCH_CHARACTERS", 50)
     texts = [f"document number {i}" for i in range(200)]
     manifest = write(tmp_path / "s", texts, shard_tokens=300)
     assert len(manifest.files) > 5

@@ -3,6 +3,10 @@
 import sysconfig
 from pathlib import Path
 
+import numpy as np
+
+from textmill.tokenizer.alphabet import BYTE_ORDER
+
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] | trim "
@@ -19,3 +23,10 @@ def standard_library(num_bytes):
         if size >= num_bytes:
             break
     return texts
+
+
+def learn_on_bytes(trainer, num_tokens, first_id=0):
+    """Merges and counts that a native trainer learns where the bytes have the ids from ``first_id`` on."""
+    tokens = [b""] * first_id + [bytes([byte]) for byte in BYTE_ORDER]
+    nothing = np.empty((0, 3), dtype=np.uint32)
+    return trainer.learn(num_tokens, tokens, nothing, nothing)

@@ -14,7 +14,7 @@ from textmill import TokenBatch, Tokenizer, _core
 from textmill.base.errors import DataError
 from textmill.tokenizer import reference
 from textmill.tokenizer.patterns import GPT2, PATTERNS
-from tokenizer.corpora import SPECIALS
+from tokenizer.corpora import SPECIALS, learn_on_bytes
 from tokenizer.hard_text import examples, hard_bytes, hard_text
 
 
@@ -238,7 +238,7 @@ def test_training_on_a_million_of_one_letter_is_quick():
 def _core_learn(text):
     trainer = _core.Trainer(GPT2.splitter(), 1)
     trainer.add([text])
-    trainer.learn(64, 0)
+    learn_on_bytes(trainer, 64)
 
 
 def test_the_native_encoder_refuses_what_does_not_fit():

@@ -98,11 +98,12 @@ def test_where_a_splitter_can_cut_a_cut_changes_no_piece(text_regex, before, aft
             splitter = _core.Splitter([text])
         except ValueError:
             continue
-        if splitter.can_cut:
-            parts = [(before + "K").encode(), (" " + after).encode()]
-            whole = _core.split(splitter, b"".join(parts))[0].tolist()
-            first, second = (_core.split(splitter, part)[0].tolist() for part in parts)
-            assert whole == first + [len(parts[0]) + end for end in second]
+        for block in (before, after, before + "K " + after):
+            if cut := _core.last_cut([splitter], block.encode()):
+                parts = [before.encode() + block.encode()[:cut], block.encode()[cut:] + after.encode()]
+                whole = _core.split(splitter, b"".join(parts))[0].tolist()
+                first, second = (_core.split(splitter, part)[0].tolist() for part in parts)
+                assert whole == first + [len(parts[0]) + end for end in second]
 
 
 @pytest.mark.parametrize("text_regex", BACKTRACKING)
@@ -115,7 +116,7 @@ def test_what_the_automaton_refuses_is_split_by_the_regex_package(text_regex, te
     split = native_split(pattern, text)
     assert b"".join(piece for piece, _ in split) == text
     assert split == list(reference.split(pattern, text))
-    assert not pattern.splitter().can_cut
+    assert _core.last_cut([pattern.splitter()], text + b"word and") == 0
 
 
 @pytest.mark.peer

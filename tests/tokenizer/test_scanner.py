@@ -62,23 +62,44 @@ def test_a_million_bytes_that_are_no_text_too(pattern, byte):
 
 
 @patterns
-def test_every_named_pattern_can_be_cut(pattern):
-    assert pattern.splitter().can_cut
+@pytest.mark.parametrize("text", ["word and", "word\nand", "Слово и", "слова, и", "これは。", "तुम और", "汉字\n", "1 2"])
+def test_every_named_pattern_can_be_cut_in_any_language(pattern, text):
+    assert _core.last_cut([pattern.splitter()], text.encode()) > 0
 
 
 @patterns
 @examples
 @given(text=hard_text)
-def test_a_cut_after_a_word_changes_no_piece(pattern, text):
-    for end in (" ", "\n"):
-        before, after = (text + "word").encode(), (end + text).encode()
-        cut = native_split(pattern, before) + native_split(pattern, after)
-        assert cut == native_split(pattern, before + after)
+def test_a_cut_changes_no_piece_of_any_text_around_it(pattern, text):
+    data = text.encode()
+    while cut := _core.last_cut([pattern.splitter()], data):
+        before, after = data[:cut], text.encode()[cut:]
+        assert native_split(pattern, before) + native_split(pattern, after) == native_split(pattern, before + after)
+        data = before
 
 
-@pytest.mark.parametrize("regex", ["a+ ?", r"\w+\s", "[a-z]+(?= )", r"\p{N}+", "b+", r"(?<!x)y|\w+"])
-def test_a_pattern_that_holds_on_to_a_space_cannot_be_cut(regex):
-    assert not pattern_from([regex]).splitter().can_cut
+@examples
+@given(block=hard_bytes, before=hard_bytes, after=hard_bytes)
+def test_a_cut_found_in_a_block_of_bytes_holds_in_the_whole_text(block, before, after):
+    for pattern in PATTERNS.values():
+        if cut := _core.last_cut([pattern.splitter()], block):
+            first, second = before + block[:cut], block[cut:] + after
+            assert native_split(pattern, first) + native_split(pattern, second) == native_split(pattern, first + second)
+
+
+def test_a_cut_of_two_patterns_is_one_of_both():
+    gpt2, char = PATTERNS["gpt2"].splitter(), PATTERNS["char"].splitter()
+    assert _core.last_cut([char], b"word and") == 7
+    assert _core.last_cut([gpt2, char], b"word and") == 4
+    assert _core.last_cut([], b"word and") == 0
+    assert _core.last_cut([gpt2], b"") == 0
+    assert _core.last_cut([gpt2], "то и".encode(), ascii_only=True) == 0
+    assert _core.last_cut([gpt2], "то, и".encode(), ascii_only=True) == 5
+
+
+@pytest.mark.parametrize("regex", ["a+ ?", r"\w+\s", "[a-z]+(?= )", "b+", r"(?<!x)y|\w+"])
+def test_a_pattern_that_holds_on_to_a_space_cannot_be_cut_there(regex):
+    assert _core.last_cut([pattern_from([regex]).splitter()], b"word ") == 0
 
 
 # The traps of patterns that look alike.

@@ -44,6 +44,17 @@ def test_ranks_beyond_the_size_are_not_used_and_ids_begin_after_the_special_ones
     assert Tokenizer.load(tmp_path / "tokenizer.json").encode("the [INST] x") == tokenizer.encode("the [INST] x")
 
 
+def test_the_format_is_known_by_what_the_file_holds(tmp_path):
+    named = load(tmp_path, tekken())
+    (tmp_path / "other.json").write_text(json.dumps(tekken()))
+    assert Tokenizer.load(tmp_path / "other.json") == named
+    named.save(tmp_path / "my-tekken.json")
+    assert Tokenizer.load(tmp_path / "my-tekken.json").vocab_size == named.vocab_size
+    (tmp_path / "other.json").write_text(json.dumps({"vocab": []}))
+    with pytest.raises(DataError, match="config must be an object"):
+        Tokenizer.load(tmp_path / "other.json")
+
+
 def test_later_versions_list_their_special_tokens(tmp_path):
     content = {**tekken(version="v11"), "special_tokens": specials("<unk>", "<word>", "<s>")}
     tokenizer = load(tmp_path, content)

@@ -1,5 +1,7 @@
 import hashlib
 import json
+import random
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,14 +15,14 @@ from textmill.tokenizer import reference
 from textmill.tokenizer.alphabet import BYTE_ORDER
 from textmill.tokenizer.patterns import GPT2, PATTERNS, to_pre_tokenizer
 from textmill.tokenizer.vocabulary import Vocabulary
-from tokenizer.corpora import standard_library
+from tokenizer.corpora import learn_on_bytes, standard_library
 from tokenizer.hard_text import examples, hard_text, repetitive_text
 
 
 def learn(texts, pattern, num_merges, first_id=0, threads=1):
     trainer = _core.Trainer(PATTERNS[pattern].splitter(), threads)
     trainer.add(texts)
-    merges, counts = trainer.learn(num_merges, first_id)
+    merges, counts = learn_on_bytes(trainer, num_merges, first_id)
     return merges.tolist(), counts.tolist()
 
 
@@ -133,7 +135,7 @@ def test_result_does_not_depend_on_threads_or_on_how_texts_are_cut_into_calls():
     one_by_one = _core.Trainer(PATTERNS["cl100k"].splitter(), 3)
     for text in texts:
         one_by_one.add([text])
-    merges, counts = one_by_one.learn(700, 0)
+    merges, counts = learn_on_bytes(one_by_one, 700)
     assert (merges.tolist(), counts.tolist()) == learn(texts, "cl100k", 700, threads=2)
 
 
@@ -172,7 +174,7 @@ def test_progress_is_told_the_bytes_so_far():
 def test_counts_above_32_bits_do_not_wrap():
     trainer = _core.Trainer(PATTERNS["char"].splitter(), 1)
     trainer.add(["é"] * 1000)
-    merges, counts = trainer.learn(1, 0)
+    merges, counts = learn_on_bytes(trainer, 1)
     assert counts.dtype == np.uint64
     assert len(merges) == 1
 
@@ -187,10 +189,25 @@ def test_counts_above_32_bits_do_not_wrap():
         ({"vocab_size": 300.0}, "must be a whole number"),
         ({"special_tokens": [""]}, "must be a text"),
         ({"special_tokens": ["<a>", "<a>"]}, "is given 2 times"),
-        ({"special_tokens": "<a>"}, "give a list"),
         ({"special_tokens": ["\ud800"]}, "lone surrogate"),
         ({"special_tokens": ["a"]}, "is an ordinary token"),
-        ({"special_tokens": ["ab"]}, "is an ordinary token"),
+        ({"special_tokens": ["ab"], "seed_tokens": ["abc"]}, "is an ordinary token"),
+        ({"special_tokens": None}, "special_tokens is None, and must be a list"),
+        ({"special_tokens": "abc"}, "special_tokens is the one text 'abc'; give a list"),
+        ({"special_tokens": 7}, "special_tokens is 7, and must be a list"),
+        ({"vocab_size": np.float64(300)}, "must be a whole number"),
+        ({"vocab_size": True}, "must be a whole number"),
+        ({"vocab_size": None}, "must be a whole number"),
+        ({"vocab_size": 2**70}, "vocab_size is 1180591620717411303424"),
+        ({"memory_limit": 2**70}, "memory_limit is 1180591620717411303424"),
+        ({"memory_limit": "1.5GB"}, "memory_limit is '1.5GB', and must be a number of bytes"),
+        ({"memory_limit": 1.5e9}, "memory_limit is 1500000000.0"),
+        ({"min_frequency": 2**70}, "min_frequency is 1180591620717411303424"),
+        ({"max_token_length": 2**70}, "max_token_length is 1180591620717411303424"),
+        ({"seed_tokens": None}, "seed_tokens is None, and must be a list"),
+        ({"extend": "tokenizer.json"}, "extend is 'tokenizer.json', and must be a tokenizer"),
+        ({"pattern": None}, "pattern is None"),
+        ({"tie": None}, "unknown tie rule"),
         ({"tie": "random"}, "unknown tie rule"),
         ({"threads": 0}, "threads is 0"),
         ({"memory_limit": -1}, "memory_limit is -1"),
@@ -229,7 +246,9 @@ def test_something_that_is_no_text_is_refused():
 
 
 def test_not_even_the_different_pieces_fit_and_both_numbers_are_named():
-    with pytest.raises(TextmillError, match=r"needs \d+ bytes of memory, and the limit is 65536.*Raise the limit"):
+    with pytest.raises(
+        TextmillError, match=r"needs at least \d+ bytes of memory, and the limit is 65536.*Raise the limit"
+    ):
         Tokenizer.train(iter(standard_library(1_000_000)), 300, memory_limit=65_536)
     with pytest.raises(TextmillError, match="counting one piece of 1000000 bytes"):
         Tokenizer.train(iter(["x" * 1_000_000]), 300, memory_limit=1_000_000)
@@ -248,6 +267,32 @@ def test_a_memory_limit_changes_nothing(memory_limit, threads):
     assert report.to_dict() | facts == free.training_report.to_dict()
 
 
+def needed_bytes(error):
+    return int(re.search(r"needs at least (\d+) bytes", str(error)).group(1))
+
+
+@pytest.mark.parametrize("memory_limit", [600_000, 700_000, 1_000_000])
+def test_pairs_that_stand_equally_often_need_not_fit_together(memory_limit):
+    draw = random.Random(7)
+    words = [" " + "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=9)) for _ in range(4000)]
+    text = "".join(dict.fromkeys(words))
+    free = Tokenizer.train(iter([text]), 4000, "gpt2", threads=1)
+    limited = Tokenizer.train(iter([text]), 4000, "gpt2", threads=1, memory_limit=memory_limit)
+    assert limited == free
+    report = limited.training_report
+    assert report.num_ties == free.training_report.num_ties
+    assert report.merge_counts.tolist() == free.training_report.merge_counts.tolist()
+    assert 1 in report.merge_counts
+
+
+def test_the_limit_that_an_error_names_is_one_that_does():
+    text = "".join(standard_library(500_000))
+    with pytest.raises(TextmillError) as first:
+        Tokenizer.train(iter([text]), 600, "gpt2", threads=1, memory_limit=100_000)
+    with_that = Tokenizer.train(iter([text]), 600, "gpt2", threads=1, memory_limit=needed_bytes(first.value))
+    assert with_that == Tokenizer.train(iter([text]), 600, "gpt2")
+
+
 @examples
 @given(texts=st.lists(hard_text, min_size=1, max_size=40), threads=st.integers(1, 3))
 def test_a_memory_limit_changes_nothing_on_hard_text(texts, threads):
@@ -255,8 +300,8 @@ def test_a_memory_limit_changes_nothing_on_hard_text(texts, threads):
     free.add(texts)
     for text in texts:
         limited.add([text])
-    merges, counts = free.learn(400, 0)
-    limited_merges, limited_counts = limited.learn(400, 0)
+    merges, counts = learn_on_bytes(free, 400)
+    limited_merges, limited_counts = learn_on_bytes(limited, 400)
     assert np.array_equal(merges, limited_merges)
     assert np.array_equal(counts, limited_counts)
     assert np.array_equal(free.token_counts, limited.token_counts)
@@ -390,15 +435,102 @@ def test_a_damaged_report_is_refused_with_what_to_do(tmp_path, wrong):
         Tokenizer.load(tmp_path)
 
 
-def test_a_stream_of_files_and_whole_texts_give_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr("textmill.text.stream._BLOCK_BYTES", 4999)
-    text = "\n".join(standard_library(200_000)) + "naïve 中文 🤖\r\n  \n"
-    (tmp_path / "a.txt").write_bytes(text.encode())
-    whole = Tokenizer.train(iter([text]), 600)
-    streamed = Tokenizer.train([tmp_path / "a.txt"], 600)
+MANY_LANGUAGES = [
+    "Слово за слово, и так далее.\n",
+    "これは日本語です。漢字もある。",
+    "他说：“你好”。\n",
+    "हिन्दी में लिखा हुआ। ",
+    "a b\r\n\n  c1 ",
+]
+
+
+@examples
+@given(
+    texts=st.lists(st.one_of(hard_text, st.sampled_from(MANY_LANGUAGES).map(lambda text: text * 9)), min_size=1),
+    pattern=patterns,
+    block_bytes=st.integers(1, 300),
+)
+def test_a_stream_of_blocks_and_whole_texts_give_the_same(tmp_path_factory, texts, pattern, block_bytes):
+    text = ("".join(texts) + "naïve 中文 🤖\r\n  \n").removeprefix("\ufeff")
+    path = tmp_path_factory.mktemp("stream") / "a.txt"
+    path.write_bytes(text.encode())
+    whole = Tokenizer.train(iter([text]), 300, pattern)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("textmill.text.stream._BLOCK_BYTES", block_bytes)
+        streamed = Tokenizer.train([path], 300, pattern)
     assert streamed == whole
+    assert streamed.training_report.merge_counts.tolist() == whole.training_report.merge_counts.tolist()
     assert streamed.training_report.corpus_sha256 == whole.training_report.corpus_sha256
     assert streamed.training_report.num_texts == 1
+
+
+@pytest.mark.parametrize("unit", MANY_LANGUAGES)
+def test_text_of_any_language_comes_in_parts(tmp_path, monkeypatch, unit):
+    monkeypatch.setattr("textmill.text.stream._BLOCK_BYTES", 1000)
+    monkeypatch.setattr("textmill.tokenizer.corpus._BATCH_BYTES", 1)
+    (tmp_path / "a.txt").write_text(unit * 1000)
+    seen = []
+    Tokenizer.train(tmp_path, 257, progress=seen.append)
+    assert len(seen) >= len(unit.encode())
+
+
+@examples
+@given(texts=repetitive_text, never=st.lists(st.text("ab c", min_size=2, max_size=4), max_size=4, unique=True))
+@example(texts=["abab ab"], never=["ab"])
+def test_a_special_token_is_never_learned_as_an_ordinary_token(texts, never):
+    data = [*(text.encode() for text in texts), b"."]
+    merges, counts = reference.train(GPT2, data, 30, len(never), never=[text.encode() for text in never])
+    trained = Tokenizer.train(iter(data), 256 + len(never) + len(counts), "gpt2", never)
+    expected = [[left, right, product] for (left, right), product in merges.items()]
+    assert trained.vocabulary.merges.tolist() == expected
+    assert trained.training_report.merge_counts.tolist() == counts
+    assert not set(trained.encode("".join(never))) & set(trained.special_tokens.values())
+
+
+@pytest.mark.peer
+def test_hugging_face_gives_text_the_id_of_a_control_token_that_it_learns():
+    theirs = hugging_face(["abab ab"], "gpt2", 300, ["ab"])
+    assert [0, "ab"] in [[token_id, token] for token, token_id in theirs.get_vocab().items()]
+    assert any(product == 0 for *_, product in merges_of(theirs))
+
+
+def test_what_a_folder_holds_besides_text_is_named_and_counted(tmp_path):
+    (tmp_path / "a.txt").write_text("some text")
+    (tmp_path / "b.png").write_bytes(b"\x89PNG")
+    (tmp_path / "c.log").write_text("text that does not end as text")
+    with pytest.warns(UserWarning, match=r"2 files of the folders were left out.*: .png \(1\), .log \(1\)"):
+        trained = Tokenizer.train(tmp_path, 258)
+    assert trained.training_report.files_left_out == {".log": 1, ".png": 1}
+    trained.save(tmp_path / "tokenizer.json")
+    assert Tokenizer.load(tmp_path / "tokenizer.json").training_report.files_left_out == {".log": 1, ".png": 1}
+
+
+def test_nulls_in_place_of_text_are_counted(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table({"text": ["one", None, "three"]}), tmp_path / "a.parquet")
+    with pytest.warns(UserWarning, match="1 rows of .parquet files hold null"):
+        trained = Tokenizer.train(tmp_path / "a.parquet", 258)
+    assert (trained.training_report.num_texts, trained.training_report.num_empty_records) == (2, 1)
+
+
+def test_what_is_no_source_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("some text")
+    with pytest.raises(DataError, match="a path of text is empty"):
+        Tokenizer.train("", 300)
+    with pytest.raises(DataError, match=r"no file matches \*.md"):
+        Tokenizer.train("*.md", 300)
+    for wrong in (b"one text", 7, None):
+        with pytest.raises(ConfigError, match="must be a path, a list of paths, or an iterator of texts"):
+            Tokenizer.train(wrong, 300)
+    assert Tokenizer.train(("a.txt",), 300) == Tokenizer.train("a.txt", 300)
+    with pytest.raises(DataError, match="no such file does not exist"):
+        Tokenizer.train(("a.txt", "no such file"), 300)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    assert Tokenizer.train(iter(["abab"]), np.int64(258), min_frequency=np.int32(1)).vocab_size == 258
 
 
 def test_extending_normalises_text_as_encoding_does():
@@ -407,6 +539,10 @@ def test_extending_normalises_text_as_encoding_does():
     decomposed = ["e\N{COMBINING ACUTE ACCENT}t\N{LATIN SMALL LETTER E WITH ACUTE} "] * 9
     more = Tokenizer.train(iter(decomposed), 262, extend=composing)
     assert "\N{LATIN SMALL LETTER E WITH ACUTE}t\N{LATIN SMALL LETTER E WITH ACUTE}".encode() in more.vocabulary.tokens
+    report = more.training_report
+    num_bytes, num_tokens = sum(len(text.encode()) for text in decomposed), sum(map(more.count, decomposed))
+    assert (report.num_bytes, report.num_tokens) == (num_bytes, num_tokens)
+    assert report.bytes_per_token == {"texts": pytest.approx(num_bytes / num_tokens, rel=0.1)}
     spaced = Tokenizer(replace(base.vocabulary, adds_prefix_space=True))
     with pytest.raises(ConfigError, match="the tokenizer to extend adds a space"):
         Tokenizer.train(iter(["abc"]), 262, extend=spaced)

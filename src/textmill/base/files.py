@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -80,6 +80,25 @@ def write_file(path: Path, content: bytes | str) -> None:
     """Write a file whole or not at all."""
     with new_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_files(contents: Mapping[Path, bytes | str | None]) -> None:
+    """Write several files, all or none: the first takes its place when the last is on the disk. None removes a file."""
+    for path in contents:
+        if path.is_dir():
+            raise StorageError(f"cannot write {path}: it is a folder. Choose another name")
+    with contextlib.ExitStack() as waiting:
+        for path, content in contents.items():
+            if content is None:
+                continue
+            file = waiting.enter_context(new_file(path))
+            with storage_errors(path):
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+    for path in (path for path, content in contents.items() if content is None):
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

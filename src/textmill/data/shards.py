@@ -19,6 +19,7 @@ from textmill.base.config import from_table, to_table
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import new_folder, sha256_file
 from textmill.data.index import BLOCK_BYTES, ShardIndex
+from textmill.text.batches import in_batches
 from textmill.text.documents import Document
 from textmill.tokenizer.tokenizer import Tokenizer
 
@@ -26,7 +27,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 INDEX = "index.bin"
 SHARD_TOKENS = 1 << 27
-_BATCH_BYTES = 4 << 20
+_BATCH_CHARACTERS = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +89,8 @@ def write_shards(
     files: list[ShardFile] = []
     with new_folder(folder) as temporary:
         num_bytes = 0
-        batches = _batches(documents)
+        texts_of_documents = (document.text for document in documents)
+        batches = in_batches(texts_of_documents, len, _BATCH_CHARACTERS)
         while True:
             path = temporary / f"{len(files):05d}.bin"
             before = index.num_tokens
@@ -204,19 +206,6 @@ class ShardSet:
             raise DataError(
                 f"{self.folder / INDEX} is damaged: its sha256 is not the manifest's; write the shards again"
             )
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[str]]:
-    texts: list[str] = []
-    size = 0
-    for document in documents:
-        texts.append(document.text)
-        size += len(document.text)
-        if size >= _BATCH_BYTES:
-            yield texts
-            texts, size = [], 0
-    if texts:
-        yield texts
 
 
 def _encode(

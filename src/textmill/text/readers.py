@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import glob
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,8 +25,22 @@ TEXT_SUFFIXES = frozenset(
 )
 RECORD_SUFFIXES = frozenset({".jsonl", ".parquet"})
 TEXT_FIELD = "text"
+NO_ENDING = "(no ending)"
 
 Source = str | Path | Sequence[str | Path]
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """What reading passed over.
+
+    Attributes:
+        files: files of folders that do not end as text does, counted by their ending; hidden ones are not looked at.
+        num_empty_records: rows of .parquet files that hold null.
+    """
+
+    files: Counter[str] = field(default_factory=Counter)
+    num_empty_records: int = 0
 
 
 def read_documents(source: Source, name: str) -> Iterator[Document]:
@@ -49,7 +65,9 @@ def paths_of(source: Source) -> list[Path]:
 
 
 def expand(entry: str | Path) -> list[Path]:
-    """Return a path as it is, or the files that a glob matches; raises ``DataError`` where there are none."""
+    """Return a path as it is, or the files that a glob matches; raises ``DataError`` for an empty one, and no files."""
+    if not str(entry):
+        raise DataError('a path of text is empty (""); the folder that you are in is "."')
     path = Path(entry)
     if not glob.has_magic(str(entry)) or path.exists():
         return [path]
@@ -59,8 +77,11 @@ def expand(entry: str | Path) -> list[Path]:
     return files
 
 
-def text_files(root: Path) -> list[Path]:
-    """List the files below a folder (or the file itself) that hold text; raises ``DataError`` where there are none."""
+def text_files(root: Path, left_out: LeftOut | None = None) -> list[Path]:
+    """List the files below a folder (or the file itself) that hold text; raises ``DataError`` where there are none.
+
+    The others, whose ending is none of text, are counted in ``left_out``.
+    """
     if root.is_file():
         return [root]
     if not root.exists():
@@ -76,6 +97,9 @@ def text_files(root: Path) -> list[Path]:
             f"{root} holds {len(everything)} file{'s' * (len(everything) > 1)}, and none is text; "
             f"give files that end in .txt, .md, .py, .jsonl or another of the {len(TEXT_SUFFIXES)} endings of text"
         )
+    if left_out is not None:
+        read = set(files)
+        left_out.files.update(suffix_of(path) or NO_ENDING for path in everything if path not in read)
     return files
 
 
@@ -124,13 +148,15 @@ def _read_file(path: Path, name: str, document_id: str) -> Iterator[Document]:
             yield Document(text, name, document_id)
 
 
-def read_records(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+def read_records(file: IO[bytes], path: Path, left_out: LeftOut | None = None) -> Iterator[tuple[int, str]]:
     """Yield the texts of a ``.jsonl`` or ``.parquet`` file that is open, each with its line or row, from 1 on.
+
+    Rows of null, which .parquet allows in place of text, are counted in ``left_out``.
 
     Raises:
         DataError: the file is damaged, or a record has no text.
     """
-    return _read_parquet(file, path) if suffix_of(path) == ".parquet" else _read_jsonl(file, path)
+    return _read_parquet(file, path, left_out) if suffix_of(path) == ".parquet" else _read_jsonl(file, path)
 
 
 def _read_jsonl(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
@@ -151,7 +177,7 @@ def _read_jsonl(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _read_parquet(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+def _read_parquet(file: IO[bytes], path: Path, left_out: LeftOut | None) -> Iterator[tuple[int, str]]:
     parquet = require_extra("pyarrow.parquet", "data", "reading .parquet files")
     pyarrow = require_extra("pyarrow", "data", "reading .parquet files")
     packed = path.suffix.lower() in PACKED_SUFFIXES
@@ -167,6 +193,8 @@ def _read_parquet(file: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
         for batch in table.iter_batches(batch_size=1024, columns=[TEXT_FIELD]):
             for text in batch.column(0).to_pylist():
                 row += 1
+                if text is None and left_out is not None:
+                    left_out.num_empty_records += 1
                 if text:
                     yield row, _text_of({TEXT_FIELD: text}, f"{path}, row {row}")
     except (OSError, ValueError) as error:

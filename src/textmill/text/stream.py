@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import codecs
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from textmill.base.errors import DataError
 from textmill.text.compression import open_unpacked
-from textmill.text.readers import RECORD_SUFFIXES, Source, expand, not_utf8, read_records, suffix_of, text_files
+from textmill.text.readers import (
+    RECORD_SUFFIXES,
+    LeftOut,
+    Source,
+    expand,
+    not_utf8,
+    read_records,
+    suffix_of,
+    text_files,
+)
 
 _BLOCK_BYTES = 4 << 20
 _MAX_NAMED_PATHS = 32
 
-# Where splitting into pieces can be cut (cpp/tokenizer/scanner.h, next_safe_cut).
-_SAFE_CUT = re.compile(rb"[A-Za-z](?=[ \n])")
-_TAIL_BYTES = 4096
+# The last place where a block of text can be cut, whatever stands around it; 0 where there is none.
+LastCut = Callable[[bytes], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +53,14 @@ class SourceFile:
     source: str
 
 
-def source_files(source: Source) -> list[SourceFile]:
+def source_files(source: Source, left_out: LeftOut | None = None) -> list[SourceFile]:
     """List the files of paths, folders and globs, in the order of reading; raises ``DataError`` where one has none."""
     given = [source] if isinstance(source, str | Path) else list(source)
     files = []
     for entry in given:
         is_one_file = Path(entry).is_file()
         for root in expand(entry):
-            for path in text_files(root):
+            for path in text_files(root, left_out):
                 ending = suffix_of(path) or path.name
                 name = str(entry) if is_one_file else f"{entry} ({ending})"
                 files.append(SourceFile(path, name if len(given) <= _MAX_NAMED_PATHS else ending))
@@ -65,35 +72,38 @@ def size_on_disk(source: Source) -> int:
     return sum(file.path.stat().st_size for file in source_files(source))
 
 
-def read_parts(source: Source, *, may_cut: bool) -> Iterator[TextPart]:
+def read_parts(
+    source: Source, *, last_cut: LastCut | None = None, left_out: LeftOut | None = None
+) -> Iterator[TextPart]:
     """Read all texts of paths, folders and globs: a text file is one text, a record of .jsonl or .parquet is one.
 
     Args:
         source: what to read, as ``read_documents`` takes it.
-        may_cut: long text files may come in parts of about 4 MB, cut where an ASCII letter stands before a space or a
-            newline; a file without such a place comes whole.
+        last_cut: where a text file may be cut into parts of about 4 MB. Without it, and where it finds no place, a file
+            comes whole.
+        left_out: where to count what is not read: files of a folder that are no text, records without one.
 
     Raises:
         DataError: a path does not exist, a folder holds no text, a file is not UTF-8 or a record has no text.
     """
     disk_bytes = 0
-    for file in source_files(source):
+    for file in source_files(source, left_out):
         try:
-            for data, ends_text, position in _read_file(file.path, may_cut):
+            for data, ends_text, position in _read_file(file.path, last_cut, left_out):
                 yield TextPart(data, file.source, ends_text, disk_bytes + position)
             disk_bytes += file.path.stat().st_size
         except OSError as error:
             raise DataError(f"cannot read {file.path}: {error}") from error
 
 
-def _read_file(path: Path, may_cut: bool) -> Iterator[tuple[bytes, bool, int]]:
+def _read_file(path: Path, last_cut: LastCut | None, left_out: LeftOut | None) -> Iterator[tuple[bytes, bool, int]]:
     with open_unpacked(path) as (file, disk):
         if suffix_of(path) in RECORD_SUFFIXES:
-            for _, text in read_records(file, path):
+            for _, text in read_records(file, path, left_out):
                 yield text.encode(), True, disk.tell()
             return
         held: bytes | None = None
-        for part in _text_parts(file, path, may_cut):
+        for part in _text_parts(file, path, last_cut):
             if held is not None:
                 yield held, False, disk.tell()
             held = part
@@ -101,7 +111,7 @@ def _read_file(path: Path, may_cut: bool) -> Iterator[tuple[bytes, bool, int]]:
             yield held, True, disk.tell()
 
 
-def _text_parts(file: IO[bytes], path: Path, may_cut: bool) -> Iterator[bytes]:
+def _text_parts(file: IO[bytes], path: Path, last_cut: LastCut | None) -> Iterator[bytes]:
     """Cut a text file; each part is checked to be UTF-8."""
     pending: list[bytes] = []
     offset, line = 0, 1
@@ -111,8 +121,8 @@ def _text_parts(file: IO[bytes], path: Path, may_cut: bool) -> Iterator[bytes]:
             block = block[len(codecs.BOM_UTF8) :]
             offset = len(codecs.BOM_UTF8)
         is_first = False
-        cut = _last_safe_cut(block) if may_cut else None
-        if cut is None:
+        cut = last_cut(block) if last_cut else 0
+        if cut == 0:
             pending.append(block)
             continue
         part = b"".join([*pending, block[:cut]])
@@ -123,14 +133,6 @@ def _text_parts(file: IO[bytes], path: Path, may_cut: bool) -> Iterator[bytes]:
     if rest := b"".join(pending):
         _check_utf8(rest, path, offset, line)
         yield rest
-
-
-def _last_safe_cut(block: bytes) -> int | None:
-    for begin in (max(0, len(block) - _TAIL_BYTES), 0):
-        ends = [match.end() for match in _SAFE_CUT.finditer(block, begin)]
-        if ends:
-            return ends[-1]
-    return None
 
 
 def _check_utf8(part: bytes, path: Path, offset: int, line: int) -> None:

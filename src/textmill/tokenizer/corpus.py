@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import cast
 
 from textmill.base.errors import ConfigError, DataError
-from textmill.text.stream import TextPart, read_parts
+from textmill.text.batches import in_batches
+from textmill.text.readers import LeftOut
+from textmill.text.stream import LastCut, TextPart, read_parts
 
 Text = str | bytes
 Source = str | Path | Sequence[str | Path] | Iterable[Text]
@@ -17,25 +19,29 @@ _BATCH_BYTES = 16 << 20
 _SAMPLE_EVERY_BYTES = 1 << 20
 _SAMPLE_BYTES = 64 << 10
 _MAX_SAMPLE_BYTES = 4 << 20
+_WHAT_IS_A_SOURCE = "and must be a path, a list of paths, or an iterator of texts: iter([text])"
 
 
 class Corpus:
     """All texts, once, in order.
 
     Attributes:
-        num_texts: how many there were.
+        num_texts, num_bytes: how many there were, and bytes in them.
         bytes_done: how far reading is, for progress: bytes of files, or of texts where they come from an iterator.
         samples: of each source a part, to measure on.
+        left_out: what was not read.
     """
 
-    def __init__(self, source: Source, *, may_cut: bool) -> None:
+    def __init__(self, source: Source, *, last_cut: LastCut) -> None:
         self.num_texts = 0
+        self.num_bytes = 0
         self.bytes_done = 0
         self.samples: dict[str, bytearray] = {}
         self._source_bytes: dict[str, int] = {}
         self._digest = hashlib.sha256()
         self._text_bytes = 0
-        self._parts = _parts(source, may_cut)
+        self.left_out = LeftOut()
+        self._parts = _parts(source, last_cut, self.left_out)
 
     @property
     def sha256(self) -> str:
@@ -44,27 +50,19 @@ class Corpus:
 
     def batches(self) -> Iterator[list[bytes]]:
         """Yield parts of texts, some 16 MB at a time; each can be split into pieces by itself."""
-        batch: list[bytes] = []
-        size = 0
-        for part in self._parts:
-            self._note(part)
-            batch.append(part.data)
-            size += len(part.data)
-            if size >= _BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
+        return in_batches(map(self._note, self._parts), len, _BATCH_BYTES)
 
-    def _note(self, part: TextPart) -> None:
+    def _note(self, part: TextPart) -> bytes:
         self._digest.update(part.data)
         self._text_bytes += len(part.data)
+        self.num_bytes += len(part.data)
         if part.ends_text:
             self._digest.update(self._text_bytes.to_bytes(8, "little"))
             self._text_bytes = 0
             self.num_texts += 1
         self.bytes_done = part.disk_bytes
         self._sample(part)
+        return part.data
 
     def _sample(self, part: TextPart) -> None:
         begin = self._source_bytes.get(part.source, 0)
@@ -77,16 +75,20 @@ class Corpus:
             window += _SAMPLE_EVERY_BYTES
 
 
-def _parts(source: Source, may_cut: bool) -> Iterator[TextPart]:
-    if isinstance(source, str | Path) or (isinstance(source, list) and source and _are_paths(source)):
+def _parts(source: Source, last_cut: LastCut, left_out: LeftOut) -> Iterator[TextPart]:
+    if isinstance(source, str | Path) or (isinstance(source, list | tuple) and source and _are_paths(source)):
         try:
-            yield from read_parts(cast("str | Path | list[str | Path]", source), may_cut=may_cut)
+            yield from read_parts(
+                cast("str | Path | Sequence[str | Path]", source), last_cut=last_cut, left_out=left_out
+            )
         except OSError as error:
             raise DataError(
                 f"cannot read a path to train on: {error.strerror}. A list of strings is a list of paths; "
                 "give texts as an iterator: iter(texts)"
             ) from error
         return
+    if isinstance(source, bytes) or not isinstance(source, Iterable):
+        raise ConfigError(f"the source to train on is of type {type(source).__name__}, {_WHAT_IS_A_SOURCE}")
     num_bytes = 0
     for text in cast(Iterable[Text], source):
         if not isinstance(text, str | bytes):

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill import _core
 from textmill.base.errors import ConfigError
 from textmill.text.readers import Source
-from textmill.text.stream import TextPart, read_parts, source_files
+from textmill.text.stream import LastCut, TextPart, read_parts, source_files
 from textmill.tokenizer.corpus import to_bytes
 from textmill.tokenizer.explain import to_json
 from textmill.tokenizer.tokenizer import Text, Tokenizer
@@ -174,7 +176,7 @@ def parts_of_files(a: Tokenizer, b: Tokenizer, files: Source) -> Iterator[TextPa
     """
     done = 0
     for file in source_files(files):
-        for part in read_parts(file.path, may_cut=_can_cut(a, b)):
+        for part in read_parts(file.path, last_cut=_last_cut(a, b)):
             yield TextPart(part.data, str(file.path), part.ends_text, done + part.disk_bytes)
         done += file.path.stat().st_size
 
@@ -183,9 +185,11 @@ def _data(text: Text) -> bytes:
     return to_bytes(text) if isinstance(text, str) else text
 
 
-def _can_cut(a: Tokenizer, b: Tokenizer) -> bool:
-    """Whether a text may be cut before a space or newline after an ASCII letter: both end a piece there."""
-    return all(_tiles_bytes(each) and each.vocabulary.pattern.splitter().can_cut for each in (a, b))
+def _last_cut(a: Tokenizer, b: Tokenizer) -> LastCut | None:
+    """What finds places to cut a text where a piece of both ends; None where texts stay whole."""
+    if not (_tiles_bytes(a) and _tiles_bytes(b)):
+        return None
+    return partial(_core.last_cut, [each.vocabulary.pattern.splitter() for each in (a, b)])
 
 
 def _tiles_bytes(tokenizer: Tokenizer) -> bool:
@@ -244,7 +248,7 @@ class _Comparison:
 
     def __init__(self, a: Tokenizer, b: Tokenizer) -> None:
         self.a, self.b = _Side.of(a), _Side.of(b)
-        self.can_cut = _can_cut(a, b)
+        self.last_cut = _last_cut(a, b)
         self.total, self.sources = _Sums(), dict[str, _Sums]()
         self.stretches: Counter[tuple[bytes, bytes, bytes]] = Counter()
         self.num_forgotten = 0
@@ -259,7 +263,7 @@ class _Comparison:
             sums.append(self.sources.setdefault(part.source, _Sums()))
         for each in sums:
             each.num_texts += part.ends_text
-        for chunk in _chunks(part.data) if self.can_cut else [part.data]:
+        for chunk in _chunks(part.data, self.last_cut):
             num_tokens_a, num_tokens_b, num_agreed = self._compare(chunk)
             for each in sums:
                 each.num_bytes += len(chunk)
@@ -338,15 +342,15 @@ class _Comparison:
                 yield key, -count
 
 
-def _chunks(text: bytes) -> Iterator[bytes]:
-    """Cut a long text where every piece of both ends anyway: before a space or newline after an ASCII letter."""
-    begin = 0
-    while len(text) - begin > _CHUNK_BYTES:
-        end = begin + _CHUNK_BYTES
-        while end < len(text) and not (text[end] in b" \n" and text[end - 1 : end].isalpha()):
-            end += 1
-        yield text[begin:end]
-        begin = end
+def _chunks(text: bytes, last_cut: LastCut | None) -> Iterator[bytes]:
+    """Cut a long text where both may be cut; without such a place in a chunk, it is joined with the next one."""
+    begin = end = 0
+    while len(text) - end > _CHUNK_BYTES:
+        cut = last_cut(text[end : end + _CHUNK_BYTES]) if last_cut else 0
+        if cut:
+            yield text[begin : end + cut]
+            begin = end + cut
+        end = begin if cut else end + _CHUNK_BYTES
     if begin < len(text):
         yield text[begin:]
 

@@ -7,7 +7,7 @@ surrogates of Python's ``surrogateescape``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from textmill.tokenizer import splitting
@@ -33,18 +33,19 @@ def train(
     max_token_length: int | None = None,
     seeds: Sequence[bytes] = (),
     base: Merges | None = None,
+    never: Collection[bytes] = (),
 ) -> tuple[Merges, list[int]]:
     """Learn up to ``num_tokens`` merges; returns them and how often each pair stood in the text.
 
     Seeds come first: the first two of a seed's parts are merged until it is one token. Then the pair that stands most
     often is merged; of equals, the one with the smallest ids. "aaa" holds (a, a) twice. Tokens of more than two bytes
-    have fewer than ``max_token_length``. All goes on top of ``base``.
+    have fewer than ``max_token_length``, and none but a seed is in ``never``. All goes on top of ``base``.
     """
     base = base or {}
     merges, counts = dict(base), list[int]()
-    lengths = dict.fromkeys(range(first_id, first_id + 256), 1)
+    tokens = {first_id + place: bytes([byte]) for place, byte in enumerate(BYTE_ORDER)}
     for (left, right), product in base.items():
-        lengths[product] = lengths[left] + lengths[right]
+        tokens[product] = tokens[left] + tokens[right]
     pieces = Counter(piece for text in texts for piece, _ in split(pattern, text))
 
     def pairs_of_text() -> Counter[Pair]:
@@ -56,8 +57,11 @@ def train(
 
     def learn(pair: Pair, count: int) -> None:
         merges[pair] = first_id + 256 + len(merges)
-        lengths[merges[pair]] = lengths[pair[0]] + lengths[pair[1]]
+        tokens[merges[pair]] = tokens[pair[0]] + tokens[pair[1]]
         counts.append(count)
+
+    def may_be_token(token: bytes) -> bool:
+        return token not in never and (max_token_length is None or len(token) < max_token_length or len(token) == 2)
 
     for seed in seeds:
         while len(parts := encode_piece(merges, seed, first_id)) > 1:
@@ -66,10 +70,7 @@ def train(
         allowed = {
             (left, right): count
             for (left, right), count in pairs_of_text().items()
-            if count >= min_frequency
-            and (
-                max_token_length is None or (length := lengths[left] + lengths[right]) < max_token_length or length == 2
-            )
+            if count >= min_frequency and may_be_token(tokens[left] + tokens[right])
         }
         if not allowed:
             break

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import DataError
-from textmill.base.files import write_file
 from textmill.tokenizer.formats.limits import read_limited
 
 _OWNER = "tokenizer_sha256"
@@ -28,7 +27,8 @@ class TrainingReport:
 
     Attributes:
         corpus_sha256: SHA-256 over the texts in order: of each its UTF-8, then its length in bytes as 8 bytes, the
-            lowest first. It does not depend on files, packing or batches.
+            lowest first. It does not depend on files, packing or batches. All that is said of texts is of texts as they
+            were given; pieces, words and tokens are those of the normalised text, where there is a normaliser.
         num_texts, num_bytes: texts, and bytes in them.
         num_pieces, num_words: pieces of the text, and how many of them are different.
         num_tokens: tokens of the whole text under the finished vocabulary; ``num_bytes / num_tokens`` is exact.
@@ -37,11 +37,14 @@ class TrainingReport:
         num_ties: merges where another pair stood as often, so that the rule decided.
         min_frequency, max_token_length: the limits that were given.
         merge_counts: uint64[num_learned]: how often each pair stood in the text when it was merged.
-        unused_tokens: ids of merges that the text holds no longer: what they made went into longer tokens.
+        unused_tokens: ids of merges that the text, under the finished vocabulary, holds nowhere: all that they made
+            went into longer tokens.
         bytes_per_token: by source, measured on up to 4 MB of it, the first 64 KB of each 1 MB.
         seed_tokens: the seeds, in the characters of a tokenizer.json.
         extended_sha256: the hash of the tokenizer that this one extends, or None; its merges have no counts here.
         spilled_runs, spilled_bytes: how often words went to disk under the memory limit, and their bytes.
+        files_left_out: files of folders that were not read, since their endings are none of text: how many by ending.
+        num_empty_records: rows of .parquet files that hold null in place of text.
     """
 
     corpus_sha256: str
@@ -63,6 +66,8 @@ class TrainingReport:
     extended_sha256: str | None
     spilled_runs: int
     spilled_bytes: int
+    files_left_out: Mapping[str, int] = field(default_factory=dict)
+    num_empty_records: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data for JSON."""
@@ -71,6 +76,7 @@ class TrainingReport:
             "unused_tokens": list(self.unused_tokens),
             "bytes_per_token": dict(self.bytes_per_token),
             "seed_tokens": list(self.seed_tokens),
+            "files_left_out": dict(self.files_left_out),
         }
 
     @classmethod
@@ -79,11 +85,14 @@ class TrainingReport:
         if not isinstance(content, dict):
             raise DataError(f"a training report is {type(content).__name__}, and must be an object")
         values: dict[str, Any] = {}
-        for field in fields(cls):
-            value = content.get(field.name)
-            if not _IS_OF_TYPE[str(field.type)](value):
-                raise DataError(f"a training report has {field.name} = {str(value)[:80]!r}, which is no {field.type}")
-            values[field.name] = value
+        for each in fields(cls):
+            has_default = each.default is not MISSING or each.default_factory is not MISSING
+            if has_default and each.name not in content:
+                continue
+            value = content.get(each.name)
+            if not _IS_OF_TYPE[str(each.type)](value):
+                raise DataError(f"a training report has {each.name} = {str(value)[:80]!r}, which is no {each.type}")
+            values[each.name] = value
         return cls(
             **values
             | {
@@ -94,10 +103,10 @@ class TrainingReport:
         )
 
 
-def write_report(tokenizer_file: Path, report: TrainingReport, tokenizer_sha256: str) -> None:
-    """Write a report beside the file of its tokenizer."""
+def report_file(tokenizer_file: Path, report: TrainingReport, tokenizer_sha256: str) -> tuple[Path, str]:
+    """Return the place of a report, beside the file of its tokenizer, and what it is to hold."""
     content = {_OWNER: tokenizer_sha256, **report.to_dict()}
-    write_file(_path_of(tokenizer_file), json.dumps(content, ensure_ascii=False) + "\n")
+    return _path_of(tokenizer_file), json.dumps(content, ensure_ascii=False) + "\n"
 
 
 def read_report(tokenizer_file: Path, tokenizer_sha256: Callable[[], str]) -> TrainingReport | None:
@@ -138,6 +147,9 @@ _IS_OF_TYPE = {
     "NDArray[np.uint64]": lambda value: isinstance(value, list) and all(map(_is_count, value)),
     "tuple[int, ...]": lambda value: isinstance(value, list) and all(map(_is_count, value)),
     "tuple[str, ...]": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "Mapping[str, int]": lambda value: (
+        isinstance(value, dict) and all(_is_text(k) and _is_count(v) for k, v in value.items())
+    ),
     "Mapping[str, float]": lambda value: (
         isinstance(value, dict) and all(_is_text(k) and isinstance(v, float) for k, v in value.items())
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,21 +10,22 @@ from typing import Any, Self, SupportsIndex
 
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
-from textmill.base.files import write_file
-from textmill.tokenizer import self_check
+from textmill.base.files import write_files
+from textmill.tokenizer import model_folder, self_check
 from textmill.tokenizer import train as training
 from textmill.tokenizer.batch import TokenBatch
 from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.corpus import Source
 from textmill.tokenizer.explain import Explainer, Explanation
 from textmill.tokenizer.formats import files, hugging_face, tiktoken
-from textmill.tokenizer.formats.chat_template import write_chat_template
 from textmill.tokenizer.merge_table import MergeTable
-from textmill.tokenizer.report import TrainingReport, read_report, write_report
+from textmill.tokenizer.report import TrainingReport, read_report, report_file
 from textmill.tokenizer.special import SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.text_encoder import Span, Text, TextEncoder, to_bytes
+from textmill.tokenizer.threads import check_threads
 from textmill.tokenizer.token_ids import to_array, to_id
+from textmill.tokenizer.training_options import check_options
 from textmill.tokenizer.truncate import TextT, truncate
 from textmill.tokenizer.vocabulary import Vocabulary
 from textmill.tokenizer.why_not import WhyNot, why_not
@@ -79,13 +81,15 @@ class Tokenizer(_core.EncodeCall):
         that of Hugging Face's ``BpeTrainer``. Special tokens get the first ids, then the 256 bytes, then merges.
 
         Args:
-            source: a path, folder or glob ("data/*.jsonl") or a list of them, each file also packed (.gz, .zst); any
-                other iterable holds the texts themselves. Files are read in parts, cut where an ASCII letter stands
-                before a space or newline; a file without such a place is held whole.
+            source: a path, folder or glob ("data/*.jsonl") or a list or tuple of them, each file also packed (.gz,
+                .zst); any other iterable holds the texts themselves. Files are read in parts, cut where the pattern
+                ends a piece whatever stands around it, as after a word; a file without such a place is held whole.
+                What a folder holds besides text is left out with a warning, and counted in the report.
             vocab_size: bytes, merges and special tokens together. Fewer come out where the text has no pair left.
             pattern: how text is split into pieces that no token crosses: gpt2, cl100k, o200k, llama3, qwen2, qwen3,
                 smollm, deepseek-v3, tekken, nanochat, char, or any regex.
-            special_tokens: texts of control tokens.
+            special_tokens: texts of control tokens. None is ever learned as an ordinary token: a pair that would make
+                one is not merged, where ``BpeTrainer`` would give text the id of the control token.
             tie: which of two pairs of equal count is merged first; "hf": the one with the smaller ids.
             threads: None is one for each core.
             memory_limit: bytes that counting and merging may hold, besides 16 MB of text on its way. Over it, counts
@@ -104,7 +108,9 @@ class Tokenizer(_core.EncodeCall):
             StorageError: the temporary folder has no room for what the memory limit leaves no room for.
             TextmillError: not even the different pieces of the text fit into ``memory_limit``.
         """
-        options = training.TrainingOptions(
+        if extend is not None and not isinstance(extend, Tokenizer):
+            raise ConfigError(f"extend is {extend!r}, and must be a tokenizer: Tokenizer.load(path)")
+        options = check_options(
             vocab_size=vocab_size,
             pattern=pattern,
             special_tokens=special_tokens,
@@ -149,29 +155,40 @@ class Tokenizer(_core.EncodeCall):
         return tokenizer
 
     def save(self, path: str | Path) -> None:
-        """Write ``*.tiktoken``, ``*.json``, or tokenizer.json (and the chat template) into a folder.
+        """Write ``*.tiktoken``, ``*.json``, or, into a folder, tokenizer.json and what belongs to it.
 
-        Beside a .json goes the training report, where there is one: tokenizer.report.json.
+        Beside a .json goes the training report, where there is one: tokenizer.report.json. A folder also gets the chat
+        template and, in tokenizer_config.json, its tokens and ``stop_ids``; what that file says besides stays, and a
+        template that was there goes. A single file holds neither of them. A .tiktoken holds tokens alone: its pattern
+        and special tokens are to be given when it is loaded.
+
+        Args:
+            path: a file that ends in .tiktoken or .json; a folder that is there, or a name without an ending for one.
 
         Raises:
+            ConfigError: the path has another ending.
             DataError: the format cannot hold this tokenizer exactly.
-            StorageError: the file cannot be written; what stood there before is whole.
+            StorageError: a file cannot be written; what stood there before is whole.
         """
         path = Path(path)
-        if path.suffix == ".tiktoken":
-            write_file(path, tiktoken.to_ranks(self._vocabulary))
-        elif path.suffix == ".json" and not path.is_dir():
-            self._save_report(path)
-            write_file(path, hugging_face.to_json(self._vocabulary))
+        is_folder = path.is_dir() or not path.suffix
+        if not is_folder and path.suffix not in {".tiktoken", ".json"}:
+            raise ConfigError(
+                f'cannot tell the format of "{path}": give a file that ends in .json or .tiktoken, or a folder; one '
+                "with a dot in its name must be there already"
+            )
+        if path.suffix == ".tiktoken" and not is_folder:
+            contents: dict[Path, bytes | str | None] = {path: tiktoken.to_ranks(self._vocabulary)}
         else:
-            self._save_report(path / FILE_NAME)
-            write_file(path / FILE_NAME, hugging_face.to_json(self._vocabulary))
-            if self._chat_template is not None:
-                write_chat_template(path, self._chat_template)
-
-    def _save_report(self, file: Path) -> None:
-        if self._training_report is not None:
-            write_report(file, self._training_report, self.sha256)
+            file = path / FILE_NAME if is_folder else path
+            contents = {file: hugging_face.to_json(self._vocabulary)}
+            if self._training_report is not None:
+                contents |= dict([report_file(file, self._training_report, self.sha256)])
+        if is_folder:
+            contents |= model_folder.contents(path, self._chat_template, self.stop_ids)
+        elif self._chat_template is not None and model_folder.read_chat_template(path.parent) is None:
+            warnings.warn(f"{path} does not hold the chat template; save into a folder to keep it", stacklevel=2)
+        write_files(contents)
 
     def _encode(self, text: Text, special: SpecialPolicy = "text") -> list[int]:
         """Encode what ``encode`` does not do by itself: all but short texts without a policy."""
@@ -188,7 +205,7 @@ class Tokenizer(_core.EncodeCall):
         if not isinstance(texts, Iterable):
             raise TypeError(f"encode_batch takes a list of texts, and texts is a {type(texts).__name__}")
         texts = list(texts)
-        num_threads = training.check_threads(threads)
+        num_threads = check_threads(threads)
         if special == "text" and self._is_plain:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
         return self._texts.encode_batch(texts, num_threads, special)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from textmill.base.errors import DataError
 from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.formats import gguf, hugging_face, sentencepiece, tekken
-from textmill.tokenizer.formats.chat_template import read_chat_template
+from textmill.tokenizer.formats.json_parts import read_json
+from textmill.tokenizer.model_folder import read_chat_template, read_stop_ids
 from textmill.tokenizer.vocabulary import Vocabulary
 
 TOKENIZER_JSON, TEKKEN_JSON, TOKENIZER_MODEL = "tokenizer.json", "tekken.json", "tokenizer.model"
@@ -26,14 +28,14 @@ def find(path: Path) -> Path:
 
 
 def kind_of(file: Path) -> str:
-    """Return the name of a file's format, by the file's name."""
+    """Return the name of a file's format: by its ending, and of a .json by what it holds."""
     if file.suffix == ".gguf":
         return "GGUF"
     if file.suffix == ".tiktoken":
         return "rank file"
     if _SENTENCEPIECE.search(file.name):
         return "sentencepiece model"
-    return "tekken.json" if file.suffix == ".json" and "tekken" in file.name else "tokenizer.json"
+    return "tekken.json" if tekken.is_tekken(read_json(file)) else "tokenizer.json"
 
 
 def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
@@ -44,13 +46,18 @@ def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
     """
     with named_in_errors(path):
         file = find(path)
-        kind = kind_of(file)
-        if kind == "GGUF":
+        if file.suffix == ".gguf":
             return gguf.read(file)
-        chat_template = read_chat_template(path) if path.is_dir() else None
-        if kind == "sentencepiece model":
-            return sentencepiece.read(file), chat_template
-        return tekken.read(file) if kind == "tekken.json" else hugging_face.read(file), chat_template
+        vocabulary = sentencepiece.read(file) if _SENTENCEPIECE.search(file.name) else _read_json(file)
+        if not path.is_dir():
+            return vocabulary, None
+        stop_ids = vocabulary.stop_ids or read_stop_ids(path, len(vocabulary.tokens))
+        return replace(vocabulary, stop_ids=stop_ids), read_chat_template(path)
+
+
+def _read_json(file: Path) -> Vocabulary:
+    content = read_json(file)
+    return tekken.from_json(content) if tekken.is_tekken(content) else hugging_face.from_json(content)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from textmill.tokenizer import patterns
 from textmill.tokenizer.alphabet import to_bytes, to_characters
 from textmill.tokenizer.characters import PATTERN
 from textmill.tokenizer.formats import metaspace
-from textmill.tokenizer.formats.json_parts import list_of, read_json, table_of, text_of, type_of, whole_number
+from textmill.tokenizer.formats.json_parts import list_of, table_of, text_of, type_of, whole_number
 from textmill.tokenizer.formats.limits import table_of_tokens
 from textmill.tokenizer.formats.pre_tokenizer import check_number_bytes, read_normalizer, read_pre_tokenizer
 from textmill.tokenizer.vocabulary import AddedToken, Vocabulary
@@ -145,16 +144,12 @@ def _post_processor(vocabulary: Vocabulary) -> dict[str, Any] | None:
     }
 
 
-def read(path: Path) -> Vocabulary:
-    """Read a tokenizer.json.
+def from_json(content: Any) -> Vocabulary:
+    """Read what a tokenizer.json holds.
 
     Raises:
-        DataError: it is not JSON, contradicts itself, or has a feature that textmill does not reproduce.
+        DataError: it contradicts itself, or has a feature that textmill does not reproduce.
     """
-    return _from_json(read_json(path))
-
-
-def _from_json(content: Any) -> Vocabulary:
     content = table_of(content, "the file", _TOP_LEVEL)
     for feature in ("truncation", "padding"):
         if content.get(feature) is not None:

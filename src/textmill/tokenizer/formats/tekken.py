@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from textmill import _core
 from textmill.base.errors import DataError
-from textmill.tokenizer.formats.json_parts import list_of, read_json, table_of, text_of, whole_number
+from textmill.tokenizer.formats.json_parts import list_of, table_of, text_of, whole_number
 from textmill.tokenizer.formats.limits import table_of_tokens
 from textmill.tokenizer.patterns import pattern_from
 from textmill.tokenizer.vocabulary import MAX_TOKENS, AddedToken, Vocabulary
@@ -41,13 +40,18 @@ _CONFIG = ("pattern", "num_vocab_tokens", "default_vocab_size", "default_num_spe
 _BOS, _EOS = "<s>", "</s>"
 
 
-def read(path: Path) -> Vocabulary:
-    """Read a tekken.json.
+def is_tekken(content: Any) -> bool:
+    """Whether a JSON file is of this format, whatever its name: vocabulary or config stand at the top, and no model."""
+    return isinstance(content, dict) and "model" not in content and bool({"vocab", "config"} & content.keys())
+
+
+def from_json(content: Any) -> Vocabulary:
+    """Read what a tekken.json holds.
 
     Raises:
         DataError: it is damaged, or its numbers do not fit together.
     """
-    content = table_of(read_json(path), "the file", _TOP_LEVEL)
+    content = table_of(content, "the file", _TOP_LEVEL)
     config = table_of(content.get("config"), "config", _CONFIG)
     size, num_specials = (
         whole_number(config.get(name), f"config.{name}")

@@ -1,0 +1,133 @@
+#include "tokenizer/pair_search.h"
+
+#include <algorithm>
+
+namespace textmill::tokenizer {
+namespace {
+
+// 2 MB, about what a core's second cache holds.
+constexpr size_t kMaxBuckets = size_t{1} << 18;
+constexpr size_t kMinBuckets = size_t{1} << 10;
+
+}  // namespace
+
+PairSearch::PairSearch(const MergeCorpus& corpus, const FollowRule& rule, size_t room_bytes)
+    : corpus_(corpus), rule_(rule), room_bytes_(room_bytes) {
+    size_t num_buckets = kMaxBuckets;
+    while (num_buckets > kMinBuckets && num_buckets * sizeof(uint64_t) > room_bytes / 8) {
+        num_buckets /= 2;
+    }
+    buckets_.assign(num_buckets, 0);
+    if (room_bytes_ != kUnlimited) {
+        room_bytes_ -= std::min(room_bytes_, num_buckets * sizeof(uint64_t));
+    }
+    if (rule.seeds.empty()) {
+        count_buckets();
+    }
+}
+
+void PairSearch::count_buckets() {
+    corpus_.for_each_pair([&](size_t, TokenId left, TokenId right, uint64_t count) {
+        buckets_[pair_hash(pair_key(left, right)) & (buckets_.size() - 1)] += count;
+    });
+}
+
+uint64_t PairSearch::most() const {
+    return *std::max_element(buckets_.begin(), buckets_.end());
+}
+
+bool PairSearch::may_follow(uint64_t key) const {
+    return rule_.seeds.empty() ? buckets_[pair_hash(key) & (buckets_.size() - 1)] >= rule_.threshold
+                               : rule_.seeds.contains(key);
+}
+
+// Where the sums of all pairs do not fit, those of a range of keys are taken at a time.
+uint64_t PairSearch::find(FollowedPairs& pairs, size_t enough) {
+    pairs.clear();
+    if (room_bytes_ != kUnlimited) {
+        pairs.reserve(most_pairs(), most_places());
+    }
+    uint64_t first_key = 0;
+    uint64_t width = FollowRule::kAllKeys;  // of a range, less one
+    while (true) {
+        const uint64_t last_key = first_key + std::min(width, FollowRule::kAllKeys - first_key);
+        PairSums sums;
+        if (!count_pairs(first_key, last_key, sums)) {
+            if (width == 0) {
+                break;
+            }
+        } else if (follow(sums, pairs)) {
+            first_key = last_key;
+            if (last_key == FollowRule::kAllKeys) {
+                break;
+            }
+            ++first_key;
+            width = width > FollowRule::kAllKeys / 2 ? FollowRule::kAllKeys : 2 * width + 1;
+            continue;
+        } else if (width == 0 || pairs.size() >= enough) {
+            break;
+        }
+        width /= 2;
+    }
+    fill_places(pairs);
+    return first_key;
+}
+
+// False where the sums take more than half of the room.
+bool PairSearch::count_pairs(uint64_t first_key, uint64_t last_key, PairSums& sums) {
+    bool fits = true;
+    corpus_.for_each_pair([&](size_t, TokenId left, TokenId right, uint64_t count) {
+        const uint64_t key = pair_key(left, right);
+        if (!fits || key < first_key || key > last_key || !may_follow(key)) {
+            return;
+        }
+        needed_bytes_ = 2 * sums.memory_bytes_to_add();
+        fits = needed_bytes_ <= room_bytes_;
+        if (!fits) {
+            return;
+        }
+        PairSum& sum = sums[key];
+        sum.weight += count;
+        ++sum.num_places;
+    });
+    return fits;
+}
+
+// False, and none is followed, where the pairs have no room.
+bool PairSearch::follow(const PairSums& sums, FollowedPairs& pairs) {
+    size_t num_pairs = pairs.size();
+    size_t num_places = pairs.num_places();
+    const auto for_each_followed = [&](const auto& visit) {
+        sums.for_each([&](uint64_t key, const PairSum& sum) {
+            const auto left = static_cast<TokenId>(key >> 32);
+            const auto right = static_cast<TokenId>(key);
+            if (rule_.follows(left, right, sum.weight)) {
+                visit(left, right, sum);
+            }
+        });
+    };
+    for_each_followed([&](TokenId, TokenId, const PairSum& sum) {
+        ++num_pairs;
+        num_places += sum.num_places;
+    });
+    // Half of what pairs and places have is for pairs to come.
+    if (room_bytes_ != kUnlimited && (num_pairs > most_pairs() / 2 || num_places > most_places() / 2)) {
+        needed_bytes_ = std::max({needed_bytes_, 16 * FollowedPairs::bytes_for(num_pairs + 1, 0),
+                                  16 * FollowedPairs::bytes_for(0, num_places + 1) / 3});
+        return false;
+    }
+    for_each_followed(
+        [&](TokenId left, TokenId right, const PairSum& sum) { pairs.add(left, right, sum.weight, sum.num_places); });
+    return true;
+}
+
+void PairSearch::fill_places(FollowedPairs& pairs) const {
+    corpus_.for_each_pair([&](size_t at, TokenId left, TokenId right, uint64_t) {
+        const uint64_t key = pair_key(left, right);
+        if (may_follow(key)) {
+            pairs.add_place(pairs.find(key), at);
+        }
+    });
+}
+
+}  // namespace textmill::tokenizer
