@@ -101,6 +101,14 @@ def test_what_cannot_be_translated_is_refused_by_name(regex, feature):
         from_oniguruma(regex)
 
 
+@pytest.mark.parametrize(
+    "regex", [r"(?<=b|c(?=a))a", r"(?<!a$)", r"(?<!(a)\1)b", r"\A*a", r"(?:a|$)+b", r"(?<=(?m:^))a"]
+)
+def test_what_oniguruma_does_not_know_is_not_written(regex):
+    with pytest.raises(ConfigError, match="not known to Oniguruma"):
+        for_oniguruma(regex)
+
+
 def test_named_patterns_are_the_same_in_both():
     for pattern in PATTERNS.values():
         for regex in pattern.regexes:

@@ -53,7 +53,9 @@ def for_oniguruma(regex: str) -> str:
         if token.kind == "quantifier":
             _write_quantifier(atoms, token.text)
         elif token.kind == "opening":
-            atoms.open(_written_opening(token, keeps_case=keeps_case, keeps_groups=keeps_groups))
+            written = _written_opening(token, keeps_case=keeps_case, keeps_groups=keeps_groups)
+            _check_behind(atoms, written)
+            atoms.open(written)
         elif token.kind == "closing":
             atoms.close()
         elif token.kind in SETS:
@@ -62,7 +64,9 @@ def for_oniguruma(regex: str) -> str:
             atoms.add(f"\\k<{referred_group(token, tokens)}>")
         elif token.kind == "anchor":
             anchors = _LINE_ANCHORS_WRITTEN if token.flags.multi_line else _ANCHORS_WRITTEN
-            atoms.add(anchors.get(token.text, token.text), takes=False)
+            written = anchors.get(token.text, token.text)
+            _check_behind(atoms, written)
+            atoms.add(written, takes=False)
         elif token.kind == "bar":
             atoms.bar()
     return "".join(atoms.parts)
@@ -73,6 +77,7 @@ class _Group:
     """A group that is open, and what its present alternative and those before hold."""
 
     begin: int
+    looks_behind: bool = False
     takes: bool = False
     is_anchored: bool = False
     has_bare_anchor: bool = False
@@ -91,6 +96,11 @@ class _Atoms:
         self._groups = [_Group(0)]
         self._last = 0
 
+    @property
+    def looks_behind(self) -> bool:
+        """Whether what comes next stands in a lookbehind."""
+        return self._groups[-1].looks_behind
+
     def add(self, text: str, *, takes: bool = True) -> None:
         """Add what takes a character, or an anchor."""
         self._last = len(self.parts)
@@ -102,7 +112,8 @@ class _Atoms:
         self._groups[-1].end_alternative()
 
     def open(self, text: str) -> None:
-        self._groups.append(_Group(len(self.parts)))
+        looks_behind = self.looks_behind or text.startswith(("(?<=", "(?<!"))
+        self._groups.append(_Group(len(self.parts), looks_behind))
         self.parts.append(text)
 
     def close(self) -> None:
@@ -128,6 +139,11 @@ class _Atoms:
     def last_group(self) -> list[str]:
         """Give the parts of the group that was closed last."""
         return self.parts[self._last :]
+
+
+def _check_behind(atoms: _Atoms, text: str) -> None:
+    if atoms.looks_behind and (text in ("(", r"\z") or text.startswith(_LOOKAROUNDS)):
+        raise ConfigError(f"{text} in a lookbehind is not known to Oniguruma")
 
 
 def _write_quantifier(atoms: _Atoms, text: str) -> None:
