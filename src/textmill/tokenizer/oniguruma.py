@@ -15,7 +15,16 @@ from functools import cache
 from textmill.base.errors import ConfigError
 from textmill.tokenizer.character_sets import Ranges, as_class, class_items, complement, folded, property_name, set_of
 from textmill.tokenizer.regex_package import opening
-from textmill.tokenizer.regexes import SETS, Flags, Token, flag_letters, pieces_of, referred_group, tokens_of
+from textmill.tokenizer.regexes import (
+    SETS,
+    Flags,
+    Token,
+    flag_letters,
+    group_numbers,
+    pieces_of,
+    referred_group,
+    tokens_of,
+)
 
 # Oniguruma lets \p{Lu} and \W be as they are where case is ignored, outside of classes.
 _FOLDED_BY_NONE = ("property", "shorthand")
@@ -48,6 +57,7 @@ def for_oniguruma(regex: str) -> str:
     tokens = tokens_of(regex)
     keeps_case = not any(token.kind == "flags" for token in tokens) and _fold_alike(tokens)
     keeps_groups = any(token.kind == "reference" for token in tokens)
+    numbers = group_numbers(tokens)
     atoms = _Atoms()
     for token in tokens:
         if token.kind == "quantifier":
@@ -61,7 +71,7 @@ def for_oniguruma(regex: str) -> str:
         elif token.kind in SETS:
             atoms.add(_written_set(token, keeps_case=keeps_case))
         elif token.kind == "reference":
-            atoms.add(f"\\k<{referred_group(token, tokens)}>")
+            atoms.add(f"\\k<{referred_group(token, numbers)}>")
         elif token.kind == "anchor":
             anchors = _LINE_ANCHORS_WRITTEN if token.flags.multi_line else _ANCHORS_WRITTEN
             written = anchors.get(token.text, token.text)
@@ -194,10 +204,11 @@ class _Reader:
         self._read: list[Token] = []
 
     def read(self, tokens: list[Token]) -> str:
+        self._numbers = group_numbers(tokens)
         has_names = any(re.match(r"\(\?<\w", token.text) for token in tokens)
         for place, token in enumerate(tokens):
             if token.kind == "reference":
-                self._read_reference(token, tokens, has_names=has_names)
+                self._read_reference(token, has_names=has_names)
             elif token.kind == "opening":
                 self._read_opening(token.text)
             elif token.kind == "flags":
@@ -221,10 +232,10 @@ class _Reader:
             )
         return "".join(self._atoms.parts)
 
-    def _read_reference(self, token: Token, tokens: list[Token], *, has_names: bool) -> None:
+    def _read_reference(self, token: Token, *, has_names: bool) -> None:
         if has_names or not token.text[1:].isdecimal():
             raise ConfigError(f"{token.text} where groups have names, or a call of a group, is not reproduced")
-        number = referred_group(Token("reference", token.text, self._flags), tokens)
+        number = referred_group(Token("reference", token.text, self._flags), self._numbers)
         self._atoms.add(f"\\{number}")
 
     def _read_opening(self, text: str) -> None:

@@ -6,7 +6,7 @@ All that stands for one character is spelled out as ranges of code points, so th
 from __future__ import annotations
 
 from textmill.tokenizer.character_sets import Ranges, as_class, complement, set_of
-from textmill.tokenizer.regexes import SETS, Token, referred_group
+from textmill.tokenizer.regexes import SETS, Token, group_numbers, referred_group
 
 _NEWLINE: Ranges = ((10, 10),)
 
@@ -18,16 +18,17 @@ def for_regex_package(tokens: list[Token]) -> str:
         ConfigError: it holds an escape or a property that is not reproduced exactly.
     """
     keeps_groups = any(token.kind == "reference" for token in tokens)
-    return "".join(_written(token, tokens, keeps_groups=keeps_groups) for token in tokens)
+    numbers = group_numbers(tokens)
+    return "".join(_written(token, numbers, keeps_groups=keeps_groups) for token in tokens)
 
 
-def _written(token: Token, tokens: list[Token], *, keeps_groups: bool) -> str:
+def _written(token: Token, numbers: dict[str, int], *, keeps_groups: bool) -> str:
     if token.kind in SETS:
         return _class(_set(token))
     if token.kind == "anchor":
         return _anchor(token)
     if token.kind == "reference":
-        return f"\\g<{referred_group(token, tokens)}>"
+        return f"\\g<{referred_group(token, numbers)}>"
     if token.kind == "flags":
         return ""
     if token.kind == "opening":

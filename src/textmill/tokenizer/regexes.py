@@ -7,7 +7,6 @@ text (as in tiktoken), ``{1,3}+`` gives nothing back, and ``(?i)`` holds up to t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from textmill.base.errors import ConfigError
@@ -133,22 +132,25 @@ def bounds_of(quantifier: str) -> tuple[int, int | None]:
     return {"*": (0, None), "+": (1, None), "?": (0, 1)}[quantifier[0]]
 
 
-def group_numbers(tokens: list[Token]) -> Iterator[tuple[str, int]]:
-    """Yield the name of each group that keeps what it matched, and its number; the name may be empty."""
-    number = 0
+def group_numbers(tokens: list[Token]) -> dict[str, int]:
+    """Give the number of each named group, and under the empty name the number of the last group of all."""
+    numbers, number = dict[str, int](), 0
     for token in tokens:
         named = _NAMED_GROUP.fullmatch(token.text)
         if token.kind == "opening" and (named or token.text == "("):
             number += 1
-            yield named[1] if named else "", number
+            numbers[named[1] if named else ""] = numbers[""] = number
+    return numbers
 
 
-def referred_group(reference: Token, tokens: list[Token]) -> int:
-    """Give the number of the group that a backreference names; raises ``ConfigError`` where there is none."""
-    name = reference.text.strip("\\()?P=g<>")
-    numbers = dict(group_numbers(tokens))
+def referred_group(reference: Token, numbers: dict[str, int]) -> int:
+    """Give the number of the group that a backreference names; raises ``ConfigError`` where there is none.
+
+    ``numbers`` are those of ``group_numbers``.
+    """
+    name = re.sub(r"^\\g<|^\(\?P=|^\\|[>)]$", "", reference.text)
     number = int(name[:9]) if name.isdecimal() else numbers.get(name, 0)
-    if not 0 < number <= max(numbers.values(), default=0):
+    if not 0 < number <= numbers.get("", 0):
         raise ConfigError(f"the backreference {reference.text} is to a group that is not there")
     if reference.flags.ignore_case:
         raise ConfigError(f"the backreference {reference.text} where case is ignored is not reproduced")
