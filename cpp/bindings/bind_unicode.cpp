@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "bindings/arrays.h"
+#include "tokenizer/case_folding.h"
 #include "tokenizer/unicode.h"
 
 namespace nb = nanobind;
@@ -23,6 +24,14 @@ auto unicode_ranges(const std::string& name) {
     return textmill::bindings::to_table(std::move(rows), 2);
 }
 
+auto case_pairs() {
+    std::vector<uint32_t> rows;
+    for (const auto& [code_point, next] : tokenizer::case_pairs()) {
+        rows.insert(rows.end(), {code_point, next});
+    }
+    return textmill::bindings::to_table(std::move(rows), 2);
+}
+
 }  // namespace
 
 void bind_unicode(nb::module_& m) {
@@ -31,4 +40,7 @@ void bind_unicode(nb::module_& m) {
           nb::sig("def unicode_ranges(name: str) -> numpy.typing.NDArray[numpy.uint32]"),
           "First and last code points of the ranges of a property: a general category or a group of them (Lu, L),\n"
           "a script (Han), whitespace or word (\\w): uint32[n, 2]. ValueError where there is none of that name.");
+    m.def("case_pairs", &case_pairs, nb::sig("def case_pairs() -> numpy.typing.NDArray[numpy.uint32]"),
+          "Each character that equals others where case is ignored, and the next one of these, the last followed by\n"
+          "the first: uint32[n, 2], ascending. One character for one: the sharp s does not equal \"ss\".");
 }

@@ -6,20 +6,13 @@
 #pragma once
 
 #include <cstdint>
-#include <stdexcept>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "tokenizer/regex_reader.h"
 #include "tokenizer/unicode.h"
 
 namespace textmill::tokenizer {
-
-// A regex that is wrong, or outside of the subset; the message names what it holds and where.
-class RegexError : public std::invalid_argument {
-  public:
-    using std::invalid_argument::invalid_argument;
-};
 
 enum class NodeKind : uint8_t {
     kEmpty,

@@ -23,6 +23,12 @@ def unicode_ranges(name: str) -> numpy.typing.NDArray[numpy.uint32]:
     a script (Han), whitespace or word (\\w): uint32[n, 2]. ValueError where there is none of that name.
     """
 
+def case_pairs() -> numpy.typing.NDArray[numpy.uint32]:
+    """
+    Each character that equals others where case is ignored, and the next one of these, the last followed by
+    the first: uint32[n, 2], ascending. One character for one: the sharp s does not equal "ss".
+    """
+
 GAP: int = 65535
 
 class Splitter:

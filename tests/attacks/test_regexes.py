@@ -7,6 +7,7 @@ import pytest
 from textmill import _core
 from textmill.base.errors import ConfigError
 from textmill.tokenizer import splitting
+from textmill.tokenizer.oniguruma import from_oniguruma
 from textmill.tokenizer.patterns import pattern_named
 
 BOMBS = {
@@ -47,4 +48,12 @@ def test_a_regex_that_backtracks_without_end_is_stopped(monkeypatch):
     start = time.perf_counter()
     with pytest.raises(ConfigError, match="backtracks too much"):
         _core.split(splitter, b"a" * 5000 + b"c")
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("regex", ["(a)" + r"\1" * 20_000, "(" * 20_000, "(?i)" * 20_000, "[" + "a-z" * 20_000 + "]"])
+def test_reading_a_long_regex_of_oniguruma_ends_soon(regex):
+    start = time.perf_counter()
+    with pytest.raises(ConfigError):
+        from_oniguruma(regex + r"\X")
     assert time.perf_counter() - start < 5

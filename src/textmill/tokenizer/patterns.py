@@ -13,7 +13,8 @@ from typing import Any
 
 from textmill import _core
 from textmill.base.errors import ConfigError, did_you_mean
-from textmill.tokenizer.regexes import alternatives_of, for_oniguruma
+from textmill.tokenizer.oniguruma import for_oniguruma
+from textmill.tokenizer.regexes import alternatives_of
 from textmill.tokenizer.splitting import splitter_of
 
 

@@ -1,175 +1,182 @@
-r"""Regexes as text: taking them apart, and writing them for other engines so that they match the same.
+r"""Regexes as text, taken apart into tokens.
 
-In a pattern ``\s``, ``\d``, ``\w`` and ``\p{..}`` mean the pinned Unicode version, ``$`` the end of the text (as in
-tiktoken; Oniguruma means the end of a line), and ``{1,3}+`` gives nothing back (to Oniguruma it is a repetition).
+In a pattern ``\s``, ``\d``, ``\w`` and ``\p{..}`` mean the pinned Unicode version, ``^`` and ``$`` the two ends of the
+text (as in tiktoken), ``{1,3}+`` gives nothing back, and ``(?i)`` holds up to the end of the group that it stands in.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import cache
+from dataclasses import dataclass
 
-from textmill import _core
 from textmill.base.errors import ConfigError
 
-# A class of characters, an escape, a quantifier with bounds, the opening of a group, or one character.
-_TOKEN = re.compile(
-    r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\g<\w+>|\\."
-    r"|\{\d*,?\d*\}\+?|\(\?(?:[a-zA-Z-]+:|[:=!>]|<[=!]|P?<\w+>|P=\w+)|.",
+_KINDS = re.compile(
+    r"(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\])"
+    r"|(?P<property>\\[pP](?:\{[^}]*\}|[A-Za-z]))"
+    r"|(?P<code>\\x\{[0-9A-Fa-f]+\}|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})"
+    r"|(?P<reference>\\[1-9][0-9]*|\\g<\w+>|\(\?P=\w+\))"
+    r"|(?P<anchor>[$^]|\\[AzbB])"
+    r"|(?P<shorthand>\\[sSdDwW])"
+    r"|(?P<escape>\\.)"
+    r"|(?P<quantifier>(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})[?+]?)"
+    r"|(?P<flags>\(\?[A-Za-z-]+\))"
+    r"|(?P<opening>\(\?(?:[A-Za-z-]*:|=|!|<=|<!|>|P?<\w+>)|\((?![?*]))"
+    r"|(?P<closing>\))"
+    r"|(?P<bar>\|)"
+    r"|(?P<any>\.)"
+    r"|(?P<character>[^\[(])"
+    r"|(?P<wrong>.)",
     re.DOTALL,
 )
-# What for_oniguruma writes for x{1,3}+, where x is one character or class.
-_ATOMIC_BOUNDS = re.compile(r"\(\?>((?:\[(?:\\.|[^\]\\])*\]|\\[pP]\{[^}]*\}|\\.|[^\\()])\{\d*,?\d*\})\)", re.DOTALL)
-_IN_CLASS = re.compile(r"\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\.|.", re.DOTALL)
-_LITERAL_ESCAPES = set("nrtfv")
-_SURROGATES = range(0xD800, 0xE000)
-_LAST_CODE_POINT = 0x10FFFF
-_GROUP_PREFIXES = ("Script=", "sc=", "General_Category=", "gc=")
+# What stands for one character.
+SETS = ("class", "property", "code", "shorthand", "escape", "any", "character")
+_NAMED_GROUP = re.compile(r"\(\?P?<(\w+)>")
+_BOUNDS = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}")
+_MOST_REPEATS = 100_000  # Oniguruma's limit
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What holds for a part of a regex: (?i), (?m) for ^ and $ at each line, and (?s) for a dot that is a newline."""
+
+    ignore_case: bool = False
+    multi_line: bool = False
+    dot_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A part of a regex, and the flags that hold for it."""
+
+    kind: str
+    text: str
+    flags: Flags = Flags()
+
+
+def pieces_of(regex: str) -> list[Token]:
+    """Cut a regex into tokens without flags.
+
+    Raises:
+        ConfigError: a class or a group is not closed, or a quantifier has nothing to repeat.
+    """
+    tokens = [Token(str(found.lastgroup), found[0]) for found in _KINDS.finditer(regex)]
+    depth = 0
+    before = "opening"
+    for token in tokens:
+        depth += (token.kind == "opening") - (token.kind == "closing")
+        if token.kind == "wrong" or depth < 0:
+            raise ConfigError(f"{_around(regex, token)} is not closed, not opened, or of a kind that is not reproduced")
+        if token.kind == "quantifier":
+            _check_quantifier(token.text, before, regex)
+        before = token.kind
+    if depth:
+        raise ConfigError(f"{depth} groups are not closed in the regex {regex[:80]!r}")
+    return tokens
+
+
+def tokens_of(regex: str) -> list[Token]:
+    """Cut a regex into tokens, each with its flags.
+
+    Raises:
+        ConfigError: it is no regex, or holds a kind of group or flag that is not reproduced.
+    """
+    flags, around = Flags(), list[Flags]()
+    tokens = []
+    for token in pieces_of(regex):
+        if token.kind == "character" and token.text == "{":
+            raise ConfigError(f"a {{ that is no quantifier such as {{1,3}} stands in the regex {regex[:80]!r}")
+        if token.kind == "opening":
+            around.append(flags)
+        if token.kind in ("opening", "flags"):
+            flags = _with_letters(flags, token.text)
+        tokens.append(Token(token.kind, token.text, flags))
+        if token.kind == "closing":
+            flags = around.pop()
+    return tokens
+
+
+def alternatives(tokens: list[Token]) -> list[list[Token]]:
+    """Cut a regex at the ``|`` that are in no group.
+
+    One with a backreference stays whole, since its groups are counted over all of it.
+    """
+    if any(token.kind == "reference" for token in tokens):
+        return [tokens]
+    cut, depth = [list[Token]()], 0
+    for token in tokens:
+        depth += (token.kind == "opening") - (token.kind == "closing")
+        if token.kind == "bar" and depth == 0:
+            cut.append([])
+        else:
+            cut[-1].append(token)
+    return cut
 
 
 def alternatives_of(regex: str) -> list[str]:
-    r"""Cut a regex at the ``|`` that are in no group.
-
-    One with a numbered backreference stays whole, since its groups are counted over all of it.
-    """
-    alternatives, depth = [""], 0
-    for token in _TOKEN.findall(regex):
-        if re.fullmatch(r"\\[1-9]", token):
-            return [regex]
-        depth += token.startswith("(") - (token == ")")
-        if token == "|" and depth == 0:
-            alternatives.append("")
-        else:
-            alternatives[-1] += token
-    return alternatives
+    """Cut a regex at the ``|`` that are in no group, as ``alternatives`` does."""
+    return ["".join(token.text for token in tokens) for tokens in alternatives(tokens_of(regex))]
 
 
-def for_oniguruma(regex: str) -> str:
-    r"""Write a regex so that Oniguruma, the engine of Hugging Face's tokenizers, matches what ours does."""
-    anchors = {"$": r"\z", "^": r"\A"}
-    tokens = (anchors.get(token, _braced_hex(token)) for token in _TOKEN.findall(regex))
-    return _around_bounds(tokens, "(?>", ")")
+def flag_letters(text: str) -> tuple[str, str]:
+    """Give the flags that an opening such as ``(?i-s:`` sets and unsets."""
+    found = re.fullmatch(r"\(\?([A-Za-z]*)(?:-([A-Za-z]*))?[:)]", text)
+    return (found[1], found[2] or "") if found else ("", "")
 
 
-def from_oniguruma(regex: str) -> str:
-    r"""Write a regex of Oniguruma, as a tokenizer.json holds it, so that ours matches the same."""
-    anchors = {"$": r"(?=\n|\z)", "^": r"(?<![^\n])", r"\z": "$"}
-    read = _around_bounds((anchors.get(token, token) for token in _TOKEN.findall(regex)), "(?:", ")+")
-    return _ATOMIC_BOUNDS.sub(r"\1+", read)
+def bounds_of(quantifier: str) -> tuple[int, int | None]:
+    """Give how often a quantifier such as ``{1,3}`` repeats, at least and at most; None is without end."""
+    if found := _BOUNDS.match(quantifier):
+        least = int(found[1][:9])
+        return least, least if found[2] is None else int(found[2][:9]) if found[2] else None
+    return {"*": (0, None), "+": (1, None), "?": (0, 1)}[quantifier[0]]
 
 
-def _around_bounds(tokens: Iterable[str], opening: str, closing: str) -> str:
-    """Write ``x{1,3}+`` as ``x{1,3}`` in a group."""
-    written: list[str] = []
-    open_groups: list[int] = []
-    atom = 0  # where the last thing that a quantifier can follow begins
+def group_numbers(tokens: list[Token]) -> dict[str, int]:
+    """Give the number of each named group, and under the empty name the number of the last group of all."""
+    numbers, number = dict[str, int](), 0
     for token in tokens:
-        if token.startswith("{") and token.endswith("+"):
-            written[atom:] = [opening, *written[atom:], token[:-1], closing]
-            continue
-        if token == ")":
-            atom = open_groups.pop() if open_groups else len(written)
-        elif token not in ("*", "+", "?") and not token.startswith("{"):
-            atom = len(written)
-        if token.startswith("("):
-            open_groups.append(len(written))
-        written.append(token)
-    return "".join(written)
+        named = _NAMED_GROUP.fullmatch(token.text)
+        if token.kind == "opening" and (named or token.text == "("):
+            number += 1
+            numbers[named[1] if named else ""] = numbers[""] = number
+    return numbers
 
 
-def _braced_hex(token: str) -> str:
-    return re.sub(r"\\x([0-9A-Fa-f]{2})", r"\\x{\1}", token) if token.startswith(("[", r"\x")) else token
+def referred_group(reference: Token, numbers: dict[str, int]) -> int:
+    """Give the number of the group that a backreference names; raises ``ConfigError`` where there is none.
 
-
-def for_regex_package(regex: str) -> str:
-    r"""Write a regex for the ``regex`` package, which follows a newer Unicode: classes become ranges.
-
-    Raises:
-        ConfigError: it holds an escape or a property that is not reproduced exactly.
+    ``numbers`` are those of ``group_numbers``.
     """
-    return "".join(_spell_out(token, regex) for token in _TOKEN.findall(regex))
+    name = re.sub(r"^\\g<|^\(\?P=|^\\|[>)]$", "", reference.text)
+    number = int(name[:9]) if name.isdecimal() else numbers.get(name, 0)
+    if not 0 < number <= numbers.get("", 0):
+        raise ConfigError(f"the backreference {reference.text} is to a group that is not there")
+    if reference.flags.ignore_case:
+        raise ConfigError(f"the backreference {reference.text} where case is ignored is not reproduced")
+    return number
 
 
-def _spell_out(token: str, regex: str) -> str:
-    if token.startswith("["):
-        return _spell_out_class(token, regex)
-    if token in ("$", r"\z"):
-        return r"\Z"
-    if token in (r"\b", r"\B"):
-        word = f"[{_as_class(_ranges('word'))}]"
-        before, after = (f"(?!{word})", f"(?={word})") if token == r"\b" else (f"(?={word})", f"(?!{word})")
-        return f"(?:(?<={word}){before}|(?<!{word}){after})"
-    if re.fullmatch(r"\\(?:[1-9AZ]|g<\w+>)", token):
-        return token
-    return f"[{_spell_out_escape(token, regex)}]" if token.startswith("\\") else token
+def _with_letters(flags: Flags, text: str) -> Flags:
+    on, off = flag_letters(text)
+    if wrong := set(on + off) - set("ims"):
+        raise ConfigError(f"the flag {min(wrong)} in {text} is not reproduced; i, m and s are")
 
+    def value(letter: str, *, before: bool) -> bool:
+        return letter not in off and (letter in on or before)
 
-def _spell_out_class(token: str, regex: str) -> str:
-    opening = "[^" if token.startswith("[^") else "["
-    items = _IN_CLASS.findall(token[len(opening) : -1])
-    if "[" in items or any(operation in token for operation in ("&&", "||", "--", "~~")):
-        raise ConfigError(f"a class inside a class, or an operation on classes, is not reproduced: {token} in {regex}")
-    return (
-        opening + "".join(_spell_out_escape(item, regex) if len(item) > 1 else _escaped(item) for item in items) + "]"
+    return Flags(
+        value("i", before=flags.ignore_case), value("m", before=flags.multi_line), value("s", before=flags.dot_all)
     )
 
 
-def _escaped(character: str) -> str:
-    return character if character.isalnum() or character in "-^" else f"\\U{ord(character):08x}"
+def _check_quantifier(text: str, before: str, regex: str) -> None:
+    if before in ("opening", "bar", "flags", "quantifier"):
+        raise ConfigError(f"the quantifier {text} has nothing to repeat, or another quantifier, in {regex[:80]!r}")
+    least, most = bounds_of(text)
+    if max(least, most or 0) > _MOST_REPEATS or (most is not None and most < least):
+        raise ConfigError(f"the quantifier {text} is not from one number to a larger one up to {_MOST_REPEATS}")
 
 
-def _spell_out_escape(token: str, regex: str) -> str:
-    """Write an escape as what stands between brackets."""
-    letter = token[1]
-    if letter in "sSdDwW":
-        ranges = _ranges({"s": "whitespace", "d": "Nd", "w": "word"}[letter.lower()])
-        return _as_class(_complement(ranges) if letter.isupper() else ranges)
-    if letter in "pP":
-        name = token[2:].strip("{}")
-        is_negated = (letter == "P") != name.startswith("^")
-        ranges = _property(name.removeprefix("^"), regex)
-        return _as_class(_complement(ranges) if is_negated else ranges)
-    if letter in "xu" and len(token) > 2:
-        code = int(token[2:].strip("{}"), 16)
-        if code in _SURROGATES or code > _LAST_CODE_POINT:
-            raise ConfigError(f"U+{code:04X} is no character: {token} in the regex {regex}")
-        return f"\\U{code:08x}"
-    if letter in _LITERAL_ESCAPES:
-        return token
-    if letter.isalnum():
-        raise ConfigError(f"the escape {token} is not reproduced exactly: it stands in the regex {regex}")
-    return f"\\U{ord(letter):08x}"
-
-
-def _property(name: str, regex: str) -> tuple[tuple[int, int], ...]:
-    for prefix in _GROUP_PREFIXES:
-        name = name.removeprefix(prefix)
-    try:
-        if name in ("whitespace", "word"):
-            raise ValueError
-        return _ranges(name)
-    except ValueError as error:
-        raise ConfigError(
-            f"the property \\p{{{name}}} in the regex {regex} is not known; known are general categories such as L "
-            "and Lu, and the scripts that tokenizers use, such as Han"
-        ) from error
-
-
-@cache
-def _ranges(name: str) -> tuple[tuple[int, int], ...]:
-    return tuple((first, last) for first, last in _core.unicode_ranges(name).tolist())
-
-
-def _complement(ranges: tuple[tuple[int, int], ...]) -> Iterator[tuple[int, int]]:
-    begin = 0
-    for first, last in ranges:
-        if first > begin:
-            yield begin, first - 1
-        begin = last + 1
-    if begin <= _LAST_CODE_POINT:
-        yield begin, _LAST_CODE_POINT
-
-
-def _as_class(ranges: tuple[tuple[int, int], ...] | Iterator[tuple[int, int]]) -> str:
-    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
+def _around(regex: str, token: Token) -> str:
+    return f"{token.text!r} in the regex {regex[:80]!r}"

@@ -14,7 +14,8 @@ import regex
 
 from textmill import _core
 from textmill.base.errors import ConfigError
-from textmill.tokenizer.regexes import alternatives_of, for_regex_package
+from textmill.tokenizer.regex_package import for_regex_package
+from textmill.tokenizer.regexes import alternatives, alternatives_of, tokens_of
 
 # A backtracking engine can take exponential time. What it takes for sound patterns is below a second for a megabyte.
 _TIMEOUT_S = 5.0
@@ -46,10 +47,13 @@ def compiled_stages(regexes: tuple[str, ...]) -> tuple[regex.Pattern[str], ...]:
     """Compile for the ``regex`` package, each alternative a group where there are several; raises ``ConfigError``."""
     stages = []
     for text in regexes:
-        alternatives = [for_regex_package(alternative) for alternative in alternatives_of(text)]
-        groups = [f"(?P<alternative_{i}>{alternative})" for i, alternative in enumerate(alternatives)]
         try:
-            stages.append(regex.compile("|".join(groups) if len(groups) > 1 else alternatives[0]))
+            written = [for_regex_package(alternative) for alternative in alternatives(tokens_of(text))]
+        except ConfigError as error:
+            raise ConfigError(f"{error}; it stands in the regex {text[:200]!r}") from error
+        groups = [f"(?P<alternative_{i}>{alternative})" for i, alternative in enumerate(written)]
+        try:
+            stages.append(regex.compile("|".join(groups) if len(groups) > 1 else written[0]))
         except (regex.error, RecursionError, OverflowError) as error:
             raise ConfigError(f"the regex {text!r} does not compile: {error}") from error
     return tuple(stages)

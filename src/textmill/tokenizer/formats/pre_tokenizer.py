@@ -13,8 +13,8 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer import patterns
 from textmill.tokenizer.formats.json_parts import list_of, text_of, type_of
 from textmill.tokenizer.formats.punctuation import PUNCTUATION
+from textmill.tokenizer.oniguruma import from_oniguruma
 from textmill.tokenizer.patterns import Pattern
-from textmill.tokenizer.regexes import from_oniguruma
 
 # ByteLevel with use_regex. Every byte string is one piece where it does not split and nothing else does.
 _GPT2 = patterns.pattern_named("gpt2").regexes[0]
@@ -138,13 +138,13 @@ def _regex_after_bytes(step: Any) -> str:
 
 
 def _split_regex(split: Mapping[str, Any]) -> str:
-    regex = _pattern_text(split.get("pattern"))
     behavior, invert = split.get("behavior"), _flag(split, "invert", default=False)
-    # Inverted and removed, only matches stay: the same as isolated where the pattern leaves nothing unmatched.
-    if behavior == "Removed" and invert and patterns.pattern_from([regex]).name in _WITHOUT_GAPS:
-        return regex
-    if behavior != "Isolated":
+    if behavior != "Isolated" and (behavior != "Removed" or not invert):
         raise DataError(f"its Split has the behavior {behavior!r}; textmill knows Isolated")
+    regex = _pattern_text(split.get("pattern"))
+    # Inverted and removed, only matches stay: the same as isolated where the pattern leaves nothing unmatched.
+    if behavior == "Removed" and patterns.pattern_from([regex]).name not in _WITHOUT_GAPS:
+        raise DataError(f"its Split has the behavior 'Removed', and {regex[:200]!r} may leave text unmatched")
     return regex
 
 
