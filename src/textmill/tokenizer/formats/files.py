@@ -43,6 +43,9 @@ def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
     """
     with named_in_errors(path):
         file = find(path)
+        if not file.exists():
+            names = f", and no {TEKKEN_JSON} or {TOKENIZER_MODEL} stands in its place" if path.is_dir() else ""
+            raise DataError(f"{file} does not exist{names}; give a tokenizer's file, or a folder with one")
         kind = kind_of(file)
         if kind == "GGUF":
             return gguf.read(file)
@@ -54,9 +57,10 @@ def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
 
 @contextmanager
 def named_in_errors(path: Path) -> Iterator[None]:
-    """Name the file in what is wrong with its content."""
+    """Name the file in what is wrong with its content, once."""
     try:
         yield
     except ValueError as error:
         message = str(error).encode(errors="backslashreplace").decode()  # a file may hold lone surrogates
-        raise DataError(f"{find(path)} cannot be used: {message}") from error
+        file = str(find(path))
+        raise DataError(message if file in message else f"{file} cannot be used: {message}") from error
