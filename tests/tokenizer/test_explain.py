@@ -1,4 +1,6 @@
 import json
+import random
+import sys
 from itertools import pairwise
 
 import pytest
@@ -81,6 +83,36 @@ def test_the_runner_up_is_the_second_best_pair_of_the_moment(texts):
                 assert step.runner_up.is_lost == shares
             del parts[step.middle]
             parts[step.begin] = step.product
+
+
+@examples
+@given(text=hard_bytes)
+def test_json_holds_the_merge_trees(tokenizer, text):
+    explanation = tokenizer.explain(text)
+    for piece, row in zip(explanation.pieces, explanation.to_dict()["pieces"], strict=True):
+        nodes = row["tree"]["nodes"]
+        waiting = list(zip(row["tree"]["roots"], () if piece.is_whole else piece.trees(), strict=True))
+        num_nodes = 0
+        while waiting:
+            number, node = waiting.pop()
+            num_nodes += 1
+            assert [nodes[number][key] for key in ("id", "begin", "end")] == [node.id, node.begin, node.end]
+            assert nodes[number]["text_hex"] == piece.text[node.begin : node.end].hex(" ")
+            assert nodes[number]["rank"] == (node.step.rank if node.step else None)
+            waiting += zip(nodes[number]["parts"], node.parts, strict=True)
+        assert num_nodes == len(nodes)
+
+
+def test_json_holds_a_tree_that_is_deeper_than_json_can_nest():
+    token = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=1024))
+    tokenizer = Tokenizer.train(iter(["x"]), 2000, r"[\s\S]+", seed_tokens=[token])
+    assert tokenizer.count(token) == 1
+    (piece,) = json.loads(json.dumps(tokenizer.explain(token).to_dict()))["pieces"]
+    nodes, (root,) = piece["tree"]["nodes"], piece["tree"]["roots"]
+    depth = 0
+    while nodes[root]["parts"]:
+        root, depth = nodes[root]["parts"][0], depth + 1
+    assert depth > sys.getrecursionlimit() // 2
 
 
 def test_pieces_name_the_alternative_that_made_them(cl100k):
@@ -229,8 +261,10 @@ def test_the_keys_of_its_json_stay(cl100k):
     piece = max(content["pieces"], key=lambda piece: len(piece["merges"]))
     assert list(piece) == [
         *("begin", "end", "text_hex", "text", "alternative", "regex", "stage", "earlier"),
-        *("symbols", "merges", "tokens", "is_whole", "is_added"),
+        *("symbols", "merges", "tokens", "is_whole", "is_added", "tree"),
     ]
+    assert list(piece["tree"]) == ["nodes", "roots"]
+    assert list(piece["tree"]["nodes"][0]) == ["id", "begin", "end", "text_hex", "text", "rank", "parts"]
     assert list(piece["merges"][0]) == [
         *("begin", "middle", "end", "left", "right", "product", "rank", "count", "runner_up")
     ]

@@ -19,7 +19,8 @@ from textmill.tokenizer import self_check
 from textmill.tokenizer import train as training
 from textmill.tokenizer.chat import ChatTemplate, write_chat_template
 from textmill.tokenizer.corpus import Source
-from textmill.tokenizer.explain import Explainer, Explanation
+from textmill.tokenizer.explain import Explainer
+from textmill.tokenizer.explanation import Explanation
 from textmill.tokenizer.formats import files, hugging_face, tiktoken
 from textmill.tokenizer.merge_table import MergeTable
 from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
@@ -27,7 +28,8 @@ from textmill.tokenizer.report import TrainingReport, read_report, write_report
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.vocabulary import Encoder, Vocabulary
-from textmill.tokenizer.why_not import WhyNot, why_not
+from textmill.tokenizer.why_not import why_not
+from textmill.tokenizer.why_not_answer import WhyNot
 
 Text = str | bytes
 TextT = TypeVar("TextT", str, bytes)
