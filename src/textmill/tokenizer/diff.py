@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from textmill.base.errors import ConfigError
 from textmill.text.readers import Source
 from textmill.text.stream import TextPart, read_parts, source_files
-from textmill.tokenizer.corpus import to_bytes
 from textmill.tokenizer.diff_settings import settings
 from textmill.tokenizer.difference import OwnToken, Stretch, TokenizerDiff, Usage
 from textmill.tokenizer.tokenizer import Text, Tokenizer
+from textmill.tokenizer.utf8 import to_bytes
 
 _CHUNK_BYTES = 4 << 20
 # Rare stretches are forgotten when there are more than these; what they cost stays in all the totals.
@@ -53,7 +53,7 @@ def diff(
         raise ConfigError(f"top is {top}, and must be 0 or more")
     comparison = _Comparison(a, b)
     for text in texts:
-        part = text if isinstance(text, TextPart) else TextPart(_data(text), "", True, 0)
+        part = text if isinstance(text, TextPart) else TextPart(to_bytes(text), "", True, 0)
         comparison.add(part)
         if progress is not None:
             progress(part.disk_bytes or comparison.num_bytes)
@@ -73,10 +73,6 @@ def parts_of_files(a: Tokenizer, b: Tokenizer, files: Source) -> Iterator[TextPa
         for part in read_parts(file.path, may_cut=_can_cut(a, b)):
             yield TextPart(part.data, str(file.path), part.ends_text, done + part.disk_bytes)
         done += file.path.stat().st_size
-
-
-def _data(text: Text) -> bytes:
-    return to_bytes(text) if isinstance(text, str) else text
 
 
 def _can_cut(a: Tokenizer, b: Tokenizer) -> bool:

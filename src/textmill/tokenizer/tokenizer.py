@@ -21,12 +21,13 @@ from textmill.tokenizer.chat import ChatTemplate, write_chat_template
 from textmill.tokenizer.corpus import Source
 from textmill.tokenizer.explain import Explainer
 from textmill.tokenizer.explanation import Explanation
-from textmill.tokenizer.formats import files, hugging_face, tiktoken
+from textmill.tokenizer.formats import files, hugging_face_writer, tiktoken
 from textmill.tokenizer.merge_table import MergeTable
 from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
 from textmill.tokenizer.report import TrainingReport, read_report, write_report
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
+from textmill.tokenizer.utf8 import to_bytes
 from textmill.tokenizer.vocabulary import Encoder, Vocabulary
 from textmill.tokenizer.why_not import why_not
 from textmill.tokenizer.why_not_answer import WhyNot
@@ -205,10 +206,10 @@ class Tokenizer:
             write_file(path, tiktoken.to_ranks(self._vocabulary))
         elif path.suffix == ".json" and not path.is_dir():
             self._save_report(path)
-            write_file(path, hugging_face.to_json(self._vocabulary))
+            write_file(path, hugging_face_writer.to_json(self._vocabulary))
         else:
             self._save_report(path / FILE_NAME)
-            write_file(path / FILE_NAME, hugging_face.to_json(self._vocabulary))
+            write_file(path / FILE_NAME, hugging_face_writer.to_json(self._vocabulary))
             if self._chat_template is not None:
                 write_chat_template(path, self._chat_template)
 
@@ -230,7 +231,7 @@ class Tokenizer:
         if special == "text" and self._is_plain:
             return self._encoder.encode(text)
         ids: list[int] = []
-        for place, part in enumerate(self._added.split(_to_bytes(text), special)):
+        for place, part in enumerate(self._added.split(to_bytes(text), special)):
             ids += [part.token_id] if part.token_id is not None else self._encode_ordinary(part.text, place)
         return ids
 
@@ -244,7 +245,7 @@ class Tokenizer:
         num_threads = training.check_threads(threads)
         if special == "text" and self._is_plain:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
-        split_texts = [self._added.split(_to_bytes(text), special) for text in texts]
+        split_texts = [self._added.split(to_bytes(text), special) for text in texts]
         encoded = [
             iter(self._encode_parts(encoder, parts, num_threads))
             for encoder, parts in (
@@ -273,7 +274,7 @@ class Tokenizer:
         """
         ids: list[int] = []
         ends = [np.zeros(1, dtype=np.int64)]
-        for place, part in enumerate(self._added.split(_to_bytes(text), special)):
+        for place, part in enumerate(self._added.split(to_bytes(text), special)):
             if part.token_id is None and self._vocabulary.characters is not None:
                 part_ids, places = self._encode_characters(part.text, place)
             elif part.token_id is None:
@@ -292,14 +293,14 @@ class Tokenizer:
             ends.append(part.segment.original_places(part.begin + places))
         edges = np.maximum.accumulate(np.concatenate(ends)).tolist()
         if ids:
-            edges[-1] = len(_to_bytes(text))  # a part at the end may have become nothing
+            edges[-1] = len(to_bytes(text))  # a part at the end may have become nothing
         return ids, list(pairwise(edges))
 
     def count(self, text: Text, special: SpecialPolicy = "text") -> int:
         """Count the tokens of a text without making a list of them."""
         if special == "text" and self._is_plain:
             return self._encoder.count(text)
-        parts = self._added.split(_to_bytes(text), special)
+        parts = self._added.split(to_bytes(text), special)
         return sum(
             1 if part.token_id is not None else self._encoder_at(place).count(self._prepared(part.text))
             for place, part in enumerate(parts)
@@ -317,7 +318,7 @@ class Tokenizer:
         """
         if max_tokens < 0:
             raise ConfigError(f"max_tokens is {max_tokens}, and must be 0 or more")
-        data = _to_bytes(text)
+        data = to_bytes(text)
         budget = max_tokens
         while True:
             head = data[: self._head_bytes(data, budget)]
@@ -371,7 +372,7 @@ class Tokenizer:
         Raises:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
-        data = _to_bytes(text)
+        data = to_bytes(text)
         counts = self._training_report.merge_counts if self._training_report else None
         explainer = Explainer(self._vocabulary, self.merge_table, (self._encoder, self._inner_encoder), counts)
         return explainer.explain(data, self._added.split(data, special), self.encode_with_spans(data, special)[1])
@@ -381,7 +382,7 @@ class Tokenizer:
 
         ``str()`` of the answer is a few sentences, ``to_dict()`` what JSON can hold.
         """
-        return why_not(self._vocabulary, self.merge_table, self.encode_with_spans, _to_bytes(token))
+        return why_not(self._vocabulary, self.merge_table, self.encode_with_spans, to_bytes(token))
 
     def is_canonical(self, ids: Iterable[int], special: SpecialPolicy = "text") -> bool:
         """Say whether ``encode`` gives these ids for what they decode to: other ids can stand for the same text.
@@ -415,7 +416,7 @@ class Tokenizer:
         ids: list[int] = []
         ordinary = b""
         for text, is_trusted in self._chat_template.render(messages, add_generation_prompt=add_generation_prompt):
-            parts = self._added.split(_to_bytes(text), "parse" if is_trusted else "text")
+            parts = self._added.split(to_bytes(text), "parse" if is_trusted else "text")
             for part in parts:
                 if part.token_id is not None:
                     ids += [*self._encode_ordinary(ordinary, len(ids)), part.token_id]
@@ -545,14 +546,3 @@ def _rebuild(
     report: TrainingReport | None,
 ) -> Tokenizer:
     return cls(vocabulary, chat_template=chat_template, training_report=report)
-
-
-def _to_bytes(text: Text) -> bytes:
-    if isinstance(text, bytes):
-        return text
-    if not isinstance(text, str):
-        raise TypeError(f"a text must be str or bytes, and this is {type(text).__name__}")
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # lone surrogates: as tiktoken does, and as the native core does
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

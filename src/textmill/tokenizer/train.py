@@ -13,11 +13,12 @@ from textmill import _core
 from textmill.base.errors import ConfigError, DataError, StorageError, TextmillError, did_you_mean
 from textmill.base.units import num_bytes
 from textmill.tokenizer.alphabet import BYTE_ORDER, to_characters
-from textmill.tokenizer.corpus import Corpus, Source, to_bytes
+from textmill.tokenizer.corpus import Corpus, Source
 from textmill.tokenizer.normalize import normalize
 from textmill.tokenizer.patterns import pattern_named
 from textmill.tokenizer.report import TrainingReport
 from textmill.tokenizer.seeds import seed_merges
+from textmill.tokenizer.utf8 import to_bytes
 from textmill.tokenizer.vocabulary import MAX_TOKENS, AddedToken, Vocabulary
 
 TIES = ("hf",)
