@@ -34,6 +34,12 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def in_trained(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    return trained
+
+
 def test_generate_writes_the_text_to_stdout_and_nothing_else(trained):
     result = run("generate", "run", "the quick", "--max-tokens", 8, cwd=trained)
     assert result.returncode == 0, result.stderr
@@ -43,8 +49,8 @@ def test_generate_writes_the_text_to_stdout_and_nothing_else(trained):
     assert again.stdout == result.stdout
 
 
-def test_generate_as_json(trained, monkeypatch, capsys):
-    monkeypatch.chdir(trained)
+@pytest.mark.usefixtures("in_trained")
+def test_generate_as_json(capsys):
     options = ["--max-tokens", "4", "--temperature", "1", "--seed", "3", "--json"]
     assert main(["generate", "run", "the", *options]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -88,8 +94,8 @@ def test_a_damaged_checkpoint_is_passed_over_aloud(trained, tmp_path):
     assert "engine.py" not in result.stderr
 
 
-def test_resuming_a_finished_run_says_so(trained, monkeypatch, capsys):
-    monkeypatch.chdir(trained)
+@pytest.mark.usefixtures("in_trained")
+def test_resuming_a_finished_run_says_so(capsys):
     assert main(["train", "run", "--resume"]) == 0
     assert "the run is done already" in capsys.readouterr().err
 
@@ -123,19 +129,18 @@ def test_resuming_a_finished_run_says_so(trained, monkeypatch, capsys):
         (["tokenizer", "decode", "run/tokenizer.json", "999999"], 3, "999999"),
     ],
 )
-def test_what_is_wrong_ends_in_its_exit_code_with_a_message(trained, monkeypatch, capsys, arguments, code, message):
-    monkeypatch.chdir(trained)
-    (trained / "empty").mkdir(exist_ok=True)
+def test_what_is_wrong_ends_in_its_exit_code_with_a_message(in_trained, capsys, arguments, code, message):
+    (in_trained / "empty").mkdir(exist_ok=True)
     for name, content in (("pictures/a.png", b"\x89PNG"), ("latin/a.txt", b"na\xefve")):
-        (trained / name).parent.mkdir(exist_ok=True)
-        (trained / name).write_bytes(content)
+        (in_trained / name).parent.mkdir(exist_ok=True)
+        (in_trained / name).write_bytes(content)
     assert main(arguments) == code
     captured = capsys.readouterr()
     assert message in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
-    assert not (trained / "runs").exists(), "a command that was refused leaves nothing behind"
-    assert not (trained / "other").exists()
+    assert not (in_trained / "runs").exists(), "a command that was refused leaves nothing behind"
+    assert not (in_trained / "other").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

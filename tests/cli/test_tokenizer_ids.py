@@ -74,6 +74,9 @@ def test_training_on_standard_input(capsys, typed):
         (["train", "a.json", "--vocab-size", "inf"], 2, '"inf" is no whole number'),
         (["train", "a.json", "--vocab-size", "many"], 2, '"many" is no whole number'),
         (["train", "a.json", "--special", "<a>"], 2, "did you mean --special-token?"),
+        (["train", "a.json", "--extend", "x.tiktoken"], 2, "tokenizer convert x.tiktoken tokenizer.json --pattern"),
+        (["train", "a.json", "--extend", "-"], 2, "cannot be read from standard input"),
+        (["train", "a.json", "--extend", "a.json", "--pattern", "o200k"], 2, 'the tokenizer to extend has "gpt2"'),
         (["train", "a.json", "-o", "x.tiktoken"], 2, 'is "x.tiktoken", and must end in .json'),
     ],
 )

@@ -111,6 +111,16 @@ def test_where_no_tokenizer_is_named_the_one_at_hand_is_taken(folder, capsys):
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("text", ["the " * 400, "a/" * 3000, "x\udcff", "~", ""])
+def test_a_text_that_is_no_name_of_a_file_is_a_text(capsys, text):
+    Tokenizer.load("a.json").save("tokenizer.json")
+    assert main(["tokenizer", "explain", text, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["text_hex"] == os.fsencode(text).hex(" ")
+    assert main(["tokenizer", "encode", text or "/", "the"]) == 3
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
 def test_why_not(capsys):
     assert run(capsys, "why-not", "a.json", "thethe").splitlines() == [
         "'thethe' is not a token.",

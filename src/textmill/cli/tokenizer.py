@@ -11,6 +11,7 @@ from textmill.base import units
 from textmill.base.errors import ConfigError
 from textmill.cli.arguments import STANDARD_INPUT, WholeNumber, plain, program, stdin_text
 from textmill.cli.output import Output
+from textmill.cli.tokenizer_argument import load_tokenizer
 from textmill.cli.tokenizer_files import convert, show
 from textmill.cli.tokenizer_ids import decode, encode
 from textmill.cli.tokenizer_questions import diff, explain, why_not
@@ -114,7 +115,7 @@ def train(
             min_frequency=min_frequency,
             max_token_length=max_token_length,
             seed_tokens=tuple(map(plain, seed or [])),
-            extend=Tokenizer.load(extend) if extend else None,
+            extend=_to_extend(extend) if extend else None,
             progress=bar.update,
         )
     tokenizer.save(output)
@@ -125,6 +126,15 @@ def train(
     else:
         out.data(str(output))
     return 0
+
+
+def _to_extend(path: Path) -> Tokenizer:
+    if path.suffix == ".tiktoken":
+        raise ConfigError(
+            f"{path} says neither how it splits text nor what its special tokens are, and cannot be extended so: "
+            f"{program()} tokenizer convert {path} tokenizer.json --pattern ... --special-token ..., and extend that"
+        )
+    return load_tokenizer(path, None)
 
 
 def _tell_of_training(out: Output, tokenizer: Tokenizer, vocab_size: int) -> None:

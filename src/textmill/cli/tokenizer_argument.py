@@ -59,7 +59,7 @@ def tokenizer_and_text(
     first, second = words
     if second is not None:
         return load_tokenizer(Path(first), pattern, special_tokens), bytes_or_stdin(second)
-    if first != STANDARD_INPUT and _is_tokenizer(Path(first)):
+    if _is_tokenizer(first):
         raise ConfigError(f'"{first}" is a tokenizer, and the text is missing: give it behind, or - for standard input')
     if pattern is not None or special_tokens:
         raise ConfigError("--pattern and --special-token are for a .tiktoken file; name it before the text")
@@ -73,10 +73,15 @@ def _special_token(argument: str) -> tuple[str, int]:
     return text, int(number)
 
 
-def _is_tokenizer(path: Path) -> bool:
+def _is_tokenizer(argument: str) -> bool:
+    """Whether an argument can only be meant as a tokenizer, and not as a text."""
     from textmill.tokenizer.formats.files import find
 
-    return find(path).is_file() and (path.is_dir() or path.suffix in _SUFFIXES)
+    path = Path(argument)
+    try:
+        return argument != "" and find(path).is_file() and (path.is_dir() or path.suffix in _SUFFIXES)
+    except (OSError, DataError):  # longer than the name of a file can be
+        return False
 
 
 def _at_hand(out: Output) -> Tokenizer:

@@ -17,9 +17,16 @@ _SENTENCEPIECE = re.compile(r"\.model(\.v[0-9]\w*)?$")  # Mistral writes tokeniz
 
 
 def find(path: Path) -> Path:
-    """Return the tokenizer's file: the path itself, or tokenizer.json, tekken.json or tokenizer.model in a folder."""
-    if not path.is_dir():
-        return path
+    """Return the tokenizer's file: the path itself, or tokenizer.json, tekken.json or tokenizer.model in a folder.
+
+    Raises:
+        DataError: no file can have such a path.
+    """
+    try:
+        if not path.is_dir():
+            return path
+    except OSError as error:
+        raise DataError(f'"{str(path)[:80]}" is not the path of a tokenizer: {error.strerror}') from error
     names = (TOKENIZER_JSON, TEKKEN_JSON, TOKENIZER_MODEL)
     return path / next((name for name in names if (path / name).exists()), TOKENIZER_JSON)
 
@@ -61,6 +68,6 @@ def named_in_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        message = str(error).encode(errors="backslashreplace").decode()  # a file may hold lone surrogates
-        file = str(find(path))
+        # What a file holds, and its name, may hold lone surrogates, which cannot be printed.
+        message, file = (str(part).encode(errors="backslashreplace").decode() for part in (error, find(path)))
         raise DataError(message if file in message else f"{file} cannot be used: {message}") from error
