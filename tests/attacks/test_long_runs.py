@@ -24,6 +24,8 @@ UNITS = {
     "cases": "aA",
     "digits": "1",
     "apostrophes": "'",
+    "punctuation": "!",
+    "two letters": "ab",
     "contractions": "'s",
     "lines": "a\n",
     "blank lines": "\n ",
@@ -64,7 +66,10 @@ def trained(pattern, unit):
 @pytest.mark.parametrize("pattern", sorted(DISTINCT_PATTERNS.values()))
 @units
 def test_encoding(pattern, unit):
-    assert_grows_slowly(trained(pattern, unit).encode, unit)
+    tokenizer = trained(pattern, unit)
+    assert_grows_slowly(tokenizer.encode, unit)
+    text = unit * (LARGE // len(unit))
+    assert tokenizer.decode_bytes(tokenizer.encode(text)) == text
 
 
 @units

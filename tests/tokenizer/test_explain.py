@@ -12,12 +12,12 @@ from textmill import Tokenizer
 from textmill.base.errors import DataError
 from textmill.tokenizer.merge_table import MergeTable
 from tokenizer import sentencepiece_models as models
-from tokenizer.hard_text import examples, hard_bytes, hard_text, repetitive_text
+from tokenizer.hard_text import examples, fewer_examples, hard_bytes, hard_text, repetitive_text
 
 TEXT = "naïve 🤖 don't"
 
 
-@examples
+@fewer_examples
 @given(text=hard_bytes)
 def test_an_explanation_ends_in_the_ids_and_its_parts_tile_the_text(tokenizer, text):
     explanation = tokenizer.explain(text)
@@ -31,7 +31,7 @@ def test_an_explanation_ends_in_the_ids_and_its_parts_tile_the_text(tokenizer, t
         assert text[part.begin : part.end] == part.text
 
 
-@examples
+@fewer_examples
 @given(text=hard_bytes)
 def test_the_merges_of_a_piece_lead_from_its_bytes_to_its_tokens(tokenizer, text):
     for piece in tokenizer.explain(text).pieces:
@@ -86,7 +86,7 @@ def test_the_runner_up_is_the_second_best_pair_of_the_moment(texts):
             parts[step.begin] = step.product
 
 
-@examples
+@fewer_examples
 @given(text=hard_bytes)
 def test_json_holds_the_merge_trees(tokenizer, text):
     explanation = tokenizer.explain(text)
@@ -276,7 +276,7 @@ def test_the_keys_of_its_json_stay(cl100k):
     assert not {key for key in described if f"`{key}`" not in page}
 
 
-@examples
+@fewer_examples
 @given(text=hard_bytes)
 def test_what_encode_gives_is_canonical(tokenizer, text):
     ids = tokenizer.encode(text)
