@@ -5,7 +5,8 @@ import pytest
 
 from base.gguf_files import gguf_file, text, value
 from textmill.base.errors import DataError
-from textmill.base.gguf import TENSOR_TYPES, read_header
+from textmill.base.gguf import read_header
+from textmill.base.gguf_types import TENSOR_TYPES
 
 
 @pytest.mark.peer

@@ -34,6 +34,12 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def in_trained(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    return trained
+
+
 def test_generate_writes_the_text_to_stdout_and_nothing_else(trained):
     result = run("generate", "run", "the quick", "--max-tokens", 8, cwd=trained)
     assert result.returncode == 0, result.stderr
@@ -43,9 +49,11 @@ def test_generate_writes_the_text_to_stdout_and_nothing_else(trained):
     assert again.stdout == result.stdout
 
 
-def test_generate_as_json(trained):
-    result = run("generate", "run", "the", "--max-tokens", 4, "--temperature", 1, "--seed", 3, "--json", cwd=trained)
-    answer = json.loads(result.stdout)
+@pytest.mark.usefixtures("in_trained")
+def test_generate_as_json(capsys):
+    options = ["--max-tokens", "4", "--temperature", "1", "--seed", "3", "--json"]
+    assert main(["generate", "run", "the", *options]) == 0
+    answer = json.loads(capsys.readouterr().out)
     assert answer["prompt"] == "the"
     assert len(answer["ids"]) == 4
     assert answer["finish_reason"] == "length"
@@ -62,17 +70,17 @@ def test_generate_as_json(trained):
         (lambda model: _cut(model / "tokenizer.json"), "tokenizer.json"),
     ],
 )
-def test_a_damaged_model_folder_is_bad_data(trained, tmp_path, damage, message):
+def test_a_damaged_model_folder_is_bad_data(trained, tmp_path, capsys, damage, message):
     model = tmp_path / "model"
     model.mkdir()
     for path in (trained / "run" / "model").iterdir():
         (model / path.name).write_bytes(path.read_bytes())
     damage(model)
-    result = run("generate", model, "x")
-    assert result.returncode == 3, result.stderr
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
-    assert result.stdout == ""
+    assert main(["generate", str(model), "x"]) == 3
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
 
 
 def test_a_damaged_checkpoint_is_passed_over_aloud(trained, tmp_path):
@@ -86,10 +94,10 @@ def test_a_damaged_checkpoint_is_passed_over_aloud(trained, tmp_path):
     assert "engine.py" not in result.stderr
 
 
-def test_resuming_a_finished_run_says_so(trained):
-    result = run("train", "run", "--resume", cwd=trained)
-    assert result.returncode == 0, result.stderr
-    assert "the run is done already" in result.stderr
+@pytest.mark.usefixtures("in_trained")
+def test_resuming_a_finished_run_says_so(capsys):
+    assert main(["train", "run", "--resume"]) == 0
+    assert "the run is done already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -121,18 +129,18 @@ def test_resuming_a_finished_run_says_so(trained):
         (["tokenizer", "decode", "run/tokenizer.json", "999999"], 3, "999999"),
     ],
 )
-def test_what_is_wrong_ends_in_its_exit_code_with_a_message(trained, arguments, code, message):
-    (trained / "empty").mkdir(exist_ok=True)
+def test_what_is_wrong_ends_in_its_exit_code_with_a_message(in_trained, capsys, arguments, code, message):
+    (in_trained / "empty").mkdir(exist_ok=True)
     for name, content in (("pictures/a.png", b"\x89PNG"), ("latin/a.txt", b"na\xefve")):
-        (trained / name).parent.mkdir(exist_ok=True)
-        (trained / name).write_bytes(content)
-    result = run(*arguments, cwd=trained)
-    assert result.returncode == code, result.stderr
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
-    assert result.stdout == ""
-    assert not (trained / "runs").exists(), "a command that was refused leaves nothing behind"
-    assert not (trained / "other").exists()
+        (in_trained / name).parent.mkdir(exist_ok=True)
+        (in_trained / name).write_bytes(content)
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert not (in_trained / "runs").exists(), "a command that was refused leaves nothing behind"
+    assert not (in_trained / "other").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -84,6 +84,42 @@ def test_explain_parses_special_tokens_and_names_runners_up(capsys):
     assert "which it prevents" in printed
 
 
+def test_where_no_tokenizer_is_named_the_one_at_hand_is_taken(folder, capsys):
+    """That of the working folder, else of the newest run, else one that is trained on the spot; it is said which."""
+
+    def explained():
+        assert main(["tokenizer", "explain", "naïve 🤖 don't", "--json"]) == 0
+        captured = capsys.readouterr()
+        return json.loads(captured.out)["ids"], captured.err
+
+    ids, said = explained()
+    assert "4,096 tokens, was trained on Python's standard library" in said
+    assert explained()[0] == ids
+    for age, name in ((100, "b"), (200, "a")):
+        run_folder = folder / "runs" / name
+        run_folder.mkdir(parents=True)
+        (run_folder / "tokenizer.json").write_bytes((folder / f"{name}.json").read_bytes())
+        os.utime(run_folder / "tokenizer.json", (1e9 - age, 1e9 - age))
+    assert explained() == (
+        Tokenizer.load("b.json").encode("naïve 🤖 don't"),
+        "no tokenizer is named: taking runs/b/tokenizer.json\n",
+    )
+    (folder / "a.json").rename(folder / "tokenizer.json")
+    assert explained()[1] == "no tokenizer is named: taking tokenizer.json\n"
+    assert main(["tokenizer", "why-not", "thethe"]) == 0
+    assert capsys.readouterr().out.startswith("'thethe' is not a token.")
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("text", ["the " * 400, "a/" * 3000, "x\udcff", "~", ""])
+def test_a_text_that_is_no_name_of_a_file_is_a_text(capsys, text):
+    Tokenizer.load("a.json").save("tokenizer.json")
+    assert main(["tokenizer", "explain", text, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["text_hex"] == os.fsencode(text).hex(" ")
+    assert main(["tokenizer", "encode", text or "/", "the"]) == 3
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("folder")
 def test_why_not(capsys):
     assert run(capsys, "why-not", "a.json", "thethe").splitlines() == [
@@ -136,9 +172,20 @@ def test_diff_without_files_shows_settings_and_vocabularies(capsys, monkeypatch)
         (["diff", "a.json", "nothing.json"], 3, "nothing.json"),
         (["diff", "a.json", "b.json", "nowhere"], 3, "nowhere does not exist"),
         (["diff", "a.json", "b.json", "--top", "0"], 2, "--top is 0"),
+        (["diff", "a.json", "b.json", "--top", "few"], 2, '"few" is no whole number'),
+        (["diff", "a.json", "b.json", "empty.txt"], 3, "no text to compare them on: empty.txt is empty"),
+        (["explain", "a.json"], 2, '"a.json" is a tokenizer, and the text is missing'),
+        (["explain", "."], 2, '"." is a tokenizer, and the text is missing'),
+        (["why-not", "a.json"], 2, '"a.json" is a tokenizer, and the text is missing'),
+        (["explain", "the", "--pattern", "gpt2"], 2, "are for a .tiktoken file; name it before the text"),
+        (["why-not", "the", "--special-token", "a=1"], 2, "are for a .tiktoken file; name it before the text"),
+        (["explain", "-", "the"], 2, "cannot be read from standard input"),
+        (["explain"], 2, "TOKENIZER_OR_TEXT"),
     ],
 )
-def test_what_is_wrong_is_said(arguments, code, message, capsys):
+def test_what_is_wrong_is_said(folder, arguments, code, message, capsys):
+    (folder / "empty.txt").touch()
+    (folder / "tokenizer.json").write_bytes((folder / "a.json").read_bytes())
     assert main(["tokenizer", *arguments]) == code
     assert message in capsys.readouterr().err
 

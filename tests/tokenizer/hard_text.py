@@ -11,6 +11,8 @@ examples = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+# For a property that is tested under many settings of the same code.
+fewer_examples = settings(examples, max_examples=max(1, MAX_EXAMPLES // 3))
 
 WHITESPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000"
 NOT_WHITESPACE = "\x1c\x1d\x1e\x1f\u180e\u200b\ufeff"

@@ -1,5 +1,8 @@
 import json
+import random
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,12 +12,12 @@ from textmill import Tokenizer
 from textmill.base.errors import DataError
 from textmill.tokenizer.merge_table import MergeTable
 from tokenizer import sentencepiece_models as models
-from tokenizer.hard_text import examples, hard_bytes, hard_text, repetitive_text
+from tokenizer.hard_text import examples, fewer_examples, hard_bytes, hard_text, repetitive_text
 
 TEXT = "naïve 🤖 don't"
 
 
-@examples
+@fewer_examples
 @given(text=hard_bytes)
 def test_an_explanation_ends_in_the_ids_and_its_parts_tile_the_text(tokenizer, text):
     explanation = tokenizer.explain(text)
@@ -28,7 +31,7 @@ def test_an_explanation_ends_in_the_ids_and_its_parts_tile_the_text(tokenizer, t
         assert text[part.begin : part.end] == part.text
 
 
-@examples
+@fewer_examples
 @given(text=hard_bytes)
 def test_the_merges_of_a_piece_lead_from_its_bytes_to_its_tokens(tokenizer, text):
     for piece in tokenizer.explain(text).pieces:
@@ -81,6 +84,36 @@ def test_the_runner_up_is_the_second_best_pair_of_the_moment(texts):
                 assert step.runner_up.is_lost == shares
             del parts[step.middle]
             parts[step.begin] = step.product
+
+
+@fewer_examples
+@given(text=hard_bytes)
+def test_json_holds_the_merge_trees(tokenizer, text):
+    explanation = tokenizer.explain(text)
+    for piece, row in zip(explanation.pieces, explanation.to_dict()["pieces"], strict=True):
+        nodes = row["tree"]["nodes"]
+        waiting = list(zip(row["tree"]["roots"], () if piece.is_whole else piece.trees(), strict=True))
+        num_nodes = 0
+        while waiting:
+            number, node = waiting.pop()
+            num_nodes += 1
+            assert [nodes[number][key] for key in ("id", "begin", "end")] == [node.id, node.begin, node.end]
+            assert nodes[number]["text_hex"] == piece.text[node.begin : node.end].hex(" ")
+            assert nodes[number]["rank"] == (node.step.rank if node.step else None)
+            waiting += zip(nodes[number]["parts"], node.parts, strict=True)
+        assert num_nodes == len(nodes)
+
+
+def test_json_holds_a_tree_that_is_deeper_than_json_can_nest():
+    token = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=1024))
+    tokenizer = Tokenizer.train(iter(["x"]), 2000, r"[\s\S]+", seed_tokens=[token])
+    assert tokenizer.count(token) == 1
+    (piece,) = json.loads(json.dumps(tokenizer.explain(token).to_dict()))["pieces"]
+    nodes, (root,) = piece["tree"]["nodes"], piece["tree"]["roots"]
+    depth = 0
+    while nodes[root]["parts"]:
+        root, depth = nodes[root]["parts"][0], depth + 1
+    assert depth > sys.getrecursionlimit() // 2
 
 
 def test_pieces_name_the_alternative_that_made_them(cl100k):
@@ -229,15 +262,21 @@ def test_the_keys_of_its_json_stay(cl100k):
     piece = max(content["pieces"], key=lambda piece: len(piece["merges"]))
     assert list(piece) == [
         *("begin", "end", "text_hex", "text", "alternative", "regex", "stage", "earlier"),
-        *("symbols", "merges", "tokens", "is_whole", "is_added"),
+        *("symbols", "merges", "tokens", "is_whole", "is_added", "tree"),
     ]
+    assert list(piece["tree"]) == ["nodes", "roots"]
+    assert list(piece["tree"]["nodes"][0]) == ["id", "begin", "end", "text_hex", "text", "rank", "parts"]
     assert list(piece["merges"][0]) == [
         *("begin", "middle", "end", "left", "right", "product", "rank", "count", "runner_up")
     ]
     assert list(piece["tokens"][0]) == ["id", "begin", "end", "text_hex", "text"]
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "tokenizers.md").read_text(encoding="utf-8")
+    rows = (content, content["characters"][0], piece, piece["merges"][0], piece["tree"], piece["tree"]["nodes"][0])
+    described = {key for row in rows for key in row if not key.endswith("_hex")}
+    assert not {key for key in described if f"`{key}`" not in page}
 
 
-@examples
+@fewer_examples
 @given(text=hard_bytes)
 def test_what_encode_gives_is_canonical(tokenizer, text):
     ids = tokenizer.encode(text)

@@ -9,8 +9,9 @@ import pytest
 from textmill import Tokenizer
 from textmill.base.errors import DataError
 from textmill.tokenizer.alphabet import to_characters
-from textmill.tokenizer.formats.gguf import _PRE
+from textmill.tokenizer.formats.gguf_pre import PRE
 from tokenizer.corpora import SPECIALS, standard_library
+from tokenizer.peers import mistral_common_says, tiktoken_encoding
 from tokenizer.vocabularies import data_folder, pip_wheel, vocabulary
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 3, 4, 5, 6
@@ -48,12 +49,12 @@ def write_gguf(path, tokenizer, pre, types=None, merges=None, **keys):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("pre", sorted(_PRE))
+@pytest.mark.parametrize("pre", sorted(PRE))
 def test_every_name_of_a_pre_tokenizer(tmp_path, cl100k, pre):
     """Encoding splits as the name says, is lossless on normalised text, and can be written for Hugging Face."""
     path = write_gguf(tmp_path / "x.gguf", cl100k, pre, bos_token_id=0)
     tokenizer = Tokenizer.load(path)
-    assert tokenizer.vocabulary.pattern.regexes == _PRE[pre].regexes
+    assert tokenizer.vocabulary.pattern.regexes == PRE[pre].regexes
     tokenizer.save(tmp_path)
     theirs = pytest.importorskip("tokenizers").Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in [*standard_library(100_000), *TEXTS]:
@@ -155,6 +156,30 @@ def test_real_vocabularies_through_gguf(tmp_path, name, pre):
     assert loaded.normalizer == original.normalizer
     for text in [*standard_library(200_000), *TEXTS]:
         assert loaded.encode(text) == original.encode(text)
+
+
+@pytest.mark.peer
+def test_tekken_through_gguf_gives_the_ids_of_mistral_common(tmp_path):
+    file = vocabulary("tekken_240911.json")
+    loaded = Tokenizer.load(write_gguf(tmp_path / "x.gguf", Tokenizer.load(file), "tekken", bos_token_id=1))
+    texts = [*standard_library(200_000), *TEXTS]
+    ids, size, bos, _, specials = mistral_common_says(file, texts, tmp_path)
+    assert [loaded.encode(text) for text in texts] == ids
+    assert (loaded.vocab_size, loaded.pattern) == (size, "tekken")
+    assert loaded.special_tokens == {text: i for i, text in enumerate(specials)}
+    assert loaded.encode(specials[bos], special="parse") == [bos]
+
+
+@pytest.mark.peer
+def test_gpt_4o_through_gguf_gives_the_ids_of_tiktoken(tmp_path, monkeypatch):
+    theirs = tiktoken_encoding("o200k_base", monkeypatch)
+    specials = {text: theirs.encode_single_token(text) for text in theirs.special_tokens_set}
+    original = Tokenizer.load(vocabulary("o200k.tiktoken"), pattern="o200k", special_tokens=specials)
+    loaded = Tokenizer.load(write_gguf(tmp_path / "x.gguf", original, "gpt-4o"))
+    assert (loaded.vocab_size, loaded.pattern, loaded.special_tokens) == (theirs.n_vocab, "o200k", specials)
+    for text in [*standard_library(200_000), *TEXTS, "HELLO's ABCd 中文ABC <|endoftext|>"]:
+        assert loaded.encode(text) == theirs.encode_ordinary(text)
+        assert loaded.encode(text, special="parse") == theirs.encode(text, allowed_special="all")
 
 
 @pytest.mark.peer

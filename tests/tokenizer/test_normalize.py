@@ -25,11 +25,13 @@ def theirs(text):
 
 @pytest.mark.peer
 def test_every_code_point_alone_and_between_marks():
-    for code in range(0x110000):
-        if 0xD800 <= code <= 0xDFFF:
+    """Nothing composes across a "|", so that many stand in one text."""
+    for begin in range(0, 0x110000, 64):
+        if 0xD800 <= begin <= 0xDFFF:
             continue
-        text = f"{chr(code)}|e\u0302{chr(code)}\u0316x|\u1100{chr(code)}\u11a8"
-        assert _core.nfc(text).decode() == theirs(text), f"U+{code:04X}"
+        characters = map(chr, range(begin, begin + 64))
+        text = "|".join(f"{c}|e\u0302{c}\u0316x|\u1100{c}\u11a8" for c in characters)
+        assert _core.nfc(text).decode() == theirs(text), f"U+{begin:04X} to U+{begin + 63:04X}"
 
 
 @pytest.mark.peer

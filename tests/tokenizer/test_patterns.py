@@ -400,10 +400,10 @@ def test_named_patterns_are_written_as_their_owners_write_them():
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("name", ["tekken_240718.json", "tekken_240911.json"])
-def test_tekken_is_written_as_mistral_writes_it(name):
-    content = json.loads(vocabulary(name).read_text(encoding="utf-8"))
-    assert pattern_from([content["config"]["pattern"]]).name == "tekken"
+def test_tekken_is_written_as_mistral_writes_it():
+    for name in ("tekken_240718.json", "tekken_240911.json"):
+        content = json.loads(vocabulary(name).read_text(encoding="utf-8"))
+        assert pattern_from([content["config"]["pattern"]]).name == "tekken"
 
 
 @pytest.mark.peer

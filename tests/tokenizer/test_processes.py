@@ -52,6 +52,7 @@ def exit_status_of_child(work):
     return os.waitstatus_to_exitcode(status)
 
 
+@pytest.mark.parametrize("tokenizer", ["cl100k", "smollm"], indirect=True)  # bit masks; an automaton of two stages
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_fork_while_other_threads_encode(tokenizer, corpus, threads):
     texts = [*corpus, "\n".join(corpus * 2)]

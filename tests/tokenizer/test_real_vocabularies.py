@@ -1,10 +1,5 @@
 """Vocabularies that models are made with: the ids of Hugging Face's tokenizers, tiktoken and mistral-common."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 from hypothesis import given
 
@@ -12,7 +7,8 @@ from textmill import Tokenizer
 from textmill.tokenizer.patterns import PATTERNS
 from tokenizer.corpora import standard_library
 from tokenizer.hard_text import examples, hard_text
-from tokenizer.vocabularies import data_folder, vocabulary
+from tokenizer.peers import mistral_common_says
+from tokenizer.vocabularies import vocabulary
 
 pytestmark = pytest.mark.peer
 
@@ -118,38 +114,11 @@ def test_rank_files_give_the_ids_of_tiktoken(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tekken_240718.json", "tekken_240911.json"])
 def test_tekken_files_give_the_ids_of_mistral_common(name, tmp_path):
-    """mistral-common holds numpy below the version that is used here, so it gets an environment of its own."""
     path = vocabulary(name)
     tokenizer = Tokenizer.load(path)
     texts = [*standard_library(200_000), *TEXTS, "[INST] x</s>"]
-    (tmp_path / "texts.json").write_text(json.dumps(texts))
-    script = (
-        "import json, sys\n"
-        "from mistral_common.tokens.tokenizers.tekken import Tekkenizer\n"
-        "t = Tekkenizer.from_file(sys.argv[1])\n"
-        "ids = [t.encode(text, bos=False, eos=False) for text in json.load(open(sys.argv[2]))]\n"
-        "json.dump([ids, t.n_words, t.bos_id, t.eos_id, [t.id_to_piece(i) for i in range(t.num_special_tokens)]], "
-        "sys.stdout)\n"
-    )
-    command = [str(mistral_python()), "-c", script, str(path), str(tmp_path / "texts.json")]
-    ids, size, bos, eos, specials = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    ids, size, bos, eos, specials = mistral_common_says(path, texts, tmp_path)
     assert [tokenizer.encode(text) for text in texts] == ids
     assert tokenizer.vocab_size == size
     assert (tokenizer.prefix_ids, tokenizer.stop_ids) == ((bos,), (eos,))
     assert tokenizer.special_tokens == {text: i for i, text in enumerate(specials)}
-
-
-def mistral_python():
-    """The interpreter of an environment with mistral-common in it, made once; skips where it cannot be made."""
-    folder = data_folder() / f"mistral-common-1.13.1-{sys.version_info[0]}.{sys.version_info[1]}"
-    python = folder / "bin" / "python"
-    if not (folder / ".made").exists():
-        for command in (
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", "mistral-common==1.13.1"],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
-            if done.returncode:
-                pytest.skip(f"cannot install mistral-common: {done.stderr.strip()[-200:]}")
-        (folder / ".made").touch()
-    return python

@@ -19,7 +19,7 @@ from textmill.tokenizer import reference_sentencepiece as twin
 from textmill.tokenizer.characters import PATTERN, CharacterRules, token_bytes
 from textmill.tokenizer.vocabulary import AddedToken, Vocabulary
 from tokenizer import sentencepiece_models as models
-from tokenizer.hard_text import examples, hard_bytes, hard_text
+from tokenizer.hard_text import examples, fewer_examples, hard_bytes, hard_text
 
 FRAGMENTS = [
     "<s>",
@@ -259,7 +259,7 @@ pieces_of_text = st.lists(
 @pytest.mark.peer
 @pytest.mark.parametrize("scheme", ["none", "always", "first", "never"])
 @pytest.mark.parametrize("normalizer", NORMALIZERS)
-@examples
+@fewer_examples
 @given(
     vocabulary=lists_of_merges(),
     texts=st.lists(pieces_of_text, min_size=1, max_size=5),

@@ -127,11 +127,13 @@ def test_added_tokens_are_found_where_hugging_face_finds_them(tmp_path, tokens, 
 @pytest.mark.peer
 def test_what_goes_on_as_a_word_is_what_hugging_face_takes_for_one():
     made = hugging_face({"<>": {"single_word": True, "normalized": False}}, "", False)
-    codes = [code for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF and chr(code) not in "<>"]
+    # Planes 4 to 13 hold no characters and 15 and 16 are private use: of these every 101st will do.
+    places = [*range(0x40000), *range(0x40000, 0x110000, 101), *range(0xE0000, 0xE1000)]
+    codes = [code for code in places if not 0xD800 <= code <= 0xDFFF and chr(code) not in "<>"]
     text = "".join(chr(code) + "<> " for code in codes)
     tokens = AddedTokens((AddedToken(256, "<>", is_single_word=True),))
     ours = [part.begin for part in tokens.split(text.encode(), "parse") if part.token_id == 256]
-    assert made.encode(text).ids.count(256) == len(ours) > 900_000
+    assert made.encode(text).ids.count(256) == len(ours) > 100_000
 
 
 def test_policies_see_every_added_token(tmp_path):

@@ -112,7 +112,7 @@ def test_merges_are_those_of_hugging_face(texts, pattern):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("pattern", sorted(PATTERNS))
+@pytest.mark.parametrize("pattern", sorted({pattern.regexes: name for name, pattern in PATTERNS.items()}.values()))
 def test_merges_on_the_standard_library_are_those_of_hugging_face(pattern, corpus):
     texts = [*standard_library(1_000_000), corpus[-1]]
     theirs = hugging_face(texts, pattern, 4000, ["<|endoftext|>"])
@@ -167,7 +167,7 @@ def test_paths_are_read_and_other_iterables_are_texts(tmp_path):
 
 def test_progress_is_told_the_bytes_so_far():
     seen = []
-    Tokenizer.train(iter(["ab" * 10_000_000, "c"]), 257, progress=seen.append)
+    Tokenizer.train(iter(["a b " * 5_000_000, "c"]), 257, progress=seen.append)
     assert seen == [20_000_000, 20_000_001]
 
 

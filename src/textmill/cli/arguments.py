@@ -1,11 +1,17 @@
-"""Arguments that are more than their text: ``-`` for standard input, and how the user called this program."""
+"""Arguments that are more than their text: ``-``, whole numbers such as 32e3, and how the user called this program."""
 
 from __future__ import annotations
 
+import math
+import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, Token
 
 from textmill.base.errors import DataError
 
@@ -23,10 +29,22 @@ def text_or_stdin(argument: str) -> str:
         if not argument.isascii() and any("\udc80" <= c <= "\udcff" for c in argument):
             raise DataError(f"the argument {argument!r} is not UTF-8 text; give it in UTF-8, or by standard input")
         return argument
+    return stdin_text().removesuffix("\n")
+
+
+def stdin_text() -> str:
+    """Read standard input to its end; a byte order mark at the start is no text. Raises ``DataError``: not UTF-8."""
     try:
-        return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
+        return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"standard input is not UTF-8 text: byte {error.start} cannot be decoded") from error
+
+
+def bytes_or_stdin(argument: str) -> bytes:
+    """Return the bytes of an argument, or of standard input where it is ``-``, less one line end at the end of it."""
+    if argument == STANDARD_INPUT:
+        return sys.stdin.buffer.read().removesuffix(b"\n")
+    return os.fsencode(argument)
 
 
 def plain(argument: str) -> str:
@@ -40,3 +58,22 @@ def program() -> str:
     if shutil.which("textmill") or called.name != "textmill":
         return "textmill"
     return shlex.quote(str(called))
+
+
+def _whole_number(_: type, tokens: Sequence[Token]) -> int:
+    """Read 32000, 32_000 or 32e3, as recipes do."""
+    written = plain(tokens[0].value)
+    try:
+        return int(written)
+    except ValueError:
+        pass
+    try:
+        number = float(written)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or number != int(number):
+        raise ValueError(f'"{written}" is no whole number, such as 32000 or 32e3')
+    return int(number)
+
+
+WholeNumber = Annotated[int, Parameter(converter=_whole_number)]

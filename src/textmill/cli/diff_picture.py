@@ -8,7 +8,7 @@ from rich.text import Text
 
 from textmill.base import units
 from textmill.cli.token_picture import clipped, display_width, padded, visible
-from textmill.tokenizer.diff import OwnToken, Setting, Stretch, TokenizerDiff, Usage
+from textmill.tokenizer.difference import OwnToken, Setting, Stretch, TokenizerDiff, Usage
 
 _MAX_SETTINGS = 20
 _TIE = 0.005  # bytes per token that are shown as equal

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from textmill.tokenizer.explain import Change, Character, Explanation, Match, Node, Piece, Token
+from textmill.tokenizer.explanation import Change, Character, Explanation, Match, Node, Piece, Token
 from textmill.tokenizer.tokenizer import Tokenizer
 
 _MARKS = {" ": "·", "\n": "⏎", "\t": "→", "\r": "␍"}

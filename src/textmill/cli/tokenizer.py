@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from textmill.base import units
 from textmill.base.errors import ConfigError
-from textmill.cli.arguments import STANDARD_INPUT, plain, program
+from textmill.cli.arguments import STANDARD_INPUT, WholeNumber, plain, program, stdin_text
 from textmill.cli.output import Output
-from textmill.cli.tokenizer_files import convert, load_tokenizer, show
+from textmill.cli.tokenizer_argument import load_tokenizer
+from textmill.cli.tokenizer_files import convert, show
+from textmill.cli.tokenizer_ids import decode, encode
 from textmill.cli.tokenizer_questions import diff, explain, why_not
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ For example:
     textmill tokenizer train FOLDER --vocab-size 8192
     textmill tokenizer encode tokenizer.json "some text"
     textmill tokenizer decode tokenizer.json 312 78 1044
-    textmill tokenizer explain tokenizer.json "naïve 🤖 don't"
+    textmill tokenizer explain "naïve 🤖 don't"
     textmill tokenizer why-not tokenizer.json " internationalization"
     textmill tokenizer diff mine.json theirs.json corpus/
     textmill tokenizer show model.gguf
@@ -35,8 +35,10 @@ For example:
 """,
     help_format="plaintext",
 )
-for command in (show, convert, explain, why_not, diff):
+for command in (encode, decode, show, convert, diff):
     tokenizer_app.command(command)
+tokenizer_app.command(explain, usage="Usage: textmill tokenizer explain [OPTIONS] [TOKENIZER] TEXT")
+tokenizer_app.command(why_not, usage="Usage: textmill tokenizer why-not [OPTIONS] [TOKENIZER] TEXT")
 
 
 @tokenizer_app.command
@@ -45,15 +47,15 @@ def train(
     /,
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("tokenizer.json"),
-    vocab_size: int = 32_000,
+    vocab_size: WholeNumber = 32_000,
     pattern: str = "cl100k",
-    special: Annotated[list[str] | None, Parameter(negative="")] = None,
+    special_token: Annotated[list[str] | None, Parameter(negative="")] = None,
     seed: Annotated[list[str] | None, Parameter(negative="")] = None,
     extend: Path | None = None,
-    min_frequency: int = 0,
-    max_token_length: int | None = None,
-    threads: int | None = None,
-    memory_limit_mb: int | None = None,
+    min_frequency: WholeNumber = 0,
+    max_token_length: WholeNumber | None = None,
+    threads: WholeNumber | None = None,
+    memory_limit_mb: WholeNumber | None = None,
     report: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Train a byte-level BPE tokenizer on text files, and save it where Hugging Face's tokenizers can read it.
@@ -61,20 +63,21 @@ def train(
     For example:
         textmill tokenizer train books/ --vocab-size 8192 -o tokenizer.json
         textmill tokenizer train "data/*.jsonl.zst" --memory-limit-mb 500
-        textmill tokenizer train corpus.jsonl --special "<|endoftext|>"
+        textmill tokenizer train corpus.jsonl --special-token "<|endoftext|>"
         textmill tokenizer train new.txt --extend tokenizer.json -o more.json
 
     Parameters
     ----------
     source
-        Files, folders and globs of text: .txt, .md, .py, .jsonl (field "text"), .parquet, each also .gz or .zst.
+        Files, folders and globs of text: .txt, .md, .py, .jsonl (field "text"), .parquet, each also .gz or .zst;
+        - alone reads standard input, whole.
     output
         Where to write it: a .json file. The training report goes beside it: .report.json.
     vocab_size
         Tokens in all: 256 bytes, merges and special tokens together.
     pattern
         How text is split before merging: cl100k, gpt2, o200k, qwen2, smollm, tekken, ..., char, or any regex.
-    special
+    special_token
         A special token; may be given several times. <|endoftext|> unless one is given or a tokenizer is extended.
     seed
         A text that must be a token; may be given several times.
@@ -97,10 +100,13 @@ def train(
     out = Output()
     if output.suffix != ".json":
         raise ConfigError(f'--output is "{plain(str(output))}", and must end in .json')
-    specials = special if special or extend else ["<|endoftext|>"]
-    with out.bar("training the tokenizer", size_on_disk(source)) as bar:
+    specials = special_token if special_token or extend else ["<|endoftext|>"]
+    is_stdin = STANDARD_INPUT in source
+    if is_stdin and len(source) > 1:
+        raise ConfigError(f"- is standard input, which is read alone, and {len(source)} sources are given; leave out -")
+    with out.bar("training the tokenizer", None if is_stdin else size_on_disk(source)) as bar:
         tokenizer = Tokenizer.train(
-            source,
+            iter([stdin_text()]) if is_stdin else source,
             vocab_size=vocab_size,
             pattern=pattern,
             special_tokens=tuple(map(plain, specials or [])),
@@ -109,7 +115,7 @@ def train(
             min_frequency=min_frequency,
             max_token_length=max_token_length,
             seed_tokens=tuple(map(plain, seed or [])),
-            extend=Tokenizer.load(extend) if extend else None,
+            extend=_to_extend(extend) if extend else None,
             progress=bar.update,
         )
     tokenizer.save(output)
@@ -120,6 +126,15 @@ def train(
     else:
         out.data(str(output))
     return 0
+
+
+def _to_extend(path: Path) -> Tokenizer:
+    if path.suffix == ".tiktoken":
+        raise ConfigError(
+            f"{path} says neither how it splits text nor what its special tokens are, and cannot be extended so: "
+            f"{program()} tokenizer convert {path} tokenizer.json --pattern ... --special-token ..., and extend that"
+        )
+    return load_tokenizer(path, None)
 
 
 def _tell_of_training(out: Output, tokenizer: Tokenizer, vocab_size: int) -> None:
@@ -136,69 +151,3 @@ def _tell_of_training(out: Output, tokenizer: Tokenizer, vocab_size: int) -> Non
             f"the text holds no more pairs to merge within the limits: {tokenizer.vocab_size:,} tokens, not "
             f"{vocab_size:,}; give more text, or a smaller --vocab-size"
         )
-
-
-@tokenizer_app.command
-def encode(
-    tokenizer: Path,
-    text: str,
-    /,
-    *,
-    special: Literal["text", "parse", "forbid"] = "text",
-    pattern: str | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> int:
-    """Print the token ids of a text.
-
-    For example:
-        textmill tokenizer encode tokenizer.json "some text"
-        cat README.md | textmill tokenizer encode tokenizer.json -
-
-    Parameters
-    ----------
-    tokenizer
-        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
-    text
-        The text; - reads standard input.
-    special
-        What special tokens in the text are: text (ordinary text), parse (tokens), forbid (an error).
-    pattern
-        How text is split; only for a .tiktoken file, which does not say.
-    json
-        Print a JSON list.
-    """
-    out = Output()
-    data: str | bytes = sys.stdin.buffer.read() if text == STANDARD_INPUT else os.fsencode(text)
-    ids = load_tokenizer(tokenizer, pattern).encode(data, special=special)
-    if json:
-        out.json(ids)
-    else:
-        out.data(" ".join(map(str, ids)))
-    return 0
-
-
-@tokenizer_app.command
-def decode(tokenizer: Path, /, *ids: str, pattern: str | None = None) -> int:
-    """Print the text of token ids.
-
-    For example:
-        textmill tokenizer decode tokenizer.json 312 78 1044
-        echo 312 78 1044 | textmill tokenizer decode tokenizer.json -
-
-    Parameters
-    ----------
-    tokenizer
-        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
-    ids
-        The ids; - reads them from standard input.
-    pattern
-        How text is split; only for a .tiktoken file, which does not say.
-    """
-    words = sys.stdin.read().split() if list(ids) == [STANDARD_INPUT] else list(ids)
-    try:
-        numbers = [int(word) for word in words]
-    except ValueError as error:
-        raise ConfigError(f"token ids are whole numbers with spaces between them: {error}") from error
-    sys.stdout.buffer.write(load_tokenizer(tokenizer, pattern).decode_bytes(numbers) + b"\n")
-    sys.stdout.buffer.flush()
-    return 0

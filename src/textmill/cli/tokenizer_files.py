@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from textmill.base.errors import ConfigError
-from textmill.cli.arguments import plain, program
+from textmill.cli.arguments import program
 from textmill.cli.output import Output, for_terminal
+from textmill.cli.tokenizer_argument import PatternOption, SpecialTokens, TokenizerPath, load_tokenizer
 
 if TYPE_CHECKING:
     from textmill.tokenizer.tokenizer import Tokenizer
@@ -18,27 +19,12 @@ if TYPE_CHECKING:
 _SHOWN_TOKENS = 12
 
 
-def load_tokenizer(path: Path, pattern: str | None, special: Iterable[str] = ()) -> Tokenizer:
-    """Load a tokenizer of any format; ``pattern`` and ``special`` (TEXT=ID) are for rank files."""
-    from textmill.tokenizer.tokenizer import Tokenizer
-
-    special_tokens = dict(map(_special, special))
-    return Tokenizer.load(path, pattern=pattern, special_tokens=special_tokens or None)
-
-
-def _special(argument: str) -> tuple[str, int]:
-    text, equals, number = plain(argument).rpartition("=")
-    if not equals or not text or not (number.isascii() and number.isdigit()):
-        raise ConfigError(f'--special is "{argument}", and must be TEXT=ID, such as "<|endoftext|>=100257"')
-    return text, int(number)
-
-
 def show(
-    tokenizer: Path,
+    tokenizer: TokenizerPath,
     /,
     *,
-    pattern: str | None = None,
-    special: Annotated[list[str] | None, Parameter(negative="")] = None,
+    pattern: PatternOption = None,
+    special_token: SpecialTokens = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Show what a tokenizer is: its sizes, how it splits text, its special tokens.
@@ -50,17 +36,11 @@ def show(
 
     Parameters
     ----------
-    tokenizer
-        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
-    pattern
-        How text is split; only for a .tiktoken file, which does not say.
-    special
-        A special token as TEXT=ID; only for a .tiktoken file; may be given several times.
     json
         Print everything as JSON.
     """
     out = Output()
-    facts = describe(tokenizer, load_tokenizer(tokenizer, pattern, special or ()))
+    facts = describe(tokenizer, load_tokenizer(tokenizer, pattern, special_token))
     if json:
         out.json(facts)
         return 0
@@ -125,39 +105,33 @@ def _lines(facts: dict[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def convert(
-    source: Path,
+    source: TokenizerPath,
     target: Path,
     /,
     *,
-    pattern: str | None = None,
-    special: Annotated[list[str] | None, Parameter(negative="")] = None,
+    pattern: PatternOption = None,
+    special_token: SpecialTokens = None,
 ) -> int:
     """Write a tokenizer in another format, or say why that format cannot hold it exactly.
 
     For example:
         textmill tokenizer convert model.gguf tokenizer.json
         textmill tokenizer convert tokenizer.json mine.tiktoken
-        textmill tokenizer convert cl100k_base.tiktoken tokenizer.json --pattern cl100k --special "<|endoftext|>=100257"
+        textmill tokenizer convert cl100k.tiktoken out.json --pattern cl100k --special-token "<|endoftext|>=100257"
 
     Parameters
     ----------
-    source
-        A tokenizer.json, tekken.json, .gguf or .tiktoken file, or a folder with one of the first two.
     target
         A .json or .tiktoken file, or a folder for a tokenizer.json and its chat template.
-    pattern
-        How text is split; only for a .tiktoken file, which does not say.
-    special
-        A special token as TEXT=ID; only for a .tiktoken file; may be given several times.
     """
     out = Output()
     if target.suffix not in (".json", ".tiktoken", ""):
         raise ConfigError(f'the target is "{target}", and must end in .json or .tiktoken, or be a folder')
-    tokenizer = load_tokenizer(source, pattern, special or ())
+    tokenizer = load_tokenizer(source, pattern, special_token)
     tokenizer.save(target)
     out.say(f"{tokenizer.vocab_size:,} tokens, pattern {tokenizer.pattern[:60]}")
     if target.suffix == ".tiktoken":
-        specials = " ".join(f'--special "{text}={number}"' for text, number in tokenizer.special_tokens.items())
+        specials = " ".join(f'--special-token "{text}={number}"' for text, number in tokenizer.special_tokens.items())
         out.hint(
             f"it names neither its pattern nor its special tokens: --pattern {tokenizer.pattern[:60]} {specials}"[:400]
         )

@@ -2,59 +2,63 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from textmill.base.errors import ConfigError, DataError
-from textmill.cli.arguments import STANDARD_INPUT
+from textmill.cli.arguments import STANDARD_INPUT, WholeNumber, plain
 from textmill.cli.output import Output
-from textmill.cli.tokenizer_files import load_tokenizer
+from textmill.cli.tokenizer_argument import (
+    PatternOption,
+    SpecialTokens,
+    TokenizerPath,
+    load_tokenizer,
+    tokenizer_and_text,
+)
 
 _MAX_DRAWN = 2_000
 _MAX_JSON_BYTES = 100_000
 
 
 def explain(
-    tokenizer: Path,
-    text: str,
+    tokenizer_or_text: str,
+    text: str | None = None,
     /,
     *,
     special: Literal["text", "parse", "forbid"] = "text",
     runner_up: Annotated[bool, Parameter(negative="")] = False,
-    pattern: str | None = None,
+    pattern: PatternOption = None,
+    special_token: SpecialTokens = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Show how a text becomes tokens: characters, bytes, pieces, merges, ids.
 
     For example:
+        textmill tokenizer explain "naïve 🤖 don't"
         textmill tokenizer explain tokenizer.json "naïve 🤖 don't"
         head -c 500 README.md | textmill tokenizer explain tokenizer.json -
         textmill tokenizer explain model.gguf "<|im_start|>user" --special parse
 
     Parameters
     ----------
-    tokenizer
-        A tokenizer.json, tekken.json, .gguf, .model or .tiktoken file, or a folder with one of the first two.
+    tokenizer_or_text
+        A file as for show, or a folder with one; unless named, that of this folder, of the newest run, or a small one.
     text
         The text, up to 2,000 characters, with --json 100 kB; - reads standard input.
     special
         What special tokens in the text are: text (ordinary text), parse (tokens), forbid (an error).
     runner_up
         Show with each merge which pair would have been next.
-    pattern
-        How text is split; only for a .tiktoken file, which does not say.
     json
         Print everything as JSON.
     """
     from textmill.cli.token_picture import draw_explanation
 
     out = Output()
-    data = _text(text)
+    tokenizer, data = tokenizer_and_text((tokenizer_or_text, text), pattern, special_token, out)
     num_characters = len(data.decode("utf-8", "replace"))
     if json and len(data) > _MAX_JSON_BYTES:
         raise DataError(f"the text has {len(data):,} bytes, and at most {_MAX_JSON_BYTES:,} are explained; cut it")
@@ -63,7 +67,7 @@ def explain(
             f"the text has {num_characters:,} characters, and a picture holds {_MAX_DRAWN:,}; "
             "show a part of it (head -c 500), or use --json"
         )
-    explanation = load_tokenizer(tokenizer, pattern).explain(data, special)
+    explanation = tokenizer.explain(data, special)
     if json:
         out.json(explanation.to_dict())
         return 0
@@ -73,11 +77,12 @@ def explain(
 
 
 def why_not(
-    tokenizer: Path,
-    text: str,
+    tokenizer_or_text: str,
+    text: str | None = None,
     /,
     *,
-    pattern: str | None = None,
+    pattern: PatternOption = None,
+    special_token: SpecialTokens = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Say why a text is not one token: cut by the pattern, never merged, or merged otherwise.
@@ -88,17 +93,16 @@ def why_not(
 
     Parameters
     ----------
-    tokenizer
-        A tokenizer.json, tekken.json, .gguf, .model or .tiktoken file, or a folder with one of the first two.
+    tokenizer_or_text
+        A file as for show, or a folder with one; unless named, that of this folder, of the newest run, or a small one.
     text
         The text, with the space before it where it has one; - reads standard input.
-    pattern
-        How text is split; only for a .tiktoken file, which does not say.
     json
         Print everything as JSON.
     """
     out = Output()
-    answer = load_tokenizer(tokenizer, pattern).why_not(_text(text))
+    tokenizer, data = tokenizer_and_text((tokenizer_or_text, text), pattern, special_token, out)
+    answer = tokenizer.why_not(data)
     if json:
         out.json(answer.to_dict())
     else:
@@ -108,14 +112,16 @@ def why_not(
 
 
 def diff(
-    a: Path,
-    b: Path,
+    a: TokenizerPath,
+    b: TokenizerPath,
     files: Annotated[list[str] | None, Parameter(negative="")] = None,
     /,
     *,
-    top: int = 10,
-    pattern_a: str | None = None,
-    pattern_b: str | None = None,
+    top: WholeNumber = 10,
+    pattern_a: PatternOption = None,
+    special_token_a: Annotated[SpecialTokens, Parameter(name="--special-token-a")] = None,
+    pattern_b: PatternOption = None,
+    special_token_b: Annotated[SpecialTokens, Parameter(name="--special-token-b")] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Show what two tokenizers do differently: settings, bytes per token, tokens, and where they cut elsewhere.
@@ -127,18 +133,10 @@ def diff(
 
     Parameters
     ----------
-    a
-        The first: a tokenizer.json, tekken.json, .gguf, .model or .tiktoken file, or a folder.
-    b
-        The second.
     files
         Files, folders and globs of text to compare them on; - reads standard input.
     top
         How many tokens, stretches and files to show of each kind.
-    pattern_a
-        How the first splits text; only for a .tiktoken file, which does not say.
-    pattern_b
-        How the second splits text; only for a .tiktoken file.
     json
         Print everything as JSON.
     """
@@ -152,7 +150,8 @@ def diff(
         raise ConfigError(f"--top is {top}, and must be 1 or more")
     paths = [name for name in dict.fromkeys(files or ()) if name != STANDARD_INPUT]
     total = size_on_disk(paths)
-    first, second = load_tokenizer(a, pattern_a), load_tokenizer(b, pattern_b)
+    first = load_tokenizer(a, pattern_a, special_token_a)
+    second = load_tokenizer(b, pattern_b, special_token_b)
 
     def texts() -> Iterator[TextPart]:
         yield from parts_of_files(first, second, paths)
@@ -162,6 +161,8 @@ def diff(
 
     with out.bar("comparing", total or None) as bar:
         difference = compare(first, second, texts(), top=top, progress=bar.update)
+    if files and not difference.total.num_bytes:
+        raise DataError(f"there is no text to compare them on: {', '.join(map(plain, files))[:200]} is empty")
     if json:
         out.json({"a": str(a), "b": str(b), **difference.to_dict()})
         return 0
@@ -172,10 +173,3 @@ def diff(
     if not files:
         out.hint("give files of text to compare them on: bytes per token, and where they differ")
     return 0
-
-
-def _text(argument: str) -> bytes:
-    """The bytes of an argument, or of standard input where it is ``-``, less one line end at the end."""
-    if argument == STANDARD_INPUT:
-        return sys.stdin.buffer.read().removesuffix(b"\n")
-    return os.fsencode(argument)

@@ -11,6 +11,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.text.batches import in_batches
 from textmill.text.readers import LeftOut
 from textmill.text.stream import LastCut, TextPart, read_parts
+from textmill.tokenizer.utf8 import to_bytes
 
 Text = str | bytes
 Source = str | Path | Sequence[str | Path] | Iterable[Text]
@@ -93,17 +94,9 @@ def _parts(source: Source, last_cut: LastCut, left_out: LeftOut) -> Iterator[Tex
     for text in cast(Iterable[Text], source):
         if not isinstance(text, str | bytes):
             raise ConfigError(f"a text to train on is of type {type(text).__name__}, and must be str or bytes")
-        data = text if isinstance(text, bytes) else to_bytes(text)
+        data = to_bytes(text)
         num_bytes += len(data)
         yield TextPart(data, "texts", True, num_bytes)
-
-
-def to_bytes(text: str) -> bytes:
-    """Encode a str as UTF-8; lone surrogates become U+FFFD, as in tiktoken."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _are_paths(source: Sequence[object]) -> bool:

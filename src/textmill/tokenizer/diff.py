@@ -19,119 +19,15 @@ from textmill import _core
 from textmill.base.errors import ConfigError
 from textmill.text.readers import Source
 from textmill.text.stream import LastCut, TextPart, read_parts, source_files
-from textmill.tokenizer.corpus import to_bytes
-from textmill.tokenizer.explain import to_json
+from textmill.tokenizer.diff_settings import settings
+from textmill.tokenizer.difference import OwnToken, Stretch, TokenizerDiff, Usage
 from textmill.tokenizer.tokenizer import Text, Tokenizer
+from textmill.tokenizer.utf8 import to_bytes
 
 _CHUNK_BYTES = 4 << 20
 # Rare stretches are forgotten when there are more than these; what they cost stays in all the totals.
 _MAX_STRETCHES = 1 << 19
 _MAX_STRETCH_BYTES = 256
-_NOT_SETTINGS = {"pieces", "kinds", "scores", "charsmap"}
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Something that is set otherwise in the two; ``a`` and ``b`` are what JSON can hold."""
-
-    name: str
-    a: Any
-    b: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a source costs in each.
-
-    Attributes:
-        source: the file; "" for texts of no file.
-        num_texts, num_bytes: texts, and bytes of them.
-        num_tokens_a, num_tokens_b: tokens that they become.
-        num_agreed_bytes: bytes in tokens that both have at that place.
-    """
-
-    source: str
-    num_texts: int
-    num_bytes: int
-    num_tokens_a: int
-    num_tokens_b: int
-    num_agreed_bytes: int
-
-    @property
-    def bytes_per_token_a(self) -> float:
-        """Bytes per token of the first; 0 where there are none."""
-        return self.num_bytes / self.num_tokens_a if self.num_tokens_a else 0.0
-
-    @property
-    def bytes_per_token_b(self) -> float:
-        """Bytes per token of the second; 0 where there are none."""
-        return self.num_bytes / self.num_tokens_b if self.num_tokens_b else 0.0
-
-    @property
-    def agreement(self) -> float:
-        """The share of the bytes that both have in the same tokens; 1 where there is no text."""
-        return self.num_agreed_bytes / self.num_bytes if self.num_bytes else 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class OwnToken:
-    """A token that only one of the two has: how often the texts use it, and what the other makes of its bytes."""
-
-    id: int
-    text: bytes
-    count: int
-    instead: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Bytes that the two write in different tokens: how often, and the tokens of each."""
-
-    text: bytes
-    count: int
-    a: tuple[bytes, ...]
-    b: tuple[bytes, ...]
-
-    @property
-    def num_saved(self) -> int:
-        """Tokens that the first saves against the second, in all; negative where it needs more."""
-        return self.count * (len(self.b) - len(self.a))
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizerDiff:
-    """What two tokenizers, a and b, do differently.
-
-    Attributes:
-        settings: what is set otherwise.
-        num_shared: different tokens, by their bytes, that both have; ``num_only_a`` and ``num_only_b`` one has.
-        total: all texts together, and ``sources``, those of each file in the order in which they came.
-        only_a, only_b: the most used of the tokens that one has alone.
-        shorter_a, shorter_b: stretches that one writes in fewer tokens, the most saved first.
-        other: stretches of equal numbers of tokens, the most frequent first.
-        num_forgotten: stretches, rare or longer than 256 bytes, that were left out of these lists.
-    """
-
-    settings: tuple[Setting, ...]
-    num_shared: int
-    num_only_a: int
-    num_only_b: int
-    total: Usage
-    sources: tuple[Usage, ...]
-    only_a: tuple[OwnToken, ...]
-    only_b: tuple[OwnToken, ...]
-    shorter_a: tuple[Stretch, ...]
-    shorter_b: tuple[Stretch, ...]
-    other: tuple[Stretch, ...]
-    num_forgotten: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return nested dicts, lists, strings and numbers."""
-        table = to_json(self)
-        for usage, row in zip((self.total, *self.sources), (table["total"], *table["sources"]), strict=True):
-            row["bytes_per_token_a"], row["bytes_per_token_b"] = usage.bytes_per_token_a, usage.bytes_per_token_b
-            row["agreement"] = usage.agreement
-        return table
 
 
 def diff(
@@ -159,7 +55,7 @@ def diff(
         raise ConfigError(f"top is {top}, and must be 0 or more")
     comparison = _Comparison(a, b)
     for text in texts:
-        part = text if isinstance(text, TextPart) else TextPart(_data(text), "", True, 0)
+        part = text if isinstance(text, TextPart) else TextPart(to_bytes(text), "", True, 0)
         comparison.add(part)
         if progress is not None:
             progress(part.disk_bytes or comparison.num_bytes)
@@ -179,10 +75,6 @@ def parts_of_files(a: Tokenizer, b: Tokenizer, files: Source) -> Iterator[TextPa
         for part in read_parts(file.path, last_cut=_last_cut(a, b)):
             yield TextPart(part.data, str(file.path), part.ends_text, done + part.disk_bytes)
         done += file.path.stat().st_size
-
-
-def _data(text: Text) -> bytes:
-    return to_bytes(text) if isinstance(text, str) else text
 
 
 def _last_cut(a: Tokenizer, b: Tokenizer) -> LastCut | None:
@@ -317,7 +209,7 @@ class _Comparison:
         ]
         stretches.sort(key=lambda stretch: (-abs(stretch.num_saved), -stretch.count, stretch.text))
         return TokenizerDiff(
-            settings=tuple(_settings(self.a.tokenizer, self.b.tokenizer)),
+            settings=tuple(settings(self.a.tokenizer, self.b.tokenizer)),
             num_shared=len(tokens_a & tokens_b),
             num_only_a=len(tokens_a - tokens_b),
             num_only_b=len(tokens_b - tokens_a),
@@ -378,35 +270,3 @@ def _own_tokens(side: _Side, others: set[bytes], other: Tokenizer, top: int) -> 
             spans = other.encode_with_spans(text)[1]
             instead = tuple(text[begin:end] for begin, end in spans if begin < end)
             yield OwnToken(token_id, text, int(side.uses[token_id]), instead)
-
-
-def _settings(a: Tokenizer, b: Tokenizer) -> Iterator[Setting]:
-    facts_a, facts_b = _facts(a), _facts(b)
-    for name in [*facts_a, *(name for name in facts_b if name not in facts_a)]:
-        if facts_a.get(name) != facts_b.get(name):
-            yield Setting(name, facts_a.get(name), facts_b.get(name))
-    specials_a, specials_b = a.special_tokens, b.special_tokens
-    for text in [*specials_a, *(text for text in specials_b if text not in specials_a)]:
-        if specials_a.get(text) != specials_b.get(text):
-            yield Setting(f"special token {text}", specials_a.get(text), specials_b.get(text))
-
-
-def _facts(tokenizer: Tokenizer) -> dict[str, Any]:
-    vocabulary = tokenizer.vocabulary
-    facts = {
-        "merges": "bytes" if vocabulary.characters is None else "characters",
-        "tokens": tokenizer.vocab_size,
-        "number of merges": len(tokenizer.merge_table),
-        "pattern": tokenizer.pattern,
-        "regexes": list(vocabulary.pattern.regexes),
-        "normaliser": tokenizer.normalizer,
-        "space before a text": vocabulary.adds_prefix_space,
-        "whole pieces are looked up": vocabulary.whole_pieces,
-        "bytes without a token": tokenizer.missing_bytes.hex(" "),
-        "ids before a text": list(tokenizer.prefix_ids),
-        "ids after a text": list(tokenizer.suffix_ids),
-        "ids that end a text": list(tokenizer.stop_ids),
-        "chat template": tokenizer.chat_template,
-    }
-    rules = vocabulary.characters.facts() if vocabulary.characters is not None else {}
-    return facts | {name.replace("_", " "): value for name, value in rules.items() if name not in _NOT_SETTINGS}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textmill import _core
-from textmill.tokenizer.merge_table import Join, MergeTable, Symbol
+from textmill.tokenizer.explanation import Change, Character, Explanation, Match, MergeStep, Piece, RunnerUp, Token
+from textmill.tokenizer.merge_table import MergeTable
+from textmill.tokenizer.merging import Join
 from textmill.tokenizer.normalize import Segment, with_prefix_space
 from textmill.tokenizer.patterns import Pattern
 from textmill.tokenizer.special import Part
@@ -22,188 +22,6 @@ from textmill.tokenizer.vocabulary import Encoder, Vocabulary
 
 ADDED = "added token"
 PREFIX_SPACE = "the tokenizer puts a space before a text"
-
-
-@dataclass(frozen=True, slots=True)
-class Character:
-    """A character of the text: its first byte, and what Unicode calls it (nothing for a byte that is not UTF-8)."""
-
-    begin: int
-    utf8: bytes
-    code_point: int | None
-    name: str
-    category: str
-
-    @property
-    def bits(self) -> str:
-        """The bytes in binary, a space between them."""
-        return " ".join(f"{byte:08b}" for byte in self.utf8)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What the tokenizer changes in a text before it splits it.
-
-    Attributes:
-        begin, end: bytes in the text.
-        original, prepared: what stands there, and what is split instead.
-        reason: who asks for it.
-    """
-
-    begin: int
-    end: int
-    original: bytes
-    prepared: bytes
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RunnerUp:
-    """The best pair but one at the moment of a merge.
-
-    Attributes:
-        begin, middle, end: where its two parts stand in the piece's text.
-        product, rank: of its merge.
-        is_lost: the merge that won took one of its parts, so that it cannot follow here.
-    """
-
-    begin: int
-    middle: int
-    end: int
-    product: int
-    rank: int
-    is_lost: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MergeStep:
-    """Two neighbours becoming one.
-
-    Attributes:
-        begin, middle, end: where the two parts stand in the piece's text.
-        left, right, product: their ids. Over characters, one that is no token has an id beyond the last.
-        rank: the merge's place in the list: the lowest is made first.
-        count: how often the pair stood in the training text, where that is known.
-        runner_up: what would have been merged instead.
-    """
-
-    begin: int
-    middle: int
-    end: int
-    left: int
-    right: int
-    product: int
-    rank: int
-    count: int | None
-    runner_up: RunnerUp | None
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token: its id, its first byte and the one after its last in the text as given, and what it decodes to."""
-
-    id: int
-    begin: int
-    end: int
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A symbol of a merge tree: ``parts`` are the two that ``step`` joined, none for a byte or character."""
-
-    id: int
-    begin: int
-    end: int
-    step: MergeStep | None
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """An alternative that matched, and which regex of the pattern it is in, from 1."""
-
-    alternative: str
-    regex: str
-    stage: int
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What the pattern cut out: no token crosses its ends.
-
-    Attributes:
-        begin, end: bytes in the text as it was given.
-        text: what is merged: those bytes, but for what was changed before.
-        alternative: the name of the alternative that matched, and ``regex``, its text; "" where no pattern splits.
-        stage: which regex of the pattern it is in, from 1; 0 where none matched.
-        earlier: what cut out the piece, or what it was a part of, in the stages before that one.
-        symbols: what the piece is before merging.
-        merges: in the order in which they were made.
-        is_whole: the piece was looked up as one token, without merging.
-        is_added: it is an added token, found before the pattern.
-    """
-
-    begin: int
-    end: int
-    text: bytes
-    alternative: str
-    regex: str
-    stage: int
-    earlier: tuple[Match, ...]
-    symbols: tuple[Symbol, ...]
-    merges: tuple[MergeStep, ...]
-    tokens: tuple[Token, ...]
-    is_whole: bool
-    is_added: bool
-
-    def trees(self) -> list[Node]:
-        """Return the merge trees, from left to right: one for each symbol that is left at the end."""
-        nodes = {symbol.begin: Node(symbol.id, symbol.begin, symbol.end, None, ()) for symbol in self.symbols}
-        for step in self.merges:
-            parts = nodes[step.begin], nodes.pop(step.middle)
-            nodes[step.begin] = Node(step.product, step.begin, step.end, step, parts)
-        return [nodes[begin] for begin in sorted(nodes)]
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """A text, taken apart. ``to_dict`` gives what JSON can hold: bytes as hexadecimal, with the text beside it.
-
-    Attributes:
-        text: as it was given.
-        prepared: what was split: normalised, with the space that some tokenizers put before it.
-        changes: how they differ.
-        dropped: bytes of the text that no token stands for; they are left out.
-        num_stages: how many regexes the pattern has, each splitting the pieces of the one before.
-    """
-
-    text: bytes
-    prepared: bytes
-    changes: tuple[Change, ...]
-    dropped: bytes
-    pattern: str
-    num_stages: int
-    unicode_version: str
-    characters: tuple[Character, ...]
-    pieces: tuple[Piece, ...]
-
-    @property
-    def tokens(self) -> tuple[Token, ...]:
-        """The tokens of all pieces, in order; their spans tile the text."""
-        return tuple(token for piece in self.pieces for token in piece.tokens)
-
-    @property
-    def ids(self) -> list[int]:
-        """The token ids."""
-        return [token.id for token in self.tokens]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return nested dicts, lists, strings and numbers."""
-        table = to_json(self)
-        for character, row in zip(self.characters, table["characters"], strict=True):
-            row["utf8_bits"] = character.bits
-        return table | {"ids": self.ids}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -404,21 +222,3 @@ def _characters(text: bytes) -> Iterator[Character]:
             name = unicodedata.name(character, "")
             yield Character(at, utf8, ord(character), name, unicodedata.category(character))
         at += len(utf8)
-
-
-def to_json(value: Any) -> Any:
-    """Turn nested dataclasses into what JSON can hold; bytes become their hexadecimal and, beside it, their text."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        table: dict[str, Any] = {}
-        for field in dataclasses.fields(value):
-            item = getattr(value, field.name)
-            if isinstance(item, bytes):
-                table[f"{field.name}_hex"] = item.hex(" ")
-                item = item.decode("utf-8", "replace")
-            table[field.name] = to_json(item)
-        return table
-    if isinstance(value, dict):
-        return {key: to_json(item) for key, item in value.items()}
-    if isinstance(value, bytes):
-        return {"hex": value.hex(" "), "text": value.decode("utf-8", "replace")}
-    return [to_json(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,14 +1,8 @@
-"""The merges of a vocabulary as a table to ask: which merge joins two symbols, which merges make a token.
-
-A symbol is what is merged: a token by its id and, over characters, a character that is no token, by a number beyond
-the last id. A character or byte that nothing merges is ``NO_SYMBOL``.
-"""
+"""The merges of a vocabulary as a table to ask: which merge joins two symbols, which merges make a token."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,39 +10,10 @@ from numpy.typing import NDArray
 
 from textmill import _core
 from textmill.tokenizer.characters import NORMAL, UNUSED, USER_DEFINED, CharacterRules
+from textmill.tokenizer.merging import NO_SYMBOL, Join, Merge, Symbol, joins
 from textmill.tokenizer.vocabulary import Vocabulary
 
-NO_SYMBOL = (1 << 32) - 1
 _REMEMBERED_PAIRS = 1 << 16  # a search in the sorted pairs takes 5 µs, a remembered one 0.1
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Merge:
-    """Two symbols that become a third; the lowest rank is applied first."""
-
-    rank: int
-    left: int
-    right: int
-    product: int
-
-
-@dataclass(frozen=True, slots=True)
-class Symbol:
-    """A symbol at its place: bytes ``begin`` to ``end`` of a piece."""
-
-    id: int
-    begin: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """A merge carried out: two neighbours, and the merge of the next best pair at that moment, where there was one."""
-
-    merge: Merge
-    left: Symbol
-    right: Symbol
-    runner_up: tuple[Merge, Symbol, Symbol] | None
 
 
 class MergeTable:
@@ -105,46 +70,8 @@ class MergeTable:
         return symbols
 
     def joins(self, piece: bytes) -> Iterator[Join]:
-        """Carry out the merges of a piece, the lowest rank first and the leftmost of equals, in O(n log n)."""
-        symbols: list[Symbol | None] = list(self.symbols(piece))
-        before = [at - 1 for at in range(len(symbols))]
-        after = [at + 1 for at in range(len(symbols))]
-        heap: list[tuple[int, int, int, Merge]] = []
-
-        def push(at: int) -> None:
-            if at >= 0 and after[at] < len(symbols):
-                left, right = symbols[at], symbols[after[at]]
-                assert left is not None and right is not None  # noqa: PT018
-                merge = self.find(left.id, right.id)
-                if merge is not None:
-                    heapq.heappush(heap, (merge.rank, at, after[at], merge))
-
-        def pair(entry: tuple[int, int, int, Merge]) -> tuple[Merge, Symbol, Symbol] | None:
-            _, at, next_at, merge = entry
-            left = symbols[at]
-            right = symbols[next_at] if after[at] == next_at else None
-            if left is None or right is None or (left.id, right.id) != (merge.left, merge.right):
-                return None
-            return merge, left, right
-
-        for at in range(len(symbols)):
-            push(at)
-        while heap:
-            entry = heapq.heappop(heap)
-            found = pair(entry)
-            if found is None:
-                continue
-            while heap and pair(heap[0]) is None:
-                heapq.heappop(heap)
-            merge, left, right = found
-            yield Join(merge, left, right, pair(heap[0]) if heap else None)
-            _, at, next_at, _ = entry
-            symbols[at], symbols[next_at] = Symbol(merge.product, left.begin, right.end), None
-            after[at] = after[next_at]
-            if after[at] < len(symbols):
-                before[after[at]] = at
-            push(before[at])
-            push(at)
+        """Carry out the merges of a piece, the lowest rank first and the leftmost of equals."""
+        return joins(self.symbols(piece), self.find)
 
     def _search(self, left: int, right: int) -> Merge | None:
         key = np.uint64(left << 32 | right)

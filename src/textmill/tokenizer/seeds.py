@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.tokenizer.merge_table import MergeTable
+from textmill.tokenizer.merging import Merge, joined, joins
 from textmill.tokenizer.vocabulary import Vocabulary
 
 
@@ -20,39 +21,28 @@ def seed_merges(vocabulary: Vocabulary, seeds: Sequence[bytes]) -> NDArray[np.ui
     Returns:
         uint32[num_merges, 3]: left, right and product; new products have the ids after the vocabulary's.
     """
+    table = MergeTable(vocabulary)
     added_ids = {token.id for token in vocabulary.added}
     ids: dict[bytes, int] = {}
     for token_id, token in enumerate(vocabulary.tokens):
         if token and token_id not in added_ids:
             ids.setdefault(token, token_id)
-    merges = {(left, right): product for left, right, product in vocabulary.merges.tolist()}
-    ranks = {pair: rank for rank, pair in enumerate(merges)}
+    new: dict[tuple[int, int], Merge] = {}
     num_tokens = len(vocabulary.tokens)
-    rows: list[tuple[int, int, int]] = []
+
+    def find(left: int, right: int) -> Merge | None:
+        return table.find(left, right) or new.get((left, right))
+
     for seed in seeds:
         if vocabulary.whole_pieces and seed in ids:
             continue
-        parts = _encode([bytes([byte]) for byte in seed], ids, ranks)
-        while len(parts) > 1:
-            joined = parts[0] + parts[1]
-            pair = (ids[parts[0]], ids[parts[1]])
-            if joined not in ids:
-                ids[joined] = num_tokens
+        parts = table.symbols(seed)
+        while len(parts := joined(parts, joins(parts, find))) > 1:
+            left, right = parts[:2]
+            text = seed[left.begin : right.end]
+            if text not in ids:
+                ids[text] = num_tokens
                 num_tokens += 1
-            ranks[pair] = len(ranks)
-            rows.append((*pair, ids[joined]))
-            parts = _encode(parts, ids, ranks)
+            new[left.id, right.id] = Merge(len(table) + len(new), left.id, right.id, ids[text])
+    rows = [(merge.left, merge.right, merge.product) for merge in new.values()]
     return np.array(rows, dtype=np.uint32).reshape(-1, 3)
-
-
-def _encode(parts: list[bytes], ids: dict[bytes, int], ranks: dict[tuple[int, int], int]) -> list[bytes]:
-    while True:
-        known = [
-            (rank, at)
-            for at, (left, right) in enumerate(pairwise(parts))
-            if (rank := ranks.get((ids[left], ids[right]))) is not None
-        ]
-        if not known:
-            return parts
-        _, at = min(known)
-        parts = [*parts[:at], parts[at] + parts[at + 1], *parts[at + 2 :]]

@@ -15,6 +15,7 @@ from textmill import _core
 from textmill.tokenizer.batch import TokenBatch
 from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
+from textmill.tokenizer.utf8 import to_bytes
 from textmill.tokenizer.vocabulary import Encoder, Vocabulary
 
 Text = str | bytes
@@ -154,15 +155,3 @@ class TextEncoder:
         """What is split and merged for an ordinary text. Normalised text stays as it is; joined parts may change."""
         text = normalize(text, self.vocabulary.normalizer)
         return with_prefix_space(text) if self.vocabulary.adds_prefix_space else text
-
-
-def to_bytes(text: Text) -> bytes:
-    """Return the UTF-8 of a text; bytes stay. A lone surrogate becomes U+FFFD, as in tiktoken and the native core."""
-    if isinstance(text, bytes):
-        return text
-    if not isinstance(text, str):
-        raise TypeError(f"a text must be str or bytes, and this is {type(text).__name__}")
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -16,19 +16,22 @@ from textmill.tokenizer import train as training
 from textmill.tokenizer.batch import TokenBatch
 from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.corpus import Source
-from textmill.tokenizer.explain import Explainer, Explanation
-from textmill.tokenizer.formats import files, hugging_face, tiktoken
+from textmill.tokenizer.explain import Explainer
+from textmill.tokenizer.explanation import Explanation
+from textmill.tokenizer.formats import files, hugging_face_writer, tiktoken
 from textmill.tokenizer.merge_table import MergeTable
 from textmill.tokenizer.report import TrainingReport, read_report, report_file
 from textmill.tokenizer.special import SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
-from textmill.tokenizer.text_encoder import Span, Text, TextEncoder, to_bytes
+from textmill.tokenizer.text_encoder import Span, Text, TextEncoder
 from textmill.tokenizer.threads import check_threads
 from textmill.tokenizer.token_ids import to_array, to_id
 from textmill.tokenizer.training_options import check_options
 from textmill.tokenizer.truncate import TextT, truncate
+from textmill.tokenizer.utf8 import to_bytes
 from textmill.tokenizer.vocabulary import Vocabulary
-from textmill.tokenizer.why_not import WhyNot, why_not
+from textmill.tokenizer.why_not import why_not
+from textmill.tokenizer.why_not_answer import WhyNot
 
 FILE_NAME = files.TOKENIZER_JSON
 
@@ -181,7 +184,7 @@ class Tokenizer(_core.EncodeCall):
             contents: dict[Path, bytes | str | None] = {path: tiktoken.to_ranks(self._vocabulary)}
         else:
             file = path / FILE_NAME if is_folder else path
-            contents = {file: hugging_face.to_json(self._vocabulary)}
+            contents = {file: hugging_face_writer.to_json(self._vocabulary)}
             if self._training_report is not None:
                 contents |= dict([report_file(file, self._training_report, self.sha256)])
         if is_folder:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from textmill.base.errors import ConfigError
-from textmill.tokenizer.corpus import to_bytes
 from textmill.tokenizer.threads import check_threads
+from textmill.tokenizer.utf8 import to_bytes
 from textmill.tokenizer.vocabulary import Vocabulary
 
 TIE = "hf"

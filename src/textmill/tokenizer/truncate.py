@@ -9,8 +9,9 @@ from typing import SupportsIndex, TypeVar, cast
 from textmill import _core
 from textmill.base.errors import ConfigError
 from textmill.tokenizer.special import SpecialPolicy
-from textmill.tokenizer.text_encoder import TextEncoder, to_bytes
+from textmill.tokenizer.text_encoder import TextEncoder
 from textmill.tokenizer.token_ids import shown
+from textmill.tokenizer.utf8 import to_bytes
 
 TextT = TypeVar("TextT", str, bytes)
 

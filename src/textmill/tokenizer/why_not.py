@@ -3,126 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
 
 from textmill import _core
 from textmill.base.errors import ConfigError
 from textmill.tokenizer.characters import BYTE, NORMAL, SPACE, UNUSED, USER_DEFINED, byte_name
-from textmill.tokenizer.explain import to_json
-from textmill.tokenizer.merge_table import NO_SYMBOL, Join, MergeTable, Symbol
+from textmill.tokenizer.merge_table import MergeTable
+from textmill.tokenizer.merging import NO_SYMBOL, Join, Merge, Symbol, joined, joins
 from textmill.tokenizer.normalize import normalize
 from textmill.tokenizer.vocabulary import Vocabulary
+from textmill.tokenizer.why_not_answer import Cut, KnownMerge, LostMerge, NewMerge, Part, Reason, WhyNot
 
 MAX_BYTES = 1024
 _MAX_NEEDED = 64
-_SHOWN_MERGES = 3
 # What may stand around a token that the pattern cuts when it stands alone.
 _BEFORE = (b"", b" ", b"x", b"X", b" x", b"\n", b"1", b".", b"(", b"'", "é".encode())
 _AFTER = (b"", b"x", b" ", b" x", b"\n", b"1", b".", b"X")
 
-Reason = Literal["reached", "added", "no merge", "lost merge", "pattern", "normaliser", "kind", "unknown character"]
 Encode = Callable[[bytes], tuple[list[int], list[tuple[int, int]]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A token of what the text is encoded to, or a symbol that is none."""
-
-    id: int
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A piece that the pattern cuts out of the text, and the alternative that made it."""
-
-    text: bytes
-    alternative: str
-    regex: str
-    stage: int
-
-
-@dataclass(frozen=True, slots=True)
-class KnownMerge:
-    """A merge of the tokenizer: two texts next to each other that become one, and its rank."""
-
-    left: bytes
-    right: bytes
-    rank: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewMerge:
-    """A merge that is missing; ``token_id`` is that of its product where that is a token already."""
-
-    left: bytes
-    right: bytes
-    token_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class LostMerge:
-    """A merge that never gets its turn.
-
-    Attributes:
-        wanted: the merge that makes the token, or a part of it.
-        taken_by: the merge that is made instead.
-        shared: what both want: the bytes that ``taken_by`` takes from ``wanted``.
-    """
-
-    wanted: KnownMerge
-    taken_by: KnownMerge
-    shared: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WhyNot:
-    """Why a text is one token, or is not.
-
-    Attributes:
-        text: the bytes asked about.
-        token_id: the token with these bytes; None where there is none.
-        is_reached: whether text becomes the token: with ``example`` for a yes; None where none was found to, and
-            nothing proves that none does.
-        example: a text whose encoding holds the token.
-        reason: one word or two for the cause; "no merge": no merge makes it; "lost merge": one does, and another comes
-            first; "pattern": pieces end inside; "normaliser": no text holds it; "kind": sentencepiece's kind of it.
-        encoded: what the text is encoded to, by itself.
-        cuts: the pieces that the pattern cuts it into, by itself; one where it does not cut it.
-        normalized: what the normaliser makes of it, None where it stays as it is.
-        merged: what its bytes become where no pattern cuts them: no merge joins two neighbours of these.
-        lost: the merge that would have made it and never does.
-        unmade: the token that the merge needs and that no merge makes.
-        needed: merges which, added after all others, make it one token where no pattern cuts it; empty where it is
-            one, or too many are needed.
-        note: what a kind of token is for.
-    """
-
-    text: bytes
-    token_id: int | None
-    is_reached: bool | None
-    example: bytes | None
-    reason: Reason
-    encoded: tuple[Part, ...]
-    cuts: tuple[Cut, ...]
-    normalized: bytes | None
-    merged: tuple[Part, ...]
-    lost: LostMerge | None
-    unmade: bytes | None
-    needed: tuple[NewMerge, ...]
-    note: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return nested dicts, lists, strings and numbers."""
-        return to_json(self) | {"answer": str(self)}
-
-    def sentences(self) -> list[str]:
-        """The answer, a sentence each."""
-        return list(_sentences(self))
-
-    def __str__(self) -> str:
-        return " ".join(_sentences(self))
 
 
 def why_not(vocabulary: Vocabulary, table: MergeTable, encode: Encode, text: bytes) -> WhyNot:
@@ -148,7 +46,7 @@ class _Question:
         self.added = {token.id for token in vocabulary.added}
         self.kinds = None if rules is None else rules.kinds
         self.joins = list(table.joins(self.piece))
-        self.merged = _apply(table.symbols(self.piece), self.joins)
+        self.merged = joined(table.symbols(self.piece), self.joins)
 
     def answer(self) -> WhyNot:
         token_id = self._token_id()
@@ -310,13 +208,13 @@ class _Question:
 
 def _plan(table: MergeTable, symbols: list[Symbol], piece: bytes, known: dict[bytes, int]) -> Iterator[NewMerge]:
     """Join the first two of what is left, let all merges be made that follow, and so on until one is left."""
-    new: dict[tuple[int, int], tuple[int, int]] = {}
+    new: dict[tuple[int, int], Merge] = {}
     next_id = NO_SYMBOL + 1
     products: dict[bytes, int] = {}
 
-    def rank_of(left: int, right: int) -> tuple[int, int] | None:
+    def find(left: int, right: int) -> Merge | None:
         merge = table.find(left, right) if max(left, right) < NO_SYMBOL else None
-        return (merge.rank, merge.product) if merge is not None else new.get((left, right))
+        return merge or new.get((left, right))
 
     while len(symbols) > 1:
         left, right = symbols[:2]
@@ -325,101 +223,7 @@ def _plan(table: MergeTable, symbols: list[Symbol], piece: bytes, known: dict[by
         if token_id is None and product not in products:
             products[product] = next_id
             next_id += 1
-        new[left.id, right.id] = (NO_SYMBOL + len(new), products[product] if token_id is None else token_id)
+        symbol = products[product] if token_id is None else token_id
+        new[left.id, right.id] = Merge(NO_SYMBOL + len(new), left.id, right.id, symbol)
         yield NewMerge(piece[left.begin : left.end], piece[right.begin : right.end], token_id)
-        symbols = _merge_all(symbols, rank_of)
-
-
-def _merge_all(symbols: list[Symbol], rank_of: Callable[[int, int], tuple[int, int] | None]) -> list[Symbol]:
-    symbols = list(symbols)
-    while True:
-        ranked = [
-            (*found, at)
-            for at in range(len(symbols) - 1)
-            if (found := rank_of(symbols[at].id, symbols[at + 1].id)) is not None
-        ]
-        if not ranked:
-            return symbols
-        _, product, at = min(ranked, key=lambda entry: (entry[0], entry[2]))
-        symbols[at : at + 2] = [Symbol(product, symbols[at].begin, symbols[at + 1].end)]
-
-
-def _apply(symbols: list[Symbol], joins: list[Join]) -> list[Symbol]:
-    left = {symbol.begin: symbol for symbol in symbols}
-    for join in joins:
-        del left[join.right.begin]
-        left[join.left.begin] = Symbol(join.merge.product, join.left.begin, join.right.end)
-    return [left[begin] for begin in sorted(left)]
-
-
-def _sentences(answer: WhyNot) -> Iterator[str]:
-    name = quoted(answer.text)
-    if answer.reason == "added":
-        yield f'{name} is the added token {answer.token_id}: text becomes it only with special="parse".'
-    elif answer.is_reached:
-        is_alone = answer.example == answer.text and len(answer.encoded) == 1
-        where = "by itself" if is_alone else f"in {quoted(answer.example or b'')}, for one"
-        yield f"{name} is token {answer.token_id}, and text becomes it: {where}."
-        if is_alone:
-            return
-    elif answer.token_id is None:
-        yield f"{name} is not a token."
-    elif answer.is_reached is None:
-        yield f"{name} is token {answer.token_id}, and no text was found that becomes it."
-    else:
-        yield f"{name} is token {answer.token_id}, and no text ever becomes it."
-    if answer.encoded:
-        yield f"By itself it is encoded as {_joined([part.text for part in answer.encoded])}."
-    yield from _causes(answer)
-    yield from _remedies(answer)
-
-
-def _causes(answer: WhyNot) -> Iterator[str]:
-    if answer.note:
-        yield f"It is {answer.note}."
-    if answer.normalized is not None:
-        yield f"No text holds it when it is split: the normaliser makes it {quoted(answer.normalized)}."
-    if len(answer.cuts) > 1:
-        cuts = ", ".join(f"{quoted(cut.text)} ({cut.alternative})" for cut in answer.cuts)
-        yield f"The pattern cuts it into {cuts}, and no token crosses a cut."
-    if answer.reason == "unknown character":
-        missing = next(part.text for part in answer.merged if part.id == NO_SYMBOL)
-        yield f"No merge and no token has the character {quoted(missing)}."
-    if answer.lost is not None:
-        wanted, taken = answer.lost.wanted, answer.lost.taken_by
-        yield (
-            f"It needs the merge {_pair(wanted)} (rank {wanted.rank:,}), but {_pair(taken)} (rank {taken.rank:,}) "
-            f"is made first and takes {quoted(answer.lost.shared)}."
-        )
-    elif answer.unmade is not None:
-        whole = answer.unmade == answer.text
-        yield f"No merge makes {'it' if whole else f'{quoted(answer.unmade)}, which it is made of'}."
-    elif answer.reason in {"no merge", "pattern"} and len(answer.merged) > 1:
-        first, second = (quoted(part.text) for part in answer.merged[:2])
-        yield f"No merge joins {first} and {second}."
-
-
-def _remedies(answer: WhyNot) -> Iterator[str]:
-    if not answer.needed:
-        return
-    plural = "s" if len(answer.needed) > 1 else ""
-    merges = ", ".join(f"{quoted(merge.left)} + {quoted(merge.right)}" for merge in answer.needed[:_SHOWN_MERGES])
-    more = " and so on" if len(answer.needed) > _SHOWN_MERGES else ""
-    where = "a pattern that does not cut it, and " if len(answer.cuts) > 1 else ""
-    yield f"It would take {where}{len(answer.needed)} more merge{plural}: {merges}{more}."
-
-
-def quoted(text: bytes) -> str:
-    """Write bytes as Python does: a string where they are UTF-8, else bytes."""
-    try:
-        return repr(text.decode())
-    except UnicodeDecodeError:
-        return repr(text)
-
-
-def _pair(merge: KnownMerge) -> str:
-    return f"{quoted(merge.left)} + {quoted(merge.right)}"
-
-
-def _joined(texts: list[bytes]) -> str:
-    return " + ".join(map(quoted, texts))
+        symbols = joined(symbols, joins(symbols, find))

@@ -20,9 +20,16 @@ _SENTENCEPIECE = re.compile(r"\.model(\.v[0-9]\w*)?$")  # Mistral writes tokeniz
 
 
 def find(path: Path) -> Path:
-    """Return the tokenizer's file: the path itself, or tokenizer.json, tekken.json or tokenizer.model in a folder."""
-    if not path.is_dir():
-        return path
+    """Return the tokenizer's file: the path itself, or tokenizer.json, tekken.json or tokenizer.model in a folder.
+
+    Raises:
+        DataError: no file can have such a path.
+    """
+    try:
+        if not path.is_dir():
+            return path
+    except OSError as error:
+        raise DataError(f'"{str(path)[:80]}" is not the path of a tokenizer: {error.strerror}') from error
     names = (TOKENIZER_JSON, TEKKEN_JSON, TOKENIZER_MODEL)
     return path / next((name for name in names if (path / name).exists()), TOKENIZER_JSON)
 
@@ -46,6 +53,9 @@ def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
     """
     with named_in_errors(path):
         file = find(path)
+        if not file.exists():
+            names = f", and no {TEKKEN_JSON} or {TOKENIZER_MODEL} stands in its place" if path.is_dir() else ""
+            raise DataError(f"{file} does not exist{names}; give a tokenizer's file, or a folder with one")
         if file.suffix == ".gguf":
             return gguf.read(file)
         vocabulary = sentencepiece.read(file) if _SENTENCEPIECE.search(file.name) else _read_json(file)
@@ -62,9 +72,10 @@ def _read_json(file: Path) -> Vocabulary:
 
 @contextmanager
 def named_in_errors(path: Path) -> Iterator[None]:
-    """Name the file in what is wrong with its content."""
+    """Name the file in what is wrong with its content, once."""
     try:
         yield
     except ValueError as error:
-        message = str(error).encode(errors="backslashreplace").decode()  # a file may hold lone surrogates
-        raise DataError(f"{find(path)} cannot be used: {message}") from error
+        # What a file holds, and its name, may hold lone surrogates, which cannot be printed.
+        message, file = (str(part).encode(errors="backslashreplace").decode() for part in (error, find(path)))
+        raise DataError(message if file in message else f"{file} cannot be used: {message}") from error

@@ -1,25 +1,20 @@
-"""tokenizer.json, the format of Hugging Face's ``tokenizers``: BPE over bytes, or over characters (``metaspace``)."""
+"""Reading a tokenizer.json of Hugging Face's ``tokenizers``: BPE over bytes, or over characters (``metaspace``)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from textmill.base.errors import DataError
-from textmill.tokenizer import patterns
-from textmill.tokenizer.alphabet import to_bytes, to_characters
 from textmill.tokenizer.characters import PATTERN
 from textmill.tokenizer.formats import metaspace
+from textmill.tokenizer.formats.byte_level import merge_rows, token_of
 from textmill.tokenizer.formats.json_parts import list_of, table_of, text_of, type_of, whole_number
 from textmill.tokenizer.formats.limits import table_of_tokens
+from textmill.tokenizer.formats.post_processor import read_post_processor
 from textmill.tokenizer.formats.pre_tokenizer import check_number_bytes, read_normalizer, read_pre_tokenizer
 from textmill.tokenizer.vocabulary import AddedToken, Vocabulary
 
-_BYTE_LEVEL_DECODER = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
 _TOP_LEVEL = (
     "version",
     "truncation",
@@ -46,104 +41,6 @@ _MODEL = (
 _ADDED_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
-def to_json(vocabulary: Vocabulary) -> str:
-    """Write a vocabulary as the text of a tokenizer.json."""
-    names = {} if vocabulary.characters else _names(vocabulary)
-    added = [
-        {
-            "id": token.id,
-            "content": token.text,
-            "single_word": token.is_single_word,
-            "lstrip": token.strips_left,
-            "rstrip": token.strips_right,
-            "normalized": token.is_normalized,
-            "special": token.is_special,
-        }
-        for token in vocabulary.added
-    ]
-    model = {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": None,
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": False,
-        "byte_fallback": False,
-        "ignore_merges": vocabulary.whole_pieces,
-        "vocab": {name: token_id for token_id, name in names.items()},
-        "merges": [] if vocabulary.characters else [[names[a], names[b]] for a, b, _ in vocabulary.merges.tolist()],
-    }
-    parts = metaspace.to_parts(vocabulary) if vocabulary.characters else _byte_level_parts(vocabulary)
-    content = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": parts["normalizer"],
-        "pre_tokenizer": parts["pre_tokenizer"],
-        "post_processor": _post_processor(vocabulary),
-        "decoder": parts["decoder"],
-        "model": {**model, **parts["model"]},
-    }
-    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-
-
-def _byte_level_parts(vocabulary: Vocabulary) -> dict[str, Any]:
-    return {
-        "normalizer": {"type": "NFC"} if vocabulary.normalizer == "nfc" else None,
-        "pre_tokenizer": _pre_tokenizer(vocabulary),
-        "decoder": _BYTE_LEVEL_DECODER,
-        "model": {},
-    }
-
-
-def _names(vocabulary: Vocabulary) -> dict[int, str]:
-    added = {token.id: token.text for token in vocabulary.added}
-    names = {i: added.get(i) or to_characters(token) for i, token in enumerate(vocabulary.tokens) if token}
-    owners: dict[str, int] = {}
-    for token_id, name in names.items():
-        if name in owners:
-            raise DataError(
-                f'tokens {owners[name]} and {token_id} would both be written "{name}" in a tokenizer.json, which has '
-                "one id for a name; choose another text for the special token"
-            )
-        owners[name] = token_id
-    return names
-
-
-def _pre_tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
-    part = patterns.to_pre_tokenizer(vocabulary.pattern)
-    if not vocabulary.adds_prefix_space:
-        return part
-    if part["type"] != "ByteLevel":
-        raise DataError(
-            f'this tokenizer puts a space before a text and splits it by the pattern "{vocabulary.pattern.name}"; a '
-            "tokenizer.json can hold the two together only with the pattern gpt2"
-        )
-    return {**part, "add_prefix_space": True}
-
-
-def _post_processor(vocabulary: Vocabulary) -> dict[str, Any] | None:
-    if not vocabulary.prefix_ids and not vocabulary.suffix_ids:
-        return None
-    texts = {token.id: token.text for token in vocabulary.added}
-
-    def special(token_id: int) -> dict[str, Any]:
-        return {"SpecialToken": {"id": texts[token_id], "type_id": 0}}
-
-    def template(*sequences: str) -> list[dict[str, Any]]:
-        middle = [{"Sequence": {"id": name, "type_id": 0}} for name in sequences]
-        return [*map(special, vocabulary.prefix_ids), *middle, *map(special, vocabulary.suffix_ids)]
-
-    used = sorted({*vocabulary.prefix_ids, *vocabulary.suffix_ids})
-    return {
-        "type": "TemplateProcessing",
-        "single": template("A"),
-        "pair": template("A", "B"),
-        "special_tokens": {texts[i]: {"id": texts[i], "ids": [i], "tokens": [texts[i]]} for i in used},
-    }
-
-
 def from_json(content: Any) -> Vocabulary:
     """Read what a tokenizer.json holds.
 
@@ -163,8 +60,8 @@ def from_json(content: Any) -> Vocabulary:
     _check_model(model)
     vocab = _read_vocab(model.get("vocab"))
     added = _read_added(content.get("added_tokens") or [], vocab)
-    prefix_ids, suffix_ids = _read_post_processor(content.get("post_processor"), {t.text: t.id for t in added})
-    tokens, merges = _token_bytes(vocab, added), _read_merges(model.get("merges"), vocab)
+    prefix_ids, suffix_ids = read_post_processor(content.get("post_processor"), {t.text: t.id for t in added})
+    tokens, merges = _token_bytes(vocab, added), merge_rows(list_of(model.get("merges"), "model.merges"), vocab)
     if pre_tokenizer.number_bytes_stand_apart:
         check_number_bytes(tokens, merges)
     vocabulary = Vocabulary(
@@ -188,8 +85,8 @@ def _from_json_over_characters(content: dict[str, Any]) -> Vocabulary:
     _check_model(model)
     vocab = _read_vocab(model.get("vocab"))
     added = _read_added(content.get("added_tokens") or [], vocab)
-    prefix_ids, suffix_ids = _read_post_processor(content.get("post_processor"), {t.text: t.id for t in added})
-    merges = _read_merges(model.get("merges"), vocab)
+    prefix_ids, suffix_ids = read_post_processor(content.get("post_processor"), {t.text: t.id for t in added})
+    merges = merge_rows(list_of(model.get("merges"), "model.merges"), vocab)
     tokens, characters = metaspace.read_rules(content, vocab, added, merges)
     return Vocabulary(
         pattern=PATTERN,
@@ -280,58 +177,5 @@ def _token_bytes(vocab: Mapping[str, int], added: tuple[AddedToken, ...]) -> tup
     for name, token_id in vocab.items():
         if name in added_texts:
             continue
-        try:
-            pairs.append((token_id, to_bytes(name)))
-        except KeyError as error:
-            raise DataError(
-                f"token {token_id} {name[:80]!r} holds U+{ord(error.args[0]):04X}, which stands for no byte; "
-                "textmill knows byte-level vocabularies"
-            ) from error
+        pairs.append((token_id, token_of(token_id, name)))
     return table_of_tokens(pairs)
-
-
-def _read_merges(merges: Any, vocab: Mapping[str, int]) -> NDArray[np.uint32]:
-    merges = list_of(merges, "model.merges")
-    rows = np.empty((len(merges), 3), dtype=np.uint32)
-    for rank, merge in enumerate(merges):
-        parts = merge.split(" ") if isinstance(merge, str) else merge
-        if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) for part in parts):
-            raise DataError(f"merge {rank} is {str(merge)[:80]!r}, and must be two tokens")
-        left, right = parts
-        for name in (left, right, left + right):
-            if name not in vocab:
-                raise DataError(f"merge {rank} needs the token {name[:80]!r}, which model.vocab does not have")
-        rows[rank] = vocab[left], vocab[right], vocab[left + right]
-    return rows
-
-
-def _read_post_processor(processor: Any, added_ids: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if processor is None or type_of(processor) == "ByteLevel":
-        return (), ()
-    if type_of(processor) == "Sequence":
-        found = [_read_post_processor(step, added_ids) for step in list_of(processor.get("processors"), "processors")]
-        adding = [ids for ids in found if ids != ((), ())]
-        if len(adding) > 1:
-            raise DataError("its post_processor adds tokens in more than one step, which textmill does not know")
-        return adding[0] if adding else ((), ())
-    if type_of(processor) != "TemplateProcessing":
-        raise DataError(f"its post_processor is {type_of(processor)}, and textmill knows TemplateProcessing")
-    return _read_template(processor.get("single"), added_ids)
-
-
-def _read_template(single: Any, added_ids: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    before: list[int] = []
-    after: list[int] = []
-    side = before
-    for part in list_of(single, "the template of post_processor"):
-        if isinstance(part, dict) and "Sequence" in part:
-            side = after
-            continue
-        special = part.get("SpecialToken") if isinstance(part, dict) else None
-        name = special.get("id") if isinstance(special, dict) else None
-        if not isinstance(name, str) or name not in added_ids:
-            raise DataError(f"its post_processor adds {str(name)[:80]!r}, which is not among the added tokens")
-        side.append(added_ids[name])
-    if side is before:
-        raise DataError("its post_processor has no place for the text")
-    return tuple(before), tuple(after)

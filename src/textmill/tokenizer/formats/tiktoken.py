@@ -10,8 +10,9 @@ import numpy as np
 
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
+from textmill.tokenizer.formats.files import named_in_errors
 from textmill.tokenizer.formats.limits import read_limited, table_of_tokens
-from textmill.tokenizer.patterns import pattern_named
+from textmill.tokenizer.patterns import PATTERNS, pattern_named
 from textmill.tokenizer.vocabulary import AddedToken, Vocabulary
 
 
@@ -24,17 +25,16 @@ def read(path: Path, pattern: str | None, special_tokens: Mapping[str, int] | No
     """
     if pattern is None:
         raise ConfigError(
-            f'{path} does not say how text is split: pass pattern="cl100k" or another that it was made for'
+            f'{path} does not say how text is split: give the pattern that it was made for (pattern="cl100k", or '
+            f"--pattern cl100k): {', '.join(PATTERNS)}, or any regex"
         )
     split_by = pattern_named(pattern)
     specials = dict(special_tokens or {})
-    try:
+    with named_in_errors(path):
         ranked = _core.parse_ranks(read_limited(path))
         tokens = _with_specials(ranked, specials)
         ranked = ranked if not specials else _without_ids(tokens, specials.values())
         merges = _core.merges_from_ranks(ranked)
-    except ValueError as error:
-        raise DataError(f"{path} cannot be used: {error}") from error
     added = tuple(sorted((AddedToken(i, text) for text, i in specials.items()), key=lambda token: token.id))
     # A token that merges make is what its own bytes encode to, so that looking it up as a whole changes nothing.
     has_unmerged = len(ranked) - ranked.count(b"") > 256 + len(merges)
