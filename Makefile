@@ -33,7 +33,7 @@ test-python: $(VENV)/.installed-tools
 
 SANITIZED := build/tests
 test-cpp: $(VENV)/.installed-tools
-	$(CMAKE) -B $(SANITIZED) -DTEXTMILL_TESTS=ON -DTEXTMILL_SANITIZE=address,undefined \
+	$(CMAKE) -B $(SANITIZED) -DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=ON -DTEXTMILL_SANITIZE=address,undefined \
 		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) \
 		> $(SANITIZED).log || (cat $(SANITIZED).log; exit 1)
 	$(BIN)/cmake --build $(SANITIZED)

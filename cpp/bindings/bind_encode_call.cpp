@@ -91,6 +91,6 @@ void bind_encode_call(nb::module_& m) {
                 const bool is_encoder = nb::isinstance<Encoder>(encoder);
                 new (self) EncodeCall{encoder, is_encoder ? nb::cast<const Encoder*>(encoder) : nullptr};
             },
-            "encoder"_a, nb::sig("def __init__(self, encoder: Encoder | None) -> None"),
+            "encoder"_a.none(), nb::sig("def __init__(self, encoder: Encoder | None) -> None"),
             "With an encoder, short texts go there at once where no other argument is given.");
 }

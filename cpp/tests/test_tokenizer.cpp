@@ -189,10 +189,10 @@ void test_named_patterns_can_be_cut() {
 
 void test_what_the_automaton_cannot_match_is_refused() {
     for (const char* regex :
-         {"(a",    "a)",      "[a",           "a**",         "(a*)*",  "(?<=a)b",       "(?=ab)",
-          "\\1",   "(?>a|b)", "\\p{Nothing}", "{2}",         "a{3,2}", "a{1001}",       "((((a{99}){99}){99}){99})",
-          "\\xZZ", "\\uD800", "\\",           "[b-a]",       "[[a]]",  "(?i:\xC3\xA9)", "\xFF",
-          "^a",    "\\bword", "[a-",          "\\x{110000}", "\\p{L"}) {
+         {"(a",      "a)",      "[a",           "a**",   "(a*)*",  "(?<=a)b", "(?=ab)",
+          "\\1",     "(?>a|b)", "\\p{Nothing}", "{2}",   "a{3,2}", "a{1001}", "((((a{99}){99}){99}){99})",
+          "\\xZZ",   "\\uD800", "\\",           "[b-a]", "[[a]]",  "\xFF",    "^a",
+          "\\bword", "[a-",     "\\x{110000}",  "\\p{L"}) {
         CHECK(throws([&] { splitter_of({regex}); }));
     }
     CHECK(throws([] { splitter_of({}); }));

@@ -102,7 +102,7 @@ class ShortMerge {
         return least;
     }
 
-    alignas(64) std::array<int32_t, kMaxBytes> keys_;
+    alignas(64) std::array<int32_t, kMaxBytes + 1> keys_;  // the last part has one too, and never a rank
     std::array<TokenId, kMaxBytes + 2> parts_;
     uint64_t live_;
     size_t num_bytes_;
