@@ -87,7 +87,7 @@ def test_a_save_that_fails_leaves_everything_as_it_was(tmp_path, monkeypatch):
         raise DataError("this format cannot hold it")
 
     with monkeypatch.context() as patch:
-        patch.setattr("textmill.tokenizer.formats.hugging_face.to_json", refuse)
+        patch.setattr("textmill.tokenizer.formats.hugging_face_writer.to_json", refuse)
         with pytest.raises(DataError, match="cannot hold it"):
             other.save(tmp_path)
     assert content_of(tmp_path) == before
