@@ -10,7 +10,7 @@ namespace textmill::tokenizer {
 namespace {
 
 // So many pieces are merged in turns: while one waits for the merge table, the others go on.
-constexpr size_t kTurns = 4;
+constexpr size_t kTurns = 12;
 
 bool has_all_bytes(const Vocab& vocab) {
     const auto& tokens = vocab.byte_tokens();

@@ -52,6 +52,8 @@ bool MergeTable::add(const Merge& merge) {
     if (bucket->has_overflowed()) {
         std::swap(bucket->slots[0], bucket->slots[1]);  // only the second one of two came out of order
     }
+    first_product_ = rank == 0 ? merge.product : first_product_;
+    is_in_order_ &= merge.product == first_product_ + rank;
     products_.push_back(merge.product);
     if (merge.left > max_byte_token_ || merge.right > max_byte_token_) {
         return true;

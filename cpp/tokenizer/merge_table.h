@@ -58,7 +58,8 @@ class MergeTable {
 
     uint32_t rank_of_bytes(uint8_t left, uint8_t right) const { return byte_ranks_[size_t{left} << 8 | right]; }
 
-    TokenId product_of(uint32_t rank) const { return products_[rank]; }
+    // Most vocabularies number the products in the order of their ranks: then no list of them is read.
+    TokenId product_of(uint32_t rank) const { return is_in_order_ ? first_product_ + rank : products_[rank]; }
 
     size_t size() const { return products_.size(); }
 
@@ -86,6 +87,8 @@ class MergeTable {
     std::vector<uint32_t> byte_ranks_;
     std::vector<Bucket> buckets_;
     std::vector<TokenId> products_;  // by rank
+    TokenId first_product_ = 0;
+    bool is_in_order_ = true;
     size_t place_mask_;
     unsigned shift_;
 };

@@ -15,7 +15,7 @@ namespace textmill::tokenizer {
 
 class PieceEnds {
   public:
-    static constexpr size_t kMaxEnds = 256;
+    static constexpr size_t kMaxEnds = 512;
 
     // The splitter and the text must outlive it. `num_padding` bytes after the text may be read.
     PieceEnds(const Splitter& splitter, std::string_view text, size_t num_padding = 0)
