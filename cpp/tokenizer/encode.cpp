@@ -6,6 +6,7 @@
 #include "tokenizer/encode_worker.h"
 #include "tokenizer/parallel.h"
 #include "tokenizer/piece_ends.h"
+#include "tokenizer/text_pack.h"
 
 namespace textmill::tokenizer {
 namespace {
@@ -76,6 +77,52 @@ void Encoder::encode_into(std::string_view text, EncodeWorker& worker, TokenBuff
         TokenId* const begin = ids.reserve(pieces.ends().back() + EncodeWorker::kSpareIds);
         ids.take_until(worker.encode_pieces(text.substr(pieces.begin()), 0, pieces.ends(), begin));
     }
+}
+
+void Encoder::encode_pack(const TextPack& pack, EncodeWorker& worker, TokenBuffer& ids,
+                          const std::function<void()>& at_end) const {
+    TokenId* id = ids.reserve(pack.bytes().size() + EncodeWorker::kSpareIds);
+    auto text_end = pack.text_ends().begin();
+    size_t begin = 0;
+    for (size_t first = 0; first < pack.ends().size();) {
+        const auto ends = pack.ends().subspan(first, std::min(PieceEnds::kMaxEnds, pack.ends().size() - first));
+        worker.look_up(pack.bytes(), TextPack::kPadding, begin, ends);
+        size_t place = 0;
+        for (; text_end != pack.text_ends().end() && *text_end <= first + ends.size(); ++text_end) {
+            id = worker.write(place, *text_end - first, id);
+            place = *text_end - first;
+            ids.take_until(id);
+            at_end();
+        }
+        id = worker.write(place, ends.size(), id);
+        begin = ends.back();
+        first += ends.size();
+    }
+    ids.take_until(id);
+    std::for_each(text_end, pack.text_ends().end(), [&](size_t) { at_end(); });  // empty ones
+}
+
+void Encoder::encode_texts(size_t num_texts, const std::function<std::string_view(size_t)>& text_at,
+                           EncodeWorker& worker, TokenBuffer& ids, const std::function<void()>& at_end) const {
+    TextPack pack(*splitter_);
+    const auto encode_packed = [&] {
+        encode_pack(pack, worker, ids, at_end);
+        pack.clear();
+    };
+    for (size_t i = 0; i < num_texts; ++i) {
+        const std::string_view text = text_at(i);
+        const bool is_packed = text.size() <= TextPack::kMaxText;
+        if (!pack.is_empty() && (!is_packed || !pack.has_room(text))) {
+            encode_packed();
+        }
+        if (is_packed) {
+            pack.add(text);
+        } else {
+            encode_into(text, worker, ids);
+            at_end();
+        }
+    }
+    encode_packed();
 }
 
 void Encoder::encode(std::string_view text, TokenBuffer& ids) const {
@@ -155,10 +202,9 @@ EncodedBatch Encoder::encode_on_one_thread(std::span<const std::string_view> tex
     batch.ids.reserve(likely_tokens(bytes_of(texts)));
     Lease lease(*this);
     lease->prepare(bytes_of(texts));
-    for (const std::string_view text : texts) {
-        encode_into(text, *lease, batch.ids);
-        batch.offsets.push_back(static_cast<int64_t>(batch.ids.size()));
-    }
+    encode_texts(
+        texts.size(), [&](size_t i) { return texts[i]; }, *lease, batch.ids,
+        [&] { batch.offsets.push_back(static_cast<int64_t>(batch.ids.size())); });
     return batch;
 }
 
@@ -187,12 +233,13 @@ EncodedBatch Encoder::encode_batch(std::span<const std::string_view> texts, unsi
         TaskResult& result = results[task];
         result.thread = thread;
         result.begin = ids.size();
-        for (const TextPart& part : tasks[task]) {
-            const size_t begin = ids.size();
-            encode_into(part.bytes, **leases[thread], ids);
-            result.tokens_of_part.push_back(ids.size() - begin);
-        }
         result.end = ids.size();
+        encode_texts(
+            tasks[task].size(), [&](size_t i) { return tasks[task][i].bytes; }, **leases[thread], ids,
+            [&] {
+                result.tokens_of_part.push_back(ids.size() - result.end);
+                result.end = ids.size();
+            });
     });
 
     EncodedBatch batch;

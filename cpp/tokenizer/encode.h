@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -25,6 +26,7 @@ struct EncodedBatch {
 };
 
 class EncodeWorker;
+class TextPack;
 
 // Encodes ordinary text; it never makes a special token. Immutable to its users and safe to share between threads.
 class Encoder {
@@ -65,6 +67,11 @@ class Encoder {
     class Lease;
 
     void encode_into(std::string_view text, EncodeWorker& worker, TokenBuffer& ids) const;
+    void encode_pack(const TextPack& pack, EncodeWorker& worker, TokenBuffer& ids,
+                     const std::function<void()>& at_end) const;
+    // Calls at_end() after each text.
+    void encode_texts(size_t num_texts, const std::function<std::string_view(size_t)>& text_at, EncodeWorker& worker,
+                      TokenBuffer& ids, const std::function<void()>& at_end) const;
     size_t end_of_dropped(std::string_view text, size_t at) const;
     size_t end_of_token(std::string_view text, size_t at, TokenId id) const;
     EncodedBatch encode_on_one_thread(std::span<const std::string_view> texts) const;

@@ -23,10 +23,9 @@ bool has_all_bytes(const Vocab& vocab) {
 EncodeWorker::EncodeWorker(const Vocab& vocab)
     : vocab_(vocab), may_cut_(!vocab.whole_pieces() && has_all_bytes(vocab)), pieces_(vocab) {}
 
-// Three passes over a batch: the first asks for the cache lines that the second reads; the pieces that are not found
-// there are merged together; the third writes what was found and what was merged, one after the other.
-TokenId* EncodeWorker::encode_pieces(std::string_view text, size_t num_padding, std::span<const uint32_t> ends,
-                                     TokenId* ids) {
+// Two passes: the first asks for the cache lines that the second reads. The pieces that are not found there are merged
+// together.
+void EncodeWorker::look_up(std::string_view text, size_t num_padding, size_t begin, std::span<const uint32_t> ends) {
     struct Lookup {
         WordCache::Key key;
         uint64_t hash;
@@ -34,11 +33,11 @@ TokenId* EncodeWorker::encode_pieces(std::string_view text, size_t num_padding, 
     cache_.forget_if_full();
     std::array<Lookup, PieceEnds::kMaxEnds> lookups;
     const char* const readable_end = text.data() + text.size() + num_padding;
-    size_t begin = 0;
+    size_t at = begin;
     for (size_t i = 0; i < ends.size(); ++i) {
-        const char* const piece = text.data() + begin;
-        const size_t num_bytes = ends[i] - begin;
-        begin = ends[i];
+        const char* const piece = text.data() + at;
+        const size_t num_bytes = ends[i] - at;
+        at = ends[i];
         if (num_bytes <= WordCache::kMaxKeyBytes) {
             lookups[i].key = WordCache::short_key(piece, num_bytes, readable_end);
         } else if (num_bytes <= WordCache::kMaxBytes) {
@@ -50,36 +49,42 @@ TokenId* EncodeWorker::encode_pieces(std::string_view text, size_t num_padding, 
         cache_.prefetch(lookups[i].hash);
     }
 
-    std::array<WordCache::Value, PieceEnds::kMaxEnds> known;
     unknown_.clear();
-    begin = 0;
+    next_unknown_ = 0;
+    at = begin;
     for (size_t i = 0; i < ends.size(); ++i) {
-        const std::string_view piece(text.data() + begin, ends[i] - begin);
-        begin = ends[i];
+        const std::string_view piece(text.data() + at, ends[i] - at);
+        at = ends[i];
         const bool is_known =
-            piece.size() <= WordCache::kMaxBytes && cache_.find(lookups[i].key, lookups[i].hash, piece, known[i]);
+            piece.size() <= WordCache::kMaxBytes && cache_.find(lookups[i].key, lookups[i].hash, piece, known_[i]);
         if (!is_known) [[unlikely]] {
             unknown_.push_back({piece, i, nullptr, nullptr});
         }
     }
-    if (!unknown_.empty()) {
-        encode_unknown();
+    if (unknown_.empty()) {
+        return;
     }
-
-    size_t place = 0;
+    encode_unknown();
     for (const Unknown& merged : unknown_) {
-        for (; place < merged.place; ++place) {
-            ids = cache_.write(known[place], ids);
-        }
-        ids = std::copy(merged.ids, merged.end, ids);
-        ++place;
         if (merged.piece.size() <= WordCache::kMaxBytes) {
             const Lookup& lookup = lookups[merged.place];
             cache_.add(lookup.key, lookup.hash, merged.piece, {merged.ids, merged.end});
         }
     }
-    for (; place < ends.size(); ++place) {
-        ids = cache_.write(known[place], ids);
+}
+
+TokenId* EncodeWorker::write(size_t first, size_t last, TokenId* ids) {
+    size_t place = first;
+    for (; next_unknown_ < unknown_.size() && unknown_[next_unknown_].place < last; ++next_unknown_) {
+        const Unknown& merged = unknown_[next_unknown_];
+        for (; place < merged.place; ++place) {
+            ids = cache_.write(known_[place], ids);
+        }
+        ids = std::copy(merged.ids, merged.end, ids);
+        ++place;
+    }
+    for (; place < last; ++place) {
+        ids = cache_.write(known_[place], ids);
     }
     return ids;
 }

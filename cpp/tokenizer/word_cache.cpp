@@ -79,7 +79,7 @@ void WordCache::grow(size_t num_buckets) {
 void WordCache::prepare(size_t num_bytes) {
     size_t num_buckets = num_buckets_;
     while (num_buckets < kMostBuckets && num_buckets * kBytesPerBucket < num_bytes) {
-        num_buckets *= 4;
+        num_buckets *= 2;
     }
     if (num_buckets > num_buckets_) {
         grow(num_buckets);
@@ -92,7 +92,7 @@ void WordCache::add(const Key& key, uint64_t hash, std::string_view piece, std::
         return;
     }
     if (num_entries_ > num_buckets_ && num_buckets_ < kMostBuckets) {
-        grow(4 * num_buckets_);
+        grow(std::min(4 * num_buckets_, kMostBuckets));
     }
     if (ids.size() <= kMaxInline && !is_long(key)) {
         std::copy(ids.begin(), ids.end(), value.begin());
