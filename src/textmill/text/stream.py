@@ -114,7 +114,7 @@ def _read_file(path: Path, last_cut: LastCut | None, left_out: LeftOut | None) -
 def _text_parts(file: IO[bytes], path: Path, last_cut: LastCut | None) -> Iterator[bytes]:
     """Cut a text file; each part is checked to be UTF-8."""
     pending: list[bytes] = []
-    offset, line = 0, 1
+    offset = 0
     is_first = True
     while block := file.read(_BLOCK_BYTES):
         if is_first and block.startswith(codecs.BOM_UTF8):
@@ -126,18 +126,28 @@ def _text_parts(file: IO[bytes], path: Path, last_cut: LastCut | None) -> Iterat
             pending.append(block)
             continue
         part = b"".join([*pending, block[:cut]])
-        _check_utf8(part, path, offset, line)
-        offset, line = offset + len(part), line + part.count(b"\n")
+        _check_utf8(part, path, offset)
+        offset += len(part)
         yield part
         pending = [block[cut:]]
     if rest := b"".join(pending):
-        _check_utf8(rest, path, offset, line)
+        _check_utf8(rest, path, offset)
         yield rest
 
 
-def _check_utf8(part: bytes, path: Path, offset: int, line: int) -> None:
+def _check_utf8(part: bytes, path: Path, offset: int) -> None:
     try:
         part.decode()
     except UnicodeDecodeError as error:
-        line += part.count(b"\n", 0, error.start)
+        line = _lines_before(path, offset) + part.count(b"\n", 0, error.start) + 1
         raise not_utf8(path, part[error.start :], offset + error.start, line) from error
+
+
+def _lines_before(path: Path, offset: int) -> int:
+    """Count the line ends before an offset: only for an error, since it reads the file once more."""
+    num_lines = 0
+    with open_unpacked(path) as (file, _):
+        while offset > 0 and (block := file.read(min(offset, _BLOCK_BYTES))):
+            num_lines += block.count(b"\n")
+            offset -= len(block)
+    return num_lines

@@ -31,6 +31,7 @@ class Corpus:
         bytes_done: how far reading is, for progress: bytes of files, or of texts where they come from an iterator.
         samples: of each source a part, to measure on.
         left_out: what was not read.
+        is_of_files: the texts are read from files; an iterator may be bound to the thread that made it.
     """
 
     def __init__(self, source: Source, *, last_cut: LastCut) -> None:
@@ -42,6 +43,7 @@ class Corpus:
         self._digest = hashlib.sha256()
         self._text_bytes = 0
         self.left_out = LeftOut()
+        self.is_of_files = _is_of_files(source)
         self._parts = _parts(source, last_cut, self.left_out)
 
     @property
@@ -77,7 +79,7 @@ class Corpus:
 
 
 def _parts(source: Source, last_cut: LastCut, left_out: LeftOut) -> Iterator[TextPart]:
-    if isinstance(source, str | Path) or (isinstance(source, list | tuple) and source and _are_paths(source)):
+    if _is_of_files(source):
         try:
             yield from read_parts(
                 cast("str | Path | Sequence[str | Path]", source), last_cut=last_cut, left_out=left_out
@@ -97,6 +99,10 @@ def _parts(source: Source, last_cut: LastCut, left_out: LeftOut) -> Iterator[Tex
         data = to_bytes(text)
         num_bytes += len(data)
         yield TextPart(data, "texts", True, num_bytes)
+
+
+def _is_of_files(source: Source) -> bool:
+    return isinstance(source, str | Path) or (isinstance(source, list | tuple) and _are_paths(source))
 
 
 def _are_paths(source: Sequence[object]) -> bool:

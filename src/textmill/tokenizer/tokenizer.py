@@ -95,7 +95,7 @@ class Tokenizer(_core.EncodeCall):
                 one is not merged, where ``BpeTrainer`` would give text the id of the control token.
             tie: which of two pairs of equal count is merged first; "hf": the one with the smaller ids.
             threads: None is one for each core.
-            memory_limit: bytes that counting and merging may hold, besides 16 MB of text on its way. Over it, counts
+            memory_limit: bytes that counting and merging may hold, besides 32 MB of text on its way. Over it, counts
                 go to files in the temporary folder, and the result is the same.
             min_frequency: pairs that stand less often in the text are not merged.
             max_token_length: tokens of more than two bytes have fewer bytes than this, as in ``BpeTrainer``.

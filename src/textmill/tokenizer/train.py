@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError, StorageError, TextmillError
 from textmill.base.units import num_bytes
+from textmill.text.batches import read_ahead
 from textmill.text.readers import LeftOut
 from textmill.tokenizer.alphabet import BYTE_ORDER, to_characters
 from textmill.tokenizer.corpus import Corpus, Source
@@ -65,7 +66,8 @@ def train_vocabulary(
 def _count_words(
     corpus: Corpus, trainer: _core.Trainer, normalizer: str, progress: Callable[[int], object] | None
 ) -> None:
-    for batch in corpus.batches():
+    batches = corpus.batches()
+    for batch in read_ahead(batches) if corpus.is_of_files else batches:
         trainer.add([normalize(text, normalizer) for text in batch] if normalizer else batch)
         if progress is not None:
             progress(corpus.bytes_done)
