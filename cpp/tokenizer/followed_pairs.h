@@ -43,6 +43,14 @@ class FollowedPairs {
         }
     }
 
+    // As add_place() for several threads, each with numbers of its own: the i-th place of those that add() took room
+    // for.
+    void set_place(uint32_t pair, size_t i, size_t at) {
+        places_[pairs_[pair].first_place + i] = static_cast<uint32_t>(at);
+    }
+    // All places of a pair are set.
+    void take_places(uint32_t pair, size_t num_places) { pairs_[pair].num_places = num_places; }
+
     size_t size() const { return pairs_.size(); }
     size_t num_places() const { return places_.size(); }
 

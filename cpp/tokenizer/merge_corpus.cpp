@@ -29,6 +29,22 @@ size_t MergeCorpus::memory_bytes() const {
     return (slots_.capacity() + widths_.capacity()) * sizeof(uint32_t) + long_words_.capacity() * sizeof(LongWord);
 }
 
+std::vector<MergeCorpus::Share> MergeCorpus::shares(size_t num_shares) const {
+    std::vector<Share> shares;
+    const size_t end = slots_.size() - 1;
+    size_t begin = 0;
+    for (size_t i = 1; i <= num_shares && begin < end; ++i) {
+        size_t at = std::max(begin + 2, end / num_shares * i);
+        while (at < end && !(is_token(slots_[at - 1]) && !is_token(slots_[at]))) {
+            ++at;
+        }
+        at = i == num_shares ? end : std::min(at, end);
+        shares.push_back({begin, at});
+        begin = at;
+    }
+    return shares;
+}
+
 uint64_t MergeCorpus::count_at(size_t at) const {
     for (size_t steps = 0; steps < kLongWord; ++steps) {
         const uint32_t before = slots_[at - 1];

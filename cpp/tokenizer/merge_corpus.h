@@ -49,17 +49,24 @@ class MergeCorpus {
     void add_token(TokenId left, TokenId right, TokenId product);
     void merge(size_t at, TokenId left, TokenId product);
 
-    // Calls visit(place, left, right, word count) for each pair of neighbours, in order.
+    // Some of the words: their places in the array.
+    struct Share {
+        size_t begin;
+        size_t end;
+    };
+
+    // All words in consecutive shares of about equal size. Only while every token has one slot, as after compact().
+    std::vector<Share> shares(size_t num_shares) const;
+
+    // Calls visit(place, left, right, word count) for each pair of neighbours in a share, in order.
     template <typename Visit>
-    void for_each_pair(const Visit& visit) const {
-        for (size_t at = 0; at + 1 < slots_.size();) {
+    void for_each_pair(const Share& share, const Visit& visit) const {
+        for (size_t at = share.begin; at < share.end;) {
             const uint64_t count = count_in(at);
-            at += 2;
-            for (size_t next = next_of(at); is_token(slots_[next]); next = next_of(at)) {
-                visit(at, slots_[at], slots_[next], count);
-                at = next;
+            for (at += 2; is_token(slots_[at + 1]); ++at) {
+                visit(at, slots_[at], slots_[at + 1], count);
             }
-            at = next_of(at);
+            ++at;
         }
     }
 

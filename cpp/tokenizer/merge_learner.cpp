@@ -144,7 +144,7 @@ void MergeLearner::search() {
     pairs_.clear();
     corpus_.compact([&](TokenId token, uint64_t count) { learned_.token_counts[token] += count; });
     options_.poll();
-    PairSearch search(corpus_, rule_, room_bytes());
+    PairSearch search(corpus_, rule_, room_bytes(), options_.num_threads);
     rule_.key_end = FollowRule::kAllKeys;
     if (rule_.seeds.empty() && rule_.threshold == FollowRule::kNoThreshold) {
         ceiling_ = search.most() + 1;

@@ -26,6 +26,7 @@ struct LearnOptions {
     // Longer tokens than two bytes must have fewer than this, as in Hugging Face's BpeTrainer; 0 is no limit.
     size_t max_token_length = 0;
     size_t memory_limit_bytes = 0;    // for all that learning holds; 0 is no limit
+    unsigned num_threads = 1;         // what is learned does not depend on it
     std::vector<std::string> tokens;  // the bytes of each token by id; empty where no text becomes it
     std::vector<Merge> seeds;         // merges to make first, in this order
     std::vector<std::string> never;   // byte strings that no merge may make, seeds apart

@@ -1,6 +1,9 @@
 #include "tokenizer/pair_search.h"
 
 #include <algorithm>
+#include <functional>
+
+#include "tokenizer/parallel.h"
 
 namespace textmill::tokenizer {
 namespace {
@@ -9,10 +12,17 @@ namespace {
 constexpr size_t kMaxBuckets = size_t{1} << 18;
 constexpr size_t kMinBuckets = size_t{1} << 10;
 
+// What is worth a thread.
+constexpr size_t kMinShareSlots = size_t{1} << 16;
+
 }  // namespace
 
-PairSearch::PairSearch(const MergeCorpus& corpus, const FollowRule& rule, size_t room_bytes)
-    : corpus_(corpus), rule_(rule), room_bytes_(room_bytes) {
+PairSearch::PairSearch(const MergeCorpus& corpus, const FollowRule& rule, size_t room_bytes, unsigned num_threads)
+    : corpus_(corpus),
+      rule_(rule),
+      shares_(
+          corpus.shares(room_bytes == kUnlimited ? threads_for(num_threads, corpus.num_slots() / kMinShareSlots) : 1)),
+      room_bytes_(room_bytes) {
     size_t num_buckets = kMaxBuckets;
     while (num_buckets > kMinBuckets && num_buckets * sizeof(uint64_t) > room_bytes / 8) {
         num_buckets /= 2;
@@ -26,10 +36,23 @@ PairSearch::PairSearch(const MergeCorpus& corpus, const FollowRule& rule, size_t
     }
 }
 
+template <typename Run>
+void PairSearch::for_each_share(const Run& run) const {
+    run_tasks(shares_.size(), static_cast<unsigned>(shares_.size()), [&](size_t share, unsigned) { run(share); });
+}
+
 void PairSearch::count_buckets() {
-    corpus_.for_each_pair([&](size_t, TokenId left, TokenId right, uint64_t count) {
-        buckets_[pair_hash(pair_key(left, right)) & (buckets_.size() - 1)] += count;
+    std::vector<std::vector<uint64_t>> buckets(shares_.size());
+    for_each_share([&](size_t share) {
+        std::vector<uint64_t>& sums = buckets[share];
+        sums.assign(buckets_.size(), 0);
+        corpus_.for_each_pair(shares_[share], [&](size_t, TokenId left, TokenId right, uint64_t count) {
+            sums[pair_hash(pair_key(left, right)) & (sums.size() - 1)] += count;
+        });
     });
+    for (const std::vector<uint64_t>& sums : buckets) {
+        std::transform(sums.begin(), sums.end(), buckets_.begin(), buckets_.begin(), std::plus<>());
+    }
 }
 
 uint64_t PairSearch::most() const {
@@ -75,8 +98,12 @@ uint64_t PairSearch::find(FollowedPairs& pairs, size_t enough) {
 
 // False where the sums take more than half of the room.
 bool PairSearch::count_pairs(uint64_t first_key, uint64_t last_key, PairSums& sums) {
+    if (shares_.size() != 1) {
+        count_pairs_of_shares(sums);
+        return true;
+    }
     bool fits = true;
-    corpus_.for_each_pair([&](size_t, TokenId left, TokenId right, uint64_t count) {
+    corpus_.for_each_pair(shares_.front(), [&](size_t, TokenId left, TokenId right, uint64_t count) {
         const uint64_t key = pair_key(left, right);
         if (!fits || key < first_key || key > last_key || !may_follow(key)) {
             return;
@@ -91,6 +118,28 @@ bool PairSearch::count_pairs(uint64_t first_key, uint64_t last_key, PairSums& su
         ++sum.num_places;
     });
     return fits;
+}
+
+void PairSearch::count_pairs_of_shares(PairSums& sums) {
+    sums_of_share_.assign(shares_.size(), {});
+    for_each_share([&](size_t share) {
+        PairSums& own = sums_of_share_[share];
+        corpus_.for_each_pair(shares_[share], [&](size_t, TokenId left, TokenId right, uint64_t count) {
+            const uint64_t key = pair_key(left, right);
+            if (may_follow(key)) {
+                PairSum& sum = own[key];
+                sum.weight += count;
+                ++sum.num_places;
+            }
+        });
+    });
+    for (const PairSums& own : sums_of_share_) {
+        own.for_each([&](uint64_t key, const PairSum& part) {
+            PairSum& sum = sums[key];
+            sum.weight += part.weight;
+            sum.num_places += part.num_places;
+        });
+    }
 }
 
 // False, and none is followed, where the pairs have no room.
@@ -122,12 +171,44 @@ bool PairSearch::follow(const PairSums& sums, FollowedPairs& pairs) {
 }
 
 void PairSearch::fill_places(FollowedPairs& pairs) const {
-    corpus_.for_each_pair([&](size_t at, TokenId left, TokenId right, uint64_t) {
+    if (shares_.size() != 1) {
+        fill_places_of_shares(pairs);
+        return;
+    }
+    corpus_.for_each_pair(shares_.front(), [&](size_t at, TokenId left, TokenId right, uint64_t) {
         const uint64_t key = pair_key(left, right);
         if (may_follow(key)) {
             pairs.add_place(pairs.find(key), at);
         }
     });
+}
+
+// The places of a pair in a share stand behind those in the shares before it.
+void PairSearch::fill_places_of_shares(FollowedPairs& pairs) const {
+    std::vector<std::vector<uint32_t>> next_place(shares_.size());
+    std::vector<uint32_t> num_places(pairs.size());
+    for (size_t share = 0; share < shares_.size(); ++share) {
+        next_place[share] = num_places;
+        sums_of_share_[share].for_each([&](uint64_t key, const PairSum& sum) {
+            if (const uint32_t pair = pairs.find(key); pair != FollowedPairs::kNotFollowed) {
+                num_places[pair] += static_cast<uint32_t>(sum.num_places);
+            }
+        });
+    }
+    for_each_share([&](size_t share) {
+        corpus_.for_each_pair(shares_[share], [&](size_t at, TokenId left, TokenId right, uint64_t) {
+            const uint64_t key = pair_key(left, right);
+            if (!may_follow(key)) {
+                return;
+            }
+            if (const uint32_t pair = pairs.find(key); pair != FollowedPairs::kNotFollowed) {
+                pairs.set_place(pair, next_place[share][pair]++, at);
+            }
+        });
+    });
+    for (uint32_t pair = 0; pair < pairs.size(); ++pair) {
+        pairs.take_places(pair, num_places[pair]);
+    }
 }
 
 }  // namespace textmill::tokenizer

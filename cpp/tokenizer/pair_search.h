@@ -36,9 +36,10 @@ struct FollowRule {
 // One search: the corpus and the rule's seeds must stay as they are.
 class PairSearch {
   public:
-    // `room_bytes`: what the search and the pairs that it finds may take together; kUnlimited is no limit.
+    // `room_bytes`: what the search and the pairs that it finds may take together; kUnlimited is no limit, and then
+    // `num_threads` share the corpus. Every token of it has one slot.
     static constexpr size_t kUnlimited = ~size_t{0};
-    PairSearch(const MergeCorpus& corpus, const FollowRule& rule, size_t room_bytes);
+    PairSearch(const MergeCorpus& corpus, const FollowRule& rule, size_t room_bytes, unsigned num_threads);
 
     // No pair stands more often than this.
     uint64_t most() const;
@@ -62,14 +63,20 @@ class PairSearch {
     size_t most_pairs() const { return room_bytes_ / 8 / FollowedPairs::bytes_for(1, 0); }
     size_t most_places() const { return room_bytes_ / 8 * 3 / FollowedPairs::bytes_for(0, 1); }
 
+    template <typename Run>
+    void for_each_share(const Run& run) const;
     void count_buckets();
     bool may_follow(uint64_t key) const;
     bool count_pairs(uint64_t first_key, uint64_t last_key, PairSums& sums);
+    void count_pairs_of_shares(PairSums& sums);
     bool follow(const PairSums& sums, FollowedPairs& pairs);
     void fill_places(FollowedPairs& pairs) const;
+    void fill_places_of_shares(FollowedPairs& pairs) const;
 
     const MergeCorpus& corpus_;
     const FollowRule& rule_;
+    std::vector<MergeCorpus::Share> shares_;
+    std::vector<PairSums> sums_of_share_;  // where there are several
     size_t room_bytes_;
     size_t needed_bytes_ = 0;
     std::vector<uint64_t> buckets_;  // sums of the counts of pairs that share some bits of their hash: upper bounds

@@ -156,8 +156,14 @@ LearnedMerges Trainer::learn(const Lesson& lesson, const std::function<void()>& 
     const Vocab base(lesson.tokens, lesson.merges, {}, lesson.whole_pieces);
     PieceEncoder pieces(base);
     std::vector<TokenId> scratch;
+    const bool is_of_bytes = lesson.merges.empty() && !lesson.whole_pieces;
     const auto encode = [&](std::string_view word) {
         scratch.resize(word.size());
+        if (is_of_bytes) {
+            std::transform(word.begin(), word.end(), scratch.begin(),
+                           [&](char byte) { return base.byte_tokens()[static_cast<uint8_t>(byte)]; });
+            return std::span<const TokenId>(scratch);
+        }
         return std::span<const TokenId>(scratch.data(), pieces.encode(word, scratch.data()));
     };
     Words words = put_together();
@@ -197,6 +203,7 @@ LearnedMerges Trainer::learn(const Lesson& lesson, const std::function<void()>& 
                                           .min_frequency = lesson.min_frequency,
                                           .max_token_length = lesson.max_token_length,
                                           .memory_limit_bytes = options_.memory_limit_bytes,
+                                          .num_threads = options_.num_threads,
                                           .tokens = lesson.tokens,
                                           .seeds = lesson.seeds,
                                           .never = lesson.never,
