@@ -101,30 +101,34 @@ void Trainer::count_part(std::string_view text, WordCounts& counts) {
             begin = end;
         }
         num_pieces += found.ends().size();
-        count_pieces(text, std::span(pieces).first(found.ends().size()), counts);
+        const auto batch = std::span<const Piece>(pieces).first(found.ends().size());
+        if (is_limited()) {
+            count_within_limit(text, batch, counts);
+        } else {
+            counts.add_recent(text, batch);
+        }
     }
     std::atomic_ref(num_pieces_) += num_pieces;
 }
 
-void Trainer::count_pieces(std::string_view text, std::span<const Piece> pieces, WordCounts& counts) {
-    if (is_limited()) {
-        const size_t num_bytes = pieces.back().end - pieces.front().begin;
-        if (counts.memory_bytes_to_add(pieces.size(), num_bytes) > share_bytes_ && counts.size() > 0) {
-            const std::lock_guard lock(spill_mutex_);
-            spill_.add(counts);
-            counts.release();
-        }
-        const size_t needed_bytes = counts.memory_bytes_to_add(pieces.size(), num_bytes);
-        if (needed_bytes > share_bytes_ && pieces.size() > 1) {
-            count_pieces(text, pieces.first(pieces.size() / 2), counts);
-            count_pieces(text, pieces.subspan(pieces.size() / 2), counts);
-            return;
-        }
-        if (needed_bytes > share_bytes_) {
-            throw MemoryLimitError("counting one piece of " + std::to_string(num_bytes) + " bytes in each of " +
-                                       std::to_string(options_.num_threads) + " threads",
-                                   needed_bytes * options_.num_threads, options_.memory_limit_bytes);
-        }
+// What does not fit under the memory limit goes to disk first.
+void Trainer::count_within_limit(std::string_view text, std::span<const Piece> pieces, WordCounts& counts) {
+    const size_t num_bytes = pieces.back().end - pieces.front().begin;
+    if (counts.memory_bytes_to_add(pieces.size(), num_bytes) > share_bytes_ && counts.size() > 0) {
+        const std::lock_guard lock(spill_mutex_);
+        spill_.add(counts);
+        counts.release();
+    }
+    const size_t needed_bytes = counts.memory_bytes_to_add(pieces.size(), num_bytes);
+    if (needed_bytes > share_bytes_ && pieces.size() > 1) {
+        count_within_limit(text, pieces.first(pieces.size() / 2), counts);
+        count_within_limit(text, pieces.subspan(pieces.size() / 2), counts);
+        return;
+    }
+    if (needed_bytes > share_bytes_) {
+        throw MemoryLimitError("counting one piece of " + std::to_string(num_bytes) + " bytes in each of " +
+                                   std::to_string(options_.num_threads) + " threads",
+                               needed_bytes * options_.num_threads, options_.memory_limit_bytes);
     }
     counts.add(text, pieces);
 }
@@ -132,7 +136,8 @@ void Trainer::count_pieces(std::string_view text, std::span<const Piece> pieces,
 // The words of all threads and of the disk.
 Trainer::Words Trainer::put_together() {
     size_t held_bytes = 0;
-    for (const WordCounts& counts : counts_) {
+    for (WordCounts& counts : counts_) {
+        counts.flush();
         held_bytes += counts.memory_bytes();
     }
     // Putting tables together can take the memory of both, and of one that grows.

@@ -75,7 +75,7 @@ class Trainer {
     class Words;
 
     void count_part(std::string_view text, WordCounts& counts);
-    void count_pieces(std::string_view text, std::span<const Piece> pieces, WordCounts& counts);
+    void count_within_limit(std::string_view text, std::span<const Piece> pieces, WordCounts& counts);
     Words put_together();
     bool is_limited() const { return options_.memory_limit_bytes > 0; }
 

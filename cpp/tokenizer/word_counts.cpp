@@ -5,11 +5,13 @@
 #include <cassert>
 #include <cstring>
 #include <random>
+#include <utility>
 
 namespace textmill::tokenizer {
 namespace {
 
 constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15;
+constexpr uint64_t kOther = 0xD6E8FEB86659FD93;
 
 uint64_t load(const char* bytes, size_t num_bytes = sizeof(uint64_t)) {
     uint64_t block = 0;
@@ -44,18 +46,23 @@ uint64_t WordCounts::hash_long(std::string_view word) const {
     return mix((state ^ load(word.data(), word.size())) * kMultiplier);
 }
 
+WordCounts::Key WordCounts::inline_key(std::string_view word, bool may_read_16) {
+    Key key{};
+    if (may_read_16) {
+        key.low = low_bytes(load(word.data()), word.size());
+        key.high = word.size() > 8 ? low_bytes(load(word.data() + 8), word.size() - 8) : 0;
+    } else {
+        std::array<char, 16> bytes{};
+        std::memcpy(bytes.data(), word.data(), word.size());
+        key = {load(bytes.data()), load(bytes.data() + 8)};
+    }
+    key.high |= uint64_t{word.size()} << 56;
+    return key;
+}
+
 WordCounts::Hashed WordCounts::hash_of(std::string_view word, bool may_read_16) const {
     if (word.size() <= kInlineBytes) {
-        Key key{};
-        if (may_read_16) {
-            key.low = low_bytes(load(word.data()), word.size());
-            key.high = word.size() > 8 ? low_bytes(load(word.data() + 8), word.size() - 8) : 0;
-        } else {
-            std::array<char, 16> bytes{};
-            std::memcpy(bytes.data(), word.data(), word.size());
-            key = {load(bytes.data()), load(bytes.data() + 8)};
-        }
-        key.high |= uint64_t{word.size()} << 56;
+        const Key key = inline_key(word, may_read_16);
         return {key, hash_inline(key)};
     }
     if (word.size() > 0xFFFFFFFF) {
@@ -112,6 +119,54 @@ void WordCounts::add(std::string_view text, std::span<const Piece> pieces) {
     }
     for (size_t i = 0; i < pieces.size(); ++i) {
         add(hashed[i], word_of(pieces[i]), 1);
+    }
+}
+
+void WordCounts::add_recent(std::string_view text, std::span<const Piece> pieces) {
+    assert(pieces.size() <= kBatch);
+    make_room(pieces.size());
+    recent_.resize(size_t{1} << kRecentBits);
+    struct Pushed {
+        Hashed hashed;
+        const Piece* piece;  // of a long word
+        uint64_t count;
+    };
+    std::array<Pushed, kBatch> pushed;
+    size_t num_pushed = 0;
+    const size_t mask = slots_.size() - 1;
+    const auto push = [&](const Hashed& hashed, const Piece* piece, uint64_t count) {
+        __builtin_prefetch(&slots_[static_cast<size_t>(hashed.hash) & mask], 1);
+        pushed[num_pushed++] = {hashed, piece, count};
+    };
+    const auto word_of = [text](const Piece& piece) { return text.substr(piece.begin, piece.end - piece.begin); };
+    for (const Piece& piece : pieces) {
+        const std::string_view word = word_of(piece);
+        if (word.size() > kInlineBytes) {
+            push(hash_of(word, false), &piece, 1);
+            continue;
+        }
+        const Key key = inline_key(word, piece.begin + 16 <= text.size());
+        Slot& slot = recent_[((key.low ^ seed_) * kMultiplier + key.high * kOther) >> (64 - kRecentBits)];
+        if (slot.key.low == key.low && slot.key.high == key.high) {
+            ++slot.count;
+            continue;
+        }
+        if (slot.count > 0) {
+            push({slot.key, hash_inline(slot.key)}, nullptr, slot.count);
+        }
+        slot = {key, 1};
+    }
+    for (const Pushed& each : std::span(pushed).first(num_pushed)) {
+        add(each.hashed, each.piece != nullptr ? word_of(*each.piece) : std::string_view(), each.count);
+    }
+}
+
+void WordCounts::flush() {
+    for (const Slot& slot : std::exchange(recent_, {})) {
+        if (slot.count > 0) {
+            make_room(1);
+            add({slot.key, hash_inline(slot.key)}, {}, slot.count);
+        }
     }
 }
 
