@@ -59,6 +59,7 @@ class FollowedPairs {
         const uint32_t* const pair = index_.find(key);
         return pair != nullptr ? *pair : kNotFollowed;
     }
+    const PairMap<uint32_t>& index() const { return index_; }
     uint64_t count_of(uint32_t pair) const { return pairs_[pair].count; }
     size_t num_places(uint32_t pair) const { return pairs_[pair].num_places; }
     size_t place(uint32_t pair, size_t i) const { return places_[pairs_[pair].first_place + i]; }

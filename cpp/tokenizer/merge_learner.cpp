@@ -17,7 +17,10 @@ constexpr uint32_t kNotFollowed = FollowedPairs::kNotFollowed;
 
 // The next threshold is the last one divided by this: each search goes through the whole corpus, and each pair that it
 // finds takes time with every merge beside it.
-constexpr uint64_t kThresholdStep = 8;
+constexpr uint64_t kThresholdStep = 16;
+
+// Places stand far apart, and are fetched so many before their turn.
+constexpr size_t kPlacesAhead = 16;
 
 // Of pairs that stand equally often, so many are worth a search.
 constexpr size_t kEnoughTied = 256;
@@ -205,6 +208,9 @@ TokenId MergeLearner::product_of(TokenId left, TokenId right) {
 // Merges every place of a pair from left to right, and sums up what stands beside the products.
 void MergeLearner::apply(uint32_t pair, TokenId left, TokenId right, TokenId product) {
     for (size_t i = 0; i < num_places(pair); ++i) {
+        if (i + kPlacesAhead < num_places(pair)) {
+            corpus_.prefetch(pairs_.place(pair, i + kPlacesAhead));
+        }
         const size_t at = pairs_.place(pair, i);
         if (!corpus_.holds_pair(at, left, right)) {
             continue;

@@ -45,6 +45,9 @@ class PairMap {
     }
     const Value* find(uint64_t key) const { return const_cast<PairMap*>(this)->find(key); }
 
+    // Fetches what a look-up of this pair will touch first.
+    void prefetch(uint64_t key) const { __builtin_prefetch(&slots_[pair_hash(key) & (slots_.size() - 1)]); }
+
     template <typename Visit>
     void for_each(const Visit& visit) const {
         for (const Slot& slot : slots_) {

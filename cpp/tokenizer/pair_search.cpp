@@ -1,6 +1,7 @@
 #include "tokenizer/pair_search.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 
 #include "tokenizer/parallel.h"
@@ -11,6 +12,9 @@ namespace {
 // 2 MB, about what a core's second cache holds.
 constexpr size_t kMaxBuckets = size_t{1} << 18;
 constexpr size_t kMinBuckets = size_t{1} << 10;
+
+// Pairs are looked up so many at a time, so that the look-ups wait for memory together.
+constexpr size_t kMaxCandidates = 64;
 
 // What is worth a thread.
 constexpr size_t kMinShareSlots = size_t{1} << 16;
@@ -62,6 +66,32 @@ uint64_t PairSearch::most() const {
 bool PairSearch::may_follow(uint64_t key) const {
     return rule_.seeds.empty() ? buckets_[pair_hash(key) & (buckets_.size() - 1)] >= rule_.threshold
                                : rule_.seeds.contains(key);
+}
+
+// Calls visit(candidate) in the order of places; each is about to be looked up in the map.
+template <typename Value, typename Visit>
+void PairSearch::for_each_candidate(const MergeCorpus::Share& share, const PairMap<Value>& map,
+                                    const Visit& visit) const {
+    std::array<Candidate, kMaxCandidates> candidates;
+    size_t num_candidates = 0;
+    const auto visit_all = [&] {
+        for (size_t i = 0; i < num_candidates; ++i) {
+            map.prefetch(candidates[i].key);
+        }
+        for (size_t i = 0; i < num_candidates; ++i) {
+            visit(candidates[i]);
+        }
+        num_candidates = 0;
+    };
+    corpus_.for_each_pair(share, [&](size_t at, TokenId left, TokenId right, uint64_t count) {
+        const uint64_t key = pair_key(left, right);
+        candidates[num_candidates] = {key, count, at};  // stays only where it counts: no jump, which would be guessed
+        num_candidates += may_follow(key) ? 1 : 0;
+        if (num_candidates == kMaxCandidates) {
+            visit_all();
+        }
+    });
+    visit_all();
 }
 
 // Where the sums of all pairs do not fit, those of a range of keys are taken at a time.
@@ -124,13 +154,10 @@ void PairSearch::count_pairs_of_shares(PairSums& sums) {
     sums_of_share_.assign(shares_.size(), {});
     for_each_share([&](size_t share) {
         PairSums& own = sums_of_share_[share];
-        corpus_.for_each_pair(shares_[share], [&](size_t, TokenId left, TokenId right, uint64_t count) {
-            const uint64_t key = pair_key(left, right);
-            if (may_follow(key)) {
-                PairSum& sum = own[key];
-                sum.weight += count;
-                ++sum.num_places;
-            }
+        for_each_candidate(shares_[share], own, [&](const Candidate& candidate) {
+            PairSum& sum = own[candidate.key];
+            sum.weight += candidate.count;
+            ++sum.num_places;
         });
     });
     for (const PairSums& own : sums_of_share_) {
@@ -196,13 +223,9 @@ void PairSearch::fill_places_of_shares(FollowedPairs& pairs) const {
         });
     }
     for_each_share([&](size_t share) {
-        corpus_.for_each_pair(shares_[share], [&](size_t at, TokenId left, TokenId right, uint64_t) {
-            const uint64_t key = pair_key(left, right);
-            if (!may_follow(key)) {
-                return;
-            }
-            if (const uint32_t pair = pairs.find(key); pair != FollowedPairs::kNotFollowed) {
-                pairs.set_place(pair, next_place[share][pair]++, at);
+        for_each_candidate(shares_[share], pairs.index(), [&](const Candidate& candidate) {
+            if (const uint32_t pair = pairs.find(candidate.key); pair != FollowedPairs::kNotFollowed) {
+                pairs.set_place(pair, next_place[share][pair]++, candidate.at);
             }
         });
     });

@@ -67,11 +67,20 @@ class PairSearch {
     void for_each_share(const Run& run) const;
     void count_buckets();
     bool may_follow(uint64_t key) const;
+    template <typename Value, typename Visit>
+    void for_each_candidate(const MergeCorpus::Share& share, const PairMap<Value>& map, const Visit& visit) const;
     bool count_pairs(uint64_t first_key, uint64_t last_key, PairSums& sums);
     void count_pairs_of_shares(PairSums& sums);
     bool follow(const PairSums& sums, FollowedPairs& pairs);
     void fill_places(FollowedPairs& pairs) const;
     void fill_places_of_shares(FollowedPairs& pairs) const;
+
+    // A pair at a place that may have to be followed.
+    struct Candidate {
+        uint64_t key;
+        uint64_t count;  // of the word
+        size_t at;
+    };
 
     const MergeCorpus& corpus_;
     const FollowRule& rule_;

@@ -39,7 +39,8 @@ class TrainingReport:
         merge_counts: uint64[num_learned]: how often each pair stood in the text when it was merged.
         unused_tokens: ids of merges that the text, under the finished vocabulary, holds nowhere: all that they made
             went into longer tokens.
-        bytes_per_token: by source, measured on up to 4 MB of it, the first 64 KB of each 1 MB.
+        bytes_per_token: by source: exact where there is one alone, and else measured on up to 4 MB of it, the first
+            64 KB of each 1 MB.
         seed_tokens: the seeds, in the characters of a tokenizer.json.
         extended_sha256: the hash of the tokenizer that this one extends, or None; its merges have no counts here.
         spilled_runs, spilled_bytes: how often words went to disk under the memory limit, and their bytes.

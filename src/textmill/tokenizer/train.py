@@ -155,7 +155,6 @@ def _report(
     trainer: _core.Trainer,
     options: TrainingOptions,
 ) -> TrainingReport:
-    encoder = vocabulary.build_encoder()
     token_counts = trainer.token_counts
     products = np.unique(vocabulary.merges[:, 2]).astype(np.int64)
     return TrainingReport(
@@ -173,11 +172,7 @@ def _report(
         max_token_length=options.max_token_length or None,
         merge_counts=merge_counts,
         unused_tokens=tuple(products[token_counts[products] == 0].tolist()),
-        bytes_per_token={
-            source: len(sample) / encoder.count(normalize(bytes(sample), vocabulary.normalizer))
-            for source, sample in corpus.samples.items()
-            if sample
-        },
+        bytes_per_token=_bytes_per_token(vocabulary, corpus, int(token_counts.sum())),
         seed_tokens=tuple(map(to_characters, options.seeds)),
         files_left_out=dict(corpus.left_out.files.most_common()),
         num_empty_records=corpus.left_out.num_empty_records,
@@ -185,3 +180,15 @@ def _report(
         spilled_runs=trainer.num_spilled_runs,
         spilled_bytes=trainer.num_spilled_bytes,
     )
+
+
+def _bytes_per_token(vocabulary: Vocabulary, corpus: Corpus, num_tokens: int) -> dict[str, float]:
+    """By source: exact where there is one alone, measured on samples where there are more."""
+    if len(corpus.samples) == 1:
+        return {source: corpus.num_bytes / num_tokens for source in corpus.samples}
+    encoder = vocabulary.build_encoder()
+    return {
+        source: len(sample) / encoder.count(normalize(bytes(sample), vocabulary.normalizer))
+        for source, sample in corpus.samples.items()
+        if sample
+    }
