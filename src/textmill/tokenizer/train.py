@@ -185,7 +185,7 @@ def _report(
 def _bytes_per_token(vocabulary: Vocabulary, corpus: Corpus, num_tokens: int) -> dict[str, float]:
     """By source: exact where there is one alone, measured on samples where there are more."""
     if len(corpus.samples) == 1:
-        return {source: corpus.num_bytes / num_tokens for source in corpus.samples}
+        return dict.fromkeys(corpus.samples, corpus.num_bytes / num_tokens)
     encoder = vocabulary.build_encoder()
     return {
         source: len(sample) / encoder.count(normalize(bytes(sample), vocabulary.normalizer))
