@@ -5,6 +5,7 @@
 
 #include "tokenizer/piece_ends.h"
 #include "tokenizer/short_merge.h"
+#include "tokenizer/tiers.h"
 
 namespace textmill::tokenizer {
 namespace {
@@ -25,7 +26,8 @@ EncodeWorker::EncodeWorker(const Vocab& vocab)
 
 // Two passes: the first asks for the cache lines that the second reads. The pieces that are not found there are merged
 // together.
-void EncodeWorker::look_up(std::string_view text, size_t num_padding, size_t begin, std::span<const uint32_t> ends) {
+TEXTMILL_BOTH_TIERS void EncodeWorker::look_up(std::string_view text, size_t num_padding, size_t begin,
+                                               std::span<const uint32_t> ends) {
     struct Lookup {
         WordCache::Key key;
         uint64_t hash;
@@ -73,7 +75,7 @@ void EncodeWorker::look_up(std::string_view text, size_t num_padding, size_t beg
     }
 }
 
-TokenId* EncodeWorker::write(size_t first, size_t last, TokenId* ids) {
+TEXTMILL_BOTH_TIERS TokenId* EncodeWorker::write(size_t first, size_t last, TokenId* ids) {
     size_t place = first;
     for (; next_unknown_ < unknown_.size() && unknown_[next_unknown_].place < last; ++next_unknown_) {
         const Unknown& merged = unknown_[next_unknown_];
@@ -89,7 +91,7 @@ TokenId* EncodeWorker::write(size_t first, size_t last, TokenId* ids) {
     return ids;
 }
 
-void EncodeWorker::encode_unknown() {
+TEXTMILL_BOTH_TIERS void EncodeWorker::encode_unknown() {
     size_t room = 0;
     for (const Unknown& one : unknown_) {
         room += one.piece.size() + kSpareIds;
