@@ -3,22 +3,57 @@
 #include <nanobind/nanobind.h>
 
 #include <exception>
+#include <memory>
 #include <new>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
-#include "bindings/arrays.h"
 #include "tokenizer/encode.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 using textmill::tokenizer::Encoder;
+using textmill::tokenizer::TokenId;
 
 namespace {
+
+// The ids as numbers of Python. Each is made when it is first asked for and shared from then on: making and freeing
+// them took a third of a short call.
+class IdObjects {
+  public:
+    explicit IdObjects(size_t num_ids) : objects_(num_ids) {}
+    ~IdObjects() {
+        for (PyObject* const object : objects_) {
+            Py_XDECREF(object);
+        }
+    }
+    IdObjects(const IdObjects&) = delete;
+    IdObjects& operator=(const IdObjects&) = delete;
+
+    // A new list; nullptr, with Python's error set, where memory is out.
+    PyObject* to_list(std::span<const TokenId> ids) {
+        PyObject* const list = PyList_New(static_cast<Py_ssize_t>(ids.size()));
+        for (size_t i = 0; list != nullptr && i < ids.size(); ++i) {
+            PyObject*& object = objects_[ids[i]];
+            if (object == nullptr && (object = PyLong_FromUnsignedLong(ids[i])) == nullptr) {
+                Py_DECREF(list);
+                return nullptr;
+            }
+            PyList_SET_ITEM(list, static_cast<Py_ssize_t>(i), Py_NewRef(object));
+        }
+        return list;
+    }
+
+  private:
+    std::vector<PyObject*> objects_;  // by id
+};
 
 struct EncodeCall {
     nb::object owner;
     const Encoder* encoder;  // null where texts are not encoded as they stand
+    std::unique_ptr<IdObjects> id_objects;
 };
 
 // The text of an argument that is short and needs no copy.
@@ -34,13 +69,14 @@ std::optional<std::string_view> short_text(PyObject* object) {
     return text.size() <= Encoder::kMaxShortText ? std::optional(text) : std::nullopt;
 }
 
-PyObject* encode_short(const Encoder& encoder, std::string_view text) {
+PyObject* encode_short(EncodeCall& call, std::string_view text) {
     try {
+        if (!call.id_objects) {
+            call.id_objects = std::make_unique<IdObjects>(call.encoder->vocab().size());
+        }
         Encoder::ShortIds ids;
-        const auto* const end = encoder.encode_short(text, ids);
-        return textmill::bindings::to_list(ids.data(), static_cast<size_t>(end - ids.data())).release().ptr();
-    } catch (nb::python_error& error) {
-        error.restore();
+        const TokenId* const end = call.encoder->encode_short(text, ids);
+        return call.id_objects->to_list({ids.data(), end});
     } catch (const std::bad_alloc&) {
         PyErr_NoMemory();
     } catch (const std::exception& error) {
@@ -51,10 +87,10 @@ PyObject* encode_short(const Encoder& encoder, std::string_view text) {
 
 PyObject* encode(PyObject* self, PyObject* const* arguments, Py_ssize_t num_arguments, PyObject* names) {
     if (num_arguments == 1 && names == nullptr && nb::inst_ready(self)) {
-        const auto* const call = nb::inst_ptr<EncodeCall>(self);
+        auto* const call = nb::inst_ptr<EncodeCall>(self);
         const std::optional<std::string_view> text = short_text(arguments[0]);
         if (text && call->encoder != nullptr) {
-            return encode_short(*call->encoder, *text);
+            return encode_short(*call, *text);
         }
     }
     const nb::object other = nb::handle(self).attr("_encode");
@@ -89,7 +125,7 @@ void bind_encode_call(nb::module_& m) {
             "__init__",
             [](EncodeCall* self, nb::object encoder) {
                 const bool is_encoder = nb::isinstance<Encoder>(encoder);
-                new (self) EncodeCall{encoder, is_encoder ? nb::cast<const Encoder*>(encoder) : nullptr};
+                new (self) EncodeCall{encoder, is_encoder ? nb::cast<const Encoder*>(encoder) : nullptr, nullptr};
             },
             "encoder"_a.none(), nb::sig("def __init__(self, encoder: Encoder | None) -> None"),
             "With an encoder, short texts go there at once where no other argument is given.");

@@ -134,8 +134,9 @@ void Encoder::encode(std::string_view text, TokenBuffer& ids) const {
 // A copy with room after it spares every piece the question whether its key may be read in one go.
 TokenId* Encoder::encode_short(std::string_view text, ShortIds& ids) const {
     constexpr size_t kPadding = 64;
-    std::array<char, kMaxShortText + kPadding> padded{};
+    std::array<char, kMaxShortText + kPadding> padded;
     std::memcpy(padded.data(), text.data(), text.size());
+    std::memset(padded.data() + text.size(), 0, kPadding);
     Lease lease(*this);
     PieceEnds pieces(*splitter_, {padded.data(), text.size()}, kPadding);
     TokenId* end = ids.data();
