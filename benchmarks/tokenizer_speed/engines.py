@@ -79,7 +79,7 @@ def _gigatoken_engine(takes: str) -> Engine:
 def _textmill_engine(takes: str) -> Engine:
     return Engine(
         "textmill",
-        ("textmill",),
+        ("textmill", "textmill.tokenizer.tokenizer"),
         load=lambda library: library.Tokenizer.load(RANKS, pattern="cl100k"),
         batch=lambda tokenizer, texts, threads: tokenizer.encode_batch(texts, threads=threads),
         flat=lambda batch: _from_offsets(batch.ids, batch.offsets),

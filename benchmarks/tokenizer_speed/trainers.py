@@ -102,7 +102,7 @@ def _of_ranks(pairs: Any) -> list[bytes]:
 
 
 TRAINERS = {
-    "textmill": Trainer("textmill", "textmill", _train_textmill, _of_textmill, "whole"),
+    "textmill": Trainer("textmill", "textmill.tokenizer.tokenizer", _train_textmill, _of_textmill, "whole"),
     "gigabpe": Trainer("gigabpe", "gigabpe", _train_gigabpe, _of_gigabpe),
     "gigatoken": Trainer(
         "gigatoken", "gigatoken", _train_gigatoken, lambda result: [a + b for a, b in result[1]], "whole"

@@ -1,27 +1,10 @@
-"""Chat templates, rendered so that what a message says can never be taken for what the template says.
-
-A template (Jinja) mixes its own text, which holds control tokens such as ``<|im_start|>``, with the text of messages,
-which anyone may have written. While it renders, every string of a message is a placeholder that nobody can guess; it
-behaves like the string it stands for when the template looks at it or strips it. Afterwards the template's own text and
-the messages' are told apart by the placeholders. A second rendering with the plain strings must give the same text;
-where it does not, the template does something with strings that cannot be followed, and is refused.
-"""
+"""A chat template: what lays messages out as the model was taught."""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import jinja2
-
-from textmill.base.errors import ConfigError, DataError
-from textmill.tokenizer.chat_sandbox import Sandbox, compiled
-from textmill.tokenizer.chat_strings import Placeholders, wrap
-
-MAX_TEMPLATE_CHARACTERS = 1 << 20
-MAX_RENDERED_CHARACTERS = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,47 +26,6 @@ class ChatTemplate:
             ConfigError: the messages are not a list of objects that hold text.
             DataError: the template is wrong, raises an exception of its own, or cannot be followed.
         """
-        messages = _checked(messages)
-        now = datetime.datetime.now(tz=datetime.UTC).astimezone()
-        placeholders = Placeholders()
-        marked = self._render(wrap(messages, placeholders), add_generation_prompt, now, placeholders)
-        plain = self._render(wrap(messages, None), add_generation_prompt, now, None)
-        parts = list(placeholders.take_apart(marked))
-        if "".join(text for text, _ in parts) != plain:
-            raise DataError(
-                "the chat template changes the text of messages in a way that cannot be followed, so the text could "
-                "not be kept apart from control tokens; simplify what it does with strings"
-            )
-        return parts
+        from textmill.tokenizer.chat_render import render  # jinja2 is not needed to load a tokenizer
 
-    def _render(
-        self, messages: Any, add_generation_prompt: bool, now: datetime.datetime, placeholders: Placeholders | None
-    ) -> str:
-        sandbox = Sandbox(now, placeholders)
-        if len(self.text) > MAX_TEMPLATE_CHARACTERS:
-            raise DataError(f"the chat template has {len(self.text)} characters of at most {MAX_TEMPLATE_CHARACTERS}")
-        pieces: list[str] = []
-        size = 0
-        try:
-            template = jinja2.Template.from_code(sandbox, compiled(self.text), sandbox.make_globals(None))
-            variables = dict(self.variables)
-            for piece in template.generate(messages=messages, add_generation_prompt=add_generation_prompt, **variables):
-                size += len(piece)
-                if size > MAX_RENDERED_CHARACTERS:
-                    raise DataError(f"the chat template writes more than {MAX_RENDERED_CHARACTERS} characters")
-                pieces.append(str.__str__(piece))
-        except DataError:
-            raise
-        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise DataError(f"the chat template fails: {type(error).__name__}: {error}") from error
-        except (RecursionError, MemoryError) as error:
-            raise DataError(f"the chat template needs too much: {type(error).__name__}") from error
-        return "".join(pieces)
-
-
-def _checked(messages: Any) -> list[Mapping[str, Any]]:
-    is_list = isinstance(messages, Iterable) and not isinstance(messages, str | bytes | Mapping)
-    items = list(messages) if is_list else []
-    if not is_list or not all(isinstance(message, Mapping) for message in items):
-        raise ConfigError('messages must be a list of objects such as {"role": "user", "content": "Hello"}')
-    return items
+        return render(self, messages, add_generation_prompt=add_generation_prompt)

@@ -13,7 +13,6 @@ from typing import Any
 
 from textmill import _core
 from textmill.base.errors import ConfigError, did_you_mean
-from textmill.tokenizer.oniguruma import for_oniguruma
 from textmill.tokenizer.regexes import alternatives_of
 from textmill.tokenizer.splitting import splitter_of
 
@@ -162,6 +161,7 @@ NANOCHAT = Pattern(
     ),
 )
 
+DEFAULT_PATTERN = "cl100k"
 PATTERNS = {
     pattern.name: pattern
     for pattern in (
@@ -224,6 +224,8 @@ def pattern_from(regexes: Sequence[str]) -> Pattern:
 
 def to_pre_tokenizer(pattern: Pattern) -> dict[str, Any]:
     """Write a pattern as the ``pre_tokenizer`` of a tokenizer.json that splits alike in Hugging Face's tokenizers."""
+    from textmill.tokenizer.oniguruma import for_oniguruma  # only saving needs it
+
     if pattern.stages == GPT2.stages:
         return _byte_level(use_regex=True)
     ends_in_gpt2 = pattern.stages[-1] == _GPT2_STAGE

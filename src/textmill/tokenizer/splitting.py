@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import cache, lru_cache, partial
-
-import regex
+from typing import TYPE_CHECKING
 
 from textmill import _core
 from textmill.base.errors import ConfigError
-from textmill.tokenizer.regex_package import for_regex_package
 from textmill.tokenizer.regexes import alternatives, alternatives_of, tokens_of
+
+if TYPE_CHECKING:
+    import regex
 
 # A backtracking engine can take exponential time. What it takes for sound patterns is below a second for a megabyte.
 _TIMEOUT_S = 5.0
@@ -45,6 +46,10 @@ def splitter_of(regexes: tuple[str, ...]) -> _core.Splitter:
 @cache
 def compiled_stages(regexes: tuple[str, ...]) -> tuple[regex.Pattern[str], ...]:
     """Compile for the ``regex`` package, each alternative a group where there are several; raises ``ConfigError``."""
+    import regex  # few patterns need it
+
+    from textmill.tokenizer.regex_package import for_regex_package
+
     stages = []
     for text in regexes:
         try:

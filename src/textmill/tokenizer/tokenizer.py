@@ -6,32 +6,31 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
-from textmill.base.files import write_files
 from textmill.tokenizer import model_folder, self_check
-from textmill.tokenizer import train as training
 from textmill.tokenizer.batch import TokenBatch
 from textmill.tokenizer.chat import ChatTemplate
-from textmill.tokenizer.corpus import Source
-from textmill.tokenizer.explain import Explainer
-from textmill.tokenizer.explanation import Explanation
-from textmill.tokenizer.formats import files, hugging_face_writer, tiktoken
-from textmill.tokenizer.merge_table import MergeTable
+from textmill.tokenizer.formats import files
+from textmill.tokenizer.patterns import DEFAULT_PATTERN
 from textmill.tokenizer.report import TrainingReport, read_report, report_file
 from textmill.tokenizer.special import SpecialPolicy
 from textmill.tokenizer.stream import StreamDecoder
 from textmill.tokenizer.text_encoder import Span, Text, TextEncoder
 from textmill.tokenizer.threads import check_threads
 from textmill.tokenizer.token_ids import to_array, to_id
-from textmill.tokenizer.training_options import check_options
 from textmill.tokenizer.truncate import TextT, truncate
 from textmill.tokenizer.utf8 import to_bytes
 from textmill.tokenizer.vocabulary import Vocabulary
-from textmill.tokenizer.why_not import why_not
-from textmill.tokenizer.why_not_answer import WhyNot
+
+# What only some calls need is imported there: a tokenizer loads in a few hundredths of a second.
+if TYPE_CHECKING:
+    from textmill.tokenizer.corpus import Source
+    from textmill.tokenizer.explanation import Explanation
+    from textmill.tokenizer.merge_table import MergeTable
+    from textmill.tokenizer.why_not_answer import WhyNot
 
 FILE_NAME = files.TOKENIZER_JSON
 
@@ -66,7 +65,7 @@ class Tokenizer(_core.EncodeCall):
         cls,
         source: Source,
         vocab_size: int = 32_000,
-        pattern: str = training.DEFAULT_PATTERN,
+        pattern: str = DEFAULT_PATTERN,
         special_tokens: Sequence[str] = (),
         tie: str = "hf",
         threads: int | None = None,
@@ -111,6 +110,9 @@ class Tokenizer(_core.EncodeCall):
             StorageError: the temporary folder has no room for what the memory limit leaves no room for.
             TextmillError: not even the different pieces of the text fit into ``memory_limit``.
         """
+        from textmill.tokenizer.train import train_vocabulary
+        from textmill.tokenizer.training_options import check_options
+
         if extend is not None and not isinstance(extend, Tokenizer):
             raise ConfigError(f"extend is {extend!r}, and must be a tokenizer: Tokenizer.load(path)")
         options = check_options(
@@ -125,7 +127,7 @@ class Tokenizer(_core.EncodeCall):
             seed_tokens=seed_tokens,
             extend=extend._vocabulary if extend is not None else None,
         )
-        vocabulary, report = training.train_vocabulary(source, options, progress)
+        vocabulary, report = train_vocabulary(source, options, progress)
         chat_template = extend._chat_template if extend is not None else None
         return cls(vocabulary, chat_template=chat_template, training_report=report)
 
@@ -146,6 +148,8 @@ class Tokenizer(_core.EncodeCall):
         """
         path = Path(path)
         if path.suffix == ".tiktoken":
+            from textmill.tokenizer.formats import tiktoken
+
             vocabulary, chat_template = tiktoken.read(path, pattern, special_tokens), None
         elif pattern is not None or special_tokens is not None:
             raise ConfigError(f"pattern and special_tokens are for *.tiktoken files; {path.name} holds its own")
@@ -181,8 +185,12 @@ class Tokenizer(_core.EncodeCall):
                 "with a dot in its name must be there already"
             )
         if path.suffix == ".tiktoken" and not is_folder:
+            from textmill.tokenizer.formats import tiktoken
+
             contents: dict[Path, bytes | str | None] = {path: tiktoken.to_ranks(self._vocabulary)}
         else:
+            from textmill.tokenizer.formats import hugging_face_writer
+
             file = path / FILE_NAME if is_folder else path
             contents = {file: hugging_face_writer.to_json(self._vocabulary)}
             if self._training_report is not None:
@@ -191,6 +199,8 @@ class Tokenizer(_core.EncodeCall):
             contents |= model_folder.contents(path, self._chat_template, self.stop_ids)
         elif self._chat_template is not None and model_folder.read_chat_template(path.parent) is None:
             warnings.warn(f"{path} does not hold the chat template; save into a folder to keep it", stacklevel=2)
+        from textmill.base.files import write_files
+
         write_files(contents)
 
     def _encode(self, text: Text, special: SpecialPolicy = "text") -> list[int]:
@@ -285,6 +295,8 @@ class Tokenizer(_core.EncodeCall):
         Raises:
             DataError: ``special="forbid"`` and the text holds a special token.
         """
+        from textmill.tokenizer.explain import Explainer
+
         data = to_bytes(text)
         texts = self._texts
         counts = self._training_report.merge_counts if self._training_report else None
@@ -296,6 +308,8 @@ class Tokenizer(_core.EncodeCall):
 
         ``str()`` of the answer is a few sentences, ``to_dict()`` what JSON can hold.
         """
+        from textmill.tokenizer.why_not import why_not
+
         return why_not(self._vocabulary, self.merge_table, self.encode_with_spans, to_bytes(token))
 
     def is_canonical(self, ids: Iterable[SupportsIndex], special: SpecialPolicy = "text") -> bool:
@@ -389,6 +403,8 @@ class Tokenizer(_core.EncodeCall):
     @cached_property
     def merge_table(self) -> MergeTable:
         """The merges, to ask which joins two tokens and which make one."""
+        from textmill.tokenizer.merge_table import MergeTable
+
         return MergeTable(self._vocabulary)
 
     @property

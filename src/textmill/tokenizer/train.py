@@ -19,13 +19,11 @@ from textmill.text.readers import LeftOut
 from textmill.tokenizer.alphabet import BYTE_ORDER, to_characters
 from textmill.tokenizer.corpus import Corpus, Source
 from textmill.tokenizer.normalize import normalize
-from textmill.tokenizer.patterns import pattern_named
+from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.report import TrainingReport
 from textmill.tokenizer.seeds import seed_merges
 from textmill.tokenizer.training_options import TIE, TrainingOptions
 from textmill.tokenizer.vocabulary import MAX_TOKENS, AddedToken, Vocabulary
-
-DEFAULT_PATTERN = "cl100k"
 
 
 def train_vocabulary(

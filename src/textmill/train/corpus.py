@@ -17,6 +17,7 @@ from textmill.text.dedup import drop_exact_duplicates
 from textmill.text.documents import Document
 from textmill.text.readers import read_documents
 from textmill.text.stdlib import is_stdlib, read_stdlib
+from textmill.tokenizer.patterns import DEFAULT_PATTERN
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.recipe import Recipe, SourceTable
 
@@ -103,7 +104,6 @@ def make_tokenizer(recipe: Recipe, corpus: Corpus, progress: Callable[[int], Non
     )
 
 
-DEFAULT_PATTERN = "cl100k"
 # A character vocabulary grows until every character has its token; 65,536 leaves shards in uint16.
 CHAR_VOCAB_SIZE = 65_536
 

@@ -15,11 +15,10 @@ from textmill.checkpoint.store import list_checkpoints
 from textmill.data.loader import BatchLoader
 from textmill.data.shards import ShardSet
 from textmill.model.config import ModelConfig
-from textmill.tokenizer.patterns import pattern_named
+from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.corpus import (
     CHAR_VOCAB_SIZE,
-    DEFAULT_PATTERN,
     Corpus,
     end_of_text,
     make_tokenizer,

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from textmill.base.errors import DataError
 from textmill.tokenizer.chat import ChatTemplate
-from textmill.tokenizer.formats import gguf, hugging_face, sentencepiece, tekken
 from textmill.tokenizer.formats.json_parts import read_json
 from textmill.tokenizer.model_folder import read_chat_template, read_stop_ids
 from textmill.tokenizer.vocabulary import Vocabulary
@@ -42,6 +41,8 @@ def kind_of(file: Path) -> str:
         return "rank file"
     if _SENTENCEPIECE.search(file.name):
         return "sentencepiece model"
+    from textmill.tokenizer.formats import tekken
+
     return "tekken.json" if tekken.is_tekken(read_json(file)) else "tokenizer.json"
 
 
@@ -56,16 +57,27 @@ def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
         if not file.exists():
             names = f", and no {TEKKEN_JSON} or {TOKENIZER_MODEL} stands in its place" if path.is_dir() else ""
             raise DataError(f"{file} does not exist{names}; give a tokenizer's file, or a folder with one")
+        # Each format is imported where it is met: a tokenizer loads in a few hundredths of a second.
         if file.suffix == ".gguf":
+            from textmill.tokenizer.formats import gguf
+
             return gguf.read(file)
-        vocabulary = sentencepiece.read(file) if _SENTENCEPIECE.search(file.name) else _read_json(file)
+        vocabulary = _read_model(file) if _SENTENCEPIECE.search(file.name) else _read_json(file)
         if not path.is_dir():
             return vocabulary, None
         stop_ids = vocabulary.stop_ids or read_stop_ids(path, len(vocabulary.tokens))
         return replace(vocabulary, stop_ids=stop_ids), read_chat_template(path)
 
 
+def _read_model(file: Path) -> Vocabulary:
+    from textmill.tokenizer.formats import sentencepiece
+
+    return sentencepiece.read(file)
+
+
 def _read_json(file: Path) -> Vocabulary:
+    from textmill.tokenizer.formats import hugging_face, tekken
+
     content = read_json(file)
     return tekken.from_json(content) if tekken.is_tekken(content) else hugging_face.from_json(content)
 
