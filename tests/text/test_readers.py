@@ -2,13 +2,15 @@
 
 import gzip
 import json
+import os
 import re
 
 import pytest
 
 from textmill.base.errors import DataError
 from textmill.text.documents import Document
-from textmill.text.readers import read_documents, text_files
+from textmill.text.folders import LeftOut, expand, text_files
+from textmill.text.readers import read_documents
 
 
 def write(folder, **files):
@@ -21,7 +23,8 @@ def write(folder, **files):
 
 def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path):
     write(tmp_path, b_dot_txt="two", a_dot_md="one", sub__c_dot_py="three", sub__picture_dot_png=b"\x89PNG")
-    documents = list(read_documents(tmp_path, "web"))
+    with pytest.warns(UserWarning, match=r"1 file was left out of the folders.*: .png \(1\)"):
+        documents = list(read_documents(tmp_path, "web"))
     assert documents == [
         Document("one", "web", "a.md"),
         Document("two", "web", "b.txt"),
@@ -31,7 +34,35 @@ def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path):
 
 def test_hidden_files_and_folders_are_left_out(tmp_path):
     write(tmp_path, a_dot_txt="seen", _dot_git__config_dot_txt="hidden", _dot_hidden_dot_txt="hidden")
-    assert [d.text for d in read_documents(tmp_path, "s")] == ["seen"]
+    with pytest.warns(UserWarning, match=r"2 files were left out of the folders.*: \(hidden\) \(2\); give a file"):
+        assert [d.text for d in read_documents(tmp_path, "s")] == ["seen"]
+
+
+def test_links_are_followed_and_no_file_is_read_twice(tmp_path):
+    write(tmp_path, data__b_dot_txt="b", elsewhere__c_dot_txt="c", elsewhere__sub__d_dot_txt="d")
+    root = tmp_path / "data"
+    (root / "a.txt").symlink_to("b.txt")
+    (root / "loop").symlink_to(".")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "again").symlink_to(tmp_path / "elsewhere" / "sub")
+    (root / "gone.txt").symlink_to("nowhere")
+    os.mkfifo(root / "pipe.txt")
+    left_out = LeftOut()
+    names = [path.relative_to(root).as_posix() for path in text_files(root, left_out)]
+    assert names == ["again/d.txt", "b.txt", "linked/c.txt"]
+    assert left_out.files == {"(link to nothing)": 1, "(no regular file)": 1}
+
+
+def test_a_glob_gives_each_file_once_whatever_links_lead_to_it(tmp_path):
+    write(tmp_path, a_dot_txt="a", sub__b_dot_txt="b")
+    (tmp_path / "sub" / "loop").symlink_to("..")
+    assert expand(f"{tmp_path}/**/*.txt") == [tmp_path / "a.txt", tmp_path / "sub" / "b.txt"]
+
+
+def test_a_folder_that_holds_only_hidden_files_is_refused(tmp_path):
+    write(tmp_path, _dot_a_dot_txt="hidden")
+    with pytest.raises(DataError, match="holds 1 file, and none is text"):
+        text_files(tmp_path)
 
 
 def test_a_single_file_is_read_whatever_it_is_called(tmp_path):
@@ -65,7 +96,9 @@ def test_each_row_of_parquet_is_a_document(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table({"text": ["one", None, "three"], "n": [1, 2, 3]}), tmp_path / "x.parquet")
-    assert [(d.text, d.id) for d in read_documents(tmp_path, "s")] == [("one", "x.parquet:1"), ("three", "x.parquet:3")]
+    with pytest.warns(UserWarning, match="1 record holds null in place of text"):
+        documents = [(d.text, d.id) for d in read_documents(tmp_path, "s")]
+    assert documents == [("one", "x.parquet:1"), ("three", "x.parquet:3")]
     parquet.write_table(pyarrow.table({"body": ["one"]}), tmp_path / "y.parquet")
     with pytest.raises(DataError, match=r'y.parquet has no column "text"; its columns are body'):
         list(read_documents(tmp_path / "y.parquet", "s"))
@@ -111,13 +144,31 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_place(tmp_path):
         list(read_documents(tmp_path, "s"))
 
 
+def test_text_in_another_encoding_is_told_from_what_is_no_text(tmp_path):
+    path = tmp_path / "my text.txt"
+    path.write_text("word", "utf-16")
+    with pytest.raises(DataError, match=r"is UTF-16, not UTF-8.*\(iconv -f UTF-16 -t UTF-8 '.*/my text.txt' >"):
+        list(read_documents(path, "s"))
+    path.write_bytes(b"\x7fELF\x02\xff\0\0\0")
+    with pytest.raises(DataError, match="is no text: byte 0xff at offset 5 is not UTF-8, and zeros follow"):
+        list(read_documents(path, "s"))
+
+
+def test_null_in_place_of_text_is_passed_over_and_told(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": null}\n{"text": "one"}\n{"text": null}\n')
+    with pytest.warns(UserWarning, match="2 records hold null in place of text"):
+        assert [d.text for d in read_documents(path, "s")] == ["one"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("{", "line 1 is not JSON"),
-        ('"just text"', "is str, and must be an object"),
+        ('"just text"', "is a string, and must be an object"),
         ('{"body": "x"}', r'has no field "text" \(fields: body\)'),
-        ('{"text": 3}', 'the field "text" is int'),
+        ('{"text": 3}', 'the field "text" is a number'),
+        ("null", "is null, and must be an object"),
         ('{"text": "\\ud800"}', "half of a surrogate pair"),
         ("[" * 100_000, "line 1 is not JSON"),
     ],

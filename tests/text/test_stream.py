@@ -8,7 +8,8 @@ import pytest
 
 from textmill.base.errors import DataError, MissingExtraError
 from textmill.text import stream
-from textmill.text.readers import LeftOut, read_documents
+from textmill.text.folders import LeftOut
+from textmill.text.readers import read_documents
 from textmill.text.stream import read_parts, size_on_disk
 
 
@@ -62,7 +63,8 @@ def test_all_kinds_are_read_as_documents_are(tmp_path):
     (tmp_path / "d.txt.zst").write_bytes(zstandard.compress(TEXT.encode()) + zstandard.compress(b"more"))
     parquet.write_table(pyarrow.table({"text": ["one", None, "three"]}), tmp_path / "e.parquet")
     (tmp_path / "f.parquet.gz").write_bytes(gzip.compress((tmp_path / "e.parquet").read_bytes()))
-    documents = [document.text for document in read_documents(tmp_path, "s")]
+    with pytest.warns(UserWarning, match="2 records hold null"):
+        documents = [document.text for document in read_documents(tmp_path, "s")]
     assert documents == ["one\ntwo", "three"] * 3 + [TEXT + "more"] + ["one", "three"] * 2
     assert texts_of(tmp_path) == documents
 
@@ -127,7 +129,7 @@ def test_what_is_left_out_is_counted(tmp_path):
         (tmp_path / name).write_text("some text")
     left_out = LeftOut()
     assert [part.data for part in read_parts(tmp_path, left_out=left_out)] == [b"one", b"some text"]
-    assert left_out == LeftOut(Counter({".png": 2, ".bin": 1, "(no ending)": 1}), 2)
+    assert left_out == LeftOut(Counter({".png": 2, ".bin": 1, "(no ending)": 1, "(hidden)": 1}), 2)
 
 
 @pytest.mark.parametrize("source", ["", [""]])

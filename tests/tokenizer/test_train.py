@@ -498,7 +498,7 @@ def test_what_a_folder_holds_besides_text_is_named_and_counted(tmp_path):
     (tmp_path / "a.txt").write_text("some text")
     (tmp_path / "b.png").write_bytes(b"\x89PNG")
     (tmp_path / "c.log").write_text("text that does not end as text")
-    with pytest.warns(UserWarning, match=r"2 files of the folders were left out.*: .png \(1\), .log \(1\)"):
+    with pytest.warns(UserWarning, match=r"2 files were left out of the folders.*: .png \(1\), .log \(1\)"):
         trained = Tokenizer.train(tmp_path, 258)
     assert trained.training_report.files_left_out == {".log": 1, ".png": 1}
     trained.save(tmp_path / "tokenizer.json")
@@ -509,7 +509,7 @@ def test_nulls_in_place_of_text_are_counted(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table({"text": ["one", None, "three"]}), tmp_path / "a.parquet")
-    with pytest.warns(UserWarning, match="1 rows of .parquet files hold null"):
+    with pytest.warns(UserWarning, match="1 record holds null"):
         trained = Tokenizer.train(tmp_path / "a.parquet", 258)
     assert (trained.training_report.num_texts, trained.training_report.num_empty_records) == (2, 1)
 

@@ -10,16 +10,8 @@ from typing import IO
 
 from textmill.base.errors import DataError
 from textmill.text.compression import open_unpacked
-from textmill.text.readers import (
-    RECORD_SUFFIXES,
-    LeftOut,
-    Source,
-    expand,
-    not_utf8,
-    read_records,
-    suffix_of,
-    text_files,
-)
+from textmill.text.folders import RECORD_SUFFIXES, LeftOut, Source, expand, suffix_of, text_files
+from textmill.text.readers import not_utf8, read_records
 
 _BLOCK_BYTES = 4 << 20
 _MAX_NAMED_PATHS = 32
@@ -87,6 +79,7 @@ def read_parts(
         DataError: a path does not exist, a folder holds no text, a file is not UTF-8 or a record has no text.
     """
     disk_bytes = 0
+    left_out = LeftOut() if left_out is None else left_out
     for file in source_files(source, left_out):
         try:
             for data, ends_text, position in _read_file(file.path, last_cut, left_out):
@@ -96,7 +89,7 @@ def read_parts(
             raise DataError(f"cannot read {file.path}: {error}") from error
 
 
-def _read_file(path: Path, last_cut: LastCut | None, left_out: LeftOut | None) -> Iterator[tuple[bytes, bool, int]]:
+def _read_file(path: Path, last_cut: LastCut | None, left_out: LeftOut) -> Iterator[tuple[bytes, bool, int]]:
     with open_unpacked(path) as (file, disk):
         if suffix_of(path) in RECORD_SUFFIXES:
             for _, text in read_records(file, path, left_out):

@@ -9,7 +9,7 @@ from typing import cast
 
 from textmill.base.errors import ConfigError, DataError
 from textmill.text.batches import in_batches
-from textmill.text.readers import LeftOut
+from textmill.text.folders import LeftOut
 from textmill.text.stream import LastCut, TextPart, read_parts
 from textmill.tokenizer.utf8 import to_bytes
 

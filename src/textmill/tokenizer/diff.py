@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from textmill import _core
 from textmill.base.errors import ConfigError
-from textmill.text.readers import Source
+from textmill.text.folders import Source
 from textmill.text.stream import LastCut, TextPart, read_parts, source_files
 from textmill.tokenizer.diff_settings import settings
 from textmill.tokenizer.difference import OwnToken, Stretch, TokenizerDiff, Usage

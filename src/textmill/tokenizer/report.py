@@ -44,8 +44,8 @@ class TrainingReport:
         seed_tokens: the seeds, in the characters of a tokenizer.json.
         extended_sha256: the hash of the tokenizer that this one extends, or None; its merges have no counts here.
         spilled_runs, spilled_bytes: how often words went to disk under the memory limit, and their bytes.
-        files_left_out: files of folders that were not read, since their endings are none of text: how many by ending.
-        num_empty_records: rows of .parquet files that hold null in place of text.
+        files_left_out: what folders hold and was not read, counted by the ending of files, or by why ("(hidden)").
+        num_empty_records: records that hold null in place of text.
     """
 
     corpus_sha256: str

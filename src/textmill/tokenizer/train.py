@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,6 @@ from textmill import _core
 from textmill.base.errors import ConfigError, DataError, StorageError, TextmillError
 from textmill.base.units import num_bytes
 from textmill.text.batches import read_ahead
-from textmill.text.readers import LeftOut
 from textmill.tokenizer.alphabet import BYTE_ORDER, to_characters
 from textmill.tokenizer.corpus import Corpus, Source
 from textmill.tokenizer.normalize import normalize
@@ -71,19 +69,7 @@ def _count_words(
             progress(corpus.bytes_done)
     if trainer.num_bytes == 0:
         raise DataError("there is no text to train a tokenizer on: 0 bytes in all the texts that were given")
-    _tell_of_left_out(corpus.left_out)
-
-
-def _tell_of_left_out(left_out: LeftOut) -> None:
-    if left_out.files:
-        endings = ", ".join(f"{ending} ({count})" for ending, count in left_out.files.most_common(8))
-        warnings.warn(
-            f"{left_out.files.total()} files of the folders were left out, whose endings are none of text: {endings}; "
-            "give a file by itself to have it read as text",
-            stacklevel=4,
-        )
-    if left_out.num_empty_records:
-        warnings.warn(f"{left_out.num_empty_records} rows of .parquet files hold null in place of text", stacklevel=4)
+    corpus.left_out.warn(stacklevel=4)
 
 
 def _control_texts(vocabulary: Vocabulary) -> list[bytes]:

@@ -1,0 +1,156 @@
+"""Which files a source names: paths, folders and globs, in an order that does not depend on the machine."""
+
+from __future__ import annotations
+
+import glob
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from textmill.base.errors import DataError
+from textmill.text.compression import PACKED_SUFFIXES
+
+TEXT_SUFFIXES = frozenset(
+    ".txt .text .md .markdown .rst .tex .py .pyi .c .h .cc .cpp .cxx .hpp .cu .java .kt .go .rs .rb .js .jsx .ts .tsx "
+    ".cs .php .swift .scala .hs .ml .lua .r .jl .sh .sql .css .csv .tsv".split()
+)
+RECORD_SUFFIXES = frozenset({".jsonl", ".parquet"})
+NO_ENDING, HIDDEN, DANGLING, NO_FILE = "(no ending)", "(hidden)", "(link to nothing)", "(no regular file)"
+
+Source = str | Path | Sequence[str | Path]
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """What reading passed over.
+
+    Attributes:
+        files: what folders hold beside text, counted by the ending of files, or by why it was not read: hidden (a
+            folder counts as one), a link to nothing, a pipe or a device.
+        num_empty_records: records of .jsonl and .parquet files that hold null in place of text.
+    """
+
+    files: Counter[str] = field(default_factory=Counter)
+    num_empty_records: int = 0
+
+    def warn(self, stacklevel: int) -> None:
+        """Warn of what was passed over, if anything was; ``stacklevel`` as in ``warnings.warn``."""
+        if self.files:
+            kinds = ", ".join(f"{kind} ({count})" for kind, count in self.files.most_common(8))
+            count = self.files.total()
+            warnings.warn(
+                f"{count} file{'s were' if count > 1 else ' was'} left out of the folders, hidden or with no ending of "
+                f"text: {kinds}; give a file by itself to have it read as text",
+                stacklevel=stacklevel + 1,
+            )
+        if self.num_empty_records:
+            plural = "s hold" if self.num_empty_records > 1 else " holds"
+            warnings.warn(f"{self.num_empty_records} record{plural} null in place of text", stacklevel=stacklevel + 1)
+
+
+def paths_of(source: Source) -> list[Path]:
+    """List the paths that were given, globs replaced by the files that they match, in the order of their names."""
+    given = [source] if isinstance(source, str | Path) else list(source)
+    return [path for entry in given for path in expand(entry)]
+
+
+def expand(entry: str | Path) -> list[Path]:
+    """Return a path as it is, or the files that a glob matches, each once whatever links lead to it.
+
+    Raises:
+        DataError: the path is empty, or the glob matches no file.
+    """
+    if not str(entry):
+        raise DataError('a path of text is empty (""); the folder that you are in is "."')
+    path = Path(entry)
+    if not glob.has_magic(str(entry)) or path.exists():
+        return [path]
+    matches = [Path(match) for match in glob.glob(str(entry), recursive=True)]  # noqa: PTH207  absolute ones too
+    once: dict[str, Path] = {}
+    for match in sorted(matches, key=lambda match: (len(match.parts), match)):
+        if match.is_file():
+            once.setdefault(os.path.realpath(match), match)
+    if not once:
+        raise DataError(f"no file matches {entry}; ** stands for any folders, and hidden files are left out")
+    return sorted(once.values())
+
+
+def text_files(root: Path, left_out: LeftOut | None = None) -> list[Path]:
+    """List the files below a folder (or the file itself) that hold text, in the order of their names.
+
+    Links are followed, and a file is read once, whatever links lead to it. What is passed over is counted in
+    ``left_out``.
+
+    Raises:
+        DataError: there is no text, or a folder cannot be read.
+    """
+    if root.is_file():
+        return [root]
+    if not root.exists():
+        raise DataError(f"{root} does not exist; give a text file or a folder of text files")
+    if not root.is_dir():
+        raise DataError(f"{root} is neither a file nor a folder; give a text file or a folder of text files")
+    passed_over = LeftOut()
+    files = []
+    for path in sorted(_files_below(root, passed_over.files)):
+        if suffix_of(path) in TEXT_SUFFIXES | RECORD_SUFFIXES:
+            files.append(path)
+        else:
+            passed_over.files[suffix_of(path) or NO_ENDING] += 1
+    num_others = passed_over.files.total()
+    if not files and not num_others:
+        raise DataError(f"{root} is an empty folder; put text files into it (.txt, .md, .py, .jsonl, ...)")
+    if not files:
+        raise DataError(
+            f"{root} holds {num_others} file{'s' * (num_others > 1)}, and none is text; "
+            f"give files that end in .txt, .md, .py, .jsonl or another of the {len(TEXT_SUFFIXES)} endings of text"
+        )
+    if left_out is not None:
+        left_out.files.update(passed_over.files)
+    return files
+
+
+def _files_below(root: Path, left_out: Counter[str]) -> Iterator[Path]:
+    """Yield the files below a folder. Links come last: most of what they lead to has been seen then."""
+    seen: set[tuple[int, int]] = set()
+    paths, links = [root], list[Path]()
+    while paths or links:
+        path = paths.pop() if paths else links.pop()
+        try:
+            status = path.stat()
+        except OSError:
+            left_out[DANGLING] += 1
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        if path.is_file():
+            yield path
+        elif not path.is_dir():
+            left_out[NO_FILE] += 1
+        else:
+            for entry in _entries(path):
+                if entry.name.startswith(".") or entry.name == "__pycache__":
+                    left_out[HIDDEN] += 1
+                else:
+                    (links if entry.is_symlink() else paths).append(path / entry.name)
+            links.sort(reverse=True)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror}") from error
+
+
+def suffix_of(path: Path) -> str:
+    """Return a file's ending in small letters, that of compression left out: ``.jsonl`` of ``a.JSONL.gz``."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in PACKED_SUFFIXES:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
