@@ -63,6 +63,39 @@ def test_what_others_wrote_into_the_config_stays(tmp_path):
     assert json.loads((tmp_path / "tokenizer_config.json").read_text()) == written
 
 
+def test_tokens_of_another_tokenizer_go(tmp_path):
+    config = {
+        "add_bos_token": True,
+        "bos_token": {"content": "<s>", "lstrip": False},
+        "eos_token": "<|im_end|>",
+        "pad_token": None,
+        "mask_token": "<mask>",
+        "additional_special_tokens": ["<|im_start|>", "<gone>"],
+        "extra_special_tokens": {"start": "<|im_start|>"},
+        "added_tokens_decoder": {"9": {"content": "<s>"}},
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    TRAINED.save(tmp_path)
+    written = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert list(written) == ["add_bos_token", "eos_token", "pad_token", "extra_special_tokens"]
+
+
+def test_files_of_another_tokenizer_are_refused(tmp_path):
+    TRAINED.save(tmp_path)
+    (tmp_path / "vocab.json").write_text("{}")
+    (tmp_path / "merges.txt").write_text("")
+    TRAINED.save(tmp_path)  # they may well be its own
+    other = Tokenizer.train(iter(["other text"]), 258)
+    before = (tmp_path / "tokenizer.json").read_bytes()
+    with pytest.raises(ConfigError, match=r"holds merges.txt and vocab.json of another tokenizer.*delete them"):
+        other.save(tmp_path)
+    assert (tmp_path / "tokenizer.json").read_bytes() == before
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "merges.txt").unlink()
+    with pytest.raises(ConfigError, match=r"holds vocab.json of another tokenizer.*delete it, or"):
+        TRAINED.save(tmp_path)
+
+
 def test_an_ending_that_is_no_format_is_refused(tmp_path):
     for name in ("a.model", "a.JSON", "model-1.5"):
         with pytest.raises(ConfigError, match="cannot tell the format"):

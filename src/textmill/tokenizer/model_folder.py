@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ TEMPLATE_FILE = "chat_template.jinja"
 CONFIG_FILE = "tokenizer_config.json"
 _TOKEN_VARIABLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 _STOP_IDS = "stop_ids"
+# Of the token texts that a config may name; the ids of all tokens stand in tokenizer.json.
+_ID_TABLES = ("added_tokens_decoder",)
+# What others read in the place of tokenizer.json, or beside it.
+_OTHER_FILES = (
+    *("added_tokens.json", "merges.txt", "special_tokens_map.json", "tekken.json"),
+    *("tokenizer.model", "vocab.json", "vocab.txt"),
+)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -61,16 +69,27 @@ def read_stop_ids(folder: Path, num_tokens: int) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def contents(folder: Path, template: ChatTemplate | None, stop_ids: tuple[int, ...]) -> dict[Path, str | None]:
+def other_files(folder: Path) -> list[str]:
+    """List the files of a folder that describe a tokenizer to others, tokenizer.json and its config apart."""
+    return [name for name in _OTHER_FILES if (folder / name).exists()]
+
+
+def contents(
+    folder: Path, template: ChatTemplate | None, stop_ids: tuple[int, ...], is_token: Callable[[str], bool]
+) -> dict[Path, str | None]:
     """Return what the files beside tokenizer.json are to hold; None for one that is to go.
 
-    What tokenizer_config.json says of other things stays. A template that is there and is not this one goes.
+    What tokenizer_config.json says of other things stays. A template that is there and is not this one goes, and so do
+    tokens that this tokenizer does not have.
 
     Raises:
         DataError: there is a tokenizer_config.json, and it is damaged.
     """
     old = read_config(folder)
-    config = {name: value for name, value in old.items() if name not in {"chat_template", _STOP_IDS}}
+    dropped = {"chat_template", _STOP_IDS, *_ID_TABLES}
+    config = {
+        name: value for name, value in old.items() if name not in dropped and _names_tokens(name, value, is_token)
+    }
     if template is not None:
         config = {name: value for name, value in config.items() if name not in _TOKEN_VARIABLES}
         config = {"tokenizer_class": "PreTrainedTokenizerFast"} | config | dict(template.variables)
@@ -80,6 +99,15 @@ def contents(folder: Path, template: ChatTemplate | None, stop_ids: tuple[int, .
     if config != old:
         files[folder / CONFIG_FILE] = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
     return files
+
+
+def _names_tokens(name: str, value: Any, is_token: Callable[[str], bool]) -> bool:
+    """Whether what a config says is of no token, or of tokens that are there."""
+    if not name.endswith(("_token", "_special_tokens")):
+        return True
+    values = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else [value]
+    texts = [_token_text(value)] if isinstance(value, dict) and "content" in value else map(_token_text, values)
+    return all(text is None or is_token(text) for text in texts)
 
 
 def _token_text(token: Any) -> str | None:
