@@ -181,7 +181,7 @@ def test_tokenizer_commands(tmp_path, capsys):
     assert main(["tokenizer", "encode", str(path), "the cat 🤖"]) == 0
     ids = capsys.readouterr().out.split()
     assert main(["tokenizer", "decode", str(path), *ids]) == 0
-    assert capsys.readouterr().out == "the cat 🤖\n"
+    assert capsys.readouterr().out == "the cat 🤖"
     assert main(["tokenizer", "encode", str(path), "the cat 🤖", "--json"]) == 0
     assert [str(token) for token in json.loads(capsys.readouterr().out)] == ids
     assert main(["tokenizer", "explain", str(path), "the cat 🤖"]) == 0

@@ -31,15 +31,15 @@ def run(capsys, *arguments):
 def test_what_encode_prints_decode_reads(capsys, typed, options):
     printed = run(capsys, "encode", "a.json", "the é\n<|end|>", *options)
     typed(printed.encode())
-    assert run(capsys, "decode", "a.json", "-") == "the é\n<|end|>\n"
-    assert run(capsys, "decode", "a.json", printed) == "the é\n<|end|>\n"
+    assert run(capsys, "decode", "a.json", "-") == "the é\n<|end|>"
+    assert run(capsys, "decode", "a.json", printed) == "the é\n<|end|>"
 
 
 def test_encode_reads_standard_input_as_it_is(capsys, typed):
     typed(b"the \xff\n")
     assert json.loads(run(capsys, "encode", "a.json", "-", "--json")) == Tokenizer.load("a.json").encode(b"the \xff\n")
     typed(b"")
-    assert run(capsys, "decode", "a.json", "-") == "\n"
+    assert run(capsys, "decode", "a.json", "-") == ""
 
 
 def test_training_on_standard_input(capsys, typed):
@@ -52,6 +52,21 @@ def test_training_on_standard_input(capsys, typed):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (["encode", "a.json", "two", "words"], 2, 'a text with spaces stands in quotes: "two words"'),
+        (["encode", "a.json", "-x"], 2, "behind -- a text may begin with a hyphen"),
+        (
+            ["encode", "a.json", "<|end|>", "--special", "forbid"],
+            3,
+            "--special forbid allows none; pass --special text",
+        ),
+        (["decode", "a.json", "1.5"], 2, '"1.5" is no token id; token ids are whole numbers'),
+        (["train", "a.json", "--threads", "0"], 2, "--threads is 0, and must be a number from 1 to 1024\n"),
+        (["train", "a.json", "--memory-limit-mb", "-3"], 2, "--memory-limit-mb is -3, and must be 1 or more"),
+        (
+            ["train", "a.json", "--vocab-size", "3"],
+            2,
+            "--vocab-size is 3, and must be from 257 (256 bytes and 1 special",
+        ),
         (["decode", "a.json"], 2, "there are no token ids to decode; give them, or -"),
         (["decode", "a.json", "twelve"], 2, "whole numbers with spaces between them, or a JSON list"),
         (["decode", "a.json", "[1, 2"], 2, "whole numbers with spaces between them, or a JSON list"),

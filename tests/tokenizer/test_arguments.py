@@ -119,3 +119,31 @@ def test_arrays_of_a_tokenizer_cannot_be_written(cl100k):
         for array in (copied.kinds, copied.scores):
             with pytest.raises(ValueError, match="read-only"):
                 array[0] = 1
+
+
+def test_a_tokenizer_cannot_be_changed(cl100k):
+    for name in ("anything", "_vocabulary", "vocab_size"):
+        with pytest.raises(AttributeError, match=f"a Tokenizer is immutable, and {name} cannot be set"):
+            setattr(cl100k, name, 1)
+    assert cl100k.merge_table is cl100k.merge_table  # what is worked out once is kept
+
+
+def test_true_is_no_number(cl100k):
+    with pytest.raises(ConfigError, match="max_tokens is a bool"):
+        cl100k.truncate("some text", True)
+    with pytest.raises(TypeError, match="token_id must be a whole number, and is a bool"):
+        cl100k.stream_decoder().push(True)
+
+
+def test_what_is_wrong_names_what_was_called(cl100k, tmp_path):
+    with pytest.raises(TypeError, match=r"Tokenizer.encode\(\) missing 1 required positional argument: 'text'"):
+        cl100k.encode()
+    with pytest.raises(TypeError, match="TokenBatch, of several texts; decode each"):
+        cl100k.decode(cl100k.encode_batch(["a"]))
+    with pytest.raises(ConfigError, match="the path to save to is empty"):
+        cl100k.save("")
+    with pytest.raises(ConfigError, match="progress is 3, and must be a function"):
+        Tokenizer.train(iter(["abc"]), 258, progress=3)
+    Tokenizer.train(iter(["abc"]), 258).save(tmp_path / "a.json")
+    with pytest.raises(DataError, match="it is the report of a training; the tokenizer stands beside it"):
+        Tokenizer.load(tmp_path / "a.report.json")

@@ -237,6 +237,14 @@ def test_messages_of_the_wrong_form_are_refused(chat_tokenizer):
             chat_tokenizer.apply_chat_template(messages)
 
 
+def test_a_message_without_content_is_refused_unless_it_calls_tools(cl100k):
+    with pytest.raises(ConfigError, match=r"messages\[1\] has no content \(None\); give a text"):
+        cl100k.with_chat_template("{{ messages|length }}").apply_chat_template([{"content": "a"}, {"content": None}])
+    calls = {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}
+    rendered = cl100k.with_chat_template("{{ messages[0].content or 'calls' }}").apply_chat_template([calls])
+    assert cl100k.decode(rendered) == "calls"
+
+
 def test_without_a_template_it_says_how_to_get_one(cl100k):
     with pytest.raises(ConfigError, match=r"chat_template\.jinja"):
         cl100k.apply_chat_template([])

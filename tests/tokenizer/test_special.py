@@ -60,6 +60,13 @@ def test_an_unknown_policy_or_token_is_named(cl100k):
         cl100k.encode("x", special={"<|im_endd|>"})
 
 
+def test_a_set_of_unknown_tokens_names_the_known_ones_and_a_list_is_no_set(cl100k):
+    with pytest.raises(ConfigError, match=r'no special token is "nope". There are <\|'):
+        cl100k.encode("text", special={"nope"})
+    with pytest.raises(ConfigError, match=r"special is a list, and must be a set: special=set\(...\)"):
+        cl100k.encode("text", special=["<|endoftext|>"])
+
+
 def test_the_leftmost_token_wins_and_of_several_there_the_longest():
     tokens = AddedTokens(tuple(AddedToken(i, text) for i, text in enumerate(["ab", "abcd", "bcde", "b", "é", "]"])))
     assert found(tokens, b"abc") == [0, b"c"]

@@ -9,11 +9,11 @@ import traceback
 import warnings
 from typing import TextIO
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
 
 from textmill import __version__
 from textmill.base.errors import TextmillError
-from textmill.cli.arguments import STANDARD_INPUT, program
+from textmill.cli.arguments import STANDARD_INPUT, in_options, program
 from textmill.cli.demo import demo
 from textmill.cli.doctor import doctor
 from textmill.cli.generate import generate
@@ -62,12 +62,12 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         output.error(str(error))
-        output.hint("textmill --help shows the commands; --help after a command shows its options")
+        output.hint(_hint_for(error))
         return 2
     except TextmillError as error:
         if with_traceback:
             traceback.print_exc()
-        output.error(str(error).replace("with: textmill", f"with: {program()}"))
+        output.error(in_options(str(error), arguments).replace("with: textmill", f"with: {program()}"))
         return error.exit_code
     except KeyboardInterrupt:
         output.say("interrupted")
@@ -83,6 +83,14 @@ def run(arguments: list[str]) -> int:
         output.hint("this is a bug in textmill; run the same command with -vv and report what it prints")
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _hint_for(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        return 'a text with spaces stands in quotes: "two words"'
+    if isinstance(error, UnknownOptionError):
+        return "--help after a command shows its options; behind -- a text may begin with a hyphen"
+    return "textmill --help shows the commands; --help after a command shows its options"
 
 
 def _show_warning(  # noqa: PLR0917  the arguments are those of warnings.showwarning

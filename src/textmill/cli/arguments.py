@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -50,6 +51,19 @@ def bytes_or_stdin(argument: str) -> bytes:
 def plain(argument: str) -> str:
     """Return an option's value as it was typed: there ``-`` is a hyphen."""
     return "-" if argument == STANDARD_INPUT else argument
+
+
+def in_options(message: str, arguments: Sequence[str]) -> str:
+    """Put an error that speaks of Python's arguments into the options that were given: ``threads`` as ``--threads``."""
+    given = {word[2:].partition("=")[0] for word in arguments if word.startswith("--")}
+
+    def option(found: re.Match[str]) -> str:
+        name = found[1].replace("_", "-")
+        value = f" {found[2]}" if found[2] else ""
+        return f"--{name}{value}" if name in given else found[0]
+
+    written = re.sub(r'\b([a-z_]+)(?:="(\w+)"|(?= is ))', option, message)
+    return written if written == message else re.sub(r", or None\b[^,;.]*", "", written)
 
 
 def program() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -104,7 +105,10 @@ def train(
     is_stdin = STANDARD_INPUT in source
     if is_stdin and len(source) > 1:
         raise ConfigError(f"- is standard input, which is read alone, and {len(source)} sources are given; leave out -")
-    with out.bar("training the tokenizer", None if is_stdin else size_on_disk(source)) as bar:
+    if memory_limit_mb is not None and memory_limit_mb < 1:
+        raise ConfigError(f"--memory-limit-mb is {memory_limit_mb}, and must be 1 or more")
+    total = None if is_stdin else size_on_disk(source)
+    with out.bar("training the tokenizer", total) as bar:
         tokenizer = Tokenizer.train(
             iter([stdin_text()]) if is_stdin else source,
             vocab_size=vocab_size,
@@ -116,11 +120,11 @@ def train(
             max_token_length=max_token_length,
             seed_tokens=tuple(map(plain, seed or [])),
             extend=_to_extend(extend) if extend else None,
-            progress=bar.update,
+            progress=lambda done: bar.update(done, "merging" if done == total else ""),
         )
     tokenizer.save(output)
     _tell_of_training(out, tokenizer, vocab_size)
-    out.hint(f'next: {program()} tokenizer explain {output} "some text"')
+    out.hint(f'next: {program()} tokenizer explain {quote(str(output))} "some text"')
     if report and tokenizer.training_report is not None:
         out.json(tokenizer.training_report.to_dict())
     else:
@@ -132,7 +136,8 @@ def _to_extend(path: Path) -> Tokenizer:
     if path.suffix == ".tiktoken":
         raise ConfigError(
             f"{path} says neither how it splits text nor what its special tokens are, and cannot be extended so: "
-            f"{program()} tokenizer convert {path} tokenizer.json --pattern ... --special-token ..., and extend that"
+            f"{program()} tokenizer convert {quote(str(path))} tokenizer.json "
+            "--pattern ... --special-token ..., and extend that"
         )
     return load_tokenizer(path, None)
 

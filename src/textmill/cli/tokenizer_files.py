@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -131,11 +132,10 @@ def convert(
     tokenizer.save(target)
     out.say(f"{tokenizer.vocab_size:,} tokens, pattern {tokenizer.pattern[:60]}")
     if target.suffix == ".tiktoken":
-        specials = " ".join(f'--special-token "{text}={number}"' for text, number in tokenizer.special_tokens.items())
-        out.hint(
-            f"it names neither its pattern nor its special tokens: --pattern {tokenizer.pattern[:60]} {specials}"[:400]
-        )
+        named = (f"{text}={number}" for text, number in tokenizer.special_tokens.items())
+        options = [f"--pattern {quote(tokenizer.pattern)}", *(f"--special-token {quote(token)}" for token in named)]
+        out.hint(f"it names neither its pattern nor its special tokens: {' '.join(options)[:400]}")
     else:
-        out.hint(f"next: {program()} tokenizer show {target}")
+        out.hint(f"next: {program()} tokenizer show {quote(str(target))}")
     out.data(str(target))
     return 0

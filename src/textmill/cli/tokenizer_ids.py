@@ -72,7 +72,8 @@ def decode(
         raise ConfigError("there are no token ids to decode; give them, or - to read them from standard input")
     written = sys.stdin.read() if ids == (STANDARD_INPUT,) else " ".join(ids)
     data = load_tokenizer(tokenizer, pattern, special_token).decode_bytes(_token_ids(written))
-    sys.stdout.buffer.write(data + b"\n")
+    # Into a pipe go the very bytes of the text.
+    sys.stdout.buffer.write(data + b"\n" if sys.stdout.isatty() else data)
     sys.stdout.buffer.flush()
     return 0
 
@@ -83,8 +84,19 @@ def _token_ids(written: str) -> list[int]:
     try:
         numbers = loads(written) if is_list else [int(word) for word in written.split()]
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"token ids are whole numbers with spaces between them, or a JSON list: {error}") from error
-    wrong = next((number for number in numbers if type(number) is not int or not -(2**63) <= number < 2**63), None)
-    if wrong is not None:
-        raise ConfigError(f"a token id is {str(wrong)[:40]}, and must be a whole number below 2**63")
+        wrong = next(
+            (f'"{word[:40]}" is no token id; ' for word in written.split() if not is_list and not _is_int(word)), ""
+        )
+        raise ConfigError(f"{wrong}token ids are whole numbers with spaces between them, or a JSON list") from error
+    bad = next((number for number in numbers if type(number) is not int or not -(2**63) <= number < 2**63), None)
+    if bad is not None:
+        raise ConfigError(f"a token id is {str(bad)[:40]}, and must be a whole number below 2**63")
     return numbers
+
+
+def _is_int(word: str) -> bool:
+    try:
+        int(word)
+    except ValueError:
+        return False
+    return True

@@ -80,4 +80,9 @@ def _checked(messages: Any) -> list[Mapping[str, Any]]:
     items = list(messages) if is_list else []
     if not is_list or not all(isinstance(message, Mapping) for message in items):
         raise ConfigError('messages must be a list of objects such as {"role": "user", "content": "Hello"}')
+    for place, message in enumerate(items):
+        if message.get("content", "") is None and not message.get("tool_calls"):
+            raise ConfigError(
+                f"messages[{place}] has no content (None); give a text: only one with tool_calls may lack it"
+            )
     return items

@@ -20,6 +20,7 @@ from textmill.tokenizer.vocabulary import AddedToken
 # What "encode" may do with the texts of added tokens: take them as text, parse all, refuse them, or parse some.
 SpecialPolicy = Literal["text", "parse", "forbid"] | Set[str]
 _POLICIES = ("text", "parse", "forbid")
+_SHOWN_TOKENS = 8
 _MAX_KEPT_SETS = 8
 
 # Of the tokens to look for in a text as it is, and of those for what they leave, normalised.
@@ -77,6 +78,8 @@ class AddedTokens:
             return parts
         if isinstance(policy, Set):
             return self._split(text, self._some(frozenset(policy)))
+        if isinstance(policy, list | tuple):
+            raise ConfigError(f"special is a {type(policy).__name__}, and must be a set: special=set(...)")
         guess = did_you_mean(policy, _POLICIES) if isinstance(policy, str) else "."
         raise ConfigError(f"special is {policy!r}{guess} It may be {', '.join(_POLICIES)}, or a set of tokens to parse")
 
@@ -101,7 +104,10 @@ class AddedTokens:
     def _matchers_of(self, texts: frozenset[str]) -> Matchers:
         for text in texts:
             if text not in self.ids:
-                raise ConfigError(f'no special token is "{text}"{did_you_mean(str(text), self.ids)}')
+                known = ", ".join(list(self.ids)[:_SHOWN_TOKENS]) + (", ..." if len(self.ids) > _SHOWN_TOKENS else "")
+                raise ConfigError(
+                    f'no special token is "{text}"{did_you_mean(str(text), self.ids)} There are {known or "none"}'
+                )
         return self._matchers([token for token in self._tokens if token.text in texts])
 
     def _refuse_any(self, parts: list[Part]) -> None:

@@ -22,6 +22,8 @@ def to_array(ids: Iterable[SupportsIndex], vocab_size: int) -> NDArray[np.int64]
         TypeError: ``ids`` is text, or not iterable.
         DataError: it is not one list of whole numbers, or one is far out of range.
     """
+    if hasattr(ids, "offsets"):
+        raise TypeError("ids is a TokenBatch, of several texts; decode each: [tokenizer.decode(ids) for ids in batch]")
     if isinstance(ids, np.ndarray) and ids.ndim != 1 and ids.size > 0:
         raise DataError(f"ids has {ids.ndim} dimensions, and must have one: a list of whole numbers")
     if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
@@ -42,6 +44,8 @@ def to_id(token_id: SupportsIndex, vocab_size: int) -> int:
         DataError: it is outside the vocabulary.
     """
     try:
+        if isinstance(token_id, bool):
+            raise TypeError
         number = operator.index(token_id)
     except TypeError:
         raise TypeError(f"token_id must be a whole number, and is a {type(token_id).__name__}") from None

@@ -60,6 +60,12 @@ class Tokenizer(_core.EncodeCall):
         self._is_plain = self._texts.is_plain
         super().__init__(self._encoder if self._is_plain and isinstance(self._encoder, _core.Encoder) else None)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse what is not set while the object is made."""
+        if not name.startswith("_") or name in vars(self):
+            raise AttributeError(f"a Tokenizer is immutable, and {name} cannot be set; make another one")
+        super().__setattr__(name, value)
+
     @classmethod
     def train(  # noqa: PLR0917  the order is part of the public contract
         cls,
@@ -113,6 +119,8 @@ class Tokenizer(_core.EncodeCall):
         from textmill.tokenizer.train import train_vocabulary
         from textmill.tokenizer.training_options import check_options
 
+        if progress is not None and not callable(progress):
+            raise ConfigError(f"progress is {progress!r}, and must be a function that takes the bytes read so far")
         if extend is not None and not isinstance(extend, Tokenizer):
             raise ConfigError(f"extend is {extend!r}, and must be a tokenizer: Tokenizer.load(path)")
         options = check_options(
@@ -177,6 +185,8 @@ class Tokenizer(_core.EncodeCall):
             DataError: the format cannot hold this tokenizer exactly.
             StorageError: a file cannot be written; what stood there before is whole.
         """
+        if not str(path):
+            raise ConfigError('the path to save to is empty (""); the folder that you are in is "."')
         path = Path(path)
         is_folder = path.is_dir() or not path.suffix
         if not is_folder and path.suffix not in {".tiktoken", ".json"}:
@@ -226,6 +236,8 @@ class Tokenizer(_core.EncodeCall):
         if special == "text" and self._is_plain:
             return self._encoder.encode(text)
         return self._texts.encode(text, special)
+
+    _encode.__qualname__ = "Tokenizer.encode"  # what Python says of wrong arguments names what was called
 
     def encode_batch(
         self, texts: Iterable[Text], threads: int | None = None, special: SpecialPolicy = "text"

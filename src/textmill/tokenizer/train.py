@@ -81,7 +81,7 @@ def _check_vocab_size(vocab_size: int, base: Vocabulary, seed_rows: NDArray[np.u
     num_base = len(base.tokens)
     num_seeds = len({product for *_, product in seed_rows.tolist() if product >= num_base})
     if not num_base + num_seeds <= vocab_size <= MAX_TOKENS:
-        seeds = f" and {num_seeds} for seed tokens" if num_seeds else ""
+        seeds = f" and {num_seeds} for seeds" if num_seeds else ""
         raise ConfigError(
             f"vocab_size is {vocab_size}, and must be from {num_base + num_seeds} ({_parts_of(base)}{seeds}) "
             f"to {MAX_TOKENS}"
@@ -92,7 +92,7 @@ def _check_vocab_size(vocab_size: int, base: Vocabulary, seed_rows: NDArray[np.u
 def _parts_of(base: Vocabulary) -> str:
     if len(base.merges):
         return f"{len(base.tokens)} ids of the extended vocabulary and its special tokens"
-    return f"256 bytes and {len(base.added)} special tokens"
+    return f"256 bytes and {len(base.added)} special token{'s' * (len(base.added) != 1)}"
 
 
 def _base_vocabulary(options: TrainingOptions) -> Vocabulary:

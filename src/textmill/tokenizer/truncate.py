@@ -64,6 +64,8 @@ def _places(encoder: TextEncoder, data: bytes, special: SpecialPolicy) -> Callab
 
 def _checked(max_tokens: SupportsIndex) -> int:
     try:
+        if isinstance(max_tokens, bool):
+            raise TypeError
         number = operator.index(max_tokens)
     except TypeError:
         raise ConfigError(f"max_tokens is a {type(max_tokens).__name__}, and must be a whole number") from None
