@@ -77,6 +77,8 @@ PyObject* encode_short(EncodeCall& call, std::string_view text) {
         Encoder::ShortIds ids;
         const TokenId* const end = call.encoder->encode_short(text, ids);
         return call.id_objects->to_list({ids.data(), end});
+    } catch (nb::python_error& error) {  // of a pattern that Python matches
+        error.restore();
     } catch (const std::bad_alloc&) {
         PyErr_NoMemory();
     } catch (const std::exception& error) {
@@ -93,8 +95,13 @@ PyObject* encode(PyObject* self, PyObject* const* arguments, Py_ssize_t num_argu
             return encode_short(*call, *text);
         }
     }
-    const nb::object other = nb::handle(self).attr("_encode");
-    return PyObject_Vectorcall(other.ptr(), arguments, static_cast<size_t>(num_arguments), names);
+    PyObject* const other = PyObject_GetAttrString(self, "_encode");
+    if (other == nullptr) {
+        return nullptr;
+    }
+    PyObject* const ids = PyObject_Vectorcall(other, arguments, static_cast<size_t>(num_arguments), names);
+    Py_DECREF(other);
+    return ids;
 }
 
 PyMethodDef methods[] = {

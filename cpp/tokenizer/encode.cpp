@@ -42,6 +42,7 @@ class Encoder::Lease {
     }
 
     ~Lease() {
+        worker_->release_scratch();
         for (auto& slot : encoder_.idle_workers_) {
             EncodeWorker* empty = nullptr;
             if (slot.compare_exchange_strong(empty, worker_.get(), std::memory_order_release)) {

@@ -43,6 +43,16 @@ class EncodeWorker {
 
     PieceEncoder& pieces() { return pieces_; }
 
+    // Gives back the space that a long text took, but for the cache.
+    void release_scratch() {
+        constexpr size_t kKeptIds = size_t{1} << 16;
+        for (TokenBuffer* const buffer : {&scratch, &merged_}) {
+            if (buffer->capacity() > kKeptIds) {
+                *buffer = TokenBuffer();
+            }
+        }
+    }
+
     // Space for ids of which only the number matters.
     TokenBuffer scratch;
 

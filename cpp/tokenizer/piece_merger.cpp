@@ -101,8 +101,9 @@ TokenId* PieceMerger::merge_long(std::string_view piece, TokenId* ids, std::vect
         *ids++ = symbols_[i].id;
     }
     if (symbols_.capacity() > (size_t{1} << 16)) {
-        symbols_ = {};  // a long piece is rare, and its scratch space is not kept
-        heap_ = {};
+        std::vector<Symbol>().swap(symbols_);  // a long piece is rare, and its scratch space is not kept
+        std::vector<uint64_t>().swap(heap_);
+        std::string().swap(kept_);
     }
     return ids;
 }

@@ -36,7 +36,7 @@ void StageScanner::restart(std::string_view text) {
     text_ = text;
     at_ = 0;
     if (!failed_.empty()) {
-        failed_.clear();
+        std::unordered_set<uint64_t>().swap(failed_);  // clear() takes the time of the largest it ever was
     }
 }
 

@@ -29,6 +29,7 @@ class TokenBuffer {
     TokenId* data() { return ids_.get(); }
     const TokenId* data() const { return ids_.get(); }
     size_t size() const { return size_; }
+    size_t capacity() const { return capacity_; }
 
   private:
     void grow(size_t count);

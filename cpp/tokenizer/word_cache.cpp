@@ -1,5 +1,6 @@
 #include "tokenizer/word_cache.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 #include <utility>
@@ -16,19 +17,22 @@ WordCache::Key WordCache::long_key(std::string_view piece) {
     return {hash_bytes(piece), uint64_t{piece.size()} << 56};
 }
 
-void WordCache::resize(size_t num_buckets) {
+// Takes new buckets, and gives back the memory of the old ones. Changes nothing where there is no memory.
+WordCache::Memory WordCache::resize(size_t num_buckets) {
     // All zeros, which is no piece's key; large blocks are so as they come from the system, and untouched.
     const size_t num_bytes = (num_buckets + 1) * sizeof(Bucket);
-    memory_.reset(std::calloc(num_bytes, 1));
-    if (memory_ == nullptr) {
+    Memory memory(std::calloc(num_bytes, 1));
+    if (memory == nullptr) {
         throw std::bad_alloc();
     }
-    want_huge_pages(memory_.get(), num_bytes);
-    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
+    want_huge_pages(memory.get(), num_bytes);
+    const auto address = reinterpret_cast<uintptr_t>(memory.get());
     buckets_ = reinterpret_cast<Bucket*>((address + alignof(Bucket) - 1) & ~(alignof(Bucket) - 1));
     num_buckets_ = num_buckets;
     num_entries_ = 0;
     shift_ = 64 - static_cast<unsigned>(std::countr_zero(num_buckets));
+    memory_.swap(memory);
+    return memory;
 }
 
 void WordCache::put(const Entry& entry) {
@@ -63,10 +67,9 @@ const WordCache::Entry* WordCache::find_beside(size_t place, const Key& key) con
 }
 
 void WordCache::grow(size_t num_buckets) {
-    const std::unique_ptr<void, Free> old_memory = std::move(memory_);
     const Bucket* const old = buckets_;
     const size_t num_old = num_buckets_;
-    resize(num_buckets);
+    const Memory old_memory = resize(num_buckets);
     for (size_t i = 0; i < num_old; ++i) {
         for (const Entry& entry : old[i].entries) {
             if (entry.key != Key{0, 0}) {
@@ -122,7 +125,8 @@ TokenId* WordCache::write_stored(const Value& value, TokenId* ids) const {
 }
 
 void WordCache::clear() {
-    resize(num_buckets_);
+    std::fill_n(buckets_, num_buckets_, Bucket{});
+    num_entries_ = 0;
     stored_.clear();
     stored_bytes_.clear();
     is_full_ = false;

@@ -2,7 +2,7 @@
 //
 // Buckets of two in one cache line; where one is full, the next of the eight around it help out. A piece of up to 15
 // bytes is its own key, so that one comparison settles a lookup; a longer one has a hash for a key, and its bytes are
-// compared too. Grows with what it holds, up to 32 MB of buckets and 64 MB beside them; then new pieces take the places
+// compared too. Grows with what it holds, up to 64 MB of buckets and 64 MB beside them; then new pieces take the places
 // of old ones.
 #pragma once
 
@@ -122,8 +122,10 @@ class WordCache {
         void operator()(void* memory) const { std::free(memory); }
     };
 
+    using Memory = std::unique_ptr<void, Free>;
+
     static bool is_long(const Key& key) { return key.high >> 56 > kMaxKeyBytes; }
-    void resize(size_t num_buckets);
+    Memory resize(size_t num_buckets);
     void grow(size_t num_buckets);
     void put(const Entry& entry);
     const Entry* find_beside(size_t place, const Key& key) const;
@@ -131,7 +133,7 @@ class WordCache {
     TokenId* write_stored(const Value& value, TokenId* ids) const;
     void clear();
 
-    std::unique_ptr<void, Free> memory_;
+    Memory memory_;
     Bucket* buckets_ = nullptr;  // in it, aligned
     size_t num_buckets_ = 0;
     size_t num_entries_ = 0;

@@ -7,9 +7,12 @@ import pickle
 import numpy as np
 import pytest
 
-from textmill import Tokenizer
+from textmill import Tokenizer, _core
 from textmill.base.errors import ConfigError, DataError
+from textmill.tokenizer import splitting
 from textmill.tokenizer.characters import CharacterRules
+from textmill.tokenizer.patterns import pattern_named
+from textmill.tokenizer.vocabulary import Vocabulary
 
 LIST = "ids must be one list of whole numbers"
 
@@ -147,3 +150,32 @@ def test_what_is_wrong_names_what_was_called(cl100k, tmp_path):
     Tokenizer.train(iter(["abc"]), 258).save(tmp_path / "a.json")
     with pytest.raises(DataError, match="it is the report of a training; the tokenizer stands beside it"):
         Tokenizer.load(tmp_path / "a.report.json")
+
+
+def test_the_native_method_without_a_tokenizer_is_an_error():
+    with pytest.raises(AttributeError, match="_encode"):
+        _core.EncodeCall(None).encode("x")
+
+
+@pytest.mark.parametrize("error", [ConfigError("too slow"), KeyboardInterrupt()])
+def test_an_error_of_a_pattern_that_python_matches_stays_what_it_is(monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    tokenizer = Tokenizer.train(iter(["aaa bbb"]), 258, pattern=r"(a)\1|(?s:.)")
+    monkeypatch.setattr(splitting, "split", fail)
+    for text in ("aa", "aa" * 500):
+        with pytest.raises(type(error)):
+            tokenizer.encode(text)
+
+
+def test_whole_pieces_of_bytes_without_a_token_are_refused():
+    tokens = [bytes([byte]) for byte in range(256) if byte != 0xC3]
+    vocabulary = Vocabulary(
+        pattern_named("gpt2"), (*tokens, "é".encode()), np.empty((0, 3), np.uint32), whole_pieces=True, drops_bytes=True
+    )
+    with pytest.raises(
+        DataError, match=r"the token b'\\xc3\\xa9' \(id 255\) holds a byte that has no token of its own"
+    ):
+        Tokenizer(vocabulary)
+    assert Tokenizer(dataclasses.replace(vocabulary, whole_pieces=False)).count("é") == 1

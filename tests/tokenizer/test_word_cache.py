@@ -1,6 +1,12 @@
 """The cache of pieces: what it forgets changes no ids."""
 
 import random
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from textmill import Tokenizer
 
@@ -41,3 +47,43 @@ def test_one_word_many_times_in_a_batch_of_unknown_words() -> None:
     word = " zyxwvutsrq"
     once = tokenizer.encode(word)
     assert trained().encode(word * 300) == once * 300
+
+
+_OUT_OF_MEMORY = """
+import resource
+from pathlib import Path
+from textmill import Tokenizer
+tokenizer = Tokenizer.train(iter(["the quick brown fox " * 3]), vocab_size=280, pattern="gpt2")
+tokenizer.encode_batch(["the quick brown fox " * 60_000], threads=1)
+long = "the quick brown fox " * 600_000
+held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + {more}, -1))
+try:
+    tokenizer.encode_batch([long], threads=1)
+except MemoryError:
+    print("no memory")
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+print(tokenizer.decode(tokenizer.encode("the quick brown fox")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("more", [1 << 20, 30 << 20, 60 << 20])
+def test_where_memory_is_out_the_tokenizer_goes_on(more: int) -> None:
+    program = _OUT_OF_MEMORY.replace("{more}", str(more))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("the quick brown fox\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_a_long_piece_takes_is_given_back() -> None:
+    tokenizer = trained()
+    tokenizer.encode("the quick brown fox" * 100)
+    text = "a" * 8_000_000
+    before = resident_bytes()
+    assert tokenizer.count(text) == len(text)
+    assert resident_bytes() - before < 64 << 20  # of 200 MB and more
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

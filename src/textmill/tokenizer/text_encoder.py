@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill import _core
+from textmill.base.errors import DataError
 from textmill.tokenizer.batch import TokenBatch
 from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
@@ -38,6 +39,8 @@ class TextEncoder:
         self.at_start, self.after_token = vocabulary.build_encoders()  # which checks that all fits together
         self.added = AddedTokens(vocabulary.added, vocabulary.normalizer)
         self.missing_bytes = self.at_start.missing_bytes if isinstance(self.at_start, _core.Encoder) else b""
+        if vocabulary.whole_pieces and self.missing_bytes:
+            _check_whole_pieces(vocabulary, self.missing_bytes)
         self.is_plain = not vocabulary.normalizer and not vocabulary.adds_prefix_space
 
     def encode(self, text: Text, special: SpecialPolicy) -> list[int]:
@@ -155,3 +158,14 @@ class TextEncoder:
         """What is split and merged for an ordinary text. Normalised text stays as it is; joined parts may change."""
         text = normalize(text, self.vocabulary.normalizer)
         return with_prefix_space(text) if self.vocabulary.adds_prefix_space else text
+
+
+def _check_whole_pieces(vocabulary: Vocabulary, missing_bytes: bytes) -> None:
+    """Refuse tokens of whole pieces with bytes that have no token: elsewhere in a text these bytes are dropped."""
+    added = {token.id for token in vocabulary.added}
+    for token_id, token in enumerate(vocabulary.tokens):
+        if token_id not in added and len(token.translate(None, missing_bytes)) < len(token):
+            raise DataError(
+                f"the token {token!r} (id {token_id}) holds a byte that has no token of its own, and pieces that are "
+                "tokens as a whole are not merged (ignore_merges); textmill does not reproduce both together"
+            )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from textmill.tokenizer.why_not_answer import WhyNot
 
 FILE_NAME = files.TOKENIZER_JSON
+_FIELDS = frozenset({"_vocabulary", "_chat_template", "_training_report", "_texts", "_encoder", "_is_plain"})
 
 
 class Tokenizer(_core.EncodeCall):
@@ -62,7 +63,7 @@ class Tokenizer(_core.EncodeCall):
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse what is not set while the object is made."""
-        if not name.startswith("_") or name in vars(self):
+        if name not in _FIELDS or name in vars(self):
             raise AttributeError(f"a Tokenizer is immutable, and {name} cannot be set; make another one")
         super().__setattr__(name, value)
 

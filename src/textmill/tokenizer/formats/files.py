@@ -79,7 +79,7 @@ def _read_json(file: Path) -> Vocabulary:
     from textmill.tokenizer.formats import hugging_face, tekken
 
     content = read_json(file)
-    if "tokenizer_sha256" in content:
+    if isinstance(content, dict) and "tokenizer_sha256" in content:
         raise DataError("it is the report of a training; the tokenizer stands beside it, without .report in its name")
     return tekken.from_json(content) if tekken.is_tekken(content) else hugging_face.from_json(content)
 
