@@ -165,6 +165,14 @@ def test_paths_are_read_and_other_iterables_are_texts(tmp_path):
     assert Tokenizer.train((text.encode() for text in texts), 300) == expected
 
 
+def test_merging_is_told_once_after_all_reading():
+    seen = []
+    Tokenizer.train(iter(["a b c"]), 258, progress=seen.append, on_merging=lambda: seen.append("merging"))
+    assert seen == [5, "merging"]
+    with pytest.raises(ConfigError, match="on_merging is 1, and must be a function"):
+        Tokenizer.train(iter(["a b c"]), 258, on_merging=1)
+
+
 def test_progress_is_told_the_bytes_so_far():
     seen = []
     Tokenizer.train(iter(["a b " * 5_000_000, "c"]), 257, progress=seen.append)

@@ -82,6 +82,7 @@ class Tokenizer(_core.EncodeCall):
         seed_tokens: Sequence[Text] = (),
         extend: Tokenizer | None = None,
         progress: Callable[[int], object] | None = None,
+        on_merging: Callable[[], object] | None = None,
     ) -> Self:
         """Learn a vocabulary from text.
 
@@ -109,6 +110,7 @@ class Tokenizer(_core.EncodeCall):
             extend: a tokenizer whose ids, merges, pattern and special tokens all stay. New special tokens get the ids
                 after its highest, and then new merges, learned from the text as it encodes it.
             progress: called with the bytes read so far: of files as they lie on disk, or of texts.
+            on_merging: called once, when all is read and merges begin to be learned.
 
         Raises:
             ConfigError: an argument is unknown or out of range.
@@ -121,6 +123,8 @@ class Tokenizer(_core.EncodeCall):
 
         if progress is not None and not callable(progress):
             raise ConfigError(f"progress is {progress!r}, and must be a function that takes the bytes read so far")
+        if on_merging is not None and not callable(on_merging):
+            raise ConfigError(f"on_merging is {on_merging!r}, and must be a function without arguments")
         if extend is not None and not isinstance(extend, Tokenizer):
             raise ConfigError(f"extend is {extend!r}, and must be a tokenizer: Tokenizer.load(path)")
         options = check_options(
@@ -135,7 +139,7 @@ class Tokenizer(_core.EncodeCall):
             seed_tokens=seed_tokens,
             extend=extend._vocabulary if extend is not None else None,
         )
-        vocabulary, report = train_vocabulary(source, options, progress)
+        vocabulary, report = train_vocabulary(source, options, progress, on_merging)
         chat_template = extend._chat_template if extend is not None else None
         return cls(vocabulary, chat_template=chat_template, training_report=report)
 
