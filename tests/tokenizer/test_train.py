@@ -392,7 +392,7 @@ def test_seeds_are_tokens_whatever_the_text_holds():
     report = tokenizer.training_report
     assert report.seed_tokens == ("Ġquark", "gluon", "ðŁ", "quarks")
     assert set(tokenizer.encode(" quark")) <= set(report.unused_tokens)
-    with pytest.raises(ConfigError, match=r"must be from 263 .256 bytes and 0 special tokens and 7 for seed tokens"):
+    with pytest.raises(ConfigError, match=r"must be from 263 .256 bytes and 0 special tokens and 7 for seeds"):
         Tokenizer.train(iter(["x"]), 262, "gpt2", seed_tokens=["gluons", "ons"])
 
 
