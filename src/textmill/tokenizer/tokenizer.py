@@ -210,30 +210,25 @@ class Tokenizer(_core.EncodeCall):
             if self._training_report is not None:
                 contents |= dict([report_file(file, self._training_report, self.sha256)])
         if is_folder:
-            self._check_beside(path)
+            is_same = self._is_in(path)
+            if not is_same:
+                model_folder.check_no_other_files(path)
             texts = {*self.special_tokens, *(token.decode(errors="replace") for token in self._vocabulary.tokens)}
-            contents |= model_folder.contents(path, self._chat_template, self.stop_ids, texts.__contains__)
+            contents |= model_folder.contents(
+                path, self._chat_template, self.stop_ids, texts.__contains__, is_same=is_same
+            )
         elif self._chat_template is not None and model_folder.read_chat_template(path.parent) is None:
             warnings.warn(f"{path} does not hold the chat template; save into a folder to keep it", stacklevel=2)
         from textmill.base.files import write_files
 
         write_files(contents)
 
-    def _check_beside(self, folder: Path) -> None:
-        """See that no file of another tokenizer stays in the folder, which others would read beside this one."""
-        names = model_folder.other_files(folder)
-        if not names:
-            return
+    def _is_in(self, folder: Path) -> bool:
+        """Whether a folder holds this very tokenizer."""
         try:
-            is_same = files.read(folder)[0].content_hash() == self.sha256
+            return files.read(folder)[0].content_hash() == self.sha256
         except DataError:
-            is_same = False
-        if not is_same:
-            one = len(names) == 1
-            raise ConfigError(
-                f"{folder} holds {' and '.join(names)} of another tokenizer, which other tools would read beside this "
-                f"one; move or delete {'it' if one else 'them'}, or save to another folder"
-            )
+            return False
 
     def _encode(self, text: Text, special: SpecialPolicy = "text") -> list[int]:
         """Encode what ``encode`` does not do by itself: all but short texts without a policy."""
