@@ -40,6 +40,27 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
     assert capsys.readouterr().err == "  working  50 %  fast\n  working  90 %  fast\n"
 
 
+def test_a_phase_of_unknown_length_follows_on_the_bar(capsys):
+    bar = LineBar(Output(), "reading", 10)
+    bar.begin("merging")
+    assert capsys.readouterr().err == "  merging\n"
+    screen = io.StringIO()
+    output = Output()
+    output.messages = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    terminal = TerminalBar(output, "reading", 10)
+    terminal.update(10)
+    terminal._progress.refresh()
+    assert "100 %" in screen.getvalue()
+    screen.seek(0)
+    screen.truncate()
+    terminal.begin("merging")
+    terminal._progress.refresh()
+    terminal.close()
+    assert "merging" in screen.getvalue()
+    assert "0 s" in screen.getvalue()
+    assert "%" not in screen.getvalue()
+
+
 def test_the_training_bar_fits_eighty_columns(monkeypatch):
     """With everything it can show, on one line, percent and time left whole."""
     screen = io.StringIO()

@@ -52,12 +52,13 @@ def test_a_single_file_says_that_it_drops_the_chat_template(tmp_path):
 
 
 def test_what_others_wrote_into_the_config_stays(tmp_path):
-    config = {"model_max_length": 512, "tokenizer_class": "Other", "eos_token": "</s>", "chat_template": "old"}
+    config = {"model_max_length": 512, "padding_side": "left", "eos_token": "</s>", "chat_template": "old"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     Tokenizer(VOCABULARY, chat_template=CHAT).save(tmp_path)
     written = json.loads((tmp_path / "tokenizer_config.json").read_text())
     variables = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
-    assert written == {"model_max_length": 512, "tokenizer_class": "Other"} | variables
+    kept = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, "padding_side": "left"}
+    assert written == kept | variables
     TRAINED.save(tmp_path)
     assert Tokenizer.load(tmp_path).chat_template is None
     assert json.loads((tmp_path / "tokenizer_config.json").read_text()) == written
@@ -78,6 +79,27 @@ def test_tokens_of_another_tokenizer_go(tmp_path):
     TRAINED.save(tmp_path)
     written = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert list(written) == ["add_bos_token", "eos_token", "pad_token", "extra_special_tokens"]
+
+
+@pytest.mark.parametrize("name", ["GPT2Tokenizer", "Qwen2Tokenizer", "BertTokenizer"])
+@pytest.mark.peer
+def test_transformers_reads_what_was_saved_over_another_tokenizer(tmp_path, name):
+    transformers = pytest.importorskip("transformers")
+    config = {"tokenizer_class": name, "bos_token": "<s>", "unk_token": "<unk>", "eos_token": "<|im_end|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    TRAINED.save(tmp_path)
+    peer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert len(peer) == TRAINED.vocab_size
+    assert peer.special_tokens_map == {"eos_token": "<|im_end|>"}
+    text = "tick tock<|im_end|> it's 12345\n\n naïve"
+    assert peer.encode(text) == TRAINED.encode(text, special="parse")
+
+
+def test_the_class_of_the_same_tokenizer_stays(tmp_path):
+    TRAINED.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+    TRAINED.save(tmp_path)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text()) == {"tokenizer_class": "GPT2Tokenizer"}
 
 
 def test_files_of_another_tokenizer_are_refused(tmp_path):

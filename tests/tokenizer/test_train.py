@@ -165,6 +165,14 @@ def test_paths_are_read_and_other_iterables_are_texts(tmp_path):
     assert Tokenizer.train((text.encode() for text in texts), 300) == expected
 
 
+def test_merging_is_told_once_after_all_reading():
+    seen = []
+    Tokenizer.train(iter(["a b c"]), 258, progress=seen.append, on_merging=lambda: seen.append("merging"))
+    assert seen == [5, "merging"]
+    with pytest.raises(ConfigError, match="on_merging is 1, and must be a function"):
+        Tokenizer.train(iter(["a b c"]), 258, on_merging=1)
+
+
 def test_progress_is_told_the_bytes_so_far():
     seen = []
     Tokenizer.train(iter(["a b " * 5_000_000, "c"]), 257, progress=seen.append)
@@ -384,7 +392,7 @@ def test_seeds_are_tokens_whatever_the_text_holds():
     report = tokenizer.training_report
     assert report.seed_tokens == ("Ġquark", "gluon", "ðŁ", "quarks")
     assert set(tokenizer.encode(" quark")) <= set(report.unused_tokens)
-    with pytest.raises(ConfigError, match=r"must be from 263 .256 bytes and 0 special tokens and 7 for seed tokens"):
+    with pytest.raises(ConfigError, match=r"must be from 263 .256 bytes and 0 special tokens and 7 for seeds"):
         Tokenizer.train(iter(["x"]), 262, "gpt2", seed_tokens=["gluons", "ons"])
 
 

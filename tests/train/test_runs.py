@@ -194,6 +194,13 @@ def test_a_second_run_in_the_same_folder_is_refused(straight, tmp_path):
         train(path)
 
 
+def test_a_suggested_command_quotes_the_folder(straight, tmp_path):
+    folder = tmp_path / "my run"
+    folder.symlink_to(straight.resolve())
+    with pytest.raises(ConfigError, match=r"go on with: textmill train '.*/my run' --resume"):
+        train(write_recipe(tmp_path, run=str(folder)))
+
+
 def test_resuming_with_another_recipe_is_refused(straight):
     with pytest.raises(ConfigError, match=r"another recipe: schedule.peak_lr was 0.01 and is 0.02"):
         train(straight, "schedule.peak_lr=2e-2", resume=True)

@@ -105,6 +105,10 @@ class Bar:
         """Say how much is done, and a few figures to show beside it."""
         raise NotImplementedError
 
+    def begin(self, what: str) -> None:
+        """Go on to work of unknown length."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Take the bar away."""
         raise NotImplementedError
@@ -131,6 +135,11 @@ class TerminalBar(Bar):
         """Redraw the bar."""
         self._progress.update(self._task, completed=done, note=note)
 
+    def begin(self, what: str) -> None:
+        """Let the bar pulse, with the time since now beside it."""
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(what, total=None, note="")
+
     def close(self) -> None:
         """Take the bar off the screen."""
         self._progress.stop()
@@ -151,11 +160,16 @@ class LineBar(Bar):
         share = f" {100 * done / self._total:3.0f} %" if self._total else ""
         self._output.say(f"  {self._what}{share}  {note}".rstrip())
 
+    def begin(self, what: str) -> None:
+        """Write a line at once: no other may come."""
+        self._what, self._total = what, None
+        self._output.say(f"  {what}")
+
     def close(self) -> None:
         """Nothing is left to take away."""
 
 
 class _Percent(ProgressColumn):
     def render(self, task: Task) -> Text:
-        """Draw the share that is done, or nothing where the total is unknown."""
-        return Text(f"{task.percentage:3.0f} %" if task.total else "")
+        """Draw the share that is done, or the time that has passed where the total is unknown."""
+        return Text(f"{task.percentage:3.0f} %" if task.total else f"{task.elapsed or 0:.0f} s")

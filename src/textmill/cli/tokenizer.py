@@ -108,7 +108,7 @@ def train(
     if memory_limit_mb is not None and memory_limit_mb < 1:
         raise ConfigError(f"--memory-limit-mb is {memory_limit_mb}, and must be 1 or more")
     total = None if is_stdin else size_on_disk(source)
-    with out.bar("training the tokenizer", total) as bar:
+    with out.bar("reading", total) as bar:
         tokenizer = Tokenizer.train(
             iter([stdin_text()]) if is_stdin else source,
             vocab_size=vocab_size,
@@ -120,7 +120,8 @@ def train(
             max_token_length=max_token_length,
             seed_tokens=tuple(map(plain, seed or [])),
             extend=_to_extend(extend) if extend else None,
-            progress=lambda done: bar.update(done, "merging" if done == total else ""),
+            progress=bar.update,
+            on_merging=lambda: bar.begin("merging"),
         )
     tokenizer.save(output)
     _tell_of_training(out, tokenizer, vocab_size)

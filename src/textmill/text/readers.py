@@ -58,7 +58,10 @@ def not_utf8(path: Path, wrong: bytes, offset: int, line: int) -> DataError:
     if wrong.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and offset == 0:
         what, encoding = "is UTF-16, not UTF-8", "UTF-16"
     elif b"\0" in wrong[:_LOOKED_AT]:
-        return DataError(f"{path} is no text: byte 0x{wrong[0]:02x} at offset {offset} is not UTF-8, and zeros follow")
+        return DataError(
+            f"{path} looks like a binary: byte 0x{wrong[0]:02x} at offset {offset} is not UTF-8, and zeros follow. "
+            "Leave it out, or convert it if it is UTF-16 without a byte order mark"
+        )
     else:
         what = f"is not UTF-8 text: byte 0x{wrong[0]:02x} at offset {offset} (line {line}) cannot be decoded"
         encoding = "LATIN1"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from textmill.base.errors import DataError
+from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.formats.limits import read_limited
 
@@ -15,6 +15,7 @@ TEMPLATE_FILE = "chat_template.jinja"
 CONFIG_FILE = "tokenizer_config.json"
 _TOKEN_VARIABLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 _STOP_IDS = "stop_ids"
+_CLASS = "PreTrainedTokenizerFast"  # reads tokenizer.json as it is
 # Of the token texts that a config may name; the ids of all tokens stand in tokenizer.json.
 _ID_TABLES = ("added_tokens_decoder",)
 # What others read in the place of tokenizer.json, or beside it.
@@ -69,18 +70,29 @@ def read_stop_ids(folder: Path, num_tokens: int) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def other_files(folder: Path) -> list[str]:
-    """List the files of a folder that describe a tokenizer to others, tokenizer.json and its config apart."""
-    return [name for name in _OTHER_FILES if (folder / name).exists()]
+def check_no_other_files(folder: Path) -> None:
+    """Raise ``ConfigError`` where a folder holds what others would read beside this tokenizer."""
+    names = [name for name in _OTHER_FILES if (folder / name).exists()]
+    if names:
+        raise ConfigError(
+            f"{folder} holds {' and '.join(names)} of another tokenizer, which other tools would read beside this "
+            f"one; move or delete {'it' if len(names) == 1 else 'them'}, or save to another folder"
+        )
 
 
 def contents(
-    folder: Path, template: ChatTemplate | None, stop_ids: tuple[int, ...], is_token: Callable[[str], bool]
+    folder: Path,
+    template: ChatTemplate | None,
+    stop_ids: tuple[int, ...],
+    is_token: Callable[[str], bool],
+    *,
+    is_same: bool,
 ) -> dict[Path, str | None]:
     """Return what the files beside tokenizer.json are to hold; None for one that is to go.
 
     What tokenizer_config.json says of other things stays. A template that is there and is not this one goes, and so do
-    tokens that this tokenizer does not have.
+    tokens that this tokenizer does not have. Unless the tokenizer that is there ``is_same``, so does its class, from
+    which transformers would make up a pattern and special tokens.
 
     Raises:
         DataError: there is a tokenizer_config.json, and it is damaged.
@@ -90,9 +102,11 @@ def contents(
     config = {
         name: value for name, value in old.items() if name not in dropped and _names_tokens(name, value, is_token)
     }
+    if "tokenizer_class" in config and not is_same:
+        config["tokenizer_class"] = _CLASS
     if template is not None:
         config = {name: value for name, value in config.items() if name not in _TOKEN_VARIABLES}
-        config = {"tokenizer_class": "PreTrainedTokenizerFast"} | config | dict(template.variables)
+        config = {"tokenizer_class": _CLASS} | config | dict(template.variables)
     if stop_ids:
         config[_STOP_IDS] = list(stop_ids)
     files: dict[Path, str | None] = {folder / TEMPLATE_FILE: template.text if template is not None else None}

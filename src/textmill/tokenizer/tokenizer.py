@@ -83,6 +83,7 @@ class Tokenizer(_core.EncodeCall):
         seed_tokens: Sequence[Text] = (),
         extend: Tokenizer | None = None,
         progress: Callable[[int], object] | None = None,
+        on_merging: Callable[[], object] | None = None,
     ) -> Self:
         """Learn a vocabulary from text.
 
@@ -110,6 +111,7 @@ class Tokenizer(_core.EncodeCall):
             extend: a tokenizer whose ids, merges, pattern and special tokens all stay. New special tokens get the ids
                 after its highest, and then new merges, learned from the text as it encodes it.
             progress: called with the bytes read so far: of files as they lie on disk, or of texts.
+            on_merging: called once, when all is read and merges begin to be learned.
 
         Raises:
             ConfigError: an argument is unknown or out of range.
@@ -122,6 +124,8 @@ class Tokenizer(_core.EncodeCall):
 
         if progress is not None and not callable(progress):
             raise ConfigError(f"progress is {progress!r}, and must be a function that takes the bytes read so far")
+        if on_merging is not None and not callable(on_merging):
+            raise ConfigError(f"on_merging is {on_merging!r}, and must be a function without arguments")
         if extend is not None and not isinstance(extend, Tokenizer):
             raise ConfigError(f"extend is {extend!r}, and must be a tokenizer: Tokenizer.load(path)")
         options = check_options(
@@ -136,7 +140,7 @@ class Tokenizer(_core.EncodeCall):
             seed_tokens=seed_tokens,
             extend=extend._vocabulary if extend is not None else None,
         )
-        vocabulary, report = train_vocabulary(source, options, progress)
+        vocabulary, report = train_vocabulary(source, options, progress, on_merging)
         chat_template = extend._chat_template if extend is not None else None
         return cls(vocabulary, chat_template=chat_template, training_report=report)
 
@@ -207,30 +211,25 @@ class Tokenizer(_core.EncodeCall):
             if self._training_report is not None:
                 contents |= dict([report_file(file, self._training_report, self.sha256)])
         if is_folder:
-            self._check_beside(path)
+            is_same = self._is_in(path)
+            if not is_same:
+                model_folder.check_no_other_files(path)
             texts = {*self.special_tokens, *(token.decode(errors="replace") for token in self._vocabulary.tokens)}
-            contents |= model_folder.contents(path, self._chat_template, self.stop_ids, texts.__contains__)
+            contents |= model_folder.contents(
+                path, self._chat_template, self.stop_ids, texts.__contains__, is_same=is_same
+            )
         elif self._chat_template is not None and model_folder.read_chat_template(path.parent) is None:
             warnings.warn(f"{path} does not hold the chat template; save into a folder to keep it", stacklevel=2)
         from textmill.base.files import write_files
 
         write_files(contents)
 
-    def _check_beside(self, folder: Path) -> None:
-        """See that no file of another tokenizer stays in the folder, which others would read beside this one."""
-        names = model_folder.other_files(folder)
-        if not names:
-            return
+    def _is_in(self, folder: Path) -> bool:
+        """Whether a folder holds this very tokenizer."""
         try:
-            is_same = files.read(folder)[0].content_hash() == self.sha256
+            return files.read(folder)[0].content_hash() == self.sha256
         except DataError:
-            is_same = False
-        if not is_same:
-            one = len(names) == 1
-            raise ConfigError(
-                f"{folder} holds {' and '.join(names)} of another tokenizer, which other tools would read beside this "
-                f"one; move or delete {'it' if one else 'them'}, or save to another folder"
-            )
+            return False
 
     def _encode(self, text: Text, special: SpecialPolicy = "text") -> list[int]:
         """Encode what ``encode`` does not do by itself: all but short texts without a policy."""

@@ -25,7 +25,10 @@ from textmill.tokenizer.vocabulary import MAX_TOKENS, AddedToken, Vocabulary
 
 
 def train_vocabulary(
-    source: Source, options: TrainingOptions, progress: Callable[[int], object] | None
+    source: Source,
+    options: TrainingOptions,
+    progress: Callable[[int], object] | None,
+    on_merging: Callable[[], object] | None,
 ) -> tuple[Vocabulary, TrainingReport]:
     """Learn a vocabulary."""
     base = _base_vocabulary(options)
@@ -38,6 +41,8 @@ def train_vocabulary(
     trainer = _core.Trainer(splitter, options.threads, options.memory_limit, spill_folder=tempfile.gettempdir())
     try:
         _count_words(corpus, trainer, base.normalizer, progress)
+        if on_merging is not None:
+            on_merging()
         rows, counts = trainer.learn(
             num_new,
             _learnable_tokens(base),

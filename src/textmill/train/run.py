@@ -16,6 +16,7 @@ import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def claim_folder(recipe: Recipe, *, resume: bool) -> Path:
     if not resume and list_checkpoints(folder):
         raise ConfigError(
             f"{folder} holds a run that has saved {len(list_checkpoints(folder))} checkpoints; choose "
-            f"another folder (--set run.dir=FOLDER), or go on with: textmill train {folder} --resume"
+            f"another folder (--set run.dir=FOLDER), or go on with: textmill train {quote(str(folder))} --resume"
         )
     return folder
 
@@ -154,7 +155,7 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
     if differences:
         raise ConfigError(
             f"{folder} was started with another recipe: {'; '.join(differences[:5])}. Resume with the recipe as it was "
-            f"(textmill train {folder} --resume), or start another run with --set run.dir=FOLDER"
+            f"(textmill train {quote(str(folder))} --resume), or start another run with --set run.dir=FOLDER"
         )
     return run
 
