@@ -11,7 +11,7 @@ namespace textmill::tokenizer {
 namespace {
 
 // So many pieces are merged in turns: while one waits for the merge table, the others go on.
-constexpr size_t kTurns = 12;
+constexpr size_t kTurns = 16;
 
 bool has_all_bytes(const Vocab& vocab) {
     const auto& tokens = vocab.byte_tokens();
@@ -26,8 +26,8 @@ EncodeWorker::EncodeWorker(const Vocab& vocab)
 
 // Two passes: the first asks for the cache lines that the second reads. The pieces that are not found there are merged
 // together.
-TEXTMILL_BOTH_TIERS void EncodeWorker::look_up(std::string_view text, size_t num_padding, size_t begin,
-                                               std::span<const uint32_t> ends) {
+TEXTMILL_EACH_TIER void EncodeWorker::look_up(std::string_view text, size_t num_padding, size_t begin,
+                                              std::span<const uint32_t> ends) {
     struct Lookup {
         WordCache::Key key;
         uint64_t hash;
@@ -75,7 +75,7 @@ TEXTMILL_BOTH_TIERS void EncodeWorker::look_up(std::string_view text, size_t num
     }
 }
 
-TEXTMILL_BOTH_TIERS TokenId* EncodeWorker::write(size_t first, size_t last, TokenId* ids) {
+TEXTMILL_EACH_TIER TokenId* EncodeWorker::write(size_t first, size_t last, TokenId* ids) {
     size_t place = first;
     for (; next_unknown_ < unknown_.size() && unknown_[next_unknown_].place < last; ++next_unknown_) {
         const Unknown& merged = unknown_[next_unknown_];
@@ -91,7 +91,7 @@ TEXTMILL_BOTH_TIERS TokenId* EncodeWorker::write(size_t first, size_t last, Toke
     return ids;
 }
 
-TEXTMILL_BOTH_TIERS void EncodeWorker::encode_unknown() {
+TEXTMILL_EACH_TIER void EncodeWorker::encode_unknown() {
     size_t room = 0;
     for (const Unknown& one : unknown_) {
         room += one.piece.size() + kSpareIds;
