@@ -1,5 +1,7 @@
 #include <nanobind/nanobind.h>
 
+#include <cstdlib>
+
 namespace nb = nanobind;
 
 void bind_unicode(nb::module_& m);
@@ -12,6 +14,8 @@ void bind_normalize(nb::module_& m);
 void bind_added_tokens(nb::module_& m);
 
 NB_MODULE(_core, m) {
+    // Other libraries may hold a tokenizer to the end of the process: a test asks for these warnings, users do not.
+    nb::set_leak_warnings(std::getenv("TEXTMILL_LEAK_WARNINGS") != nullptr);
     m.doc() = "The native core of textmill: byte strings and numpy arrays in, numpy arrays out.";
     bind_unicode(m);
     bind_splitter(m);

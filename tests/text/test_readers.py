@@ -53,6 +53,29 @@ def test_links_are_followed_and_no_file_is_read_twice(tmp_path):
     assert left_out.files == {"(link to nothing)": 1, "(no regular file)": 1}
 
 
+def test_a_link_may_have_the_ending_that_its_file_lacks(tmp_path):
+    """As in the cache of the Hugging Face hub: blobs without an ending, and links to them with one."""
+    write(tmp_path, blobs__abc="of the hub", snapshots__r1__b_dot_txt="b")
+    (tmp_path / "snapshots" / "r1" / "a.txt").symlink_to("../../blobs/abc")
+    os.link(tmp_path / "blobs" / "abc", tmp_path / "blobs" / "abc.bin")
+    left_out = LeftOut()
+    names = [path.relative_to(tmp_path).as_posix() for path in text_files(tmp_path, left_out)]
+    assert names == ["snapshots/r1/a.txt", "snapshots/r1/b.txt"]
+    assert left_out == LeftOut()
+
+
+def test_of_several_names_of_a_file_the_first_is_taken(tmp_path):
+    write(tmp_path, c_dot_txt="same")
+    os.link(tmp_path / "c.txt", tmp_path / "b.txt")
+    os.link(tmp_path / "c.txt", tmp_path / "a.bin")
+    assert text_files(tmp_path) == [tmp_path / "b.txt"]
+
+
+def test_a_path_that_no_file_can_have_is_refused(tmp_path):
+    with pytest.raises(DataError, match="is not the path of a text: File name too long"):
+        list(read_documents("x" * 5000, "s"))
+
+
 def test_a_glob_gives_each_file_once_whatever_links_lead_to_it(tmp_path):
     write(tmp_path, a_dot_txt="a", sub__b_dot_txt="b")
     (tmp_path / "sub" / "loop").symlink_to("..")

@@ -245,6 +245,13 @@ def test_a_message_without_content_is_refused_unless_it_calls_tools(cl100k):
     assert cl100k.decode(rendered) == "calls"
 
 
+def test_loops_that_python_does_not_nest_are_an_error_in_the_data(cl100k):
+    depth = 25
+    template = "".join(f"{{% for a{i} in [1] %}}" for i in range(depth)) + "x" + "{% endfor %}" * depth
+    with pytest.raises(DataError, match="the chat template fails: SyntaxError"):
+        cl100k.with_chat_template(template).apply_chat_template([{"content": "a"}])
+
+
 def test_without_a_template_it_says_how_to_get_one(cl100k):
     with pytest.raises(ConfigError, match=r"chat_template\.jinja"):
         cl100k.apply_chat_template([])

@@ -122,6 +122,11 @@ for pattern in ("gpt2", r"(?<!x)\w+|[^\w]+|x"):
     Tokenizer.train(iter(["some text"]), 260, pattern).encode("text")
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=True,
+        env=os.environ | {"TEXTMILL_LEAK_WARNINGS": "1"},
     )
     assert done.stderr == ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from textmill.base.errors import DataError
 from textmill.text.compression import PACKED_SUFFIXES
@@ -87,16 +89,20 @@ def text_files(root: Path, left_out: LeftOut | None = None) -> list[Path]:
     Raises:
         DataError: there is no text, or a folder cannot be read.
     """
-    if root.is_file():
-        return [root]
+    try:
+        if root.is_file():
+            return [root]
+    except OSError as error:
+        raise DataError(f'"{str(root)[:80]}" is not the path of a text: {error.strerror}') from error
     if not root.exists():
         raise DataError(f"{root} does not exist; give a text file or a folder of text files")
     if not root.is_dir():
         raise DataError(f"{root} is neither a file nor a folder; give a text file or a folder of text files")
     passed_over = LeftOut()
     files = []
-    for path in sorted(_files_below(root, passed_over.files)):
-        if suffix_of(path) in TEXT_SUFFIXES | RECORD_SUFFIXES:
+    for names in _files_below(root, passed_over.files).values():
+        path = min(names, key=lambda name: (not _is_text(name.path), name.by_link, name.path)).path
+        if _is_text(path):
             files.append(path)
         else:
             passed_over.files[suffix_of(path) or NO_ENDING] += 1
@@ -110,34 +116,44 @@ def text_files(root: Path, left_out: LeftOut | None = None) -> list[Path]:
         )
     if left_out is not None:
         left_out.files.update(passed_over.files)
-    return files
+    return sorted(files)
 
 
-def _files_below(root: Path, left_out: Counter[str]) -> Iterator[Path]:
-    """Yield the files below a folder. Links come last: most of what they lead to has been seen then."""
-    seen: set[tuple[int, int]] = set()
+class _Name(NamedTuple):
+    """One way to a file: several links, and hard links, may lead to the same."""
+
+    path: Path
+    by_link: bool
+
+
+def _files_below(root: Path, left_out: Counter[str]) -> dict[tuple[int, int], list[_Name]]:
+    """Find the files below a folder, each with all its names. Folders are looked into once, before any links are."""
+    files: dict[tuple[int, int], list[_Name]] = {}
+    folders: set[tuple[int, int]] = set()
     paths, links = [root], list[Path]()
+    by_link = False
     while paths or links:
+        by_link = by_link or not paths
         path = paths.pop() if paths else links.pop()
         try:
             status = path.stat()
         except OSError:
             left_out[DANGLING] += 1
             continue
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        if path.is_file():
-            yield path
-        elif not path.is_dir():
+        identity = (status.st_dev, status.st_ino)
+        if stat.S_ISREG(status.st_mode):
+            files.setdefault(identity, []).append(_Name(path, by_link))
+        elif not stat.S_ISDIR(status.st_mode):
             left_out[NO_FILE] += 1
-        else:
+        elif identity not in folders:
+            folders.add(identity)
             for entry in _entries(path):
                 if entry.name.startswith(".") or entry.name == "__pycache__":
                     left_out[HIDDEN] += 1
                 else:
                     (links if entry.is_symlink() else paths).append(path / entry.name)
             links.sort(reverse=True)
+    return files
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -146,6 +162,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError as error:
         raise DataError(f"cannot read the folder {folder}: {error.strerror}") from error
+
+
+def _is_text(path: Path) -> bool:
+    return suffix_of(path) in TEXT_SUFFIXES | RECORD_SUFFIXES
 
 
 def suffix_of(path: Path) -> str:

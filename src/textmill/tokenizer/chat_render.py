@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 MAX_TEMPLATE_CHARACTERS = 1 << 20
 MAX_RENDERED_CHARACTERS = 1 << 26
 
+# SyntaxError: Python compiles what Jinja writes, and nests loops no deeper than twenty.
+_TEMPLATE_ERRORS = (
+    *(jinja2.TemplateError, ArithmeticError, AttributeError, LookupError),
+    *(SyntaxError, TypeError, ValueError),
+)
+
 
 def render(
     template: ChatTemplate, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool
@@ -68,7 +74,7 @@ def _render(
             pieces.append(str.__str__(piece))
     except DataError:
         raise
-    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except _TEMPLATE_ERRORS as error:
         raise DataError(f"the chat template fails: {type(error).__name__}: {error}") from error
     except (RecursionError, MemoryError) as error:
         raise DataError(f"the chat template needs too much: {type(error).__name__}") from error
