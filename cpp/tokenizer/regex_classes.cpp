@@ -22,7 +22,11 @@ std::string take_property_name(RegexReader& reader) {
     if (reader.take("{")) {
         return std::string(reader.take_until("}", "a property without its }"));
     }
-    return std::string(1, static_cast<char>(reader.take_character()));
+    const auto letter = reader.take_character();
+    if (letter >= 0x80) {
+        reader.refuse("a property of one letter that is none of ASCII");
+    }
+    return std::string(1, static_cast<char>(letter));
 }
 
 // Case is ignored before the property is negated, as in tiktoken: \P{Lu} is then what has no case.

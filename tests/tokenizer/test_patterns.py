@@ -245,6 +245,7 @@ def test_a_function_that_does_not_tile_the_text_is_refused():
         ("(a", r"without its \)"),
         ("(?:[ab]*a[ab]{12})+", "states"),
         ("(" * 100 + "a" + ")" * 100, "nested more than 64 deep"),
+        ("\\p\u014c+", "a property of one letter that is none of ASCII"),
     ],
 )
 def test_the_automaton_names_what_it_refuses(text_regex, feature):
