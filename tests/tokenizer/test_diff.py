@@ -33,7 +33,7 @@ def pairs(corpus, tmp_path_factory):
     o200k = Tokenizer.train(iter(corpus[:2]), 700, "o200k")
     folder = tmp_path_factory.mktemp("models")
     (folder / "tokenizer.model").write_bytes(models.model(SCORED, byte_fallback=True))
-    gpt2.save(folder)
+    gpt2.save(folder / "tokenizer.json")
     content = json.loads((folder / "tokenizer.json").read_text()) | {"normalizer": {"type": "NFC"}}
     (folder / "nfc.json").write_text(json.dumps(content))
     characters, nfc = Tokenizer.load(folder / "tokenizer.model"), Tokenizer.load(folder / "nfc.json")
