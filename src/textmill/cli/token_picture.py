@@ -30,7 +30,7 @@ def draw_line(tokenizer: Tokenizer, text: str) -> Iterator[str]:
         for row, cell in zip(rows, column, strict=True):
             row.append(padded(cell, width))
     yield from _wrapped(rows)
-    yield f"{len(data)} bytes in {len(ids)} tokens"
+    yield sizes(len(data), len(ids))
 
 
 def draw_explanation(explanation: Explanation, width: int, *, with_runners_up: bool = False) -> Iterator[Text]:
@@ -55,7 +55,7 @@ def draw_explanation(explanation: Explanation, width: int, *, with_runners_up: b
         yield line
     num_tokens = len(explanation.tokens)
     ratio = f", {len(explanation.text) / num_tokens:.2f} bytes each" if num_tokens else ""
-    yield Text(f"\n{len(explanation.text)} bytes in {num_tokens} tokens{ratio}")
+    yield Text(f"\n{sizes(len(explanation.text), num_tokens)}{ratio}")
 
 
 def visible(data: bytes) -> str:
@@ -254,3 +254,8 @@ def _wrapped(rows: list[list[str]], width: int = 78) -> Iterator[str]:
             yield " │ ".join([row[0], *row[first:last]])
         yield ""
         first = last
+
+
+def sizes(num_bytes: int, num_tokens: int) -> str:
+    """Write how many bytes and tokens there are."""
+    return f"{num_bytes} byte{'s' * (num_bytes != 1)} in {num_tokens} token{'s' * (num_tokens != 1)}"

@@ -45,6 +45,8 @@ def load_tokenizer(path: Path, pattern: str | None, special_tokens: Iterable[str
     if str(path) == STANDARD_INPUT:
         raise ConfigError("a tokenizer is a file or a folder, and cannot be read from standard input; give its path")
     named = dict(map(_special_token, special_tokens or ()))
+    if (pattern is not None or special_tokens) and path.suffix != ".tiktoken":
+        raise ConfigError(f"--pattern and --special-token are for .tiktoken files; {path.name} holds its own")
     return Tokenizer.load(path, pattern=pattern, special_tokens=named or None)
 
 

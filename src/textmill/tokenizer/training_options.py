@@ -85,7 +85,11 @@ def _count(name: str, value: Any, least: int, meaning: str) -> int:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
-    if number is None or not least <= number <= _MAX_COUNT:
+    if number is not None and number > _MAX_COUNT:
+        raise ConfigError(
+            f"{name} is {number if number < 1 << 128 else 'a number of hundreds of digits'}, far too many"
+        )
+    if number is None or number < least:
         raise ConfigError(f"{name} is {value!r}, and must be {meaning}")
     return number
 
