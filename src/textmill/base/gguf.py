@@ -205,7 +205,7 @@ class _Reader:
             self._refuse(f'its value "{name}" is an array of arrays, which textmill does not read')
         if value_type == _STRING:
             self._check_count(count, _LENGTH.size, f'strings in "{name}"')
-            return [self._string(name) for _ in range(count)]
+            return self._strings(count, name)
         dtype = self._dtype(value_type, name)
         self._check_count(count, dtype.itemsize, f'numbers in "{name}"')
         values = np.frombuffer(self._take(count * dtype.itemsize), dtype)
@@ -244,6 +244,25 @@ class _Reader:
             return data[at:end].decode()
         except UnicodeDecodeError as error:
             self._refuse(f'a string of "{where[:80]}" is not UTF-8: byte {at + error.start:,} of the file')
+
+    def _strings(self, count: int, name: str) -> list[str]:
+        """Read strings in one sweep: a vocabulary and its merges are a hundred thousand of them."""
+        data, at, limit, length_at, width = self._data, self._at, self._limit, _LENGTH.unpack_from, _LENGTH.size
+        strings: list[str] = []
+        begin = at
+        try:
+            for _ in range(count):
+                begin = at + width
+                at = begin + length_at(data, at)[0]
+                if at > limit:
+                    self._end()
+                strings.append(data[begin:at].decode())
+        except struct.error:
+            self._end()
+        except UnicodeDecodeError as error:
+            self._refuse(f'a string of "{name[:80]}" is not UTF-8: byte {begin + error.start:,} of the file')
+        self._at = at
+        return strings
 
     def _number(self, num_bytes: int) -> int:
         return int.from_bytes(self._take(num_bytes), "little")

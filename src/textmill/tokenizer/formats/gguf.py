@@ -15,7 +15,7 @@ from textmill.base.errors import DataError
 from textmill.base.gguf import Header, read_header
 from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.formats import sentencepiece
-from textmill.tokenizer.formats.byte_level import merge_rows, token_of
+from textmill.tokenizer.formats.byte_level import merge_rows, token_of, tokens_of
 from textmill.tokenizer.formats.gguf_pre import pre_named
 from textmill.tokenizer.formats.limits import table_of_tokens
 from textmill.tokenizer.formats.pre_tokenizer import check_number_bytes
@@ -24,6 +24,8 @@ from textmill.tokenizer.vocabulary import AddedToken, Vocabulary
 
 _KEY = "tokenizer.ggml."
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)
+_ADDED = frozenset({_UNKNOWN, _CONTROL, _USER_DEFINED})
+_OF_BYTES = _ADDED | {_NORMAL, _UNUSED}
 _STOPS = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 
@@ -33,7 +35,11 @@ def read(path: Path) -> tuple[Vocabulary, ChatTemplate | None]:
     Raises:
         DataError: the file is damaged, or its tokenizer is of a kind that textmill does not reproduce exactly.
     """
-    header = read_header(path)
+    return from_header(read_header(path))
+
+
+def from_header(header: Header) -> tuple[Vocabulary, ChatTemplate | None]:
+    """Read the tokenizer of a header that is read already; raises as ``read`` does."""
     model = header.value(_KEY + "model", str, "")
     if model not in {"gpt2", "llama"}:
         raise DataError(
@@ -152,16 +158,18 @@ def _over_characters(header: Header) -> Vocabulary:
 
 
 def _tokens(names: list[str], types: list[int]) -> tuple[tuple[bytes, ...], tuple[AddedToken, ...]]:
-    pairs: list[tuple[int, bytes]] = []
-    added: list[AddedToken] = []
-    for token_id, (name, token_type) in enumerate(zip(names, types, strict=True)):
-        if token_type == _NORMAL:
-            pairs.append((token_id, token_of(token_id, name)))
-        elif token_type in (_UNKNOWN, _CONTROL, _USER_DEFINED):
-            pairs.append((token_id, name.encode()))
-            added.append(AddedToken(token_id, name, is_special=token_type != _USER_DEFINED))
-        elif token_type != _UNUSED:
-            kind = "a byte" if token_type == _BYTE else "not known"
-            raise DataError(f"token {token_id} {name[:80]!r} has the type {token_type} ({kind}), not of byte-level BPE")
+    added = tuple(
+        AddedToken(token_id, names[token_id], is_special=token_type != _USER_DEFINED)
+        for token_id, token_type in enumerate(types)
+        if token_type in _ADDED
+    )
+    wrong = next((i for i, token_type in enumerate(types) if token_type not in _OF_BYTES), None)
+    if wrong is not None:
+        kind = "a byte" if types[wrong] == _BYTE else "not known"
+        raise DataError(f"token {wrong} {names[wrong][:80]!r} has the type {types[wrong]} ({kind}), not of byte-level BPE")
+    normal = [token_id for token_id, token_type in enumerate(types) if token_type == _NORMAL]
+    normal_names = [names[token_id] for token_id in normal]
+    texts = tokens_of(normal_names) or list(map(token_of, normal, normal_names))
+    pairs = [*((token.id, token.text.encode()) for token in added), *zip(normal, texts, strict=True)]
     tokens = table_of_tokens(pairs)
-    return tokens + (b"",) * (len(names) - len(tokens)), tuple(added)  # unused ones at the end are holes too
+    return tokens + (b"",) * (len(names) - len(tokens)), added  # unused ones at the end are holes too
