@@ -1,0 +1,244 @@
+"""A model's config.json, as transformers 4 and 5 write it, and as both read it.
+
+Absent keys mean what they mean in the class of the model's ``model_type`` (``family``); a BOS or EOS that is absent is
+none. Reading fails closed: a feature that this model cannot reproduce exactly is refused by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from textmill.base.errors import DataError
+from textmill.model.family import FAMILIES, Family, family_of
+from textmill.model.hf_rope import read_rope, write_rope
+from textmill.model.ranges import check_bool, check_size, check_whole
+
+if TYPE_CHECKING:
+    from textmill.model.config import ModelConfig
+
+_SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+_MAX_WINDOW_LAYERS = 28
+_NO_ROPE_LAYER_INTERVAL = 4
+# What a config.json may say of a feature without asking for it.
+_OFF: dict[str, tuple[Any, ...]] = {
+    "hidden_act": ("silu", "swish"),
+    "rope_interleaved": (False,),
+    "partial_rotary_factor": (1.0,),
+    "qk_norm": (False,),
+    "use_qk_norm": (False,),
+    "num_local_experts": (0,),
+    "num_experts": (0,),
+    "n_routed_experts": (0,),
+    "attn_logit_softcapping": (),
+    "final_logit_softcapping": (),
+    "attention_chunk_size": (),
+    "dual_chunk_attention_config": (),
+    "use_mrope": (False,),
+    "quantization_config": (),
+    "is_decoder": (True, False),
+    "is_encoder_decoder": (False,),
+    "add_cross_attention": (False,),
+}
+
+
+def read_hf(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the fields of a ``ModelConfig`` from a config.json's table.
+
+    Raises:
+        DataError: for a feature that cannot be reproduced exactly, or a missing size.
+        ConfigError: for a value out of its range.
+    """
+    if table.get("model_type") is None:
+        raise DataError(f"the model's configuration names no model_type; this release reads {', '.join(FAMILIES)}")
+    family = family_of(table["model_type"])
+    _refuse_unsupported(table, family)
+    missing = [name for name in _SIZES if table.get(name) is None]
+    if missing:
+        raise DataError(f"the model's configuration lacks {', '.join(missing)}; it is not a whole config.json")
+    for name in _SIZES:
+        check_size(name, table[name])
+    values: dict[str, Any] = {name: table[name] for name in ("model_type", *_SIZES)}
+    for name, default in (
+        ("max_position_embeddings", family.max_position_embeddings),
+        ("rms_norm_eps", 1e-6),
+        ("tie_word_embeddings", family.tie_word_embeddings),
+        ("initializer_range", 0.02),
+        ("head_dim", family.head_dim or table["hidden_size"] // table["num_attention_heads"]),
+    ):
+        values[name] = _or_default(table, name, default)
+    context = values["max_position_embeddings"]
+    values["rope_theta"], values["rope_scaling"] = read_rope(table, family.rope_theta, context)
+    values["bos_token_id"] = table.get("bos_token_id")
+    eos = table.get("eos_token_id")
+    values["eos_token_id"] = tuple(eos) if isinstance(eos, list) else eos
+    return values | _heads(table, family) | _biases(table, family) | _layers(table, family)
+
+
+def write_hf(config: ModelConfig, dtype: str) -> dict[str, Any]:
+    """Write a config.json's table; ``dtype`` is that of the tensors, as torch names it.
+
+    ``rope_theta``, ``rope_scaling`` and ``torch_dtype`` are where transformers 4 looks, ``rope_parameters`` and
+    ``dtype`` where transformers 5 does.
+    """
+    family = family_of(config.model_type)
+    names = (*_SIZES, "num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps")
+    table = {name: getattr(config, name) for name in names}
+    eos = config.eos_token_id
+    table |= {
+        "architectures": [family.architecture],
+        "model_type": config.model_type,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "bos_token_id": config.bos_token_id,
+        "eos_token_id": list(eos) if isinstance(eos, tuple) else eos,
+        "initializer_range": config.initializer_range,
+        "hidden_act": "silu",
+        "attention_dropout": 0.0,
+        "use_cache": True,
+        "dtype": dtype,
+        "torch_dtype": dtype,
+    }
+    if config.model_type == "llama":
+        table["pretraining_tp"] = 1
+    if family.attention_bias == "key":
+        table["attention_bias"] = config.qkv_bias
+    if family.mlp_bias:
+        table["mlp_bias"] = config.mlp_bias
+    return table | write_rope(config.rope_theta, config.rope_scaling) | _layer_keys(config, family)
+
+
+def _refuse_unsupported(table: Mapping[str, Any], family: Family) -> None:
+    harmless = dict(_OFF)
+    if family.attention_bias != "key":
+        harmless["attention_bias"] = (family.attention_bias == "qkv",)
+    if not family.mlp_bias:
+        harmless["mlp_bias"] = (False,)
+    if not family.nope:
+        harmless |= {"no_rope_layers": ([],), "no_rope_layer_interval": (0,)}
+    if family.windows == "none":
+        harmless |= {"sliding_window": (), "use_sliding_window": (False,)}
+    for name, values in harmless.items():
+        value = table.get(name)
+        if value is not None and value not in values:
+            wanted = " or ".join(repr(choice) for choice in values) or "absent"
+            raise DataError(
+                f"the model asks for {name} = {value!r}, which this release cannot reproduce exactly in a model of "
+                f'model_type "{table["model_type"]}" ({wanted} it can)'
+            )
+
+
+def _heads(table: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    """Key-value heads: null is one for each query head, and absent what the family says."""
+    heads = table.get("num_key_value_heads", family.num_key_value_heads)
+    return {"num_key_value_heads": table["num_attention_heads"] if heads is None else heads}
+
+
+def _biases(table: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    everywhere = family.attention_bias == "key" and _or_default(table, "attention_bias", False)
+    return {
+        "qkv_bias": everywhere or family.attention_bias == "qkv",
+        "o_bias": everywhere,
+        "mlp_bias": family.mlp_bias and _or_default(table, "mlp_bias", False),
+        "qk_norm": family.qk_norm,
+    }
+
+
+def _layers(table: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    """Which layers are not rotated, which see a window, and how long it is."""
+    num_layers = table["num_hidden_layers"]
+    nope = _nope_layers(table, num_layers) if family.nope else ()
+    window = _window(table, family)
+    kinds = table.get("layer_types")
+    if kinds is None:
+        sliding = () if window is None else _sliding_by_default(table, family, nope)
+    else:
+        sliding = _sliding_by_types(kinds, num_layers)
+        if family.windows != "some" and len(sliding) != (0 if window is None else num_layers):
+            raise DataError(_says_two_things(table))
+        if sliding and window is None:
+            raise DataError(_says_two_things(table))
+    return {"nope_layers": nope, "sliding_layers": sliding, "sliding_window": window if sliding else None}
+
+
+def _says_two_things(table: Mapping[str, Any]) -> str:
+    return (
+        f"the model asks for layer_types = {table['layer_types']!r} with sliding_window = "
+        f"{table.get('sliding_window')!r} and use_sliding_window = {table.get('use_sliding_window')!r}, "
+        f'which do not go together in a model of model_type "{table["model_type"]}"'
+    )
+
+
+def _window(table: Mapping[str, Any], family: Family) -> Any:
+    """The window, if layers use one: null is none, and absent what the family says."""
+    window = table.get("sliding_window", family.sliding_window)
+    is_used = table.get("use_sliding_window")
+    if is_used is not None:
+        check_bool("use_sliding_window", is_used)
+    if family.windows == "all":
+        if is_used is not None and is_used != (window is not None):
+            raise DataError(
+                f"the model asks for sliding_window = {window!r} and use_sliding_window = {is_used!r}; a model of "
+                f'model_type "{table["model_type"]}" goes by the first alone. Remove the second from config.json'
+            )
+        return window
+    return window if is_used else None
+
+
+def _sliding_by_default(table: Mapping[str, Any], family: Family, nope: tuple[int, ...]) -> tuple[int, ...]:
+    """SmolLM3's window is in the layers without RoPE, Qwen's in those from ``max_window_layers`` on."""
+    if family.windows == "all":
+        return tuple(range(table["num_hidden_layers"]))
+    if family.nope:
+        return nope
+    first = table.get("max_window_layers", _MAX_WINDOW_LAYERS)
+    check_whole("max_window_layers", first, 0, 1 << 20)
+    return tuple(range(first, table["num_hidden_layers"]))
+
+
+def _sliding_by_types(kinds: Any, num_layers: int) -> tuple[int, ...]:
+    known = ("full_attention", "sliding_attention")
+    if not isinstance(kinds, list) or any(kind not in known for kind in kinds):
+        raise DataError(
+            f"the model asks for layer_types = {kinds!r}, which this release cannot reproduce exactly "
+            f"({' and '.join(known)} it can)"
+        )
+    if len(kinds) != num_layers:
+        raise DataError(f"layer_types names {len(kinds)} layers, and num_hidden_layers is {num_layers}")
+    return tuple(layer for layer, kind in enumerate(kinds) if kind == "sliding_attention")
+
+
+def _nope_layers(table: Mapping[str, Any], num_layers: int) -> tuple[int, ...]:
+    """Layers marked 0; without marks every ``no_rope_layer_interval``-th."""
+    marks = table.get("no_rope_layers")
+    if marks is None:
+        interval = table.get("no_rope_layer_interval", _NO_ROPE_LAYER_INTERVAL)
+        check_whole("no_rope_layer_interval", interval, 1, 1 << 20)
+        return tuple(range(interval - 1, num_layers, interval))
+    if not isinstance(marks, list) or any(mark not in (0, 1) for mark in marks):
+        raise DataError(f"no_rope_layers is {marks!r}, and must be a list of 1 (with RoPE) and 0 (without)")
+    if len(marks) < num_layers:
+        raise DataError(f"no_rope_layers names {len(marks)} layers, and num_hidden_layers is {num_layers}")
+    return tuple(layer for layer in range(num_layers) if not marks[layer])
+
+
+def _layer_keys(config: ModelConfig, family: Family) -> dict[str, Any]:
+    """The keys that ``_layers`` reads, those that the family has."""
+    num_layers, sliding = config.num_hidden_layers, config.sliding_layers
+    table: dict[str, Any] = {}
+    if family.windows != "none":
+        table["sliding_window"] = config.sliding_window
+    if family.windows == "some":
+        table["use_sliding_window"] = bool(sliding)
+        table["layer_types"] = [
+            "full_attention" if config.window_of(layer) is None else "sliding_attention" for layer in range(num_layers)
+        ]
+    if family.windows == "some" and not family.nope:  # older versions know a first layer that slides, and no list
+        table["max_window_layers"] = sliding[0] if sliding else num_layers
+    if family.nope:
+        table["no_rope_layers"] = [int(config.rotates(layer)) for layer in range(num_layers)]
+    return table
+
+
+def _or_default(table: Mapping[str, Any], name: str, default: Any) -> Any:
+    value = table.get(name)
+    return default if value is None else value
