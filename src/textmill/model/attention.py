@@ -12,6 +12,7 @@ from torch.nn import functional
 from textmill.base.errors import ConfigError
 from textmill.model.config import ModelConfig
 from textmill.model.linear import Linear
+from textmill.model.norm import RMSNorm
 from textmill.model.rope import Rotation, rotate
 
 
@@ -73,37 +74,57 @@ class Attention(nn.Module):
         self.head_dim = config.head_dim
         query = config.num_attention_heads * config.head_dim
         key_value = config.num_key_value_heads * config.head_dim
-        self.q_proj = Linear(config.hidden_size, query)
-        self.k_proj = Linear(config.hidden_size, key_value)
-        self.v_proj = Linear(config.hidden_size, key_value)
-        self.o_proj = Linear(query, config.hidden_size)
+        self.rotates = config.rotates(layer)
+        self.window = config.window_of(layer)
+        self.q_proj = Linear(config.hidden_size, query, bias=config.qkv_bias)
+        self.k_proj = Linear(config.hidden_size, key_value, bias=config.qkv_bias)
+        self.v_proj = Linear(config.hidden_size, key_value, bias=config.qkv_bias)
+        self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
+        self.o_proj = Linear(query, config.hidden_size, bias=config.o_bias)
 
     def forward(self, x_BTD: torch.Tensor, by: Rotation, cache: KVCache | None) -> torch.Tensor:
-        """Attend from each token to itself and those before it; returns [B, T, D]."""
-        q_BHTQ = rotate(self._heads(self.q_proj(x_BTD)), by)
-        k_BKSQ = rotate(self._heads(self.k_proj(x_BTD)), by)
+        """Attend from each token to itself and those before it that the layer sees; returns [B, T, D]."""
+        q_BHTQ = self._heads(self.q_proj(x_BTD))
+        k_BKSQ = self._heads(self.k_proj(x_BTD))
+        if self.q_norm is not None and self.k_norm is not None:
+            q_BHTQ, k_BKSQ = self.q_norm(q_BHTQ), self.k_norm(k_BKSQ)
+        if self.rotates:
+            q_BHTQ, k_BKSQ = rotate(q_BHTQ, by), rotate(k_BKSQ, by)
         v_BKSQ = self._heads(self.v_proj(x_BTD))
         if cache is not None:
             k_BKSQ, v_BKSQ = cache.append(self.layer, k_BKSQ, v_BKSQ)
-        o_BHTQ = attend(q_BHTQ, k_BKSQ, v_BKSQ)
+        o_BHTQ = attend(q_BHTQ, k_BKSQ, v_BKSQ, self.window)
         return self.o_proj(o_BHTQ.transpose(1, 2).flatten(2))
 
     def _heads(self, x_BTX: torch.Tensor) -> torch.Tensor:
         return x_BTX.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
 
-def attend(q_BHTQ: torch.Tensor, k_BKSQ: torch.Tensor, v_BKSQ: torch.Tensor) -> torch.Tensor:
-    """Causal softmax(q k^T / sqrt(Q)) v, where the T queries are the last of the S tokens; returns [B, H, T, Q]."""
-    num_new, num_all = q_BHTQ.shape[2], k_BKSQ.shape[2]
+def attend(q_BHTQ: torch.Tensor, k_BKSQ: torch.Tensor, v_BKSQ: torch.Tensor, window: int | None = None) -> torch.Tensor:
+    """Causal softmax(q k^T / sqrt(Q)) v, where the T queries are the last of the S tokens; returns [B, H, T, Q].
+
+    With a ``window`` a query sees itself and the ``window - 1`` tokens before it; keys that none of the queries sees
+    are not read.
+    """
+    num_new = q_BHTQ.shape[2]
+    if window is not None:
+        num_seen = window + num_new - 1
+        k_BKSQ, v_BKSQ = k_BKSQ[:, :, -num_seen:], v_BKSQ[:, :, -num_seen:]
+    num_all = k_BKSQ.shape[2]
     mask = None
-    if 1 < num_new < num_all:  # without a cache is_causal says it, and a single token may see everything
+    slides = window is not None and num_all > window
+    if num_new > 1 and (slides or num_new < num_all):  # is_causal says it otherwise; a single token sees everything
         positions = torch.arange(num_all, device=q_BHTQ.device)
-        mask = positions <= positions[num_all - num_new :, None]
+        ends = positions[num_all - num_new :, None]
+        mask = positions <= ends
+        if window is not None:
+            mask &= positions > ends - window
     return functional.scaled_dot_product_attention(
         q_BHTQ,
         k_BKSQ,
         v_BKSQ,
         attn_mask=mask,
-        is_causal=num_new == num_all and num_new > 1,
+        is_causal=mask is None and num_new > 1,
         enable_gqa=q_BHTQ.shape[1] != k_BKSQ.shape[1],
     )

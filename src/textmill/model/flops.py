@@ -17,9 +17,15 @@ def training_flops_per_token(config: ModelConfig, context: int) -> int:
 
 
 def inference_flops_per_token(config: ModelConfig, context: int) -> int:
-    """Floating-point operations of a token's forward pass over ``context`` tokens: a third of training's."""
+    """Floating-point operations of a token's forward pass over ``context`` tokens: a third of training's.
+
+    A layer with a sliding window attends to no more tokens than that.
+    """
     attention_width = config.num_attention_heads * config.head_dim
-    return 2 * matrix_parameters(config) + 4 * config.num_hidden_layers * attention_width * context
+    num_sliding = len(config.sliding_layers)
+    seen = (config.num_hidden_layers - num_sliding) * context
+    seen += num_sliding * min(context, config.sliding_window or context)
+    return 2 * matrix_parameters(config) + 4 * attention_width * seen
 
 
 def matrix_parameters(config: ModelConfig) -> int:
@@ -29,6 +35,9 @@ def matrix_parameters(config: ModelConfig) -> int:
 
 
 def kv_cache_bytes(config: ModelConfig, num_tokens: int, bytes_per_value: int = 2) -> int:
-    """Bytes of keys and values of ``num_tokens`` tokens: 2 x layers x key-value heads x head_dim x bytes x tokens."""
+    """Bytes of keys and values of ``num_tokens`` tokens: 2 x layers x key-value heads x head_dim x bytes x tokens.
+
+    Sliding windows bound what is read, and not this: every layer keeps all tokens.
+    """
     per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * bytes_per_value
     return per_token * num_tokens

@@ -1,4 +1,4 @@
-"""LLaMA (arXiv:2302.13971 §2.2): pre-norm blocks of attention with RoPE and SwiGLU feed-forwards, without biases.
+"""LLaMA (arXiv:2302.13971 §2.2) and its family: pre-norm blocks of attention with RoPE and SwiGLU feed-forwards.
 
 Attributes carry the names of Hugging Face's tensors, so a state dict is the content of a ``model.safetensors``.
 
@@ -18,7 +18,7 @@ from textmill.model.attention import Attention, KVCache
 from textmill.model.config import ModelConfig
 from textmill.model.linear import Linear
 from textmill.model.norm import RMSNorm
-from textmill.model.rope import Rotation, rotation
+from textmill.model.rope import Rope, Rotation
 
 
 class Llama(nn.Module):
@@ -68,6 +68,7 @@ class Llama(nn.Module):
                                ``residual="scaled"``, normal(0, initializer_range / sqrt(2 * layers)), which
                                keeps the residual stream's variance (GPT-2 §2.3)
         norms                  1
+        biases                 0
         ====================== ============================================================================
 
         The numbers are drawn on the CPU in f32, so every device and dtype starts from the same model.
@@ -76,7 +77,7 @@ class Llama(nn.Module):
         scaled = 0.0 if residual == "zero" else deviation / (2 * self.config.num_hidden_layers) ** 0.5
         for name, parameter in self.named_parameters():
             if parameter.ndim == 1:
-                parameter.fill_(1.0)
+                parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
                 continue
             std = scaled if name.endswith(("o_proj.weight", "down_proj.weight")) else deviation
             if std == 0.0:
@@ -92,7 +93,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.config = config
+        self.rope = Rope(config)
         self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
@@ -103,7 +104,7 @@ class Decoder(nn.Module):
         if cache is not None:
             cache.require_room(num_tokens)
             num_cached = cache.length
-        by = rotation(num_cached, num_tokens, self.config.head_dim, self.config.rope_theta, ids_BT.device)
+        by = self.rope.rotation(num_cached, num_tokens, ids_BT.device)
         x_BTD = self.embed_tokens(ids_BT)
         x_BTD = x_BTD if dtype is None else x_BTD.to(dtype)
         for block in self.layers:
@@ -134,9 +135,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.gate_proj = Linear(config.hidden_size, config.intermediate_size)
-        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
-        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
 
     def forward(self, x_BTD: torch.Tensor) -> torch.Tensor:
         """Through [B, T, F] and back to [B, T, D]."""
