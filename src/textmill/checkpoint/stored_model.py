@@ -63,4 +63,10 @@ def open_model(path: Path) -> StoredModel:
     Raises:
         DataError: something is missing, damaged, or asks for what cannot be reproduced exactly.
     """
-    raise NotImplementedError
+    if path.suffix == ".gguf" and not path.is_dir():
+        from textmill.checkpoint.gguf_model import open_gguf
+
+        return open_gguf(path)
+    from textmill.checkpoint.huggingface_model import open_folder
+
+    return open_folder(path)

@@ -12,7 +12,7 @@ from textmill.base.errors import DataError
 from textmill.tokenizer.alphabet import BYTE_OF_CHARACTER, to_bytes
 
 # A translation to Latin-1; every other letter of Latin-1 becomes one that Latin-1 lacks.
-_TO_LATIN_1 = {letter: 0xFFFD for letter in range(256)} | {
+_TO_LATIN_1 = dict.fromkeys(range(256), 0xFFFD) | {
     ord(character): byte for character, byte in BYTE_OF_CHARACTER.items()
 }
 

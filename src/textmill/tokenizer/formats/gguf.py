@@ -166,7 +166,9 @@ def _tokens(names: list[str], types: list[int]) -> tuple[tuple[bytes, ...], tupl
     wrong = next((i for i, token_type in enumerate(types) if token_type not in _OF_BYTES), None)
     if wrong is not None:
         kind = "a byte" if types[wrong] == _BYTE else "not known"
-        raise DataError(f"token {wrong} {names[wrong][:80]!r} has the type {types[wrong]} ({kind}), not of byte-level BPE")
+        raise DataError(
+            f"token {wrong} {names[wrong][:80]!r} has the type {types[wrong]} ({kind}), not of byte-level BPE"
+        )
     normal = [token_id for token_id, token_type in enumerate(types) if token_type == _NORMAL]
     normal_names = [names[token_id] for token_id in normal]
     texts = tokens_of(normal_names) or list(map(token_of, normal, normal_names))

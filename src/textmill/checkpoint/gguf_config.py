@@ -1,0 +1,258 @@
+"""Sizes of the LLaMA family in a GGUF's values. Reading fails closed: a value that is not known is refused by its name.
+
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from textmill.base.errors import ConfigError, DataError
+from textmill.base.gguf import Header
+from textmill.checkpoint.gguf_names import ARCHITECTURES, ROPE_FACTORS, gguf_name
+from textmill.checkpoint.gguf_rope import llama3_scaling, scaling_values
+from textmill.model.config import ModelConfig
+from textmill.model.rope_scaling import LinearScaling, RopeScaling, YarnScaling
+from textmill.tokenizer.formats import gguf as tokenizer_values
+
+_NOPE_STEP = 4  # llama.cpp leaves every fourth layer of this architecture as it is, whatever the file says
+# What says nothing of how the model computes, or says it twice.
+_IGNORED = {"rope.scaling.finetuned", "tensor_data_layout"}
+# What may stand there as long as it asks for nothing.
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "expert_count": (0,),
+    "expert_used_count": (0,),
+    "attention.causal": (True,),
+    "rope.scaling.attn_factor": (1.0,),
+    "rope.scaling.yarn_attn_factor": (1.0,),
+    "rope.scaling.yarn_ext_factor": (1.0,),
+    "rope.scaling.yarn_log_multiplier": (0.0,),
+}
+
+
+def read_config(header: Header, divisors: np.ndarray | None) -> ModelConfig:
+    """Read the sizes of a model.
+
+    Args:
+        header: the file's.
+        divisors: float32 values of the tensor ``rope_freqs.weight``, where the file has it.
+
+    Raises:
+        DataError: the architecture is not of the family, a value is missing, wrong, or asks for what cannot be
+            reproduced exactly.
+    """
+    architecture = header.value("general.architecture", str, "")
+    if architecture not in ARCHITECTURES.values():
+        known = ", ".join(dict.fromkeys(ARCHITECTURES.values()))
+        raise DataError(
+            f'its architecture is "{architecture[:80]}", which this release cannot reproduce ({known} it can)'
+        )
+    values = _Values(header, architecture)
+    try:
+        config = ModelConfig(**_sizes(values, divisors), **_parts(values), **_ends_of_texts(header))
+    except ConfigError as error:
+        raise DataError(f"its sizes cannot be used: {error}") from error
+    values.refuse_the_rest()
+    return config
+
+
+def config_values(config: ModelConfig) -> dict[str, Any]:
+    """Return the values that say a model's sizes; raises ``ConfigError`` for what GGUF cannot say."""
+    architecture = ARCHITECTURES[config.model_type]
+    _check_writable(config, architecture)
+    values: dict[str, Any] = {
+        "block_count": config.num_hidden_layers,
+        "context_length": config.max_position_embeddings,
+        "embedding_length": config.hidden_size,
+        "feed_forward_length": config.intermediate_size,
+        "attention.head_count": config.num_attention_heads,
+        "attention.head_count_kv": config.num_key_value_heads,
+        "attention.layer_norm_rms_epsilon": float(config.rms_norm_eps),
+        "attention.key_length": config.head_dim,
+        "attention.value_length": config.head_dim,
+        "rope.dimension_count": config.head_dim,
+        "rope.freq_base": float(config.rope_theta),
+        "vocab_size": config.vocab_size,
+    }
+    if config.sliding_window is not None:
+        values["attention.sliding_window"] = config.sliding_window
+        if len(config.sliding_layers) < config.num_hidden_layers:
+            pattern = np.isin(np.arange(config.num_hidden_layers), config.sliding_layers)
+            values["attention.sliding_window_pattern"] = pattern
+    named = {f"{architecture}.{name}": value for name, value in values.items()}
+    return {"general.architecture": architecture, **named, **scaling_values(config.rope_scaling, architecture)}
+
+
+class _Values:
+    """The values of one architecture, and which of them were asked for."""
+
+    def __init__(self, header: Header, architecture: str) -> None:
+        self.header, self.architecture = header, architecture
+        self._asked = set(_IGNORED)
+
+    def __contains__(self, name: str) -> bool:
+        return f"{self.architecture}.{name}" in self.header.values
+
+    def whole(self, name: str, default: int | None = None) -> int:
+        """A whole number; one for each layer where all are the same."""
+        value = self._one_for_all(name)
+        if value is None and default is None:
+            raise DataError(f"it has no {self.architecture}.{name}")
+        if value is None:
+            assert default is not None
+            return default
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise DataError(f"its {self.architecture}.{name} is {str(value)[:40]!r}, and must be a whole number")
+        return value
+
+    def number(self, name: str, default: float | None = None) -> float:
+        value = self._one_for_all(name)
+        value = default if value is None else value
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise DataError(f"its {self.architecture}.{name} is {str(value)[:40]!r}, and must be a number")
+        # 1e-5 in float32 is 9.99999974e-6: the shortest number that gives the same float32 is what was meant.
+        return float(str(np.float32(value)))
+
+    def text(self, name: str, default: str) -> str:
+        self._asked.add(name)
+        return self.header.value(f"{self.architecture}.{name}", str, default)
+
+    def flags(self, name: str) -> np.ndarray | None:
+        self._asked.add(name)
+        value = self.header.value(f"{self.architecture}.{name}", np.ndarray, None)
+        if value is not None and value.dtype != np.bool_:
+            raise DataError(f"its {self.architecture}.{name} holds {value.dtype}, and must hold true or false")
+        return value
+
+    def refuse_the_rest(self) -> None:
+        """Raise ``DataError`` that names a value nobody asked for: it may change what the model computes."""
+        prefix = f"{self.architecture}."
+        for key, value in self.header.values.items():
+            name = key.removeprefix(prefix)
+            if not key.startswith(prefix) or name in self._asked:
+                continue
+            if not any(isinstance(value, type(item)) and value == item for item in _HARMLESS.get(name, ())):
+                raise DataError(f"it has {key[:80]} = {str(value)[:40]}, which this release cannot reproduce exactly")
+
+    def _one_for_all(self, name: str) -> Any:
+        self._asked.add(name)
+        value = self.header.values.get(f"{self.architecture}.{name}")
+        if not isinstance(value, np.ndarray):
+            return value
+        if value.size == 0 or not (value == value[0]).all():
+            raise DataError(f"its {self.architecture}.{name} differs from layer to layer, which cannot be reproduced")
+        return value[0].item()
+
+
+def _sizes(values: _Values, divisors: np.ndarray | None) -> dict[str, Any]:
+    hidden, heads = values.whole("embedding_length"), values.whole("attention.head_count")
+    usual = hidden // heads if heads > 0 else 0
+    head_dim = values.whole("attention.key_length", usual)
+    for name in ("attention.value_length", "rope.dimension_count"):
+        size = values.whole(name, usual if name != "rope.dimension_count" else head_dim)
+        if size != head_dim:
+            raise DataError(
+                f"its {values.architecture}.{name} is {size}, and the size of its heads {head_dim}: that they differ "
+                "cannot be reproduced"
+            )
+    table = values.header.tensors.get("token_embd.weight")
+    if table is None or len(table.shape) != 2:
+        raise DataError("it has no tensor token_embd.weight of two dimensions: it holds no whole model")
+    num_rows = table.shape[0]
+    if values.whole("vocab_size", num_rows) != num_rows:
+        raise DataError(f"its table has {num_rows:,} rows, and its vocab_size is {values.whole('vocab_size'):,}")
+    context = values.whole("context_length")
+    theta = values.number("rope.freq_base", 10_000.0)
+    layers = values.whole("block_count")
+    return {
+        "vocab_size": num_rows,
+        "hidden_size": hidden,
+        "intermediate_size": values.whole("feed_forward_length"),
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": values.whole("attention.head_count_kv", heads),
+        "head_dim": head_dim,
+        "max_position_embeddings": context,
+        "rms_norm_eps": values.number("attention.layer_norm_rms_epsilon"),
+        "rope_theta": theta,
+        "rope_scaling": _scaling(values, context, head_dim, theta, divisors),
+    }
+
+
+def _scaling(
+    values: _Values, context: int, head_dim: int, theta: float, divisors: np.ndarray | None
+) -> RopeScaling | None:
+    linear = values.number("rope.scale_linear", 1.0)
+    kind = values.text("rope.scaling.type", "linear" if linear != 1.0 else "none")
+    factor = values.number("rope.scaling.factor", linear)
+    original = values.whole("rope.scaling.original_context_length", 0)
+    betas = values.number("rope.scaling.yarn_beta_fast", 32.0), values.number("rope.scaling.yarn_beta_slow", 1.0)
+    if kind not in {"none", "linear", "yarn"}:
+        raise DataError(
+            f'it asks for RoPE scaling of the kind "{kind[:80]}", which this release cannot reproduce exactly'
+        )
+    if divisors is not None:
+        if kind != "none":
+            raise DataError(f'it scales RoPE twice, by "{kind}" and by {ROPE_FACTORS}, which cannot be reproduced')
+        return llama3_scaling(divisors, head_dim=head_dim, theta=theta, original=original or None)
+    if kind == "linear":
+        return LinearScaling(factor=factor) if factor != 1.0 else None
+    if kind == "yarn":
+        return YarnScaling(
+            factor=factor,
+            original_max_position_embeddings=original or context,
+            beta_fast=betas[0],
+            beta_slow=betas[1],
+        )
+    return None
+
+
+def _parts(values: _Values) -> dict[str, Any]:
+    """What a model of the family may have or not: mostly, whether the tensors are there."""
+    tensors, layers = values.header.tensors, values.whole("block_count")
+    architecture, first = values.architecture, "model.layers.0."
+    window = values.whole("attention.sliding_window", 0)
+    pattern = values.flags("attention.sliding_window_pattern")
+    if window and pattern is not None and len(pattern) != layers:
+        raise DataError(f"its attention.sliding_window_pattern says of {len(pattern)} layers, and it has {layers}")
+    sliding = range(layers) if pattern is None else np.flatnonzero(pattern).tolist()
+    # A Mistral is written as a llama; with a window, or heads that do not divide the width, it cannot be one.
+    hidden, heads = values.whole("embedding_length"), values.whole("attention.head_count")
+    is_mistral = architecture == "llama" and (window > 0 or (heads > 0 and hidden % heads != 0))
+    return {
+        "model_type": "mistral" if is_mistral else architecture,
+        "tie_word_embeddings": gguf_name("lm_head.weight") not in tensors,
+        "qkv_bias": gguf_name(first + "self_attn.q_proj.bias") in tensors,
+        "o_bias": gguf_name(first + "self_attn.o_proj.bias") in tensors,
+        "mlp_bias": gguf_name(first + "mlp.gate_proj.bias") in tensors,
+        "qk_norm": gguf_name(first + "self_attn.q_norm.weight") in tensors,
+        "nope_layers": _nope_layers(layers) if architecture == "smollm3" else (),
+        "sliding_window": window or None,
+        "sliding_layers": tuple(sliding) if window else (),
+    }
+
+
+def _nope_layers(num_layers: int) -> tuple[int, ...]:
+    return tuple(range(_NOPE_STEP - 1, min(max(num_layers, 0), 1 << 12), _NOPE_STEP))
+
+
+def _ends_of_texts(header: Header) -> dict[str, Any]:
+    num_tokens = len(header.value("tokenizer.ggml.tokens", list, []))
+    stops = tokenizer_values.stop_ids(header, num_tokens)
+    return {
+        "bos_token_id": tokenizer_values.token_id_of(header, "bos_token_id", num_tokens),
+        "eos_token_id": stops[0] if len(stops) == 1 else stops or None,
+    }
+
+
+def _check_writable(config: ModelConfig, architecture: str) -> None:
+    expected = _nope_layers(config.num_hidden_layers) if architecture == "smollm3" else ()
+    if config.nope_layers != expected:
+        raise ConfigError(
+            f"its layers without RoPE are {list(config.nope_layers)}, and programs take those of a {architecture} "
+            f"GGUF to be {list(expected)}: this model cannot be written as one"
+        )
+    if architecture == "qwen3" and (config.qkv_bias or config.o_bias):
+        raise ConfigError("a qwen3 GGUF has no biases, and this model does: it cannot be written as one")
