@@ -7,6 +7,7 @@ that is named. HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE mean what they 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -70,7 +71,8 @@ def fetch_from_hub(name: str, file: str | None, open_bar: OpenBar, on_wait: Call
 def _fetch(name: str, file: str | None, folder: Path, open_bar: OpenBar) -> None:
     hub: Any = require_extra("huggingface_hub", "hub", "fetching a model from the Hugging Face hub")
     with _hub_errors(name):
-        info = hub.HfApi(library_name="textmill").model_info(name, files_metadata=True)
+        api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="textmill")
+        info = api.model_info(name, files_metadata=True)
     wanted = _choose(name, list(map(_remote, info.siblings)), file)
     partial = folder.with_name(f".{folder.name}.partial")
     with storage_errors(partial):
@@ -80,7 +82,7 @@ def _fetch(name: str, file: str | None, folder: Path, open_bar: OpenBar) -> None
         done = 0
         for remote in wanted:
             with _hub_errors(name), _told_to(bar, done) as told:
-                hub.hf_hub_download(name, remote.name, revision=info.sha, local_dir=partial, tqdm_class=told)
+                api.hf_hub_download(name, remote.name, revision=info.sha, local_dir=partial, tqdm_class=told)
             _check(partial / remote.name, remote, name)
             done += remote.num_bytes
             bar.update(done)
