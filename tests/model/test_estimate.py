@@ -1,0 +1,114 @@
+"""What a model takes, against figures that others worked out: by hand, and from the published weights."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textmill.model import machine
+from textmill.model.config import ModelConfig
+from textmill.model.estimate import KV_BYTES, estimate, tensor_bytes
+from textmill.model.presets import NAMES, preset
+
+
+def test_the_kv_cache_of_llama_7b():
+    found = estimate(preset("llama-7b"), weights="f16", kv="f16", context=10_000)
+    assert found.kv_bytes == 5_242_880_000
+    assert found.weight_bytes == 2 * 6_738_415_616
+    assert found.total_bytes == found.kv_bytes + found.weight_bytes
+
+
+# Parameters as the published files have them.
+PARAMETERS = {
+    "llama-7b": 6_738_415_616,
+    "llama-13b": 13_015_864_320,
+    "llama-33b": 32_528_943_616,
+    "llama-65b": 65_285_660_672,
+    "llama-3.1-8b": 8_030_261_248,
+    "tinyllama-1.1b": 1_100_048_384,
+    "smollm2-135m": 134_515_008,
+    "smollm2-360m": 361_821_120,
+    "smollm2-1.7b": 1_711_376_384,
+    "mistral-7b": 7_241_732_096,
+    "qwen2.5-0.5b": 494_032_768,
+    "qwen3-0.6b": 596_049_920,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_presets_have_the_parameters_of_the_published_weights(name):
+    assert preset(name).num_parameters == PARAMETERS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "megabytes", "per_s", "prefill_gflop", "kv_values"),
+    [
+        ("smollm2-135m", (269, 143, 75.6), (130, 245, 463), 0.212, 11_520),
+        ("smollm2-360m", (724, 384, 204), (48, 91, 172), 0.629, 20_480),
+        ("smollm2-1.7b", (3423, 1818, 963), (10, 19, 36), 3.22, 98_304),
+        ("qwen2.5-0.5b", (988, 525, 278), (35, 67, 126), 0.716, 6_144),
+    ],
+)
+def test_small_models_at_35_gigabytes_a_second(name, megabytes, per_s, prefill_gflop, kv_values):
+    """Worked out by hand for weights in bf16, Q8_0 and Q4_0; to the digits that were written down."""
+    for weights, size, speed in zip(("bf16", "int8", "int4"), megabytes, per_s, strict=True):
+        found = estimate(preset(name), weights=weights, kv="bf16", context=2048)
+        assert found.read_bytes / 1e6 == pytest.approx(size, rel=0.004)
+        assert found.tokens_per_s(35e9, 0) == pytest.approx(speed, rel=0.04)
+        assert found.prefill_flops / 1e9 == pytest.approx(prefill_gflop, rel=0.003)
+        assert found.kv_bytes_per_token == 2 * kv_values
+
+
+def test_an_input_table_that_is_not_the_head_is_not_read():
+    config = preset("llama-7b")
+    found = estimate(config, weights="bf16", kv="bf16", context=1)
+    assert found.weight_bytes - found.read_bytes == 2 * config.vocab_size * config.hidden_size
+
+
+def test_a_window_bounds_what_is_read_and_not_what_is_kept():
+    found = estimate(preset("mistral-7b"), weights="bf16", kv="bf16", context=32_768)
+    assert found.kv_bytes == 32_768 * found.kv_bytes_per_token
+    assert found.step_bytes(32_768) == found.step_bytes(4096) == found.read_bytes + 4096 * found.kv_bytes_per_token
+
+
+SIZES = st.builds(
+    lambda layers, width, ff, heads, kv, tied: ModelConfig(
+        vocab_size=100,
+        hidden_size=32 * width * heads * kv,
+        intermediate_size=32 * ff,
+        num_hidden_layers=layers,
+        num_attention_heads=heads * kv,
+        num_key_value_heads=kv,
+        head_dim=32,
+        tie_word_embeddings=tied,
+    ),
+    *(st.integers(1, 4) for _ in range(5)),
+    st.booleans(),
+)
+
+
+@given(SIZES, st.sampled_from(["f32", "bf16", "int8", "int4"]), st.sampled_from(sorted(KV_BYTES)), st.integers(1, 50))
+def test_what_must_hold_for_all_models(config, weights, kv, batch):
+    one = estimate(config, weights=weights, kv=kv, context=100)
+    many = estimate(config, weights=weights, kv=kv, context=100, batch=batch)
+    assert many.kv_bytes == batch * one.kv_bytes
+    assert many.weight_bytes == one.weight_bytes
+    assert many.tokens_per_s(1e9, 100) >= one.tokens_per_s(1e9, 100) - 1e-9, "the weights are read once for all"
+    assert many.intensity(0) == pytest.approx(batch * one.intensity(0))
+    assert one.tokens_per_s(1e9, 0) > one.tokens_per_s(1e9, 100)
+    plain = {"f32": 4.0, "bf16": 2.0, "int8": 34 / 32, "int4": 18 / 32}[weights]
+    vectors = sum(math.prod(shape) for shape in config.tensor_shapes().values() if len(shape) == 1)
+    vector_bytes = 4 if weights.startswith("int") else plain
+    assert one.weight_bytes == (config.num_parameters - vectors) * plain + vectors * vector_bytes
+
+
+def test_rows_are_filled_up_to_whole_blocks():
+    assert tensor_bytes((3, 33), "int4") == 3 * 2 * 18
+    assert tensor_bytes((33,), "int4") == 33 * 4
+
+
+def test_the_machine_has_memory_that_can_be_read():
+    memory = machine.memory()
+    assert 0 < memory.available <= memory.total
+    assert 1e8 < machine.read_bandwidth(1, 1 << 22) < 1e13
