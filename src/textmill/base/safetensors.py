@@ -14,7 +14,7 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -114,11 +114,39 @@ def save(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, s
         StorageError: where the disk is full or may not be written to.
     """
     arrays = {name: _in_file_order(name, array) for name, array in tensors.items()}
-    ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
-    header = _header_bytes(ordered, metadata or {})
+    kinds = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+    save_by_turns(path, kinds, arrays.__getitem__, metadata)
+
+
+def save_by_turns(
+    path: Path,
+    kinds: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]],
+    read: Callable[[str], np.ndarray],
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write tensors that are read one at a time, when their turn comes; the same file as ``save`` writes.
+
+    Args:
+        path: of the file.
+        kinds: the dtype and shape of each, by name.
+        read: gives one of them by its name.
+        metadata: texts for the header.
+
+    Raises:
+        DataError: as ``save`` does, and for a tensor that is not of its dtype and shape.
+        StorageError: where the disk is full or may not be written to.
+    """
+    ordered = sorted(kinds, key=lambda name: (-kinds[name][0].itemsize, name))
+    header = _header_bytes({name: kinds[name] for name in ordered}, metadata or {})
     with new_file(path) as file:
         file.write(header)
-        for _, array in ordered:
+        for name in ordered:
+            array = _in_file_order(name, read(name))
+            if (array.dtype, array.shape) != kinds[name]:
+                raise DataError(
+                    f'the tensor "{name}" came as {array.dtype} {list(array.shape)}, '
+                    f"and {kinds[name][0]} {list(kinds[name][1])} was announced"
+                )
             file.write(array.reshape(-1).view(np.uint8).data)
 
 
@@ -221,12 +249,12 @@ def _in_file_order(name: str, array: np.ndarray) -> np.ndarray:
     return np.asarray(array, dtype=dtype, order="C")
 
 
-def _header_bytes(ordered: list[tuple[str, np.ndarray]], metadata: Mapping[str, str]) -> bytes:
+def _header_bytes(ordered: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], metadata: Mapping[str, str]) -> bytes:
     entries: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
     position = 0
-    for name, array in ordered:
-        end = position + array.nbytes
-        entries[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [position, end]}
+    for name, (dtype, shape) in ordered.items():
+        end = position + math.prod(shape) * dtype.itemsize
+        entries[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [position, end]}
         position = end
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the data starts aligned

@@ -53,6 +53,10 @@ def _check_types(header: Header) -> None:
                 f'its tensor "{name[:80]}" is of the type {info.type.name}, which this release does not read '
                 f"({', '.join(READABLE)} it does). Take the model in one of these"
             )
+        if len(info.shape) == 1 and info.type.block_size > 1:
+            raise DataError(
+                f'its tensor "{name[:80]}" is a norm or a bias in blocks ({info.type.name}), not in numbers'
+            )
 
 
 def _map(path: Path, end: int) -> np.ndarray:

@@ -35,10 +35,10 @@ def load_text_rules(folder: Path, config: ModelConfig, tokenizer: Tokenizer) -> 
     generation = read_optional_json(folder / "generation_config.json")
     tokenizer_config = read_optional_json(folder / "tokenizer_config.json")
     stop_ids = {*config.eos_token_ids, *_ids(generation.get("eos_token_id"), folder / "generation_config.json")}
-    eos = _id_of(tokenizer_config.get("eos_token"), tokenizer)
+    eos = token_id_of(tokenizer_config.get("eos_token"), tokenizer)
     if eos is not None:
         stop_ids.add(eos)
-    bos = _id_of(tokenizer_config.get("bos_token"), tokenizer)
+    bos = token_id_of(tokenizer_config.get("bos_token"), tokenizer)
     bos = config.bos_token_id if bos is None else bos
     prefix_ids = () if tokenizer_config.get("add_bos_token") is False else tokenizer.prefix_ids
     if tokenizer_config.get("add_bos_token") and not prefix_ids:
@@ -53,7 +53,7 @@ def load_text_rules(folder: Path, config: ModelConfig, tokenizer: Tokenizer) -> 
     )
 
 
-def _id_of(token: Any, tokenizer: Tokenizer) -> int | None:
+def token_id_of(token: Any, tokenizer: Tokenizer) -> int | None:
     """The id of a special token as tokenizer_config.json writes it: its text, or an object that has it."""
     text = token.get("content") if isinstance(token, dict) else token
     return tokenizer.special_tokens.get(text) if isinstance(text, str) else None

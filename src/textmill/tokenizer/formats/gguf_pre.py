@@ -67,6 +67,8 @@ PRE = {
     "qwen2": Pre(pattern_named("qwen2").regexes, normalizer="nfc"),
     "qwen35": Pre((_QWEN35,), normalizer="nfc"),
     "llama-bpe": Pre(pattern_named("llama3").regexes, whole_pieces=True, adds_bos=True),
+    # llama.cpp's one name for this pattern without whole pieces.
+    "dbrx": Pre(pattern_named("cl100k").regexes),
     "deepseek-llm": Pre(
         (
             r"[\r\n]",
