@@ -23,6 +23,17 @@ def test_flops_of_llama_7b():
     assert inference_flops_per_token(LLAMA_7B, 2048) * 3 == by_hand
 
 
+def test_a_window_bounds_what_is_attended_to(small_config):
+    sizes = {"model_type": "mistral", "num_attention_heads": 4, "head_dim": 12}
+    full, sliding = small_config(**sizes), small_config(**sizes, sliding_window=9, sliding_layers=(0, 1, 2))
+    assert inference_flops_per_token(sliding, 64) == inference_flops_per_token(full, 9)
+    assert inference_flops_per_token(sliding, 5) == inference_flops_per_token(full, 5)
+    some = small_config(**sizes | {"model_type": "qwen2"}, qkv_bias=True, sliding_window=9, sliding_layers=(2,))
+    attention = 4 * 4 * 12 * (2 * 64 + 9)
+    assert inference_flops_per_token(some, 64) == 2 * (some.num_parameters - 101 * 48) + attention
+    assert kv_cache_bytes(sliding, 64) == kv_cache_bytes(full, 64)
+
+
 def test_a_tied_table_counts_as_the_head_it_is(small_config):
     tied, untied = small_config(tie_word_embeddings=True), small_config(tie_word_embeddings=False)
     assert training_flops_per_token(tied, 64) == training_flops_per_token(untied, 64)

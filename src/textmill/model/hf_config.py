@@ -100,6 +100,8 @@ def write_hf(config: ModelConfig, dtype: str) -> dict[str, Any]:
     }
     if config.model_type == "llama":
         table["pretraining_tp"] = 1
+    if config.model_type == "smollm3":
+        table["pad_token_id"] = None  # absent it is 128004, which has no row in a smaller table
     if family.attention_bias == "key":
         table["attention_bias"] = config.qkv_bias
     if family.mlp_bias:

@@ -11,7 +11,13 @@ from typing import Any
 
 from textmill.base.errors import DataError
 from textmill.model.ranges import check_size
-from textmill.model.rope_scaling import LinearScaling, Llama3Scaling, RopeScaling, YarnScaling
+from textmill.model.rope_scaling import (
+    LinearScaling,
+    Llama3Scaling,
+    RopeScaling,
+    YarnScaling,
+    check_original_context,
+)
 
 _KINDS: dict[str, type[RopeScaling]] = {"linear": LinearScaling, "llama3": Llama3Scaling, "yarn": YarnScaling}
 _ANY_KIND = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
@@ -109,6 +115,6 @@ def _complete_yarn(values: dict[str, Any], rope: Mapping[str, Any], context: Any
             del values[name]
     if "factor" in rope and rope["factor"] is None:
         original = values["original_max_position_embeddings"]
-        check_size("max_position_embeddings", original)
+        check_original_context(original)
         check_size("max_position_embeddings", context)
         values["factor"] = context / original

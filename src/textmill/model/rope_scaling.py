@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from textmill.base.errors import ConfigError
-from textmill.model.ranges import check_bool, check_number, check_size
+from textmill.model.ranges import SIZES, check_bool, check_number, check_whole
 
 if TYPE_CHECKING:
     from textmill.model.config import ModelConfig
@@ -46,7 +46,7 @@ class Llama3Scaling:
 
     def __post_init__(self) -> None:
         _check_factor(self.factor)
-        _check_original(self.original_max_position_embeddings)
+        check_original_context(self.original_max_position_embeddings)
         check_number("rope_scaling.low_freq_factor", self.low_freq_factor, 1e-6, 1e9)
         check_number("rope_scaling.high_freq_factor", self.high_freq_factor, 1e-6, 1e9)
         if not self.low_freq_factor < self.high_freq_factor:
@@ -77,7 +77,7 @@ class YarnScaling:
 
     def __post_init__(self) -> None:
         _check_factor(self.factor)
-        _check_original(self.original_max_position_embeddings)
+        check_original_context(self.original_max_position_embeddings)
         check_number("rope_scaling.beta_fast", self.beta_fast, 1e-6, 1e9)
         check_number("rope_scaling.beta_slow", self.beta_slow, 1e-6, 1e9)
         if self.beta_slow > self.beta_fast:
@@ -155,8 +155,6 @@ def _check_factor(factor: float) -> None:
     check_number("rope_scaling.factor", factor, 1.0, _FACTOR_MAX)
 
 
-def _check_original(num_tokens: int) -> None:
-    try:
-        check_size("max_position_embeddings", num_tokens)
-    except ConfigError as error:
-        raise ConfigError(f"rope_scaling.original_{error}") from error
+def check_original_context(num_tokens: int) -> None:
+    """Raise ``ConfigError`` unless a model can have been trained on so many tokens before its RoPE was scaled."""
+    check_whole("rope_scaling.original_max_position_embeddings", num_tokens, *SIZES["max_position_embeddings"])
