@@ -14,12 +14,7 @@ from cyclopts import App, CycloptsError, UnknownOptionError, UnusedCliTokensErro
 from textmill import __version__
 from textmill.base.errors import TextmillError
 from textmill.cli.arguments import STANDARD_INPUT, in_options, program
-from textmill.cli.demo import demo
-from textmill.cli.doctor import doctor
-from textmill.cli.generate import generate
 from textmill.cli.output import Output
-from textmill.cli.tokenizer import tokenizer_app
-from textmill.cli.train import train
 
 _HELP = """Raw text in, a served language model out.
 
@@ -28,6 +23,8 @@ For example:
     textmill demo --text FOLDER                the same, from your own text
     textmill train tiny --minutes 10           train a recipe
     textmill generate runs/tiny "def main("    a model goes on from a prompt
+    textmill model get smollm2-135m-instruct   fetch a real model
+    textmill chat smollm2-135m-instruct        talk to it
     textmill tokenizer explain runs/tiny "né"  see how text becomes tokens
 """
 _EPILOGUE = """Exit codes: 0 ok, 1 the run failed, 2 usage or configuration, 3 bad input data,
@@ -41,8 +38,18 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
-for command in (demo, train, generate, tokenizer_app, doctor):
-    app.command(command)
+# By name: only the module of the command that is asked for is imported.
+_COMMANDS = {
+    "demo": "demo:demo",
+    "train": "train:train",
+    "generate": "generate:generate",
+    "chat": "chat:chat",
+    "model": "model:model_app",
+    "tokenizer": "tokenizer:tokenizer_app",
+    "doctor": "doctor:doctor",
+}
+for _name, _place in _COMMANDS.items():
+    app.command(f"textmill.cli.{_place}", name=_name)
 
 
 def run(arguments: list[str]) -> int:
@@ -50,6 +57,8 @@ def run(arguments: list[str]) -> int:
     with_traceback = "-vv" in arguments
     arguments = [STANDARD_INPUT if word == "-" else word for word in arguments if word != "-vv"]
     output = Output()
+    if arguments[:1] in ([], ["--help"], ["-h"]):
+        _import_commands()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = functools.partial(_show_warning, output)
@@ -83,6 +92,12 @@ def run(arguments: list[str]) -> int:
         output.hint("this is a bug in textmill; run the same command with -vv and report what it prints")
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _import_commands() -> None:
+    """The page that lists the commands takes their descriptions from them."""
+    for name in _COMMANDS:
+        app[name]
 
 
 def _hint_for(error: CycloptsError) -> str:

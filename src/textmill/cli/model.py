@@ -8,6 +8,9 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from textmill.cli.arguments import program
+from textmill.cli.model_convert import convert
+from textmill.cli.model_estimate import estimate
+from textmill.cli.model_show import show
 from textmill.cli.output import Output
 
 model_app = App(
@@ -22,12 +25,12 @@ For example:
 """,
     help_format="plaintext",
 )
-model_app.command("textmill.cli.model_show:show", name="show")
-model_app.command("textmill.cli.model_estimate:estimate", name="estimate")
-model_app.command("textmill.cli.model_convert:convert", name="convert")
+for command in (show, convert):
+    model_app.command(command)
+model_app.command(estimate, usage="Usage: textmill model estimate [OPTIONS] [MODEL]")
 
 
-@model_app.command
+@model_app.command(usage="Usage: textmill model get [OPTIONS] [NAME]")
 def get(
     name: str | None = None,
     /,

@@ -1,0 +1,6 @@
+"""``textmill chat``."""
+
+
+def chat(model: str, /) -> int:
+    """Chat."""
+    return 0

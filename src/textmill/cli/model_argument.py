@@ -1,0 +1,18 @@
+"""What commands take a MODEL to be, and how they name it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textmill.base.errors import ConfigError
+from textmill.cli.arguments import STANDARD_INPUT
+from textmill.cli.output import Output
+
+
+def find_model(name: str, out: Output) -> Path:
+    """Find the folder or file that a MODEL argument means, warning of damaged checkpoints that are passed over."""
+    from textmill.checkpoint.sources import resolve_model
+
+    if name == STANDARD_INPUT:
+        raise ConfigError("a model is a folder, a file or a name, and cannot be read from standard input")
+    return resolve_model(name, on_damage=lambda error: out.warning(f"{error}; taking the checkpoint before it"))
