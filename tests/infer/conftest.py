@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from textmill.checkpoint.text_rules import TextRules
+from textmill.infer.batcher import Batcher
 from textmill.infer.engine import LanguageModel
 from textmill.model.config import ModelConfig
 
@@ -51,31 +52,18 @@ class ScriptedRunner:
     """Says what it is told to: the logits after n tokens favour the n-th byte of a script. Notes what is asked."""
 
     tolerance = 0.0
+    block_size = 4
+    num_blocks = 64
 
     def __init__(self, script, vocab_size=260):
         self.script = list(script.encode() if isinstance(script, str) else script)
         self.vocab_size = vocab_size
-        self.texts = {}
         self.chunks = []
-        self.num_opened = 0
 
-    def open(self, capacity):
-        self.num_opened += 1
-        self.texts[self.num_opened] = (capacity, [])
-        return self.num_opened
-
-    def extend(self, text, ids):
-        capacity, before = self.texts[text]
-        before.extend(ids)
-        self.chunks.append(list(ids))
-        assert len(before) <= capacity
-        return self._after(len(before))
-
-    def close(self, text):
-        del self.texts[text]
-
-    def logits(self, ids):
-        return np.stack([self._after(length + 1) for length in range(len(ids))])
+    def forward(self, chunks):
+        self.chunks.extend(list(chunk.ids) for chunk in chunks)
+        rows = [self._after(length) for chunk in chunks for length in _lengths(chunk)]
+        return np.array(rows, np.float32).reshape(len(rows), self.vocab_size)
 
     def _after(self, length):
         logits = np.zeros(self.vocab_size, np.float32)
@@ -83,6 +71,11 @@ class ScriptedRunner:
             logits[self.script[length - 1]] = 50.0
         logits[258:] = 100.0  # rows that pad the table
         return logits
+
+
+def _lengths(chunk):
+    end = chunk.start + len(chunk.ids)
+    return range(end - chunk.num_logits + 1, end + 1)
 
 
 @pytest.fixture
@@ -111,14 +104,14 @@ def tokenizer():
 def scripted(config, tokenizer):
     """A language model that continues a one-token prompt with a script of its own."""
 
-    def make(script, *, context=64, add_bos_token=False, bos=BOS):
+    def make(script, *, context=64, add_bos_token=False, bos=BOS, **limits):
         rules = TextRules(
             bos_token_id=bos,
             prefix_ids=(BOS,) if add_bos_token else (),
             stop_ids=frozenset({END}),
         )
         runner = ScriptedRunner(script)
-        model = LanguageModel(config, tokenizer, rules, runner, context=context)
+        model = LanguageModel(config, tokenizer, rules, Batcher(runner, **limits), context=context)
         model.runner = runner
         return model
 

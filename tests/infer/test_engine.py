@@ -94,10 +94,9 @@ class TestPrompts:
         with pytest.raises(ConfigError, match="one prompt"):
             model.stream(["x", "x"])
 
-    def test_a_long_prompt_goes_in_by_chunks(self, scripted, monkeypatch):
-        monkeypatch.setattr("textmill.infer.engine._PREFILL_CHUNK", 4)
-        model = scripted("a" * 30)
-        model.generate("x" * 9, max_tokens=2)
+    def test_a_long_prompt_goes_in_by_chunks(self, scripted):
+        model = scripted("a" * 30, tokens_per_step=4)
+        model.generate("x" * 9, max_tokens=2, speculate=0)
         assert [len(chunk) for chunk in model.runner.chunks] == [4, 4, 1, 1]
 
 
@@ -146,11 +145,17 @@ class TestStreams:
         model = scripted("abc")
         stream = model.stream("x")
         next(stream)
-        assert model.runner.texts
+        assert model.batcher.statistics().num_blocks_in_use == 1
         stream.close()
-        assert not model.runner.texts
+        assert model.batcher.statistics().num_blocks_in_use == 0
+        assert model.batcher.statistics().num_aborted == 1
         model.generate("x", max_tokens=2)
-        assert not model.runner.texts
+        assert model.batcher.statistics().num_blocks_in_use == 0
+
+    def test_a_stream_that_is_never_read_is_never_begun(self, scripted):
+        model = scripted("abc")
+        model.stream("x")
+        assert model.batcher.statistics().num_waiting == 0
 
 
 class TestLogprobs:
@@ -185,7 +190,7 @@ def test_rows_that_pad_the_table_are_never_drawn(scripted):
 
 def test_weights_that_are_not_finite_are_said_to_be(scripted):
     model = scripted("abc")
-    model.runner.extend = lambda text, ids: np.full(260, np.nan, np.float32)
+    model.runner.forward = lambda chunks: np.full((1, 260), np.nan, np.float32)
     with pytest.raises(DataError, match="not finite"):
         model.generate("x")
 

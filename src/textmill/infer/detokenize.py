@@ -32,9 +32,15 @@ class TextStream:
         self._held = ""
         self.stopped = False
 
-    def push(self, token_id: int) -> str:
-        """Take a token; return the text to show now. Nothing comes after ``stopped``."""
-        return "" if self.stopped else self._release(self._decoder.push(token_id))
+    def push(self, token_id: int, *, may_stop: bool = True) -> str:
+        """Take a token; return the text to show now. Nothing comes after ``stopped``.
+
+        Where a text may not stop yet, what it says is no part of a stop string.
+        """
+        if self.stopped:
+            return ""
+        new_text = self._decoder.push(token_id)
+        return self._release(new_text) if may_stop else new_text
 
     def finish(self) -> str:
         """Return the text that was held back and turned out to be text."""

@@ -1,9 +1,9 @@
-"""A loaded model: prompts in, text out, in the order of a request's life: prompt, prefill, draw, decode, show."""
+"""A loaded model: prompts in, text out."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Unpack, overload
 import numpy as np
 
 from textmill.base.errors import ConfigError, DataError, did_you_mean, require_extra
-from textmill.checkpoint.huggingface import load_config, load_tokenizer
 from textmill.checkpoint.sources import resolve_model
-from textmill.checkpoint.text_rules import TextRules, load_text_rules
-from textmill.infer.detokenize import TextStream
-from textmill.infer.request import Completion, Delta, FinishReason, Options, Request
+from textmill.checkpoint.stored_model import StoredModel, open_model
+from textmill.checkpoint.text_rules import TextRules
+from textmill.infer.answer import Answer, Ending, seeds, whole
+from textmill.infer.batcher import Batcher
+from textmill.infer.request import Completion, Delta, Options, Request
 from textmill.infer.runners.runner import Runner
-from textmill.infer.sampler import log_softmax, most_probable, sample
 from textmill.model.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -26,15 +26,13 @@ if TYPE_CHECKING:
 
 Message: TypeAlias = Mapping[str, Any]
 Prompt: TypeAlias = str | Sequence[int] | np.ndarray
+Answers: TypeAlias = Completion | list[Completion] | list[list[Completion]]
 
-_WEIGHTS = ("auto", "f32", "bf16")
-_KV = ("f32", "bf16")
-_NATIVE = ("int8", "int4", "file")
+_WEIGHTS = ("auto", "f32", "bf16", "int8", "int4", "file")
+_KV = ("bf16", "f32", "int8")
 _DEFAULT_MAX_TOKENS = 256
-# torch crashes where the system cannot give it the threads it asks for.
+# More threads than any machine has cores, and few enough to be started.
 _THREADS_MAX = 1024
-# Tokens of a prompt in one forward pass: enough to fill the matrix products, small beside the weights.
-_PREFILL_CHUNK = 512
 
 
 def load(  # noqa: PLR0917  the order is part of the public contract
@@ -44,94 +42,123 @@ def load(  # noqa: PLR0917  the order is part of the public contract
     kv: str = "bf16",
     context: int | None = None,
     threads: int | None = None,
+    *,
+    kv_memory: int | None = None,
 ) -> LanguageModel:
     """Load a model to generate with.
 
     Args:
-        path: a model folder, or a run (its last good checkpoint).
-        device: where to compute, as torch names it.
-        weights: what weights are kept and computed in: ``auto`` as stored (bf16 in f32 where the CPU has no bf16),
-            ``f32`` or ``bf16``.
-        kv: what keys and values are kept in: ``bf16`` or ``f32``. It touches generation, and not ``logits``.
+        path: a model folder, a ``*.gguf`` file, a name, or a run (its last good checkpoint).
+        device: ``cpu`` is the native engine, which gives the same answer every time; any other is torch's name of one.
+        weights: what weights are kept and computed in: ``auto`` as stored (bf16 computes in f32 where the CPU has no
+            bf16), ``f32``, ``bf16``, ``int8``, ``int4``, or ``file``: the blocks of a GGUF as they are.
+        kv: what keys and values are kept in: ``bf16``, ``f32`` or ``int8``.
         context: tokens of prompt and answer together, up to the model's own, which it is unless given.
-        threads: of the CPU; as many as torch takes unless given.
+        threads: of the CPU; as many as there are cores unless given.
+        kv_memory: bytes for keys and values; room for at least one text of the whole context unless given.
 
     Raises:
         DataError: where the model is missing, damaged, or asks for what cannot be reproduced exactly.
         ConfigError: for a value out of its range.
-        MissingExtraError: without torch.
+        MissingExtraError: for another device than the CPU, without torch.
     """
     _check_choice("weights", weights, _WEIGHTS)
     _check_choice("kv", kv, _KV)
-    if threads is not None and (
-        not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= _THREADS_MAX
-    ):
-        raise ConfigError(f"threads is {threads!r}, and must be 1 to {_THREADS_MAX:,}")
-    folder = resolve_model(Path(path), on_damage=_warn_of_damage)
-    config = load_config(folder)
-    context = _check_context(context, config)
-    require_extra("torch", "train", "running a model")
-    from textmill.infer.runners.torch import open_runner
+    _check_whole("threads", threads, _THREADS_MAX)
+    _check_whole("kv_memory", kv_memory, None)
+    stored = open_model(resolve_model(Path(path), on_damage=_warn_of_damage))
+    length = _check_context(context, stored.config)
+    tokenizer = stored.load_tokenizer()
+    rules = stored.load_text_rules(tokenizer)
+    runner = _open_runner(stored, device, weights=weights, kv=kv, context=length, threads=threads, kv_memory=kv_memory)
+    batcher = Batcher(runner)
+    if context is not None and batcher.capacity < context:
+        raise ConfigError(
+            f"context is {context:,}, and kv_memory holds {batcher.capacity:,} tokens; give it more, or leave it out"
+        )
+    return LanguageModel(stored.config, tokenizer, rules, batcher, context=min(length, batcher.capacity))
 
-    tokenizer = load_tokenizer(folder, config)
-    rules = load_text_rules(folder, config, tokenizer)
-    runner = open_runner(folder, config, device=device, weights=weights, kv=kv, threads=threads)
-    return LanguageModel(config, tokenizer, rules, runner, context=context)
+
+def _open_runner(stored: StoredModel, device: str, **options: Any) -> Runner:
+    if device == "cpu" and importlib.util.find_spec("textmill.infer.runners.native"):
+        from textmill.infer.runners import native
+
+        return native.open_runner(stored, **options)
+    require_extra("torch", "train", f'running a model on "{device}"')
+    from textmill.infer.runners import torch
+
+    return torch.open_runner(stored, device=device, **options)
 
 
 class LanguageModel:
-    """A model that is ready to generate; ``load`` makes one."""
+    """A model that is ready to generate; ``load`` makes one. Threads may share it: their answers are made together.
+
+    Attributes:
+        config: its sizes.
+        tokenizer: between text and ids.
+        context: tokens of prompt and answer together.
+        batcher: makes the answers, for whoever schedules by himself: ``batcher.submit(answer)`` for ``answers(...)``.
+    """
 
     def __init__(
-        self, config: ModelConfig, tokenizer: Tokenizer, rules: TextRules, runner: Runner, *, context: int
+        self, config: ModelConfig, tokenizer: Tokenizer, rules: TextRules, batcher: Batcher, *, context: int
     ) -> None:
         self.config = config
         self.tokenizer = tokenizer
         self.context = context
+        self.batcher = batcher
         self._rules = rules
-        self._runner = runner
 
     @overload
     def generate(self, prompt_or_ids: Prompt, **options: Unpack[Options]) -> Completion: ...
     @overload
     def generate(self, prompt_or_ids: Sequence[Prompt], **options: Unpack[Options]) -> list[Completion]: ...
-    def generate(
-        self, prompt_or_ids: Prompt | Sequence[Prompt], **options: Unpack[Options]
-    ) -> Completion | list[Completion]:
+    def generate(self, prompt_or_ids: Prompt | Sequence[Prompt], **options: Unpack[Options]) -> Any:
         """Go on from a prompt.
 
         Args:
             prompt_or_ids: a string, to which the model's BOS is added if its files ask for one; or token ids, taken
                 as they are; or a list of either, for a list of answers.
-            **options: ``max_tokens``, ``temperature``, ``top_k``, ``top_p``, ``min_p``, ``seed``, ``stop``,
-                ``logprobs`` and ``ignore_eos``, as ``Request`` explains them.
+            **options: of ``Request``, by name.
 
         Returns:
-            A ``Completion``; for a batch a list of them, each the same as alone.
+            An answer for a prompt, a list of answers for a list of prompts; with ``n`` above 1 each answer is a list of
+            ``n``. Answers of a batch are made together, and each is the same as alone.
 
         Raises:
             ConfigError: for an option out of its range, an id that the model has no row for, or a prompt that is
                 longer than the context.
+            DataError: where the model's logits are not finite.
         """
         request = Request.of(**options)
-        if _is_batch(prompt_or_ids):
-            prompts = [self._prompt_ids(prompt) for prompt in prompt_or_ids]
-            return [_whole(self._deltas(ids, request)) for ids in prompts]
-        return _whole(self._deltas(self._prompt_ids(prompt_or_ids), request))
+        if not _is_batch(prompt_or_ids):
+            return self._complete([self._prompt_ids(prompt_or_ids)], request)[0]
+        return self._complete([self._prompt_ids(prompt) for prompt in prompt_or_ids], request)
 
     def stream(self, prompt_or_ids: Prompt, **options: Unpack[Options]) -> Iterator[Delta]:
-        """Go on from one prompt, yielding each piece as it comes; arguments and errors as in ``generate``."""
+        """Go on from one prompt, yielding each piece as it comes; arguments and errors as in ``generate``.
+
+        Closing the stream, or dropping it, ends the work on it.
+        """
         if _is_batch(prompt_or_ids):
             raise ConfigError("a stream takes one prompt, and this is a list of them; stream each, or use generate")
-        return self._deltas(self._prompt_ids(prompt_or_ids), Request.of(**options))
+        request = Request.of(**options)
+        if request.n > 1:
+            raise ConfigError(f"a stream gives one answer, and n is {request.n}; stream each, or use generate")
+        (answer,) = self.answers(self._prompt_ids(prompt_or_ids), request)
+        return self._stream(answer)
 
-    def chat(self, messages: Sequence[Message], **options: Unpack[Options]) -> Completion:
+    @overload
+    def chat(self, messages: Sequence[Message], **options: Unpack[Options]) -> Completion: ...
+    @overload
+    def chat(self, messages: Sequence[Message], *, n: int, **options: Any) -> Any: ...
+    def chat(self, messages: Sequence[Message], **options: Any) -> Any:
         """Answer a conversation, ``[{"role": "user", "content": "..."}, ...]``; options as in ``generate``.
 
         Raises:
             DataError: where the model has no chat template.
         """
-        return _whole(self._deltas(self.chat_ids(messages), Request.of(**options)))
+        return self._complete([self.chat_ids(messages)], Request.of(**options))[0]
 
     def chat_ids(self, messages: Sequence[Message]) -> list[int]:
         """Lay out a conversation as the model's chat template does, ready to be answered; raises like ``chat``."""
@@ -143,8 +170,71 @@ class LanguageModel:
         return self._checked(self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
 
     def logits(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Logits of the token after each id, float32 [T, vocab]; the text is taken as it is and read at once."""
-        return self._runner.logits(self._checked(ids))
+        """Logits of the token after each id, float32 [T, vocab]; the text is taken as it is.
+
+        They come from the passes that generation makes, with keys and values in the type that ``kv`` said.
+        """
+        prompt = self._checked(ids)
+        logits_TV = np.empty((len(prompt), self.config.vocab_size), np.float32)
+
+        def note(start: int, rows_TV: np.ndarray) -> None:
+            logits_TV[start : start + len(rows_TV)] = rows_TV
+
+        ending = Ending(max_tokens=0, num_ids=self._num_ids)
+        answer = Answer(prompt, Request(), ending, seed=0, on_prompt_rows=note)
+        self.batcher.run([answer])
+        return logits_TV
+
+    def answers(self, prompt: list[int], request: Request) -> list[Answer]:
+        """The answers that a request asks for, ``request.n`` of them, for ``batcher.submit``.
+
+        Raises:
+            ConfigError: where the prompt leaves no room for an answer, or the request names ids that there are not.
+        """
+        room = self.context - len(prompt)
+        if room < 1:
+            raise ConfigError(
+                f"the prompt has {len(prompt):,} tokens, which fill the context of {self.context:,}: no room is left "
+                "for an answer. Shorten the prompt, or load a model with a longer context"
+            )
+        wanted = _DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
+        ending = Ending(max_tokens=min(wanted, room), stop_ids=self._stop_ids(request), num_ids=self._num_ids)
+        known = [token_id for token_id in prompt if token_id < self.tokenizer.vocab_size]  # rows that pad have no text
+        answers = [
+            Answer(prompt, request, ending, seed=seed, decoder=self.tokenizer.stream_decoder(known))
+            for seed in seeds(request)
+        ]
+        for answer in answers[1:]:
+            answer.elder = answers[0]
+        return answers
+
+    @property
+    def _num_ids(self) -> int:
+        """Ids that are tokens; rows of the model's table beyond them only pad it."""
+        return min(self.config.vocab_size, self.tokenizer.vocab_size)
+
+    def _stop_ids(self, request: Request) -> frozenset[int]:
+        for name, ids in (("stop_ids", request.stop_ids), ("logit_bias", request.logit_bias)):
+            unknown = [token_id for token_id in ids if token_id >= self._num_ids]
+            if unknown:
+                raise ConfigError(f"{name} has {unknown[0]}, which is no token: ids are 0 to {self._num_ids - 1:,}")
+        stop_ids = frozenset(request.stop_ids) | (frozenset() if request.ignore_eos else self._rules.stop_ids)
+        if request.min_tokens and len(stop_ids & frozenset(range(self._num_ids))) == self._num_ids:
+            raise ConfigError("stop_ids are all tokens there are, so no text of min_tokens can be made")
+        return stop_ids
+
+    def _stream(self, answer: Answer) -> Iterator[Delta]:
+        """Submit only what is read: a stream that is never begun leaves nothing behind."""
+        self.batcher.submit(answer)
+        yield from self.batcher.deltas(answer)
+
+    def _complete(self, prompts: Sequence[list[int]], request: Request) -> list[Any]:
+        """Answer all prompts together: a completion each, or a list of ``n`` each."""
+        groups = [self.answers(prompt, request) for prompt in prompts]
+        answers = [answer for group in groups for answer in group]
+        self.batcher.run(answers)
+        completions = [[whole(answer, list(answer.take_deltas())) for answer in group] for group in groups]
+        return completions if request.n > 1 else [group[0] for group in completions]
 
     def _prompt_ids(self, prompt: Any) -> list[int]:
         if not isinstance(prompt, str):
@@ -174,88 +264,9 @@ class LanguageModel:
             )
         return [int(number) for number in numbers]
 
-    def _deltas(self, prompt: list[int], request: Request) -> Iterator[Delta]:
-        """Check that there is room for an answer at once, not when the first piece is asked for."""
-        room = self.context - len(prompt)
-        if room < 1:
-            raise ConfigError(
-                f"the prompt has {len(prompt):,} tokens, which fill the context of {self.context:,}: no room is left "
-                "for an answer. Shorten the prompt, or load a model with a longer context"
-            )
-        wanted = _DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
-        return self._run(prompt, request, min(wanted, room))
-
-    def _run(self, prompt: list[int], request: Request, max_tokens: int) -> Iterator[Delta]:
-        seed = secrets.randbits(64) if request.seed is None else request.seed
-        stop_ids = frozenset() if request.ignore_eos else self._rules.stop_ids
-        known = [token_id for token_id in prompt if token_id < self.tokenizer.vocab_size]  # rows that pad have no text
-        shown = TextStream(self.tokenizer.stream_decoder(known), request.stop)
-        text = self._runner.open(len(prompt) + max_tokens)
-        try:
-            logits_V = self._prefill(text, prompt)
-            for position in range(len(prompt), len(prompt) + max_tokens):
-                token_id = sample(logits_V, request, seed, position)
-                if token_id in stop_ids:
-                    yield _delta(shown.finish(), [], "stop", logits_V, request.logprobs)
-                    return
-                new_text = shown.push(token_id)
-                is_last = position + 1 == len(prompt) + max_tokens
-                if is_last and not shown.stopped:
-                    new_text += shown.finish()
-                reason: FinishReason | None = "stop" if shown.stopped else "length" if is_last else None
-                yield _delta(new_text, [token_id], reason, logits_V, request.logprobs)
-                if reason is not None:
-                    return
-                logits_V = self._drawable(self._runner.extend(text, [token_id]))
-        finally:
-            self._runner.close(text)
-
-    def _prefill(self, text: int, prompt: list[int]) -> np.ndarray:
-        chunks = [prompt[start : start + _PREFILL_CHUNK] for start in range(0, len(prompt), _PREFILL_CHUNK)]
-        for chunk in chunks[:-1]:
-            self._runner.extend(text, chunk)
-        return self._drawable(self._runner.extend(text, chunks[-1]))
-
-    def _drawable(self, logits_V: np.ndarray) -> np.ndarray:
-        """Check the logits, and rule out rows that only pad the table: they are no tokens."""
-        logits_V[self.tokenizer.vocab_size :] = -np.inf
-        if not np.isfinite(logits_V[: self.tokenizer.vocab_size]).all():
-            raise DataError("the model gives logits that are not finite: its weights hold NaN or infinity, or overflow")
-        return logits_V
-
 
 def _warn_of_damage(error: DataError) -> None:
     warnings.warn(f"{error}; taking the checkpoint before it", stacklevel=3)
-
-
-def _delta(
-    text: str, ids: list[int], reason: FinishReason | None, logits_V: np.ndarray, num_alternatives: int | None
-) -> Delta:
-    """A piece of a stream for the tokens drawn from ``logits_V``: one, or none at the end of a text."""
-    if num_alternatives is None:
-        return Delta(text=text, ids=ids, finish_reason=reason)
-    logprobs_V = log_softmax(logits_V)
-    return Delta(
-        text=text,
-        ids=ids,
-        finish_reason=reason,
-        logprobs=[float(logprobs_V[token_id]) for token_id in ids],
-        top_logprobs=[most_probable(logprobs_V, num_alternatives) for _ in ids],
-    )
-
-
-def _whole(deltas: Iterator[Delta]) -> Completion:
-    pieces = list(deltas)
-    reason = pieces[-1].finish_reason
-    assert reason is not None, "the last piece of a stream says why it ended"
-    told = any(piece.logprobs is not None for piece in pieces)
-    return Completion(
-        text="".join(piece.text for piece in pieces),
-        ids=[token_id for piece in pieces for token_id in piece.ids],
-        finish_reason=reason,
-        logprobs=[value for piece in pieces for value in piece.logprobs or ()] if told else None,
-        top_logprobs=[table for piece in pieces for table in piece.top_logprobs or ()] if told else None,
-    )
 
 
 def _is_batch(prompt: Any) -> TypeGuard[Sequence[Any]]:
@@ -268,17 +279,17 @@ def _is_batch(prompt: Any) -> TypeGuard[Sequence[Any]]:
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value in allowed:
+    if value not in allowed:
+        listed = ", ".join(f'"{choice}"' for choice in allowed)
+        raise ConfigError(f'{name} is "{value}"{did_you_mean(str(value), allowed)} It may be {listed}')
+
+
+def _check_whole(name: str, value: Any, high: int | None) -> None:
+    if value is None:
         return
-    if value in _NATIVE:
-        raise ConfigError(
-            f'{name} is "{value}", which comes with the native engine; this release has {_listed(allowed)}'
-        )
-    raise ConfigError(f'{name} is "{value}"{did_you_mean(str(value), allowed)} It may be {_listed(allowed)}')
-
-
-def _listed(allowed: Iterable[str]) -> str:
-    return ", ".join(f'"{choice}"' for choice in allowed)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (high is not None and value > high):
+        allowed = "at least 1" if high is None else f"1 to {high:,}"
+        raise ConfigError(f"{name} is {value!r}, and must be {allowed}")
 
 
 def _check_context(context: int | None, config: ModelConfig) -> int:

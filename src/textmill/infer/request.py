@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, TypedDict, Unpack
 
 from textmill.base.errors import ConfigError
+from textmill.infer.option_checks import (
+    check_above_zero,
+    check_bias,
+    check_bool,
+    check_ids,
+    check_number,
+    check_stop,
+    check_whole,
+)
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "abort"]
 
 _STOP_STRINGS_MAX = 64
 _LOGPROBS_MAX = 1000
+_TEMPERATURE_MAX = 100.0
+_REPETITION_PENALTY_MAX = 100.0
+_PENALTY_MAX = 100.0
+_BIAS_MAX = 100.0
+_ANSWERS_MAX = 1024
+GUESSES_MAX = 64
+SEED_MAX = (1 << 64) - 1
 
 
 class Options(TypedDict, total=False):
     """The options of ``generate`` as callers write them; ``Request`` explains them. None is the default."""
 
     max_tokens: int | None
+    min_tokens: int | None
     temperature: float | None
     top_k: int | None
     top_p: float | None
     min_p: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[int, float] | None
     seed: int | None
+    n: int | None
     stop: str | Sequence[str] | None
-    logprobs: int | bool | None
+    stop_ids: Sequence[int] | None
     ignore_eos: bool | None
+    logprobs: int | bool | None
+    prompt_logprobs: bool | None
+    speculate: int | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """How to go on from a prompt; the defaults are greedy, the same text every time.
+
+    Logits are changed in this order: ``logit_bias``, ``repetition_penalty``, ``frequency_penalty`` and
+    ``presence_penalty``, ``temperature``, ``top_k``, ``top_p``, ``min_p``.
 
     Raises:
         ConfigError: for a value out of its range.
@@ -39,6 +67,8 @@ class Request:
 
     max_tokens: int | None = None
     """Tokens at most; 256, or what the context leaves where that is less, unless given."""
+    min_tokens: int = 0
+    """Before so many tokens neither a token nor a string ends the text."""
     temperature: float = 0.0
     """0 takes the most probable token; 1 draws from the model's own distribution."""
     top_k: int = 0
@@ -47,36 +77,60 @@ class Request:
     """Draw from the fewest tokens that hold this much of the probability."""
     min_p: float = 0.0
     """Draw from tokens that have at least this part of the most probable one's probability."""
+    repetition_penalty: float = 1.0
+    """Divides positive logits of tokens that prompt or answer have, multiplies negative (arXiv:1909.05858 §4.1)."""
+    presence_penalty: float = 0.0
+    """Is taken off the logits of tokens that the answer has, as OpenAI's API defines it."""
+    frequency_penalty: float = 0.0
+    """Is taken off the logits of tokens that the answer has, as often as it has them."""
+    logit_bias: Mapping[int, float] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    """Numbers from -100 to 100 to add to the logits of ids."""
     seed: int | None = None
     """A seed gives the same tokens every time; without one they differ."""
+    n: int = 1
+    """Answers to give. The i-th, counted from 0, is what ``seed + i`` gives by itself (modulo 2^64)."""
     stop: tuple[str, ...] = ()
     """Strings that end the text and are not part of it."""
+    stop_ids: tuple[int, ...] = ()
+    """Tokens that end the text and are not part of it, beside those that the model's files name."""
+    ignore_eos: bool = False
+    """Go on after the tokens that the model's files say end a text, as if they were any others."""
     logprobs: int | None = None
     """How many alternatives to tell beside each token's own log-probability; None tells nothing."""
-    ignore_eos: bool = False
-    """Go on after the tokens that end a text, as if they were any others."""
+    prompt_logprobs: bool = False
+    """Tell the log-probabilities of the prompt's tokens, too; the prompt is then computed whole, whatever is cached."""
+    speculate: int | None = None
+    """Tokens at most to guess ahead where the text repeats itself, and to verify in one pass; 0 guesses none. What is
+    drawn stays the same, it only comes sooner; unless given, greedy texts are guessed where that is certain."""
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
-            _check_whole("max_tokens", self.max_tokens, 1, None)
-        _check_number("temperature", self.temperature, 0.0, 100.0)
-        _check_whole("top_k", self.top_k, 0, None)
-        _check_number("top_p", self.top_p, 0.0, 1.0)
-        _check_number("min_p", self.min_p, 0.0, 1.0)
-        if self.top_p == 0.0:
-            raise ConfigError(
-                "top_p is 0, and must be above 0 and up to 1; temperature=0 takes the most probable token"
-            )
+            check_whole("max_tokens", self.max_tokens, 1)
+        check_whole("min_tokens", self.min_tokens, 0)
+        check_number("temperature", self.temperature, 0.0, _TEMPERATURE_MAX)
+        check_whole("top_k", self.top_k, 0)
+        check_above_zero("top_p", self.top_p, 1.0, "temperature=0 takes the most probable token")
+        check_number("min_p", self.min_p, 0.0, 1.0)
+        check_above_zero("repetition_penalty", self.repetition_penalty, _REPETITION_PENALTY_MAX, "1 changes nothing")
+        check_number("presence_penalty", self.presence_penalty, -_PENALTY_MAX, _PENALTY_MAX)
+        check_number("frequency_penalty", self.frequency_penalty, -_PENALTY_MAX, _PENALTY_MAX)
+        check_bias(self.logit_bias, _BIAS_MAX)
         if self.seed is not None:
-            _check_whole("seed", self.seed, 0, (1 << 64) - 1)
-        if len(self.stop) > _STOP_STRINGS_MAX or not all(isinstance(text, str) and text for text in self.stop):
-            raise ConfigError(
-                f"stop is {self.stop!r}, and must be up to {_STOP_STRINGS_MAX} strings that are not empty"
-            )
+            check_whole("seed", self.seed, 0, SEED_MAX)
+        check_whole("n", self.n, 1, _ANSWERS_MAX)
+        check_stop(self.stop, _STOP_STRINGS_MAX)
+        check_ids("stop_ids", self.stop_ids)
+        check_bool("ignore_eos", self.ignore_eos)
         if self.logprobs is not None:
-            _check_whole("logprobs", self.logprobs, 0, _LOGPROBS_MAX)
-        if not isinstance(self.ignore_eos, bool):
-            raise ConfigError(f"ignore_eos is {self.ignore_eos!r}, and must be true or false")
+            check_whole("logprobs", self.logprobs, 0, _LOGPROBS_MAX)
+        check_bool("prompt_logprobs", self.prompt_logprobs)
+        if self.speculate is not None:
+            check_whole("speculate", self.speculate, 0, GUESSES_MAX)
+
+    @property
+    def penalizes(self) -> bool:
+        """Whether what a text has already changes what comes next."""
+        return self.repetition_penalty != 1.0 or self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
 
     @classmethod
     def of(cls, **options: Unpack[Options]) -> Request:
@@ -90,9 +144,12 @@ class Request:
             raise ConfigError(f'there is no option "{unknown[0]}"; options are {", ".join(sorted(known))}')
         given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         stop = given.get("stop", ())
-        if not isinstance(stop, str | list | tuple):
-            raise ConfigError(f"stop is {stop!r}, and must be a string or a list of strings")
-        given["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+        given["stop"] = (stop,) if isinstance(stop, str) else _as_tuple("stop", stop, "a string or a list of strings")
+        given["stop_ids"] = _as_tuple("stop_ids", given.get("stop_ids", ()), "a list of token ids")
+        bias = given.get("logit_bias", {})
+        if not isinstance(bias, Mapping):
+            raise ConfigError(f"logit_bias is {bias!r}, and must map token ids to numbers")
+        given["logit_bias"] = MappingProxyType(dict(bias))
         if isinstance(given.get("logprobs"), bool):
             given["logprobs"] = 0 if given["logprobs"] else None
         return cls(**given)
@@ -117,8 +174,9 @@ class Completion:
     """A whole answer.
 
     ``ids`` are the tokens that were drawn, those of a stop string included and the one that ended the text not.
-    ``logprobs`` are natural logarithms under the model itself, before temperature and truncation, one for each id;
-    ``top_logprobs`` the most probable tokens at each place.
+    ``logprobs`` are natural logarithms under the model itself, before penalties, temperature and truncation, one for
+    each id; ``top_logprobs`` the most probable tokens at each place. ``prompt_logprobs`` has one for each id of the
+    prompt, None for the first, which nothing stands before.
     """
 
     text: str
@@ -126,15 +184,10 @@ class Completion:
     finish_reason: FinishReason
     logprobs: list[float] | None = None
     top_logprobs: list[dict[int, float]] | None = None
+    prompt_logprobs: list[float | None] | None = None
 
 
-def _check_whole(name: str, value: Any, low: int, high: int | None) -> None:
-    allowed = f"a whole number from {low} on" if high is None else f"a whole number from {low} to {high:,}"
-    if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
+def _as_tuple(name: str, value: Any, allowed: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
         raise ConfigError(f"{name} is {value!r}, and must be {allowed}")
-
-
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fits or not low <= value <= high:
-        raise ConfigError(f"{name} is {value!r}, and must be a number from {low:g} to {high:g}")
+    return tuple(value)

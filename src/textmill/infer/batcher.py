@@ -1,0 +1,263 @@
+"""Many answers from one runner, a step at a time: what ``LanguageModel`` and a server drive.
+
+Any thread may submit, abort and wait. Whoever waits for an answer makes the steps, for all answers at once, while the
+others sleep; nothing runs when nobody waits. What a caller has submitted or aborted takes effect with the next step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from textmill.base.errors import ConfigError, TextmillError
+from textmill.infer.answer import Answer
+from textmill.infer.blocks import BlockPool
+from textmill.infer.request import Delta
+from textmill.infer.runners.runner import Runner
+from textmill.infer.scheduler import Scheduler, Work
+from textmill.infer.turn import Turn
+
+# Enough tokens to fill the matrix products; a prompt that is read holds decoding answers up for so many at most.
+TOKENS_PER_STEP = 512
+MAX_RUNNING = 64
+# Up to here a step on a CPU costs less than the tokens that right guesses save.
+TOKENS_WITH_GUESSES = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Statistics:
+    """What a batcher has now, and what it has done since it was made; numbers of answers, tokens or blocks."""
+
+    num_running: int
+    num_waiting: int
+    num_blocks: int
+    num_blocks_in_use: int
+    num_blocks_published: int
+    num_steps: int
+    num_prompt_tokens: int
+    num_cached_tokens: int
+    num_drawn_tokens: int
+    num_guessed_tokens: int
+    num_accepted_tokens: int
+    num_preempted: int
+    num_finished: int
+    num_aborted: int
+    num_failed: int
+
+
+class Batcher:
+    """Carries answers from their prompts to their ends."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        tokens_per_step: int = TOKENS_PER_STEP,
+        max_running: int = MAX_RUNNING,
+        tokens_with_guesses: int = TOKENS_WITH_GUESSES,
+    ) -> None:
+        """Take a runner, whose blocks are this batcher's alone; the limits are explained in ``Scheduler``."""
+        self._runner = runner
+        self._scheduler = Scheduler(
+            BlockPool(runner.num_blocks, runner.block_size),
+            tokens_per_step=tokens_per_step,
+            max_running=max_running,
+            tokens_with_guesses=tokens_with_guesses,
+            # Rows of one pass and of several differ by the tolerance, and a text may follow the difference.
+            guess_unasked=runner.tolerance == 0.0,
+        )
+        self._turn = Turn()
+        self._arrived: deque[Answer] = deque()
+        self._given_up: deque[Answer] = deque()
+        self._numbers = itertools.count()
+        self._taking: Answer | None = None
+        self._done = _Done()
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that the KV cache holds."""
+        return self._runner.num_blocks * self._runner.block_size
+
+    def submit(self, answer: Answer) -> None:
+        """Let an answer wait for the next step.
+
+        Raises:
+            ConfigError: where it could not be computed even with the whole KV cache.
+        """
+        if answer.num_tokens_at_most > self.capacity:
+            raise ConfigError(
+                f"prompt and answer may have {answer.num_tokens_at_most:,} tokens, and the KV cache holds "
+                f"{self.capacity:,}. Ask for fewer tokens, or load the model with a larger kv_memory"
+            )
+        answer.number = next(self._numbers)
+        self._arrived.append(answer)
+
+    def abort(self, answer: Answer) -> None:
+        """End an answer before its time. Its blocks are free at once, or when the step that is being made ends."""
+        if answer.is_finished:
+            return
+        self._given_up.append(answer)
+        self._let_go()
+
+    def step(self) -> bool:
+        """Compute one batch; False where there was nothing to do. Errors of single answers are kept with them."""
+        self._turn.take(unless=_never)
+        return self._step_in_turn()
+
+    def wait(self, answer: Answer) -> None:
+        """Make steps, or sleep while another thread makes them, until the answer has news."""
+        self._drive(lambda: answer.has_news)
+
+    def deltas(self, answer: Answer) -> Iterator[Delta]:
+        """The pieces of an answer as they come, to the last one; an answer that is left unread is aborted.
+
+        Raises:
+            DataError: where the model's logits are not finite.
+        """
+        try:
+            while True:
+                is_all = answer.is_finished  # asked before the pieces are taken: another thread may add the last ones
+                yield from answer.take_deltas()
+                if is_all:
+                    return
+                self.wait(answer)
+        finally:
+            self.abort(answer)
+
+    def run(self, answers: Sequence[Answer]) -> None:
+        """Submit answers and make steps until all are at their ends; where it is interrupted, they are aborted."""
+        try:
+            for answer in answers:
+                self.submit(answer)
+            self._drive(lambda: all(answer.is_finished for answer in answers))
+        finally:
+            for answer in answers:
+                self.abort(answer)
+
+    def statistics(self) -> Statistics:
+        """Count what there is; while another thread makes a step, numbers may be from before or after it."""
+        scheduler = self._scheduler
+        return Statistics(
+            num_running=len(scheduler.running),
+            num_waiting=len(scheduler.waiting) + len(self._arrived),
+            num_blocks=scheduler.pool.num_blocks,
+            num_blocks_in_use=scheduler.pool.num_blocks - scheduler.pool.num_available,
+            num_blocks_published=scheduler.pool.num_published,
+            num_preempted=scheduler.num_preempted,
+            **dataclasses.asdict(self._done),
+        )
+
+    def check(self) -> None:
+        """Assert that no block is lost or lent twice; for tests, while no step is being made."""
+        self._scheduler.check()
+
+    def _drive(self, until: Callable[[], bool]) -> None:
+        while self._turn.take(unless=until):
+            did_something = self._step_in_turn()
+            assert did_something or until(), "what was waited for had not been submitted"
+
+    def _step_in_turn(self) -> bool:
+        try:
+            return self._step()
+        except BaseException as error:
+            self._start_over(error)
+            raise
+        finally:
+            self._turn.give()
+            self._let_go()
+
+    def _step(self) -> bool:
+        self._settle()
+        works = self._scheduler.plan()
+        if works:
+            logits = self._runner.forward([work.chunk for work in works])
+            first = 0
+            for work in works:
+                self._take(work, logits[first : first + work.chunk.num_logits])
+                first += work.chunk.num_logits
+            self._done.num_steps += 1
+        return bool(works)
+
+    def _take(self, work: Work, logits_TV: np.ndarray) -> None:
+        """Go on with an answer from what the runner gave for its chunk."""
+        answer, chunk = work.answer, work.chunk
+        assert answer.table is not None
+        self._taking = answer
+        num_drawn, num_right = answer.num_drawn, 0
+        if answer.on_prompt_rows is not None and chunk.start < answer.num_prompt:
+            answer.on_prompt_rows(chunk.start, logits_TV)
+        if work.draws:
+            num_right = answer.extend(logits_TV[len(logits_TV) - len(work.guesses) - 1 :], work.guesses)
+        answer.num_computed = chunk.start + len(chunk.ids) - len(work.guesses) + num_right
+        if answer.ending.max_tokens == 0 and answer.num_pending == 0:
+            answer.finish("length")
+        self._scheduler.pool.publish(answer.table, answer.ids, answer.num_computed)
+        self._done.count(work, num_right, answer.num_drawn - num_drawn)
+        if answer.is_finished:
+            self._scheduler.remove(answer)
+            self._done.num_finished += answer.error is None
+            self._done.num_failed += answer.error is not None
+        self._taking = None
+
+    def _settle(self) -> None:
+        """Take in who has arrived, and let those go who have been given up."""
+        while self._arrived:  # taken out of the queue last, so that one cannot be lost where it is interrupted
+            self._scheduler.add(self._arrived[0])
+            self._arrived.popleft()
+        while self._given_up:
+            answer = self._given_up[0]
+            self._done.num_aborted += not answer.is_finished
+            self._scheduler.remove(answer)
+            answer.finish("abort")
+            self._given_up.popleft()
+
+    def _let_go(self) -> None:
+        """Settle at once what was given up, unless a step is being made: whoever makes it comes here after it."""
+        while self._given_up and self._turn.try_take():
+            try:
+                self._settle()
+            except BaseException as error:
+                self._start_over(error)
+                raise
+            finally:
+                self._turn.give()
+
+    def _start_over(self, error: BaseException) -> None:
+        """After a step that broke off, believe nothing of what the cache holds; the answer it broke off in is lost."""
+        self._scheduler.start_over()
+        if self._taking is not None:
+            self._taking.fail(TextmillError(f"the answer broke off: {type(error).__name__} while a token was drawn"))
+            self._scheduler.remove(self._taking)
+            self._taking = None
+
+
+@dataclasses.dataclass(slots=True)
+class _Done:
+    """The counters of ``Statistics``."""
+
+    num_steps: int = 0
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_drawn_tokens: int = 0
+    num_guessed_tokens: int = 0
+    num_accepted_tokens: int = 0
+    num_finished: int = 0
+    num_aborted: int = 0
+    num_failed: int = 0
+
+    def count(self, work: Work, num_right: int, num_drawn: int) -> None:
+        """Add what a step did for one answer; an answer's prompt counts when its first token is drawn."""
+        if num_drawn and work.answer.num_drawn == num_drawn:
+            self.num_prompt_tokens += work.answer.num_prompt
+            self.num_cached_tokens += work.answer.num_cached
+        self.num_drawn_tokens += num_drawn
+        self.num_guessed_tokens += len(work.guesses)
+        self.num_accepted_tokens += num_right
+
+
+def _never() -> bool:
+    return False

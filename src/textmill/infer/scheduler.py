@@ -1,0 +1,208 @@
+"""Which tokens of which answers the next step computes, and who has to wait.
+
+A step has a budget of tokens. Decoding answers come first, a token each, so that a long prompt holds nobody up; then
+the prompts of running answers, cut into chunks; then new answers, first come, first served; guesses take what is left.
+Where blocks run out, the youngest running answer gives its own back and is computed again later. The oldest is never
+preempted, and no younger one is admitted before an older one that waits, so every answer comes to its end.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Iterable
+from operator import attrgetter
+
+from textmill.infer.answer import Answer
+from textmill.infer.blocks import BlockPool
+from textmill.infer.runners.runner import Chunk
+
+# Logits of a vocabulary of 49k tokens for 64 rows are 13 MB.
+_PROMPT_ROWS = 64
+
+_by_number = attrgetter("number")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What a step computes for one answer.
+
+    Attributes:
+        answer: whose tokens they are.
+        chunk: what the runner is asked.
+        guesses: the last so many of the chunk's tokens, which may turn out wrong.
+        draws: whether a token is drawn from the logits.
+    """
+
+    answer: Answer
+    chunk: Chunk
+    guesses: list[int]
+    draws: bool
+
+
+class Scheduler:
+    """Answers that wait and answers that run, both in the order of their arrival."""
+
+    def __init__(
+        self, pool: BlockPool, *, tokens_per_step: int, max_running: int, tokens_with_guesses: int, guess_unasked: bool
+    ) -> None:
+        """Set the limits of a step.
+
+        Args:
+            pool: the blocks to lend.
+            tokens_per_step: the budget.
+            max_running: answers that hold blocks at once.
+            tokens_with_guesses: guesses fill a step up to so many tokens.
+            guess_unasked: whether greedy answers are guessed ahead unless they say otherwise.
+        """
+        self.pool = pool
+        self.waiting: list[Answer] = []
+        self.running: list[Answer] = []
+        self.num_preempted = 0
+        self._tokens_per_step = tokens_per_step
+        self._max_running = max_running
+        self._tokens_with_guesses = tokens_with_guesses
+        self._guess_unasked = guess_unasked
+
+    def add(self, answer: Answer) -> None:
+        """Let an answer wait in its place."""
+        bisect.insort(self.waiting, answer, key=_by_number)
+
+    def remove(self, answer: Answer) -> None:
+        """Forget an answer and take its blocks back, wherever it is."""
+        if answer.table is not None:
+            self.pool.close(answer.table)
+            answer.table = None
+        for answers in (self.waiting, self.running):
+            if answer in answers:
+                answers.remove(answer)
+
+    def plan(self) -> list[Work]:
+        """Choose the work of the next step, and lend the blocks for it; empty where there is nothing to do."""
+        counts: dict[Answer, int] = {}
+        self._decode(counts)
+        self._prefill(counts)
+        self._admit(counts)
+        return [self._work(answer, count, self._guess(answer, counts)) for answer, count in counts.items()]
+
+    def start_over(self) -> None:
+        """Forget what blocks hold, after a step that did not end: all answers are computed again, to the same ends."""
+        self.pool = BlockPool(self.pool.num_blocks, self.pool.block_size)
+        self.waiting = sorted({*self.waiting, *self.running}, key=_by_number)
+        self.running = []
+        for answer in self.waiting:
+            answer.table, answer.num_computed = None, 0
+
+    def check(self) -> None:
+        """Assert that no block is lost or lent twice."""
+        assert all(answer.table is None for answer in self.waiting)
+        self.pool.check(_tables(self.running))
+
+    def _decode(self, counts: dict[Answer, int]) -> None:
+        for answer in list(self.running):
+            if len(counts) == self._tokens_per_step:
+                return
+            if answer.table is None or answer.num_pending > 1:
+                continue
+            if self._lend(answer):
+                counts[answer] = 1
+
+    def _lend(self, answer: Answer) -> bool:
+        """Lend an answer the block of its next token, taking it from the youngest; False where it is the youngest."""
+        assert answer.table is not None
+        while not self.pool.grow(answer.table, len(answer.ids)):
+            youngest = self.running[-1]
+            self._preempt(youngest)
+            if youngest is answer:
+                return False
+        return True
+
+    def _preempt(self, answer: Answer) -> None:
+        self.remove(answer)
+        answer.num_computed = 0
+        self.num_preempted += 1
+        self.add(answer)
+
+    def _prefill(self, counts: dict[Answer, int]) -> None:
+        for answer in self.running:
+            if answer.num_pending > 1:
+                self._count(answer, counts)
+
+    def _count(self, answer: Answer, counts: dict[Answer, int]) -> None:
+        most = self._tokens_per_step - sum(counts.values())
+        if answer.on_prompt_rows is not None:
+            most = min(most, _PROMPT_ROWS)
+        if most > 0:
+            counts[answer] = min(most, answer.num_pending)
+
+    def _admit(self, counts: dict[Answer, int]) -> None:
+        for answer in list(self.waiting):
+            if sum(counts.values()) >= self._tokens_per_step or len(self.running) >= self._max_running:
+                return
+            if answer.elder is not None and _is_reading(answer.elder):
+                continue
+            if not self._open(answer):
+                return
+            self._count(answer, counts)
+
+    def _open(self, answer: Answer) -> bool:
+        """Let an answer run if its blocks are there, and one more for each that runs already: each grows soon."""
+        needed_now = self.pool.blocks_for(len(answer.ids))
+        if self.running and self.pool.num_available == 0:
+            return False
+        # The logits after the last token are wanted, so it is computed whatever is cached.
+        table = self.pool.open([] if answer.on_prompt_rows is not None else answer.ids[:-1])
+        num_cached = len(table.blocks)
+        if needed_now - num_cached + len(self.running) > self.pool.num_available or not self.pool.grow(
+            table, len(answer.ids)
+        ):
+            self.pool.close(table)
+            return False
+        answer.table = table
+        answer.num_computed = num_cached * self.pool.block_size
+        answer.num_cached = answer.num_cached or min(answer.num_computed, answer.num_prompt)
+        self.waiting.remove(answer)
+        bisect.insort(self.running, answer, key=_by_number)
+        return True
+
+    def _guess(self, answer: Answer, counts: dict[Answer, int]) -> list[int]:
+        """Guess ahead for an answer that decodes, as far as the step and free blocks have room."""
+        room = min(self._tokens_with_guesses, self._tokens_per_step) - sum(counts.values())
+        if room <= 0 or answer.num_pending != 1 or not self._guesses(answer):
+            return []
+        guesses = answer.guess(room)
+        table = answer.table
+        assert table is not None
+        if not self.pool.grow(table, len(answer.ids) + len(guesses)):
+            guesses = guesses[: len(table.blocks) * self.pool.block_size - len(answer.ids)]
+        counts[answer] += len(guesses)
+        return guesses
+
+    def _guesses(self, answer: Answer) -> bool:
+        if answer.request.speculate is not None:
+            return answer.request.speculate > 0
+        return self._guess_unasked and answer.request.temperature == 0.0
+
+    def _work(self, answer: Answer, count: int, guesses: list[int]) -> Work:
+        assert answer.table is not None
+        start = answer.num_computed
+        ids = answer.ids[start : start + count] + guesses
+        draws = start + count == len(answer.ids) and answer.ending.max_tokens > 0
+        num_logits = len(guesses) + 1 if draws else 0
+        if _wants_rows(answer, start):
+            num_logits = len(ids)
+        chunk = Chunk(ids=ids, start=start, blocks=tuple(answer.table.blocks), num_logits=num_logits)
+        return Work(answer=answer, chunk=chunk, guesses=guesses, draws=draws)
+
+
+def _is_reading(answer: Answer) -> bool:
+    """Whether an answer is still on its prompt, the first time or again."""
+    return not answer.is_finished and answer.num_computed < answer.num_prompt
+
+
+def _wants_rows(answer: Answer, start: int) -> bool:
+    return answer.on_prompt_rows is not None and start < answer.num_prompt
+
+
+def _tables(answers: Iterable[Answer]) -> list:
+    return [answer.table for answer in answers]
