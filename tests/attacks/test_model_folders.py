@@ -51,6 +51,35 @@ def test_a_bad_config_is_named(folder, content, reason):
     assert "config.json" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_type": "m" * 10**6},
+        {"model_type": "smollm3", "num_hidden_layers": 10**9},
+        {"model_type": "smollm3", "no_rope_layer_interval": 10**30},
+        {"model_type": "smollm3", "no_rope_layer_interval": -1},
+        {"model_type": "qwen2", "use_sliding_window": True, "max_window_layers": -(10**30)},
+        {"model_type": "qwen3", "use_sliding_window": True, "sliding_window": 10**30, "max_window_layers": 0},
+        {"model_type": "mistral", "sliding_window": float("inf")},
+        {"rope_scaling": {"rope_type": "linear", "factor": 10**400}},
+        {"rope_scaling": {"rope_type": "linear", "factor": float("nan")}},
+        {"rope_scaling": {"rope_type": "yarn", "factor": 1e308, "original_max_position_embeddings": 1}},
+        {"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": float("inf")}},
+        {"rope_scaling": {"rope_type": "yarn", "factor": None, "original_max_position_embeddings": "1"}},
+        {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}, "rope_theta": 1, "rope_parameters": None},
+        {"rope_scaling": [["rope_type", "yarn"]]},
+        {"rope_parameters": {"rope_type": {"rope_type": "yarn"}}},
+        {"rope_theta": 10**400, "rope_parameters": None},
+    ],
+    ids=lambda change: next(reversed(change)),
+)
+def test_numbers_that_lie_are_refused(folder, change):
+    (folder / "config.json").write_text(json.dumps(CONFIG.to_hf() | change))
+    with pytest.raises(DataError, match=r"config\.json") as caught:
+        load_config(folder)
+    assert len(str(caught.value)) < 1000
+
+
 def test_sizes_that_the_file_does_not_hold_take_no_memory(folder):
     table = CONFIG.to_hf() | {"vocab_size": 1 << 24, "hidden_size": 1 << 20, "head_dim": 1 << 14}
     (folder / "config.json").write_text(json.dumps(table))

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from model.families import FAMILIES
 from textmill.base import safetensors
 from textmill.base.errors import ConfigError, DataError, StorageError
+from textmill.checkpoint.card import model_card
 from textmill.checkpoint.huggingface import (
     check_vocabularies,
     load_config,
@@ -16,6 +18,9 @@ from textmill.checkpoint.huggingface import (
 )
 from textmill.checkpoint.tensors import as_numpy
 from textmill.checkpoint.text_rules import load_text_rules
+from textmill.model.attention import KVCache
+from textmill.model.llama import Llama
+from textmill.model.rope_scaling import LinearScaling
 
 TOLERANCE = 1e-4  # sums of f32 products in two orders, on logits of about 10
 
@@ -64,6 +69,16 @@ def test_weights_of_16_bits_are_kept(tmp_path, config, model, tokenizer, dtype, 
     assert all(np.array_equal(wide[key], tensor.float().numpy()) for key, tensor in tensors.items())
 
 
+def greedy(model, ids_BT, num_new):
+    """Go on from a prompt with a cache, token by token."""
+    cache = KVCache(model.config, batch_size=1, capacity=ids_BT.shape[1] + num_new)
+    new = ids_BT
+    for _ in range(num_new):
+        new = model(new, cache)[:, -1:].argmax(-1)
+        ids_BT = torch.cat([ids_BT, new], dim=1)
+    return ids_BT
+
+
 @pytest.mark.peer
 class TestTransformers:
     """Both ways: logits, greedy tokens, the tokenizer and its BOS."""
@@ -110,6 +125,27 @@ class TestTransformers:
         ids = torch.arange(30)[None]
         with torch.no_grad():
             assert (load_llama(tmp_path)(ids) - peer(ids).logits).abs().max() < TOLERANCE
+
+    @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+    def test_every_family_goes_there_and_back(self, tmp_path, config, tokenizer, family):
+        from transformers import AutoModelForCausalLM
+
+        config = dataclasses.replace(config, num_hidden_layers=3, eos_token_id=None, **family)
+        model = Llama(config).init_weights(1, residual="scaled").requires_grad_(False)
+        for name, parameter in model.named_parameters():
+            parameter += 0.1 if name.endswith(".bias") else 0.0
+        save_model(tmp_path / "ours", config, model.state_dict(), tokenizer)
+        peer = AutoModelForCausalLM.from_pretrained(tmp_path / "ours")
+        assert type(peer).__name__ == json.loads((tmp_path / "ours" / "config.json").read_text())["architectures"][0]
+        prompt = torch.arange(30)[None]
+        theirs = peer.generate(
+            prompt, max_new_tokens=20, do_sample=False, pad_token_id=0, attention_mask=torch.ones_like(prompt)
+        )
+        assert theirs.tolist() == greedy(model, prompt, 20).tolist()
+        peer.save_pretrained(tmp_path / "theirs")
+        assert load_config(tmp_path / "theirs") == config
+        with torch.no_grad():
+            assert (load_llama(tmp_path / "theirs")(theirs) - peer(theirs).logits).abs().max() < TOLERANCE
 
     def test_shards_are_read_together(self, tmp_path, config):
         from transformers import LlamaConfig, LlamaForCausalLM
@@ -296,6 +332,18 @@ class TestSave:
         tensors = model.state_dict() | {"model.norm.weight": torch.ones(32, dtype=torch.bfloat16)}
         with pytest.raises(DataError, match="in one of f32, f16 and bf16"):
             save_model(tmp_path / "model", config, tensors, tokenizer)
+
+    def test_the_card_names_the_family(self, config):
+        smollm3 = dataclasses.replace(
+            config, model_type="smollm3", nope_layers=(0,), sliding_window=8, sliding_layers=(0,)
+        )
+        scaled = dataclasses.replace(config, rope_scaling=LinearScaling(factor=4.0))
+        assert "tags: [smollm3, textmill]" in model_card(smollm3)
+        assert "loads in transformers as `SmolLM3ForCausalLM`" in model_card(smollm3)
+        assert "| sliding window | 8 tokens, in 1 of 2 layers |" in model_card(smollm3)
+        assert "| layers without RoPE | 1 |" in model_card(smollm3)
+        assert "| RoPE scaling | linear, by a factor of 4 |" in model_card(scaled)
+        assert "window" not in model_card(scaled)
 
     def test_the_card_and_more_generation_keys(self, tmp_path, config, model, tokenizer):
         folder = tmp_path / "model"

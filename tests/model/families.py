@@ -26,7 +26,7 @@ FAMILIES = {
         "qk_norm": True,
         "qkv_bias": True,
         "o_bias": True,
-        "sliding_window": 1,
+        "sliding_window": 2,  # of 1 the cache of transformers 5.23 keeps all
         "sliding_layers": (0, 2),
         "rope_scaling": YarnScaling(factor=2.0, original_max_position_embeddings=48, attention_factor=1.3),
     },

@@ -87,6 +87,18 @@ def test_cached_logits_equal_uncached(config, chunks):
     assert (cached - model(ids_BT)).abs().max() < TOLERANCE
 
 
+@settings(deadline=None, max_examples=40)
+@given(configs(), st.lists(st.integers(1, 12), min_size=1, max_size=8))
+def test_any_chunks_give_the_same(config, chunks):
+    model = make_model(config)
+    ids_BT = random_ids(config, 1, sum(chunks))
+    cache = KVCache(config, batch_size=1, capacity=sum(chunks))
+    with torch.no_grad():
+        cached = torch.cat([model(piece, cache) for piece in ids_BT.split(chunks, dim=1)], dim=1)
+        expected = model(ids_BT)
+    assert (cached - expected).abs().max() < TOLERANCE * max(1.0, float(expected.abs().max()))
+
+
 def test_a_cache_in_bf16_is_near(config):
     model = make_model(config)
     ids_BT = random_ids(config, 1, 40)

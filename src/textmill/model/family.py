@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 from textmill.base.errors import ConfigError
+from textmill.model.ranges import shown
 
 if TYPE_CHECKING:
     from textmill.model.config import ModelConfig
@@ -88,7 +89,8 @@ def family_of(model_type: object) -> Family:
     """Look a ``model_type`` up; raises ``ConfigError`` where it is not of the LLaMA family."""
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ConfigError(
-            f"model_type is {model_type!r}, which this release cannot reproduce exactly ({', '.join(FAMILIES)} it can)"
+            f"model_type is {shown(model_type)}, which this release cannot reproduce exactly "
+            f"({', '.join(FAMILIES)} it can)"
         )
     return FAMILIES[model_type]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from textmill.base.errors import DataError
 from textmill.model.family import FAMILIES, Family, family_of
 from textmill.model.hf_rope import read_rope, write_rope
-from textmill.model.ranges import check_bool, check_size, check_whole
+from textmill.model.ranges import check_bool, check_size, check_whole, shown
 
 if TYPE_CHECKING:
     from textmill.model.config import ModelConfig
@@ -124,8 +124,8 @@ def _refuse_unsupported(table: Mapping[str, Any], family: Family) -> None:
         if value is not None and value not in values:
             wanted = " or ".join(repr(choice) for choice in values) or "absent"
             raise DataError(
-                f"the model asks for {name} = {value!r}, which this release cannot reproduce exactly in a model of "
-                f'model_type "{table["model_type"]}" ({wanted} it can)'
+                f"the model asks for {name} = {shown(value)}, which this release cannot reproduce exactly in a "
+                f'model of model_type "{table["model_type"]}" ({wanted} it can)'
             )
 
 
@@ -164,8 +164,8 @@ def _layers(table: Mapping[str, Any], family: Family) -> dict[str, Any]:
 
 def _says_two_things(table: Mapping[str, Any]) -> str:
     return (
-        f"the model asks for layer_types = {table['layer_types']!r} with sliding_window = "
-        f"{table.get('sliding_window')!r} and use_sliding_window = {table.get('use_sliding_window')!r}, "
+        f"the model asks for layer_types = {shown(table['layer_types'])} with sliding_window = "
+        f"{shown(table.get('sliding_window'))} and use_sliding_window = {shown(table.get('use_sliding_window'))}, "
         f'which do not go together in a model of model_type "{table["model_type"]}"'
     )
 
@@ -179,8 +179,8 @@ def _window(table: Mapping[str, Any], family: Family) -> Any:
     if family.windows == "all":
         if is_used is not None and is_used != (window is not None):
             raise DataError(
-                f"the model asks for sliding_window = {window!r} and use_sliding_window = {is_used!r}; a model of "
-                f'model_type "{table["model_type"]}" goes by the first alone. Remove the second from config.json'
+                f"the model asks for sliding_window = {shown(window)} and use_sliding_window = {shown(is_used)}; a "
+                f'model of model_type "{table["model_type"]}" goes by the first alone. Remove the second from config.json'
             )
         return window
     return window if is_used else None
@@ -201,7 +201,7 @@ def _sliding_by_types(kinds: Any, num_layers: int) -> tuple[int, ...]:
     known = ("full_attention", "sliding_attention")
     if not isinstance(kinds, list) or any(kind not in known for kind in kinds):
         raise DataError(
-            f"the model asks for layer_types = {kinds!r}, which this release cannot reproduce exactly "
+            f"the model asks for layer_types = {shown(kinds)}, which this release cannot reproduce exactly "
             f"({' and '.join(known)} it can)"
         )
     if len(kinds) != num_layers:
@@ -217,7 +217,7 @@ def _nope_layers(table: Mapping[str, Any], num_layers: int) -> tuple[int, ...]:
         check_whole("no_rope_layer_interval", interval, 1, 1 << 20)
         return tuple(range(interval - 1, num_layers, interval))
     if not isinstance(marks, list) or any(mark not in (0, 1) for mark in marks):
-        raise DataError(f"no_rope_layers is {marks!r}, and must be a list of 1 (with RoPE) and 0 (without)")
+        raise DataError(f"no_rope_layers is {shown(marks)}, and must be a list of 1 (with RoPE) and 0 (without)")
     if len(marks) < num_layers:
         raise DataError(f"no_rope_layers names {len(marks)} layers, and num_hidden_layers is {num_layers}")
     return tuple(layer for layer in range(num_layers) if not marks[layer])

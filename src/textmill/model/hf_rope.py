@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from textmill.base.errors import DataError
-from textmill.model.ranges import check_size
+from textmill.model.ranges import check_size, shown
 from textmill.model.rope_scaling import (
     LinearScaling,
     Llama3Scaling,
@@ -40,8 +40,8 @@ def read_rope(table: Mapping[str, Any], default_theta: float, context: Any) -> t
     found = [_read(name, table, theta, context) for name in ("rope_scaling", "rope_parameters") if table.get(name)]
     if len(found) > 1 and found[0] != found[1]:
         raise DataError(
-            f"rope_scaling ({table['rope_scaling']!r}) and rope_parameters ({table['rope_parameters']!r}) do not say "
-            "the same, and versions of transformers differ in which they follow. Remove the wrong one from config.json"
+            f"rope_scaling ({shown(table['rope_scaling'])}) and rope_parameters ({shown(table['rope_parameters'])}) "
+            "do not say the same, and versions of transformers differ in which they follow. Remove the wrong one from config.json"
         )
     return found[0] if found else (theta, None)
 
@@ -64,17 +64,17 @@ def write_rope(theta: float, scaling: RopeScaling | None) -> dict[str, Any]:
 def _read(name: str, table: Mapping[str, Any], theta: Any, context: Any) -> tuple[Any, RopeScaling | None]:
     rope = table[name]
     if not isinstance(rope, Mapping):
-        raise DataError(f"{name} is {rope!r}, and must be a table")
+        raise DataError(f"{name} is {shown(rope)}, and must be a table")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", *_KINDS):
         raise DataError(
-            f"the model asks for RoPE scaling ({name}.rope_type = {kind!r}), "
+            f"the model asks for RoPE scaling ({name}.rope_type = {shown(kind)}), "
             f"which this release cannot reproduce exactly ({', '.join(_KINDS)} it can)"
         )
     known = () if kind == "default" else tuple(field.name for field in dataclasses.fields(_KINDS[kind]))
     if not set(rope) <= {*known, *_ANY_KIND} or rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise DataError(
-            f"the model asks for {name} = {dict(rope)!r}, which this release cannot reproduce exactly "
+            f"the model asks for {name} = {shown(dict(rope))}, which this release cannot reproduce exactly "
             f"({', '.join(['rope_theta', *known])} it can)"
         )
     theta = theta if rope.get("rope_theta") is None else rope["rope_theta"]
@@ -92,7 +92,7 @@ def _scaling(name: str, kind: str, values: Mapping[str, Any]) -> RopeScaling:
     fields = dataclasses.fields(_KINDS[kind])
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in values]
     if missing:
-        raise DataError(f"{name} lacks {', '.join(missing)}, which RoPE scaling of the kind {kind!r} needs")
+        raise DataError(f"{name} lacks {', '.join(missing)}, which RoPE scaling of the kind {shown(kind)} needs")
     return _KINDS[kind](**values)
 
 
@@ -102,8 +102,8 @@ def _original_context(name: str, table: Mapping[str, Any], context: Any) -> Any:
     beside = table.get("original_max_position_embeddings")
     if inside is not None and beside is not None and inside != beside:
         raise DataError(
-            f"original_max_position_embeddings is {beside!r}, and {inside!r} in {name}; versions of transformers "
-            "differ in which they follow. Remove the wrong one from config.json"
+            f"original_max_position_embeddings is {shown(beside)}, and {shown(inside)} in {name}; versions of "
+            "transformers differ in which they follow. Remove the wrong one from config.json"
         )
     return next((value for value in (inside, beside) if value is not None), context)
 
