@@ -180,7 +180,7 @@ def _window(table: Mapping[str, Any], family: Family) -> Any:
         if is_used is not None and is_used != (window is not None):
             raise DataError(
                 f"the model asks for sliding_window = {shown(window)} and use_sliding_window = {shown(is_used)}; a "
-                f'model of model_type "{table["model_type"]}" goes by the first alone. Remove the second from config.json'
+                f'model of model_type "{table["model_type"]}" goes by the first alone. Remove the second'
             )
         return window
     return window if is_used else None

@@ -41,7 +41,8 @@ def read_rope(table: Mapping[str, Any], default_theta: float, context: Any) -> t
     if len(found) > 1 and found[0] != found[1]:
         raise DataError(
             f"rope_scaling ({shown(table['rope_scaling'])}) and rope_parameters ({shown(table['rope_parameters'])}) "
-            "do not say the same, and versions of transformers differ in which they follow. Remove the wrong one from config.json"
+            "do not say the same, and versions of transformers differ in which they follow. "
+            "Remove the wrong one from config.json"
         )
     return found[0] if found else (theta, None)
 
