@@ -67,13 +67,25 @@ def llama3_scaling(
         raise DataError(f"its rope_freqs.weight has the shape {divisors.shape}, and must have {(head_dim // 2,)}")
     if np.array_equal(divisors, np.ones_like(divisors)):
         return None
-    if np.isfinite(divisors).all() and divisors.min() >= 1:
+    # Longer waves, which come later, are divided by no less.
+    if _are_possible(divisors, theta):
         for candidate in _candidates(divisors.astype(np.float64), head_dim, theta, original):
             if np.allclose(_divisors(candidate, head_dim, theta), divisors, rtol=_TOLERANCE, atol=0):
                 return candidate
     raise DataError(
         "its rope_freqs.weight holds divisors of RoPE's frequencies that are not those of Llama 3's scaling, and no "
         "other can be reproduced exactly"
+    )
+
+
+def _are_possible(divisors: NDArray[np.float32], theta: float) -> bool:
+    """Whether they are numbers from 1 on, and longer waves, which come later, are divided by no less."""
+    least = 1 - _TOLERANCE
+    return bool(
+        np.isfinite(divisors).all()
+        and (divisors >= least).all()
+        and theta > 1
+        and (divisors[1:] >= divisors[:-1] * least).all()
     )
 
 
@@ -90,16 +102,16 @@ def _check_yarn(scaling: YarnScaling) -> None:
 
 
 def _attention_factor(scaling: YarnScaling) -> float:
-    return rope_frequencies(_smallest(2, 10_000.0, scaling))[1]
+    return rope_frequencies(_one_head(2, 10_000.0, scaling))[1]
 
 
 def _divisors(scaling: Llama3Scaling, head_dim: int, theta: float) -> NDArray[np.float64]:
-    plain, _ = rope_frequencies(_smallest(head_dim, theta, None))
-    scaled, _ = rope_frequencies(_smallest(head_dim, theta, scaling))
+    plain, _ = rope_frequencies(_one_head(head_dim, theta, None))
+    scaled, _ = rope_frequencies(_one_head(head_dim, theta, scaling))
     return plain.astype(np.float64) / scaled
 
 
-def _smallest(head_dim: int, theta: float, scaling: RopeScaling | None) -> ModelConfig:
+def _one_head(head_dim: int, theta: float, scaling: RopeScaling | None) -> ModelConfig:
     """A model of one head: RoPE depends on nothing else."""
     return ModelConfig(
         vocab_size=1,
@@ -117,40 +129,48 @@ def _smallest(head_dim: int, theta: float, scaling: RopeScaling | None) -> Model
 def _candidates(
     divisors: NDArray[np.float64], head_dim: int, theta: float, original: int | None
 ) -> Iterator[Llama3Scaling]:
-    factor = _rounded(float(divisors.max()), 4)
-    fitted = _fitted_ramp(divisors, factor, head_dim, theta)
-    originals = [original] if original else [_USUAL_ORIGINAL, *(1 << power for power in range(8, 21))]
-    ends = [(*_USUAL, number) for number in originals]
-    if fitted is not None:
-        slope, start = fitted  # kept = slope * waves per token - start
-        if not original and start > 0:  # where low_freq_factor is 1
-            ends.insert(0, (1.0, _rounded(1 + 1 / start, 2), round(slope / start)))
-        for number in originals[:1]:
-            low, high = start * number / slope, (start + 1) * number / slope
-            ends += [(_rounded(low, 2), _rounded(high, 2), number), (low, high, number)]
-    for low, high, number in ends:
+    """Parameters that may have been meant: the usual ones, those of the ramp rounded, those of the ramp."""
+    factor = _rounded(float(divisors.max()), 4, within=1e-6)
+    tokens = original or _USUAL_ORIGINAL
+    plain, _ = rope_frequencies(_one_head(head_dim, theta, None))
+    low, high = _ends_of_ramp(divisors, factor, plain.astype(np.float64) * tokens / (2 * math.pi))
+    ends = [(*_USUAL, tokens)]
+    if 0 < low < high:
+        if not original:  # where low_freq_factor is 1
+            ends.append((1.0, _rounded(high / low, 2), round(tokens / low)))
+        ends += [(_rounded(low, 2), _rounded(high, 2), tokens), (low, high, tokens)]
+    for low, high, tokens in ends:
         try:
             yield Llama3Scaling(
-                factor=factor, low_freq_factor=low, high_freq_factor=high, original_max_position_embeddings=number
+                factor=factor, low_freq_factor=low, high_freq_factor=high, original_max_position_embeddings=tokens
             )
         except ConfigError:
             continue
 
 
-def _fitted_ramp(
-    divisors: NDArray[np.float64], factor: float, head_dim: int, theta: float
-) -> tuple[float, float] | None:
-    """Fit the line between long and short waves through the frequencies that lie on it, at least two."""
-    kept = (1 / divisors - 1 / factor) / (1 - 1 / factor) if factor > 1 else np.ones_like(divisors)
-    is_between = (kept > 1e-4) & (kept < 1 - 1e-4)
-    if is_between.sum() < 2:
-        return None
-    waves = rope_frequencies(_smallest(head_dim, theta, None))[0].astype(np.float64)[is_between] / (2 * math.pi)
-    slope, start = np.polyfit(waves, kept[is_between], 1)
-    return (float(slope), -float(start)) if slope > 0 else None
+def _ends_of_ramp(divisors: NDArray[np.float64], factor: float, waves: NDArray[np.float64]) -> tuple[float, float]:
+    """Find low_freq_factor and high_freq_factor: where the ramp over the waves in the original context ends.
+
+    How much of a frequency is kept is a line between them, 0 below and 1 above. With fewer than two frequencies on
+    the line, any ends that leave the others outside do.
+    """
+    kept = (1 / divisors - 1 / factor) / (1 - 1 / factor)
+    is_between = (kept > _TOLERANCE) & (kept < 1 - _TOLERANCE)
+    if is_between.sum() > 1:
+        slope, start = np.polyfit(waves[is_between], kept[is_between], 1)
+        return (float(-start / slope), float((1 - start) / slope)) if slope > 0 else (0.0, 0.0)
+    middle = float(waves[is_between][0]) if is_between.any() else None
+    short, long = waves[kept >= 1 - _TOLERANCE], waves[kept <= _TOLERANCE]
+    upper = float(short.min()) if short.size else 2 * float(waves.max())
+    lower = float(long.max()) if long.size else float(waves.min()) / 2
+    if middle is None:
+        return lower, upper
+    part = float(kept[is_between][0])
+    width = min((upper - middle) / (1 - part), (middle - lower) / part)
+    return middle - part * width, middle + (1 - part) * width
 
 
-def _rounded(value: float, digits: int) -> float:
+def _rounded(value: float, digits: int, within: float = 1e-3) -> float:
     """A number as somebody wrote it, where it is as good as that."""
     rounded = round(value, digits)
-    return rounded if math.isclose(rounded, value, rel_tol=1e-4) else value
+    return rounded if math.isclose(rounded, value, rel_tol=within) else value
