@@ -6,6 +6,7 @@ Matrices are turned a few million values at a time, so that no more than one of 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +57,8 @@ class ConvertedTensor:
             values = pooled(read_values(self.stored), self.num_heads, self.head_dim)
             values = values if self.file_order is None else values[self.file_order]
             return self._quantized(values)
-        rows = _rows(self.stored)
         order = _composed(self.stored.row_order, self.file_order)
+        rows = _rows(self.stored)
         if self.type == self.stored.type:
             return rows.reshape(-1) if order is None else rows[order].reshape(-1)
         step = max(1, _VALUES_AT_ONCE // max(1, _row_size(self.stored)))
@@ -88,16 +89,12 @@ def read_values(stored: StoredTensor) -> NDArray[np.float32]:
 
 
 def _rows(stored: StoredTensor) -> NDArray[np.uint8]:
-    """[out, bytes of a row]; a norm is one row."""
-    return stored.data.reshape(1 if _is_one_row(stored) else stored.shape[0], -1)
+    """[out, bytes of a row]; a row of a norm or a bias is one value."""
+    return stored.data.reshape(stored.shape[0], -1)
 
 
 def _row_size(stored: StoredTensor) -> int:
-    return int(np.prod(stored.shape if _is_one_row(stored) else stored.shape[1:], dtype=np.int64))
-
-
-def _is_one_row(stored: StoredTensor) -> bool:
-    return len(stored.shape) == 1 and stored.row_order is None
+    return math.prod(stored.shape[1:])
 
 
 def _composed(row_order: NDArray[np.int64] | None, file_order: NDArray[np.int64] | None) -> NDArray[np.int64] | None:

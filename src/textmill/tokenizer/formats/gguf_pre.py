@@ -60,7 +60,7 @@ class Pre(NamedTuple):
 PRE = {
     "gpt-2": Pre((_GPT2,)),
     "mpt": Pre((_GPT2,), normalizer="nfc"),
-    **dict.fromkeys(("starcoder", "refact", "smollm"), Pre((r"\p{N}", _GPT2))),
+    **dict.fromkeys(("smollm", "starcoder", "refact"), Pre((r"\p{N}", _GPT2))),
     "command-r": Pre((r"\p{N}", _GPT2), normalizer="nfc"),
     # The original: Punctuation, ByteLevel, Digits, and three ASCII digits. llama.cpp splits by its newer \p{P}.
     "falcon": Pre((f"[{PUNCTUATION}]+", _GPT2, "[0-9]+", "[0-9][0-9][0-9]"), number_bytes_stand_apart=True),
