@@ -1,0 +1,58 @@
+"""What llama.cpp makes of GGUF files, by the package cyllama; run as a program, so that a crash of its is its own.
+
+python llama_cpp.py FILE TEXTS.json IDS.json: tokens of each text, and logits after all the ids, as JSON.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def ask(path, *, texts=(), ids=()):
+    """Return what llama.cpp says: its values of the file, tokens of texts, float32 logits after the ids."""
+    if importlib.util.find_spec("cyllama") is None:
+        pytest.skip("llama.cpp is not there to compare with: pip install cyllama")
+    arguments = [str(path), json.dumps(list(texts)), json.dumps(list(ids))]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+    program = [sys.executable, str(Path(__file__)), *arguments]
+    done = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert done.returncode == 0, f"llama.cpp does not take {path}: {done.stderr[-2000:]}"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _main(path, texts, ids):
+    import cyllama.llama.llama_cpp as llama
+
+    class Model(llama.LlamaModel):
+        n_vocab = property(lambda self: self.get_vocab().n_vocab)  # which its own get_logits looks for
+
+    llama.disable_logging()
+    llama.ggml_backend_load_all()
+    model = Model(path)
+    vocab = model.get_vocab()
+    answer = {
+        "values": dict(model.metadata()) if callable(model.metadata) else dict(model.metadata),
+        "tokens": [vocab.tokenize(text, False, False) for text in texts],
+        "with_specials": [vocab.tokenize(text, True, True) for text in texts],
+        "stops": [token_id for token_id in range(vocab.n_vocab) if vocab.is_eog(token_id)],
+        "bos": vocab.token_bos(),
+        "eos": vocab.token_eos(),
+    }
+    if ids:
+        parameters = llama.LlamaContextParams()
+        parameters.n_ctx, parameters.n_threads, parameters.n_threads_batch = 256, 1, 1
+        parameters.type_k = parameters.type_v = 0  # F32
+        parameters.flash_attn_type = 0
+        context = llama.LlamaContext(model, parameters)
+        context.decode(llama.llama_batch_get_one(ids, 0))
+        answer["logits"] = [float(value) for value in context.get_logits_ith(-1)]
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]))
