@@ -38,8 +38,8 @@ def test_logits_equal_transformers(config, seed):
     with torch.no_grad():
         theirs = peer(torch.tensor([ids])).logits[0].numpy()
     # They compute in f32: sums of products in another order, and frequencies that are off by up to 4e-6 of themselves
-    # where RoPE is scaled, which is 2e-4 rad after 39 tokens.
-    tolerance = (1e-4 if config.rope_scaling is None else 1e-3) * max(1.0, float(np.abs(theirs).max()))
+    # where RoPE is scaled, which is 2e-4 rad after 39 tokens. The worst of 1,500 models was off by 3e-5.
+    tolerance = 2e-4 * max(1.0, float(np.abs(theirs).max()))
     for dtype in (np.float32, np.float64):
         ours = logits_of(config, {name: t.astype(dtype) for name, t in tensors.items()}, ids)
         assert (ours.dtype, ours.shape) == (dtype, (NUM_TOKENS, config.vocab_size))
