@@ -1,6 +1,144 @@
-"""``textmill chat``."""
+"""``textmill chat``: a conversation with a model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from textmill.base import units
+from textmill.base.errors import DataError, TextmillError
+from textmill.cli.arguments import plain, text_or_stdin
+from textmill.cli.chat_answer import ContextFullError
+from textmill.cli.chat_commands import run_command
+from textmill.cli.chat_conversation import Conversation
+from textmill.cli.chat_screen import Keyboard
+from textmill.cli.chat_session import Session
+from textmill.cli.model_argument import find_model
+from textmill.cli.model_options import DrawingOptions, LoadingOptions, load_model
+from textmill.cli.output import Output, for_terminal
+
+if TYPE_CHECKING:
+    from textmill.infer.engine import LanguageModel
+
+_DRAWING = DrawingOptions()
+_LOADING = LoadingOptions()
+_PROMPT = "> "
+# Where neither the user nor the model's files say how to draw: mostly the probable, and not the same twice.
+_DEFAULTS = {"temperature": 0.6, "top_p": 0.9, "max_tokens": 1024}
 
 
-def chat(model: str, /) -> int:
-    """Chat."""
+def chat(
+    model: str,
+    /,
+    *,
+    system: str | None = None,
+    prompt: str | None = None,
+    load: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    drawing: DrawingOptions = _DRAWING,
+    loading: LoadingOptions = _LOADING,
+) -> int:
+    """Talk to a model in the terminal.
+
+    For example:
+        textmill chat smollm2-135m-instruct
+        textmill chat model.gguf --system "You answer in rhymes."
+        textmill chat model.gguf --prompt "What is a mill?"
+        textmill chat model.gguf --json < questions.txt
+
+    /help lists what can be typed beside messages; Ctrl-C stops an answer, Ctrl-D leaves. Where standard input is no
+    terminal, each line of it is a message of one conversation, and empty lines are passed over.
+
+    Parameters
+    ----------
+    model
+        A model folder, a .gguf file, a run (its last checkpoint), or a name from `textmill model get`.
+    system
+        What the model is told before the first message.
+    prompt
+        Ask this only, and leave; - reads it from standard input, all of it.
+    load
+        Go on with a conversation that /save kept.
+    json
+        Print each answer as a line of JSON.
+    """
+    from textmill.checkpoint.sampling_defaults import load_sampling_defaults
+
+    out = Output()
+    conversation = Conversation() if load is None else Conversation.load(load)
+    if system is not None:
+        conversation.system = plain(system)
+    message = None if prompt is None else text_or_stdin(prompt)
+    path = find_model(model, out)
+    lm = load_model(path, loading)
+    if lm.tokenizer.chat_template is None:
+        raise DataError(
+            f"{model} has no chat template: it was not trained to answer, only to go on from a text. "
+            "Use textmill generate, or tune it on conversations first"
+        )
+    options = _DEFAULTS | load_sampling_defaults(path) | drawing.given()
+    session = Session(lm, conversation, options, out, as_json=json)
+    if message is not None:
+        return _put(session, [message])
+    if not sys.stdin.isatty():
+        return _put(session, _lines_of_stdin())
+    _greet(out, model, lm)
+    return _converse(session)
+
+
+def _lines_of_stdin() -> Iterable[str]:
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise DataError(f"line {number} of standard input is not UTF-8 text") from error
+        if text:
+            yield text
+
+
+def _put(session: Session, messages: Iterable[str]) -> int:
+    """Put messages one after the other; an answer that is interrupted ends the command."""
+    for message in messages:
+        answered = session.ask(message)
+        session.tell_if_cut_off(answered)
+        if answered.finish_reason == "interrupted":
+            raise KeyboardInterrupt
     return 0
+
+
+def _greet(out: Output, model: str, lm: LanguageModel) -> None:
+    size = units.count(lm.config.num_parameters)
+    out.say(
+        for_terminal(f"{model}: {size} parameters, {lm.context:,} tokens of context. /help shows what can be typed.")
+    )
+
+
+def _converse(session: Session) -> int:
+    keyboard = Keyboard()
+    was_interrupted = False
+    while True:
+        try:
+            line = keyboard.read(_PROMPT)
+            was_interrupted = False
+            if line.startswith("/"):
+                if not run_command(session, line):
+                    return 0
+            elif line:
+                session.tell(session.ask(line))
+        except EOFError:
+            session.out.say()
+            return 0
+        except KeyboardInterrupt:
+            session.out.say()
+            if was_interrupted:
+                return 130
+            was_interrupted = True
+            session.out.say("[Ctrl-C again leaves, as Ctrl-D does]")
+        except ContextFullError as error:
+            session.out.error(f"{error}. /reset begins anew")
+        except TextmillError as error:
+            session.out.error(str(error))

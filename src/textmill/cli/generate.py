@@ -2,101 +2,115 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from textmill.base import units
-from textmill.cli.arguments import plain, text_or_stdin
+from textmill.base.errors import ConfigError
+from textmill.cli.arguments import STANDARD_INPUT, text_or_stdin
+from textmill.cli.model_argument import find_model
+from textmill.cli.model_options import DrawingOptions, LoadingOptions, load_model
 from textmill.cli.output import Output
+
+if TYPE_CHECKING:
+    from textmill.infer.engine import LanguageModel
+    from textmill.infer.request import Completion
+
+_DRAWING = DrawingOptions()
+_LOADING = LoadingOptions()
 
 
 def generate(
     model: str,
-    prompt: str,
+    prompt: list[str],
     /,
     *,
-    max_tokens: int | None = None,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    seed: int | None = None,
-    stop: Annotated[list[str] | None, Parameter(negative="")] = None,
-    ignore_eos: Annotated[bool, Parameter(negative="")] = False,
-    threads: int | None = None,
+    n: Annotated[int, Parameter(name=["--n", "-n"])] = 1,
+    logprobs: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
+    drawing: DrawingOptions = _DRAWING,
+    loading: LoadingOptions = _LOADING,
 ) -> int:
     """Let a model go on from a prompt; the text appears as it is made.
 
     For example:
         textmill generate runs/demo "def main("
-        textmill generate runs/demo "The quick" --temperature 0.8 --seed 1
+        textmill generate smollm2-135m-instruct "The quick" --temperature 0.8 -n 3
+        textmill generate model.gguf "One" "Two" "Three" --json
         echo "import os" | textmill generate runs/demo - --max-tokens 64
 
     Parameters
     ----------
     model
-        A model folder, or a run (its last checkpoint).
+        A model folder, a .gguf file, a run (its last checkpoint), or a name from `textmill model get`.
     prompt
-        The text to go on from; - reads it from standard input.
-    max_tokens
-        Tokens to make at most; 256, or what the context leaves.
-    temperature
-        0 takes the most probable token every time; 1 draws from the model's own distribution.
-    top_k
-        Draw from the k most probable tokens only; 0 draws from all.
-    top_p
-        Draw from the fewest tokens that hold this much of the probability.
-    min_p
-        Draw from tokens at least this probable, as a part of the most probable one.
-    seed
-        The same seed gives the same text.
-    stop
-        End before this text; may be given several times.
-    ignore_eos
-        Go on after the token that ends a text.
-    threads
-        Threads of the CPU to use.
+        The text to go on from, or several, which are made together; - reads one from standard input.
+    n
+        Texts to make of each prompt, with seeds that follow one another.
+    logprobs
+        Tell each token's log-probability, and so many alternatives; needs --json.
     json
-        Print prompt, text, token ids and the reason it ended as JSON, once all is made.
+        Print prompt, text, token ids and the reason it ended as JSON, once all is made; a list for several texts.
     """
-    import textmill
-
-    output = Output()
-    prompt = text_or_stdin(prompt)
-    lm = textmill.load(model, threads=threads)
-    options = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "seed": seed,
-        "stop": [plain(text) for text in stop or ()],
-        "ignore_eos": ignore_eos,
-    }
+    out = Output()
+    if logprobs is not None and not json:
+        raise ConfigError("--logprobs is told in JSON only; add --json")
+    if prompt.count(STANDARD_INPUT) > 1:
+        raise ConfigError("standard input is read once; give - for one prompt")
+    prompts = [text_or_stdin(text) for text in prompt]
+    options: dict[str, Any] = drawing.given() | {"n": n} | ({} if logprobs is None else {"logprobs": logprobs})
+    lm = load_model(find_model(model, out), loading)
+    if len(prompts) == 1 and n == 1 and not json:
+        return _stream(lm, prompts[0], options, out)
+    completions = lm.generate(prompts, **options)
+    texts = [
+        (text, completion)
+        for text, found in zip(prompts, completions, strict=True)
+        for completion in (found if isinstance(found, list) else [found])
+    ]
     if json:
-        completion = lm.generate(prompt, **options)
-        output.json(
-            {
-                "prompt": prompt,
-                "text": completion.text,
-                "ids": list(completion.ids),
-                "finish_reason": completion.finish_reason,
-            }
-        )
+        told = [_as_table(text, completion, lm) for text, completion in texts]
+        out.json(told[0] if len(told) == 1 else told)
         return 0
+    for number, (text, completion) in enumerate(texts, 1):
+        out.heading(f"[{number} of {len(texts)}, {units.count(len(completion.ids))} tokens]")
+        out.data(text, end="")
+        out.text(completion.text)
+        out.data("")
+    return 0
+
+
+def _stream(lm: LanguageModel, prompt: str, options: dict[str, Any], out: Output) -> int:
     deltas = lm.stream(prompt, **options)
-    output.data(prompt, end="")
-    num_tokens = 0
-    reason = None
+    out.data(prompt, end="")
+    num_tokens, reason, begin = 0, None, time.monotonic()
     for delta in deltas:
-        output.text(delta.text)
+        out.text(delta.text)
         num_tokens += len(delta.ids)
         reason = delta.finish_reason
-    output.data("")
-    room = lm.context - len(lm.tokenizer.encode(prompt)) - num_tokens
-    if reason == "length" and room > 1:
-        output.say(f"[{units.count(num_tokens)} tokens; --max-tokens makes more]")
+        begin = begin if num_tokens > len(delta.ids) else time.monotonic()
+    out.data("")
+    if reason == "length":
+        room = lm.context - lm.tokenizer.count(prompt) - num_tokens
+        speed = f" at {(num_tokens - 1) / (time.monotonic() - begin):.0f} a second" if num_tokens > 1 else ""
+        more = "--max-tokens makes more" if room > 1 else f"the context of {lm.context:,} is full"
+        out.say(f"[{units.count(num_tokens)} tokens{speed}; {more}]")
     return 0
+
+
+def _as_table(prompt: str, completion: Completion, lm: LanguageModel) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "prompt": prompt,
+        "text": completion.text,
+        "ids": list(completion.ids),
+        "finish_reason": completion.finish_reason,
+    }
+    if completion.logprobs is not None:
+        table["logprobs"] = completion.logprobs
+        table["top_logprobs"] = [
+            [{"id": i, "text": lm.tokenizer.decode([i]), "logprob": value} for i, value in place.items()]
+            for place in completion.top_logprobs or ()
+        ]
+    return table

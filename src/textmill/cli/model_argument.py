@@ -15,4 +15,6 @@ def find_model(name: str, out: Output) -> Path:
 
     if name == STANDARD_INPUT:
         raise ConfigError("a model is a folder, a file or a name, and cannot be read from standard input")
+    if name.startswith(("http://", "https://")):
+        raise ConfigError(f'"{name}" is the address of a server: talking to one comes with serve. Give a model here')
     return resolve_model(name, on_damage=lambda error: out.warning(f"{error}; taking the checkpoint before it"))

@@ -1,0 +1,74 @@
+"""What a conversation looks like on a terminal: the line that is typed, and the figures under an answer."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+from textmill.base import units
+from textmill.base.errors import DataError
+from textmill.cli.chat_answer import Answered
+from textmill.cli.model_show import bar
+
+_QUOTES = '"""'
+_GAUGE_WIDTH = 12
+
+
+class Keyboard:
+    """Reads messages; with line editing and the session's history where Python has readline."""
+
+    def __init__(self) -> None:
+        with contextlib.suppress(ImportError):
+            import readline
+
+            # What is pasted comes as one message, its line ends included.
+            readline.parse_and_bind("set enable-bracketed-paste on")
+
+    def read(self, prompt: str) -> str:
+        """Read a message: a line, more lines after one that ends with a backslash, or all between two \"\"\".
+
+        Raises:
+            EOFError: Ctrl-D on an empty line.
+            KeyboardInterrupt: Ctrl-C.
+            DataError: what was typed is not UTF-8.
+        """
+        line = _line(prompt)
+        more = "." * len(prompt.rstrip()) + " "
+        if line.lstrip().startswith(_QUOTES):
+            return self._quoted(line.lstrip().removeprefix(_QUOTES), more)
+        lines = [line]
+        while lines[-1].endswith("\\"):
+            lines[-1] = lines[-1][:-1]
+            lines.append(_line(more))
+        return "\n".join(lines).strip()
+
+    def _quoted(self, first: str, more: str) -> str:
+        lines = [first]
+        while not lines[-1].rstrip().endswith(_QUOTES):
+            lines.append(_line(more))
+        lines[-1] = lines[-1].rstrip().removesuffix(_QUOTES)
+        return "\n".join(lines).strip("\n")
+
+
+def _line(prompt: str) -> str:
+    if not sys.stdout.isatty():  # then input() would put the prompt among the answers
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        prompt = ""
+    line = input(prompt)
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise DataError("what was typed is not UTF-8 text; set the terminal to UTF-8") from error
+    return line
+
+
+def figures(answered: Answered) -> str:
+    """The figures of an answer: its tokens and their speed, the wait for the first, and how full the context is."""
+    speed = answered.tokens_per_s
+    tokens = "1 token" if answered.num_tokens == 1 else f"{answered.num_tokens:,} tokens"
+    parts = [tokens + (f", {speed:.0f} a second" if speed else "")]
+    parts.append(f"first after {units.seconds(answered.first_s)}")
+    share = answered.num_used / answered.context
+    parts.append(f"context ▕{bar(share, _GAUGE_WIDTH)}▏ {answered.num_used:,} of {answered.context:,}")
+    return f"[{' · '.join(parts)}]"
