@@ -206,7 +206,8 @@ class Batcher:
     def _settle(self) -> None:
         """Take in who has arrived, and let those go who have been given up."""
         while self._arrived:  # taken out of the queue last, so that one cannot be lost where it is interrupted
-            self._scheduler.add(self._arrived[0])
+            if not self._arrived[0].is_finished:
+                self._scheduler.add(self._arrived[0])
             self._arrived.popleft()
         while self._given_up:
             answer = self._given_up[0]

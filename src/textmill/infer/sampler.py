@@ -19,6 +19,7 @@ from textmill.infer.request import Request
 # holds a few dozen tokens of a vocabulary.
 _SPREAD_NATS = 40.0
 _NUM_BUCKETS = 4096
+_GROUP = 64
 _RUN = 256
 _RANDOM_BITS = 53
 _EXACT_BITS = 52
@@ -60,33 +61,37 @@ def sample(logits_V: np.ndarray, request: Request, seed: int, position: int) -> 
     """
     if request.temperature == 0.0:
         return int(np.argmax(logits_V))
-    weights_V = weigh(logits_V, request)
-    starts = np.arange(0, len(weights_V), _RUN)
-    ends = np.cumsum(np.add.reduceat(weights_V, starts))
+    ids, weights = distribution(logits_V, request)
+    ends = np.cumsum(np.add.reduceat(weights, np.arange(0, len(weights), _RUN)))
     drawn = random_bits(seed, position) * int(ends[-1]) >> _RANDOM_BITS
     run = int(np.searchsorted(ends, drawn, side="right"))
     drawn -= int(ends[run - 1]) if run else 0
     start = run * _RUN
-    return start + int(np.searchsorted(np.cumsum(weights_V[start : start + _RUN]), drawn, side="right"))
+    return int(ids[start + np.searchsorted(np.cumsum(weights[start : start + _RUN]), drawn, side="right")])
 
 
-def weigh(logits_V: np.ndarray, request: Request) -> np.ndarray:
-    """How likely each token is to be drawn, relative to the others: whole numbers in float64 [V].
+def distribution(logits_V: np.ndarray, request: Request) -> tuple[np.ndarray, np.ndarray]:
+    """Ids in ascending order, all that may be drawn among them, and their weights: whole numbers in float64.
 
     The most probable token weighs 2^(52 - bits of V); what is less than half a unit, in a vocabulary of 49,152 tokens
     26 nats below it, weighs nothing. top-k comes first, then top-p, then min-p, each on what the one before left; of
     equals the lowest ids stay.
     """
+    ids = _candidates(logits_V, request.top_k or len(logits_V))
+    scaled = (logits_V if len(ids) == len(logits_V) else logits_V[ids]).astype(np.float64)
+    scaled -= scaled.max()
     with np.errstate(
         over="ignore"
     ):  # a tiny temperature makes minus infinity of a difference, and nothing of its weight
-        scaled_V = (logits_V.astype(np.float64) - logits_V.max()) / request.temperature
-    weights_V = np.rint(np.exp(scaled_V) * 2.0 ** (_EXACT_BITS - len(logits_V).bit_length()))
+        scaled /= request.temperature
+    weights = np.exp(scaled)
+    weights *= 2.0 ** (_EXACT_BITS - len(logits_V).bit_length())
+    np.rint(weights, out=weights)
     if request.top_k or request.top_p < 1.0:
-        _truncate(weights_V, scaled_V, request)
+        _truncate(weights, scaled, request)
     if request.min_p > 0.0:
-        weights_V *= weights_V >= request.min_p * weights_V.max()
-    return weights_V
+        weights *= weights >= request.min_p * weights.max()
+    return ids, weights
 
 
 def uniform(seed: int, position: int) -> float:
@@ -113,49 +118,60 @@ def most_probable(logprobs_V: np.ndarray, count: int) -> dict[int, float]:
     """The ``count`` most probable tokens and their log-probabilities, the lowest id first among equals."""
     if count == 0:
         return {}
-    scaled_V = logprobs_V - logprobs_V.max()
-    ids = np.flatnonzero(_fewest(scaled_V, _buckets(scaled_V), np.ones(len(logprobs_V)), count))
-    ids = ids[np.argsort(-logprobs_V[ids], kind="stable")]
+    ids = _candidates(logprobs_V, count)
+    ids = ids[np.argsort(-logprobs_V[ids], kind="stable")[:count]]
     return {int(token_id): float(logprobs_V[token_id]) for token_id in ids}
 
 
-def _truncate(weights_V: np.ndarray, scaled_V: np.ndarray, request: Request) -> None:
+def _candidates(values_V: np.ndarray, count: int) -> np.ndarray:
+    """Ids in ascending order that hold the ``count`` largest values and all that equal the last of them.
+
+    As many groups of tokens as are wanted have a token that is at least the ``count``-th best of the groups' best ones.
+    """
+    starts = np.arange(0, len(values_V), _GROUP)
+    if 2 * count > len(starts):
+        return np.arange(len(values_V))
+    best = np.maximum.reduceat(values_V, starts)
+    return np.flatnonzero(values_V >= np.partition(best, len(best) - count)[len(best) - count])
+
+
+def _truncate(weights: np.ndarray, scaled: np.ndarray, request: Request) -> None:
     """Set the weights to 0 that top-k and top-p rule out."""
-    buckets_V = _buckets(scaled_V)
+    buckets = _buckets(scaled)
     if request.top_k:
-        weights_V *= _fewest(scaled_V, buckets_V, np.ones(len(weights_V)), request.top_k)
+        weights *= _fewest(scaled, buckets, np.ones(len(weights)), request.top_k)
     if request.top_p < 1.0:
-        weights_V *= _fewest(scaled_V, buckets_V, weights_V, request.top_p * weights_V.sum())
+        weights *= _fewest(scaled, buckets, weights, request.top_p * weights.sum())
 
 
-def _buckets(scaled_V: np.ndarray) -> np.ndarray:
+def _buckets(scaled: np.ndarray) -> np.ndarray:
     """Deal tokens into buckets by their logits, given less the largest of them; int32, 0 holds the most probable."""
-    lowest = max(float(scaled_V.min()), -_SPREAD_NATS)
+    lowest = max(float(scaled.min()), -_SPREAD_NATS)
     per_nat = (_NUM_BUCKETS - 1) / lowest if lowest < 0.0 else 0.0
-    return (np.maximum(scaled_V, lowest) * per_nat).astype(np.int32)
+    return (np.maximum(scaled, lowest) * per_nat).astype(np.int32)
 
 
-def _fewest(scaled_V: np.ndarray, buckets_V: np.ndarray, masses_V: np.ndarray, wanted: float) -> np.ndarray:
+def _fewest(scaled: np.ndarray, buckets: np.ndarray, masses: np.ndarray, wanted: float) -> np.ndarray:
     """Which tokens are the fewest that hold ``wanted`` mass: the most probable ones, the lowest id among equals; bool.
 
     Only the bucket in which the mass is reached is sorted.
 
     Args:
-        scaled_V: logits less the largest of them.
-        buckets_V: of ``_buckets``.
-        masses_V: what each token counts for: whole numbers, so that sums are exact.
+        scaled: logits less the largest of them.
+        buckets: of ``_buckets``.
+        masses: what each token counts for: whole numbers, so that sums are exact.
         wanted: all tokens, where they hold less.
     """
-    masses = np.cumsum(np.bincount(buckets_V, masses_V))
-    reached = int(np.searchsorted(masses, wanted, side="left"))
-    kept_V = buckets_V < reached
-    if reached < len(masses):
-        inside = np.flatnonzero(buckets_V == reached)
-        order = inside[np.argsort(-scaled_V[inside], kind="stable")]
-        before = masses[reached - 1] if reached else 0.0
-        num_needed = int(np.searchsorted(before + np.cumsum(masses_V[order]), wanted, side="left")) + 1
-        kept_V[order[:num_needed]] = True
-    return kept_V
+    held = np.cumsum(np.bincount(buckets, masses))
+    reached = int(np.searchsorted(held, wanted, side="left"))
+    kept = buckets < reached
+    if reached < len(held):
+        inside = np.flatnonzero(buckets == reached)
+        order = inside[np.argsort(-scaled[inside], kind="stable")]
+        before = held[reached - 1] if reached else 0.0
+        num_needed = int(np.searchsorted(before + np.cumsum(masses[order]), wanted, side="left")) + 1
+        kept[order[:num_needed]] = True
+    return kept
 
 
 def _arrays(numbers: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:

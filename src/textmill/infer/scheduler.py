@@ -65,8 +65,10 @@ class Scheduler:
         self._guess_unasked = guess_unasked
 
     def add(self, answer: Answer) -> None:
-        """Let an answer wait in its place."""
-        bisect.insort(self.waiting, answer, key=_by_number)
+        """Let an answer wait in its place, once."""
+        place = bisect.bisect_left(self.waiting, answer.number, key=_by_number)
+        if self.waiting[place : place + 1] != [answer]:
+            self.waiting.insert(place, answer)
 
     def remove(self, answer: Answer) -> None:
         """Forget an answer and take its blocks back, wherever it is."""
@@ -118,10 +120,12 @@ class Scheduler:
         return True
 
     def _preempt(self, answer: Answer) -> None:
-        self.remove(answer)
-        answer.num_computed = 0
+        assert answer.table is not None
+        self.add(answer)  # before it leaves the others: where this is interrupted, it is in one list at least
+        self.running.remove(answer)
+        self.pool.close(answer.table)
+        answer.table, answer.num_computed = None, 0
         self.num_preempted += 1
-        self.add(answer)
 
     def _prefill(self, counts: dict[Answer, int]) -> None:
         for answer in self.running:
@@ -161,8 +165,8 @@ class Scheduler:
         answer.table = table
         answer.num_computed = num_cached * self.pool.block_size
         answer.num_cached = answer.num_cached or min(answer.num_computed, answer.num_prompt)
-        self.waiting.remove(answer)
         bisect.insort(self.running, answer, key=_by_number)
+        self.waiting.remove(answer)
         return True
 
     def _guess(self, answer: Answer, counts: dict[Answer, int]) -> list[int]:

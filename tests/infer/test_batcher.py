@@ -1,0 +1,356 @@
+"""Many answers at once, on a runner whose logits tell whenever a text was not read as it is."""
+
+import collections
+import dataclasses
+import gc
+import itertools
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from infer.history_runner import HistoryRunner
+from infer.random_cases import Letters, check_case
+from textmill.base.errors import ConfigError, DataError
+from textmill.infer.answer import Answer, Ending, whole
+from textmill.infer.batcher import Batcher
+from textmill.infer.request import Request
+
+VOCAB = 16
+
+
+def make(*, num_blocks=64, **limits):
+    return Batcher(HistoryRunner(num_blocks=num_blocks), **limits)
+
+
+def answer(prompt, *, max_tokens=8, **options):
+    ending = Ending(max_tokens=max_tokens, num_ids=VOCAB)
+    return Answer(list(prompt), Request.of(**options), ending, seed=options.get("seed", 0), decoder=Letters())
+
+
+def solo(prompt, **options):
+    one = answer(prompt, **options)
+    make(tokens_with_guesses=0).run([one])
+    return whole(one, list(one.take_deltas()))
+
+
+def result(one):
+    return whole(one, list(one.take_deltas()))
+
+
+def interrupt_at(line, work):
+    """Do some work, raising ``KeyboardInterrupt`` at its n-th line in the engine; False where it has fewer."""
+    files = ("batcher.py", "scheduler.py", "blocks.py", "answer.py", "turn.py")
+    lines = itertools.count(1)
+
+    def at_line(frame, event, argument):
+        if event == "line" and next(lines) == line:
+            raise KeyboardInterrupt
+        return at_line
+
+    before = sys.gettrace()
+    sys.settrace(lambda frame, event, argument: at_line if frame.f_code.co_filename.endswith(files) else None)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def run_all(batcher):
+    while batcher.step():
+        batcher.check()
+
+
+def test_every_answer_of_random_batches_is_the_same_as_alone():
+    totals = collections.Counter()
+    for seed in range(100):
+        totals.update(dataclasses.asdict(check_case(seed, make, vocab_size=VOCAB, block_size=4, check_every_step=True)))
+    for what in ("num_cached_tokens", "num_preempted", "num_accepted_tokens", "num_aborted"):
+        assert totals[what] > 20, f"{what}: the cases no longer reach what they are for"
+    assert totals["num_guessed_tokens"] > totals["num_accepted_tokens"], "no guess was ever wrong"
+
+
+class TestOrder:
+    def test_decoding_answers_come_before_a_long_prompt(self):
+        batcher = make(tokens_per_step=4)
+        short, long = answer([1], speculate=0), answer([2] * 30, speculate=0)
+        batcher.submit(short)
+        batcher.step()
+        batcher.submit(long)
+        for _ in range(5):
+            batcher.step()
+        assert short.num_drawn == 6
+        assert (long.num_drawn, long.num_computed) == (0, 15)  # what the budget left
+
+    def test_answers_start_in_the_order_of_their_arrival(self):
+        batcher = make(max_running=1)
+        answers = [answer([i], max_tokens=2) for i in range(4)]
+        for one in answers:
+            batcher.submit(one)
+        ends = []
+        while batcher.step():
+            ends += [i for i, one in enumerate(answers) if one.is_finished and i not in ends]
+        assert ends == [0, 1, 2, 3]
+
+    def test_the_youngest_is_preempted_and_ends_the_same(self):
+        prompts = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+        batcher = make(num_blocks=9)
+        answers = [answer(prompt, max_tokens=20, ignore_eos=True) for prompt in prompts]
+        for one in answers:
+            batcher.submit(one)
+        run_all(batcher)
+        assert batcher.statistics().num_preempted > 0
+        assert [result(one) for one in answers] == [solo(p, max_tokens=20, ignore_eos=True) for p in prompts]
+
+    def test_a_crowd_of_newcomers_starves_nobody(self):
+        batcher = make(num_blocks=10, tokens_per_step=8)
+        first = answer([1] * 30, max_tokens=8)
+        batcher.submit(first)
+        for i in range(200):
+            if first.is_finished:
+                break
+            batcher.submit(answer([i % VOCAB], max_tokens=2))
+            batcher.step()
+        assert first.is_finished
+
+    def test_a_prompt_that_was_seen_is_not_read_again(self):
+        batcher = make()
+        batcher.run([answer(range(12))])
+        again = answer(range(12))
+        batcher.run([again])
+        assert again.num_cached == 8  # the last token's logits are wanted, so its block is read
+        assert result(again) == solo(range(12))
+
+    def test_several_answers_to_one_prompt_read_it_once(self):
+        batcher = make()
+        elder, *others = [answer(range(13), seed=i, temperature=1.0) for i in range(3)]
+        for one in others:
+            one.elder = elder
+        batcher.run([elder, *others])
+        assert [one.num_cached for one in others] == [12, 12]
+        assert [result(one) for one in others] == [solo(range(13), seed=i, temperature=1.0) for i in (1, 2)]
+
+    def test_steps_keep_to_their_budget(self):
+        runner = HistoryRunner(num_blocks=64)
+        batcher = Batcher(runner, tokens_per_step=7, tokens_with_guesses=7)
+        sizes = []
+        forward = runner.forward
+        runner.forward = lambda chunks: sizes.append(sum(len(c.ids) for c in chunks)) or forward(chunks)
+        for i in range(10):
+            batcher.submit(answer([i] * (i + 1), speculate=8, max_tokens=20))
+        run_all(batcher)
+        assert max(sizes) == 7
+
+
+class TestGuesses:
+    def test_right_ones_save_steps(self):
+        plain, guessed = answer([1, 2] * 6, max_tokens=24, speculate=0), answer([1, 2] * 6, max_tokens=24, speculate=8)
+        steps = []
+        for one in (plain, guessed):
+            batcher = make()
+            batcher.run([one])
+            steps.append(batcher.statistics().num_steps)
+        assert result(guessed) == result(plain)
+        assert steps[1] < steps[0]
+
+    def test_nothing_is_guessed_unasked_where_it_might_change_the_text(self):
+        for tolerance, expected in ((0.0, True), (1e-4, False)):
+            runner = HistoryRunner(num_blocks=64)
+            runner.tolerance = tolerance
+            batcher = Batcher(runner)
+            batcher.run([answer([1, 2] * 6, max_tokens=24)])
+            assert (batcher.statistics().num_guessed_tokens > 0) is expected
+
+
+class TestEnds:
+    def test_an_aborted_answer_frees_its_blocks_at_once(self):
+        batcher = make()
+        one, other = answer(range(10)), answer(range(3, 10))
+        batcher.submit(one)
+        batcher.submit(other)
+        batcher.step()
+        batcher.abort(one)
+        assert (one.finish_reason, one.table) == ("abort", None)
+        run_all(batcher)
+        assert result(other) == solo(range(3, 10))
+        assert [delta.finish_reason for delta in one.take_deltas()][-1] == "abort"
+
+    def test_one_that_waits_can_be_aborted(self):
+        batcher = make(max_running=1)
+        one, other = answer([1]), answer([2])
+        batcher.submit(one)
+        batcher.submit(other)
+        batcher.abort(other)
+        batcher.run([])
+        run_all(batcher)
+        assert (other.finish_reason, other.num_drawn, one.num_drawn) == ("abort", 0, 8)
+
+    def test_an_answer_that_is_aborted_while_a_step_is_made(self):
+        runner = HistoryRunner(num_blocks=16)
+        batcher = Batcher(runner)
+        one, other = answer(range(10)), answer([5])
+        forward = runner.forward
+
+        def aborts(chunks):
+            batcher.abort(one)
+            assert not one.is_finished
+            return forward(chunks)
+
+        runner.forward = aborts
+        batcher.submit(one)
+        batcher.submit(other)
+        batcher.step()
+        assert (one.finish_reason, one.table) == ("abort", None)
+        runner.forward = forward
+        run_all(batcher)
+        assert result(other) == solo([5])
+
+    def test_what_could_never_be_computed_is_refused(self):
+        with pytest.raises(ConfigError, match=r"may have 17 tokens, and the KV cache holds 16.*kv_memory"):
+            make(num_blocks=4).submit(answer(range(10), max_tokens=8))
+        one = answer(range(9), max_tokens=8)
+        make(num_blocks=4).run([one])
+        assert one.num_drawn == 8
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_logits_that_are_not_finite_end_their_answer_only(self, bad):
+        runner = HistoryRunner(num_blocks=64)
+        forward = runner.forward
+
+        def poisoned(chunks):
+            logits = forward(chunks)
+            for row, chunk in zip(logits, chunks, strict=True):
+                if one.table and chunk.blocks[0] == one.table.blocks[0] and chunk.start > 10:
+                    row[3] = bad
+            return logits
+
+        runner.forward = poisoned
+        batcher = Batcher(runner)
+        one, other = answer([1] * 9, speculate=0), answer([2] * 9, speculate=0)
+        batcher.run([one, other])
+        assert result(other) == solo([2] * 9)
+        deltas = one.take_deltas()
+        assert len([next(deltas) for _ in range(2)]) == 2
+        with pytest.raises(DataError, match="not finite after 12 tokens"):
+            list(deltas)
+        batcher.check()
+
+    def test_an_interruption_leaves_the_others_and_the_batcher_as_they_were(self):
+        for when in range(1, 12):
+            runner = HistoryRunner(num_blocks=8)
+            batcher = Batcher(runner, tokens_per_step=5)
+            prompts = [range(7), range(3, 9), [1, 1, 1, 1, 1]]
+            answers = [answer(prompt) for prompt in prompts]
+            for one in answers:
+                batcher.submit(one)
+            forward = runner.forward
+
+            def interrupted(chunks, runner=runner, forward=forward, when=when):
+                logits = forward(chunks)
+                if runner.num_forwards == when:
+                    raise KeyboardInterrupt
+                return logits
+
+            runner.forward = interrupted
+            with pytest.raises(KeyboardInterrupt):
+                run_all(batcher)
+            batcher.check()
+            run_all(batcher)
+            assert [result(one) for one in answers] == [solo(prompt) for prompt in prompts]
+
+    def test_an_interruption_at_any_line_loses_at_most_the_answer_it_falls_into(self):
+        prompts = [range(7), range(3, 9), [1] * 5, [2, 3]]
+        expected = [solo(prompt) for prompt in prompts]
+        line, was_interrupted = 1, True
+        while was_interrupted:
+            batcher = make(num_blocks=8, tokens_per_step=5)
+            answers = [answer(prompt) for prompt in prompts]
+            for one in answers:
+                batcher.submit(one)
+            was_interrupted = interrupt_at(line, lambda batcher=batcher: run_all(batcher))
+            run_all(batcher)
+            lost = [one for one in answers if one.error is not None]
+            assert len(lost) <= was_interrupted
+            for one, completion in zip(answers, expected, strict=True):
+                assert one in lost or result(one) == completion
+            assert batcher.statistics().num_blocks_in_use == 0
+            line += 41
+
+    def test_an_answer_that_breaks_off_in_a_draw_says_so_and_the_others_go_on(self, monkeypatch):
+        batcher = make()
+        one, other = answer([1]), answer([2])
+        monkeypatch.setattr(one, "extend", lambda rows, guesses: (_ for _ in ()).throw(KeyboardInterrupt))
+        batcher.submit(one)
+        batcher.submit(other)
+        with pytest.raises(KeyboardInterrupt):
+            batcher.step()
+        run_all(batcher)
+        assert result(other) == solo([2])
+        with pytest.raises(Exception, match="broke off"):
+            list(one.take_deltas())
+
+
+class TestThreads:
+    def test_streams_of_many_threads_are_made_together(self):
+        batcher = make(num_blocks=24)
+        expected = {seed: solo([seed % 4, 2, 3], seed=seed, temperature=1.0, max_tokens=20) for seed in range(24)}
+        found = {}
+
+        def read(seeds):
+            for seed in seeds:
+                one = answer([seed % 4, 2, 3], seed=seed, temperature=1.0, max_tokens=20)
+                batcher.submit(one)
+                found[seed] = whole(one, list(batcher.deltas(one)))
+
+        threads = [threading.Thread(target=read, args=(range(i, 24, 6),)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert found == expected
+        batcher.check()
+        assert batcher.statistics().num_blocks_in_use == 0
+
+    def test_a_stream_dropped_in_another_threads_step_goes_when_the_step_ends(self):
+        runner = HistoryRunner(num_blocks=16)
+        batcher = Batcher(runner)
+        begun, dropped = threading.Event(), threading.Event()
+        one, other = answer(range(9), max_tokens=20), answer([1])
+        batcher.submit(one)
+        stream = batcher.deltas(one)
+        next(stream)
+        forward = runner.forward
+
+        def slow(chunks):
+            begun.set()
+            assert dropped.wait(10)
+            return forward(chunks)
+
+        runner.forward = slow
+        thread = threading.Thread(target=batcher.run, args=([other],))
+        thread.start()
+        assert begun.wait(10)
+        del stream
+        gc.collect()
+        dropped.set()
+        thread.join(10)
+        assert one.finish_reason == "abort"
+        assert one.num_drawn <= 2
+        assert result(other) == solo([1])
+        batcher.check()
+
+
+def test_statistics_count_what_was_done():
+    batcher = make()
+    batcher.run([answer(range(9), max_tokens=3), answer(range(9), max_tokens=3)])
+    batcher.run([answer(range(9), max_tokens=3)])
+    statistics = batcher.statistics()
+    assert statistics.num_prompt_tokens == 27
+    assert statistics.num_cached_tokens == 8
+    assert statistics.num_drawn_tokens == 9
+    assert (statistics.num_finished, statistics.num_aborted, statistics.num_failed) == (3, 0, 0)
+    assert (statistics.num_running, statistics.num_waiting, statistics.num_blocks_in_use) == (0, 0, 0)
