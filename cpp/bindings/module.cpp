@@ -12,6 +12,7 @@ void bind_trainer(nb::module_& m);
 void bind_character(nb::module_& m);
 void bind_normalize(nb::module_& m);
 void bind_added_tokens(nb::module_& m);
+void bind_engine(nb::module_& m);
 
 NB_MODULE(_core, m) {
     // Other libraries may hold a tokenizer to the end of the process: a test asks for these warnings, users do not.
@@ -25,4 +26,5 @@ NB_MODULE(_core, m) {
     bind_character(m);
     bind_normalize(m);
     bind_added_tokens(m);
+    bind_engine(m);
 }

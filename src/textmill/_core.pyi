@@ -8,7 +8,7 @@ from collections.abc import (
     Sequence,
     Set as AbstractSet
 )
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy
 import numpy.typing
@@ -260,3 +260,56 @@ class AddedTokens:
         """
         The parts of a text, (begin, end, id), int64[n, 3]: bytes, and the id -1 for what is no added token.
         """
+
+def read_bandwidth(num_threads: int = 0, num_bytes: int = 268435456) -> float:
+    """
+    Bytes a second that the threads together read from memory; zero threads are one for each core.
+    """
+
+class Inference:
+    """
+    A LLaMA-style model on the processor: its weights, its threads, and the blocks of keys and
+    values of its texts. Tensors go by Hugging Face's names without "model.layers.N." and
+    ".weight" or ".bias".
+    """
+
+    def __init__(self, *, vocab_size: int, hidden_size: int, intermediate_size: int, num_attention_heads: int, num_key_value_heads: int, head_dim: int, rms_norm_eps: float, qk_norm: bool, rope_frequencies: numpy.typing.NDArray[numpy.float32], rope_scale: float, windows: Sequence[int], rotates: Sequence[bool], num_threads: int = 0) -> None:
+        """
+        For each layer, windows has the tokens that a query sees (0 for all) and rotates whether RoPE turns its
+        queries and keys. Zero threads are one for each core.
+        """
+
+    def set_table(self, stored: str, data: numpy.typing.NDArray[numpy.uint8]) -> None:
+        """Copy the input table, in the type it is stored in (ggml's name)."""
+
+    def set_matrix(self, layer: int | None, name: str, weights: str, stored: str, data: numpy.typing.NDArray[numpy.uint8], row_order: numpy.typing.NDArray[numpy.int64] | None = None) -> None:
+        """
+        Take a matrix as f32, bf16, q8, q4 or q4_min from the bytes of its file; ValueError where a value is not
+        finite.
+        """
+
+    def set_vector(self, layer: int | None, name: str, stored: str, data: numpy.typing.NDArray[numpy.uint8], row_order: numpy.typing.NDArray[numpy.int64] | None = None) -> None:
+        """Take a norm, or the bias of a matrix."""
+
+    def open_cache(self, kv: str, num_blocks: int) -> None:
+        """
+        Make room for keys and values, as f32, bf16 or int8, in blocks of block_size tokens.
+        """
+
+    def forward(self, ids: numpy.typing.NDArray[numpy.int32], ids_from: numpy.typing.NDArray[numpy.int32], starts: numpy.typing.NDArray[numpy.int32], blocks: numpy.typing.NDArray[numpy.int32], blocks_from: numpy.typing.NDArray[numpy.int32], num_logits: numpy.typing.NDArray[numpy.int32]) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Append chunks of texts: chunk i has ids[ids_from[i]:ids_from[i + 1]] and the same of blocks, goes on from
+        starts[i] tokens, and wants logits after its last num_logits[i]. float32[sum of num_logits, vocab_size].
+        """
+
+    @property
+    def num_weight_bytes(self) -> int: ...
+
+    @property
+    def num_threads(self) -> int: ...
+
+    @property
+    def isa(self) -> str: ...
+
+    block_size: Final[int] = ...
+    """(arg: object, /) -> int"""

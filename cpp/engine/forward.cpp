@@ -1,0 +1,419 @@
+#include "engine/forward.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace textmill::engine {
+namespace {
+
+// Rows of queries that one task of attention holds: their scores of a split stay in the second cache.
+constexpr size_t kTaskRows = 24;
+// A chunk of up to so many tokens is shared out by splits of its text, a longer one by its tokens.
+constexpr size_t kFewTokens = 8;
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+}  // namespace
+
+void InputRows::reserve(size_t num_rows) {
+    values_ = HugeArray<float>(num_rows * stride_);
+    pairs_ = HugeArray<uint8_t>(num_rows * stride_ / 2 * pair_bytes_);
+    numbers_ = HugeArray<int8_t>(num_rows * stride_);
+    scales_ = HugeArray<float>(num_rows * stride_ / kGroupCols);
+    scaled_sums_ = HugeArray<float>(num_rows * stride_ / kGroupCols);
+    sums_ = HugeArray<int32_t>(num_rows * stride_ / kGroupCols);
+}
+
+void InputRows::prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index) {
+    const auto has = [&](auto&& asks) {
+        return std::any_of(weights.begin(), weights.end(), [&](const Panels* panels) { return asks(panels->type()); });
+    };
+    if (has([](WeightType type) { return type == WeightType::kBF16; })) {
+        kernels.to_pairs(row(index), stride_, pairs_.data() + index * stride_ / 2 * pair_bytes_);
+    }
+    if (has(is_quantized)) {
+        const size_t groups = index * stride_ / kGroupCols;
+        kernels.to_numbers(row(index), stride_,
+                           {numbers_.data() + index * stride_, scales_.data() + groups, scaled_sums_.data() + groups,
+                            sums_.data() + groups});
+    }
+}
+
+Inputs InputRows::rows(size_t num_rows) const {
+    return {num_rows,        stride_,        values_.data(),      pairs_.data(),
+            numbers_.data(), scales_.data(), scaled_sums_.data(), sums_.data()};
+}
+
+Forward::Forward(const Model& model, const Kernels& kernels, KvArena& arena, ThreadPool& pool)
+    : model_(model),
+      kernels_(kernels),
+      arena_(arena),
+      pool_(pool),
+      normed_(model.shape().hidden_size, kernels.pair_bytes),
+      attended_(model.shape().query_size(), kernels.pair_bytes),
+      gated_(model.shape().intermediate_size, kernels.pair_bytes),
+      last_(model.shape().hidden_size, kernels.pair_bytes),
+      x_(model.shape().hidden_size),
+      q_(model.shape().query_size()),
+      k_(model.shape().key_value_size()),
+      v_(model.shape().key_value_size()),
+      up_(model.shape().intermediate_size),
+      partial_size_(kPartialHead + arena.layout().padded_dim()),
+      tile_tokens_(std::max<size_t>(1, kTaskRows / model.shape().group())) {
+    const size_t most_rows = std::max(tile_tokens_, kFewTokens) * model.shape().group();
+    const size_t sums_bytes = 2 * most_rows * partial_size_ * sizeof(float);
+    for (unsigned thread = 0; thread < pool.num_threads(); ++thread) {
+        scratch_.emplace_back(attention_scratch_bytes(most_rows, arena.layout().padded_dim()) + sums_bytes);
+    }
+}
+
+void Forward::reserve(size_t num_tokens) {
+    if (num_tokens <= num_reserved_) {
+        return;
+    }
+    num_reserved_ = round_up(num_tokens, 64);
+    for (InputRows* rows : {&normed_, &attended_, &gated_, &last_}) {
+        rows->reserve(num_reserved_);
+    }
+    for (OutputRows* rows : {&x_, &q_, &k_, &v_, &up_}) {
+        rows->reserve(num_reserved_);
+    }
+    cosines_.resize(num_reserved_ * model_.shape().head_dim / 2);
+    sines_.resize(cosines_.size());
+}
+
+void Forward::plan(std::span<const Chunk> chunks) {
+    chunks_ = chunks;
+    places_.clear();
+    first_place_.clear();
+    logit_rows_.clear();
+    for (uint32_t chunk = 0; chunk < chunks.size(); ++chunk) {
+        first_place_.push_back(places_.size());
+        const Chunk& in = chunks[chunk];
+        for (size_t i = 0; i < in.ids.size(); ++i) {
+            if (i + in.num_logits >= in.ids.size()) {
+                logit_rows_.push_back(places_.size());
+            }
+            places_.push_back({in.ids[i], chunk, in.start + i});
+        }
+    }
+    reserve(places_.size());
+    plan_attention(chunks);
+}
+
+void Forward::plan_attention(std::span<const Chunk> chunks) {
+    items_.clear();
+    split_partials_.clear();
+    size_t num_partials = 0;
+    const auto num_heads = static_cast<uint32_t>(model_.shape().num_key_value_heads);
+    for (uint32_t chunk = 0; chunk < chunks.size(); ++chunk) {
+        const size_t num_tokens = chunks[chunk].ids.size();
+        const bool is_few = num_tokens <= kFewTokens;
+        split_partials_.push_back(is_few ? num_partials : kAllSplits);
+        const size_t num_splits = is_few ? (chunks[chunk].start + num_tokens + kSplitTokens - 1) / kSplitTokens : 1;
+        const size_t step = is_few ? num_tokens : tile_tokens_;
+        for (uint32_t head = 0; head < num_heads; ++head) {
+            for (size_t token = 0; token < num_tokens; token += step) {
+                const size_t here = std::min(step, num_tokens - token);
+                for (size_t split = 0; split < num_splits; ++split) {
+                    items_.push_back({chunk, head, token, here, is_few ? split : kAllSplits, num_partials});
+                    num_partials += is_few ? here * model_.shape().group() : 0;
+                }
+            }
+        }
+    }
+    partials_.resize(std::max(partials_.size(), num_partials * partial_size_));
+    // The longest first, so that no thread is left with one at the end.
+    std::stable_sort(items_.begin(), items_.end(), [&](const AttentionItem& a, const AttentionItem& b) {
+        const auto work = [&](const AttentionItem& item) {
+            return item.split == kAllSplits ? chunks[item.chunk].start + item.token : 0;
+        };
+        return work(a) > work(b);
+    });
+}
+
+void Forward::run(std::span<const Chunk> chunks, float* logits, size_t stride) {
+    plan(chunks);
+    next_item_.store(0, std::memory_order_relaxed);
+    pool_.run([&](unsigned thread) { walk(thread, logits, stride); });
+}
+
+// Between two barriers each thread writes what no other reads.
+void Forward::walk(unsigned thread, float* logits, size_t stride) {
+    const size_t num_rows = places_.size();
+    embed(thread);
+    for (size_t index = 0; index < model_.shape().layers.size(); ++index) {
+        const Layer& layer = model_.layer(index);
+        clear_new_blocks(thread, index);
+        norm_inputs(thread, layer.input_norm, std::array{&layer.q.weight, &layer.k.weight, &layer.v.weight});
+        barrier();
+        const auto to_rows = [](const Linear& linear, OutputRows& out) {
+            return Target{&linear.weight, &linear.bias, out.row(0), out.stride()};
+        };
+        multiply(thread, std::array{to_rows(layer.q, q_), to_rows(layer.k, k_), to_rows(layer.v, v_)},
+                 normed_.rows(num_rows), false);
+        barrier();
+        place_heads(thread, index);
+        barrier();
+        attend(thread, index);
+        barrier();
+        finish_attention(thread, index);
+        barrier();
+        multiply(thread, std::array{to_rows(layer.o, x_)}, attended_.rows(num_rows), true);
+        barrier();
+        norm_inputs(thread, layer.post_attention_norm, std::array{&layer.gate.weight, &layer.up.weight});
+        barrier();
+        const Target gate{&layer.gate.weight, &layer.gate.bias, gated_.row(0), gated_.stride()};
+        multiply(thread, std::array{gate, to_rows(layer.up, up_)}, normed_.rows(num_rows), false);
+        barrier();
+        gate_inputs(thread, layer.down.weight);
+        barrier();
+        multiply(thread, std::array{to_rows(layer.down, x_)}, gated_.rows(num_rows), true);
+        barrier();
+    }
+    multiply_head(thread, logits, stride);
+}
+
+// Earlier threads get the larger shares: of a single token's work the first does all.
+Forward::Range Forward::share(unsigned thread, size_t count) const {
+    const size_t num_threads = pool_.num_threads();
+    return {(count * thread + num_threads - 1) / num_threads, (count * (thread + 1) + num_threads - 1) / num_threads};
+}
+
+void Forward::embed(unsigned thread) {
+    const Table& table = model_.table();
+    const ModelShape& shape = model_.shape();
+    const size_t num_pairs = shape.head_dim / 2;
+    const auto [begin, end] = share(thread, places_.size());
+    for (size_t place = begin; place < end; ++place) {
+        const uint8_t* const row = table.rows.data() + static_cast<size_t>(places_[place].id) * table.row_stride;
+        expand_row(table.type, row, shape.hidden_size, x_.row(place));
+        for (size_t i = 0; i < num_pairs; ++i) {
+            // The angle is a float, as transformers has it; its cosine is taken in double, the same on every tier.
+            const double angle = static_cast<float>(places_[place].position) * shape.rope_frequencies[i];
+            cosines_[place * num_pairs + i] = static_cast<float>(std::cos(angle)) * shape.rope_scale;
+            sines_[place * num_pairs + i] = static_cast<float>(std::sin(angle)) * shape.rope_scale;
+        }
+    }
+}
+
+void Forward::clear_new_blocks(unsigned thread, size_t layer) {
+    const auto [begin, end] = share(thread, places_.size());
+    for (size_t place = begin; place < end; ++place) {
+        const size_t position = places_[place].position;
+        if (position % kBlockTokens == 0) {
+            arena_.clear(block_of(places_[place]), layer);
+        }
+    }
+}
+
+size_t Forward::block_of(const Place& place) const {
+    return static_cast<size_t>(chunks_[place.chunk].blocks[place.position / kBlockTokens]);
+}
+
+void Forward::norm_inputs(unsigned thread, const std::vector<float>& norm, std::span<const Panels* const> weights) {
+    const ModelShape& shape = model_.shape();
+    const auto [begin, end] = share(thread, places_.size());
+    for (size_t place = begin; place < end; ++place) {
+        kernels_.rms_norm(x_.row(place), norm.data(), shape.hidden_size, normed_.stride(), shape.rms_norm_eps,
+                          normed_.row(place));
+        normed_.prepare(kernels_, weights, place);
+    }
+}
+
+void Forward::multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds) {
+    size_t total = 0;
+    for (const Target& target : targets) {
+        total += target.weight->num_bytes();
+    }
+    const auto [begin, end] = share(thread, total);
+    size_t before = 0;
+    for (const Target& target : targets) {
+        const Panels& weight = *target.weight;
+        const auto first_from = [&](size_t byte) {
+            const size_t panels =
+                byte <= before ? 0 : (byte - before + weight.panel_stride() - 1) / weight.panel_stride();
+            return std::min(panels, weight.num_panels());
+        };
+        const Product product{weight.data(),
+                              weight.panel_stride(),
+                              first_from(begin),
+                              first_from(end),
+                              weight.num_cols(),
+                              target.bias == nullptr || target.bias->empty() ? nullptr : target.bias->data(),
+                              target.out,
+                              target.stride,
+                              adds};
+        if (product.begin < product.end && inputs.num_rows > 0) {
+            kernels_.multiply[static_cast<size_t>(weight.type())](product, inputs);
+        }
+        before += weight.num_bytes();
+    }
+}
+
+// Queries and keys are normed where the model asks for it and turned; keys and values go to their blocks.
+void Forward::place_heads(unsigned thread, size_t layer) {
+    const ModelShape& shape = model_.shape();
+    const Layer& weights = model_.layer(layer);
+    const size_t dim = shape.head_dim;
+    const auto [begin, end] = share(thread, places_.size());
+    for (size_t place = begin; place < end; ++place) {
+        const auto turn = [&](float* head, const std::vector<float>& norm) {
+            if (shape.has_qk_norm) {
+                norm_head(head, norm);
+            }
+            if (shape.layers[layer].rotates) {
+                kernels_.rotate(head, &cosines_[place * dim / 2], &sines_[place * dim / 2], dim);
+            }
+        };
+        for (size_t head = 0; head < shape.num_heads; ++head) {
+            turn(q_.row(place) + head * dim, weights.q_norm);
+        }
+        const size_t block = block_of(places_[place]);
+        for (size_t head = 0; head < shape.num_key_value_heads; ++head) {
+            float* const key = k_.row(place) + head * dim;
+            turn(key, weights.k_norm);
+            kernels_.store_kv(arena_.layout(), arena_.head(block, layer, head), places_[place].position % kBlockTokens,
+                              key, v_.row(place) + head * dim);
+        }
+    }
+}
+
+void Forward::norm_head(float* head, const std::vector<float>& norm) const {
+    alignas(64) std::array<float, kMaxHeadDim> padded{};
+    const size_t dim = model_.shape().head_dim;
+    std::copy_n(head, dim, padded.begin());
+    kernels_.rms_norm(padded.data(), norm.data(), dim, norm.size(), model_.shape().rms_norm_eps, padded.data());
+    std::copy_n(padded.begin(), dim, head);
+}
+
+void Forward::attend(unsigned thread, size_t layer) {
+    for (size_t item = next_item_++; item < items_.size(); item = next_item_++) {
+        attend_item(items_[item], layer, scratch_[thread].data());
+    }
+}
+
+void Forward::attend_item(const AttentionItem& item, size_t layer, uint8_t* scratch) {
+    const ModelShape& shape = model_.shape();
+    const Chunk& chunk = chunks_[item.chunk];
+    const size_t first_place = first_place_[item.chunk] + item.token;
+    const size_t group = shape.group();
+    const size_t num_rows = item.num_tokens * group;
+    const size_t first_position = chunk.start + item.token;
+    const size_t window = shape.layers[layer].window;
+    const size_t num_seen = first_position + item.num_tokens;
+    const size_t first_seen = window != 0 && first_position + 1 > window ? first_position + 1 - window : 0;
+    auto* const partials =
+        reinterpret_cast<float*>(scratch + attention_scratch_bytes(num_rows, arena_.layout().padded_dim()));
+    AttentionTask task{.queries = q_.row(first_place) + item.head * group * shape.head_dim,
+                       .query_stride = q_.stride(),
+                       .num_tokens = item.num_tokens,
+                       .group = group,
+                       .head_dim = shape.head_dim,
+                       .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+                       .first_position = first_position,
+                       .window = window,
+                       .blocks = arena_.head(0, layer, item.head),
+                       .block_stride = arena_.block_bytes(),
+                       .table = chunk.blocks.data(),
+                       .split_begin = 0,
+                       .split_end = 0,
+                       .scratch = scratch,
+                       .partials = partials};
+    const auto run_split = [&](size_t split) {
+        task.split_begin = split * kSplitTokens;
+        task.split_end = task.split_begin + kSplitTokens;
+        kernels_.attend[static_cast<size_t>(arena_.layout().type)](task);
+    };
+    if (item.split != kAllSplits) {
+        task.partials = partials_.data() + item.partials * partial_size_;
+        if ((item.split + 1) * kSplitTokens > first_seen) {
+            run_split(item.split);
+        } else {
+            for (size_t row = 0; row < num_rows; ++row) {
+                task.partials[row * partial_size_] = kMinusInfinity;
+            }
+        }
+        return;
+    }
+    float* const sums = partials + num_rows * partial_size_;
+    for (size_t row = 0; row < num_rows; ++row) {
+        sums[row * partial_size_] = kMinusInfinity;
+    }
+    for (size_t split = first_seen / kSplitTokens; split * kSplitTokens < num_seen; ++split) {
+        run_split(split);
+        for (size_t row = 0; row < num_rows; ++row) {
+            kernels_.fold(sums + row * partial_size_, partials + row * partial_size_, arena_.layout().padded_dim());
+        }
+    }
+    for (size_t row = 0; row < num_rows; ++row) {
+        write_attended(sums + row * partial_size_, first_place + row / group, item.head * group + row % group);
+    }
+}
+
+void Forward::write_attended(const float* sum, size_t place, size_t head) {
+    const size_t dim = model_.shape().head_dim;
+    float* const out = attended_.row(place) + head * dim;
+    for (size_t d = 0; d < dim; ++d) {
+        out[d] = sum[kPartialHead + d] / sum[1];
+    }
+}
+
+void Forward::finish_attention(unsigned thread, size_t layer) {
+    if (thread == 0) {
+        next_item_.store(0, std::memory_order_relaxed);
+    }
+    const std::array weights{&model_.layer(layer).o.weight};
+    std::vector<float> sum(partial_size_);
+    const auto [begin, end] = share(thread, places_.size());
+    for (size_t place = begin; place < end; ++place) {
+        if (split_partials_[places_[place].chunk] != kAllSplits) {
+            fold_splits(place, sum.data());
+        }
+        attended_.prepare(kernels_, weights, place);
+    }
+}
+
+// The partial results of a token whose text was shared out by splits, in the order of the text.
+void Forward::fold_splits(size_t place, float* sum) {
+    const uint32_t chunk = places_[place].chunk;
+    const size_t num_tokens = chunks_[chunk].ids.size();
+    const size_t token = place - first_place_[chunk];
+    const size_t group = model_.shape().group();
+    const size_t num_splits = (chunks_[chunk].start + num_tokens + kSplitTokens - 1) / kSplitTokens;
+    for (size_t head = 0; head < model_.shape().num_heads; ++head) {
+        sum[0] = kMinusInfinity;
+        for (size_t split = 0; split < num_splits; ++split) {
+            const size_t task = head / group * num_splits + split;
+            const size_t row = split_partials_[chunk] + (task * num_tokens + token) * group + head % group;
+            kernels_.fold(sum, partials_.data() + row * partial_size_, arena_.layout().padded_dim());
+        }
+        write_attended(sum, place, head);
+    }
+}
+
+void Forward::gate_inputs(unsigned thread, const Panels& down) {
+    const std::array weights{&down};
+    const auto [begin, end] = share(thread, places_.size());
+    for (size_t place = begin; place < end; ++place) {
+        kernels_.swiglu(gated_.row(place), up_.row(place), gated_.stride());
+        gated_.prepare(kernels_, weights, place);
+    }
+}
+
+void Forward::multiply_head(unsigned thread, float* logits, size_t stride) {
+    const ModelShape& shape = model_.shape();
+    const std::array weights{&model_.head()};
+    const auto [begin, end] = share(thread, logit_rows_.size());
+    for (size_t row = begin; row < end; ++row) {
+        kernels_.rms_norm(x_.row(logit_rows_[row]), model_.final_norm().data(), shape.hidden_size, last_.stride(),
+                          shape.rms_norm_eps, last_.row(row));
+        last_.prepare(kernels_, weights, row);
+    }
+    barrier();
+    multiply(thread, std::array{Target{&model_.head(), nullptr, logits, stride}}, last_.rows(logit_rows_.size()),
+             false);
+}
+
+}  // namespace textmill::engine

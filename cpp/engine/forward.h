@@ -1,0 +1,147 @@
+// The forward pass of a ragged batch: chunks of prompts and single tokens of many texts together.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/kernels.h"
+#include "engine/kv_arena.h"
+#include "engine/model.h"
+#include "engine/thread_pool.h"
+
+namespace textmill::engine {
+
+// Tokens to append to one text.
+struct Chunk {
+    std::span<const int32_t> ids;
+    size_t start;                     // tokens of the text whose keys and values are there
+    std::span<const int32_t> blocks;  // of the text, from its beginning
+    size_t num_logits;                // logits are wanted after the last so many tokens
+};
+
+// Rows of inputs in all the forms that weights may ask for.
+class InputRows {
+  public:
+    InputRows(size_t num_cols, size_t pair_bytes) : stride_(input_stride(num_cols)), pair_bytes_(pair_bytes) {}
+
+    void reserve(size_t num_rows);
+    float* row(size_t index) { return values_.data() + index * stride_; }
+    size_t stride() const { return stride_; }
+    // Prepares a row for products with these weights.
+    void prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index);
+    Inputs rows(size_t num_rows) const;
+
+  private:
+    size_t stride_;
+    size_t pair_bytes_;
+    HugeArray<float> values_;
+    HugeArray<uint8_t> pairs_;
+    HugeArray<int8_t> numbers_;
+    HugeArray<float> scales_;
+    HugeArray<float> scaled_sums_;
+    HugeArray<int32_t> sums_;
+};
+
+// Where the rows of a product go.
+class OutputRows {
+  public:
+    explicit OutputRows(size_t num_cols) : stride_(input_stride(num_cols)) {}
+
+    void reserve(size_t num_rows) { values_ = HugeArray<float>(num_rows * stride_); }
+    float* row(size_t index) { return values_.data() + index * stride_; }
+    size_t stride() const { return stride_; }
+
+  private:
+    size_t stride_;
+    HugeArray<float> values_;
+};
+
+class Forward {
+  public:
+    // The model, the arena and the threads must outlive it.
+    Forward(const Model& model, const Kernels& kernels, KvArena& arena, ThreadPool& pool);
+
+    // Writes the logits, `stride` floats from one row to the next, those of the first chunk first; `stride` is at least
+    // the vocabulary rounded up to 16. The chunks are of different texts, and what they say fits the model and arena.
+    void run(std::span<const Chunk> chunks, float* logits, size_t stride);
+
+  private:
+    // A token of the batch.
+    struct Place {
+        int32_t id;
+        uint32_t chunk;
+        size_t position;
+    };
+    // Neighbouring tokens of a chunk and a key-value head; `split` counts the parts of the text, or is kAllSplits for
+    // all of them one after the other.
+    struct AttentionItem {
+        uint32_t chunk;
+        uint32_t head;
+        size_t token;  // within the chunk
+        size_t num_tokens;
+        size_t split;
+        size_t partials;  // where the partial results of a single split go
+    };
+    static constexpr size_t kAllSplits = SIZE_MAX;
+
+    void reserve(size_t num_tokens);
+    void plan(std::span<const Chunk> chunks);
+    void plan_attention(std::span<const Chunk> chunks);
+    void walk(unsigned thread, float* logits, size_t stride);
+
+    void embed(unsigned thread);
+    void clear_new_blocks(unsigned thread, size_t layer);
+    void norm_inputs(unsigned thread, const std::vector<float>& norm, std::span<const Panels* const> weights);
+    size_t block_of(const Place& place) const;
+    void place_heads(unsigned thread, size_t layer);
+    void norm_head(float* head, const std::vector<float>& norm) const;
+    void attend(unsigned thread, size_t layer);
+    void attend_item(const AttentionItem& item, size_t layer, uint8_t* scratch);
+    void finish_attention(unsigned thread, size_t layer);
+    void fold_splits(size_t place, float* sum);
+    void write_attended(const float* sum, size_t place, size_t head);
+    void gate_inputs(unsigned thread, const Panels& down);
+    void multiply_head(unsigned thread, float* logits, size_t stride);
+
+    // Matrices with the same inputs, their panels shared out by bytes.
+    struct Target {
+        const Panels* weight;
+        const std::vector<float>* bias;
+        float* out;
+        size_t stride;
+    };
+    void multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds);
+    struct Range {
+        size_t begin;
+        size_t end;
+    };
+    Range share(unsigned thread, size_t count) const;
+    void barrier() { pool_.barrier(); }
+
+    const Model& model_;
+    const Kernels& kernels_;
+    KvArena& arena_;
+    ThreadPool& pool_;
+
+    std::span<const Chunk> chunks_;
+    std::vector<Place> places_;
+    std::vector<size_t> first_place_;  // of each chunk
+    std::vector<size_t> logit_rows_;   // places whose logits are wanted
+    std::vector<AttentionItem> items_;
+    std::vector<size_t> split_partials_;  // of each chunk, where it is shared out by splits; else kAllSplits
+    alignas(64) std::atomic<size_t> next_item_{0};
+
+    size_t num_reserved_ = 0;
+    InputRows normed_, attended_, gated_, last_;
+    OutputRows x_, q_, k_, v_, up_;
+    std::vector<float> cosines_, sines_;
+    std::vector<float> partials_;
+    size_t partial_size_;
+    size_t tile_tokens_;
+    std::vector<HugeArray<uint8_t>> scratch_;  // of each thread
+};
+
+}  // namespace textmill::engine

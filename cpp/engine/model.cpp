@@ -1,0 +1,150 @@
+#include "engine/model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+namespace textmill::engine {
+namespace {
+
+[[noreturn]] void refuse(const std::string& reason) {
+    throw std::invalid_argument(reason);
+}
+
+void check_bytes(std::string_view name, StoredType stored, size_t num_rows, size_t num_cols, size_t num_bytes) {
+    const StoredLayout& layout = layout_of(stored);
+    if (num_cols % layout.block_size != 0) {
+        refuse(std::string(name) + " has rows of " + std::to_string(num_cols) + " values, which blocks of " +
+               std::to_string(layout.block_size) + " (" + std::string(layout.name) + ") do not fill");
+    }
+    if (num_bytes != num_rows * row_bytes(stored, num_cols)) {
+        refuse(std::string(name) + " has " + std::to_string(num_bytes) + " bytes, and takes " +
+               std::to_string(num_rows * row_bytes(stored, num_cols)));
+    }
+}
+
+void check_order(std::string_view name, std::span<const int64_t> row_order, size_t num_rows) {
+    const auto is_row = [&](int64_t row) { return row >= 0 && static_cast<size_t>(row) < num_rows; };
+    if (!row_order.empty() &&
+        (row_order.size() != num_rows || !std::all_of(row_order.begin(), row_order.end(), is_row))) {
+        refuse("the order of the rows of " + std::string(name) + " is not one of its rows");
+    }
+}
+
+}  // namespace
+
+Model::Model(ModelShape shape) : shape_(std::move(shape)), layers_(shape_.layers.size()) {}
+
+size_t Model::num_bytes() const {
+    size_t total = table_.rows.size() + head_.weight.num_bytes();
+    for (const Layer& layer : layers_) {
+        for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+            total += linear->weight.num_bytes();
+        }
+    }
+    return total;
+}
+
+Model::MatrixPlace Model::matrix_place(std::optional<size_t> layer, std::string_view name) {
+    const ModelShape& s = shape_;
+    if (!layer) {
+        if (name != "lm_head") {
+            refuse("there is no matrix " + std::string(name));
+        }
+        return {&head_, s.vocab_size, s.hidden_size};
+    }
+    Layer& in = layers_.at(*layer);
+    const std::pair<std::string_view, MatrixPlace> places[] = {
+        {"self_attn.q_proj", {&in.q, s.query_size(), s.hidden_size}},
+        {"self_attn.k_proj", {&in.k, s.key_value_size(), s.hidden_size}},
+        {"self_attn.v_proj", {&in.v, s.key_value_size(), s.hidden_size}},
+        {"self_attn.o_proj", {&in.o, s.hidden_size, s.query_size()}},
+        {"mlp.gate_proj", {&in.gate, s.intermediate_size, s.hidden_size}},
+        {"mlp.up_proj", {&in.up, s.intermediate_size, s.hidden_size}},
+        {"mlp.down_proj", {&in.down, s.hidden_size, s.intermediate_size}},
+    };
+    for (const auto& [known, place] : places) {
+        if (known == name) {
+            return place;
+        }
+    }
+    refuse("there is no matrix " + std::string(name));
+}
+
+void Model::set_table(StoredType stored, const uint8_t* data, size_t num_bytes) {
+    check_bytes("the input table", stored, shape_.vocab_size, shape_.hidden_size, num_bytes);
+    table_ = {stored, row_bytes(stored, shape_.hidden_size), HugeArray<uint8_t>(num_bytes)};
+    std::memcpy(table_.rows.data(), data, num_bytes);
+}
+
+void Model::set_matrix(std::optional<size_t> layer, std::string_view name, WeightType type, StoredType stored,
+                       const uint8_t* data, size_t num_bytes, std::span<const int64_t> row_order, ThreadPool& pool) {
+    const MatrixPlace place = matrix_place(layer, name);
+    check_bytes(name, stored, place.num_rows, place.num_cols, num_bytes);
+    check_order(name, row_order, place.num_rows);
+    place.linear->weight = Panels(type, place.num_rows, place.num_cols);
+    if (const auto row =
+            place.linear->weight.fill(stored, data, row_order.empty() ? nullptr : row_order.data(), pool)) {
+        refuse("rows " + std::to_string(*row) + " to " + std::to_string(*row + kPanelRows - 1) +
+               " hold a value that is not finite");
+    }
+}
+
+Model::VectorPlace Model::vector_place(std::optional<size_t> layer, std::string_view name) {
+    if (!layer) {
+        if (name != "model.norm") {
+            refuse("there is no vector " + std::string(name));
+        }
+        return {&final_norm_, shape_.hidden_size};
+    }
+    Layer& in = layers_.at(*layer);
+    if (name == "input_layernorm") {
+        return {&in.input_norm, shape_.hidden_size};
+    }
+    if (name == "post_attention_layernorm") {
+        return {&in.post_attention_norm, shape_.hidden_size};
+    }
+    if (name == "self_attn.q_norm" || name == "self_attn.k_norm") {
+        return {name == "self_attn.q_norm" ? &in.q_norm : &in.k_norm, shape_.head_dim};
+    }
+    const MatrixPlace place = matrix_place(layer, name);
+    return {&place.linear->bias, place.num_rows};
+}
+
+void Model::set_vector(std::optional<size_t> layer, std::string_view name, StoredType stored, const uint8_t* data,
+                       size_t num_bytes, std::span<const int64_t> row_order) {
+    const VectorPlace place = vector_place(layer, name);
+    check_bytes(name, stored, 1, place.size, num_bytes);
+    check_order(name, row_order, place.size);
+    std::vector<float> values(place.size);
+    expand_row(stored, data, place.size, values.data());
+    if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) {
+        refuse("it holds a value that is not finite");
+    }
+    place.vector->assign(input_stride(place.size), 0.0f);
+    for (size_t i = 0; i < place.size; ++i) {
+        (*place.vector)[i] = values[row_order.empty() ? i : static_cast<size_t>(row_order[i])];
+    }
+}
+
+void Model::check_complete() const {
+    const auto require = [](bool is_set, const char* name) {
+        if (!is_set) {
+            refuse(std::string(name) + " was not set");
+        }
+    };
+    require(!table_.rows.empty(), "the input table");
+    require(!head_.weight.empty(), "lm_head");
+    require(!final_norm_.empty(), "model.norm");
+    for (const Layer& layer : layers_) {
+        for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
+            require(!linear->weight.empty(), "a matrix of a layer");
+        }
+        require(!layer.input_norm.empty() && !layer.post_attention_norm.empty(), "a norm of a layer");
+        require(!shape_.has_qk_norm || (!layer.q_norm.empty() && !layer.k_norm.empty()), "a norm of queries and keys");
+    }
+}
+
+}  // namespace textmill::engine

@@ -1,0 +1,165 @@
+"""The forward pass in C++: ``cpp/engine``, which gives the same bits however texts are cut, batched and threaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from textmill import _core
+from textmill.base import units
+from textmill.base.errors import ConfigError, DataError
+from textmill.checkpoint.stored_model import StoredModel, StoredTensor
+from textmill.infer.runners.native_weights import check_types, kept_bytes, kept_type
+from textmill.infer.runners.runner import Chunk
+from textmill.model.config import ModelConfig
+from textmill.model.flops import kv_cache_bytes
+from textmill.model.machine import memory, num_cores
+from textmill.model.rope_scaling import rope_frequencies
+
+BLOCK_SIZE: int = _core.Inference.block_size
+_KV_BYTES = {"f32": 4, "bf16": 2, "int8": 1}
+# Room for so many texts of the whole context, where a quarter of the free memory holds them.
+_CONTEXTS_MAX = 8
+
+
+class NativeRunner:
+    """A model on the processor.
+
+    ``tolerance`` is 0: on one machine a text gives the same bits alone, in a batch, in chunks, after another text that
+    shares its beginning, and with any number of threads.
+    """
+
+    tolerance = 0.0
+    block_size = BLOCK_SIZE
+
+    def __init__(self, core: _core.Inference, *, num_blocks: int) -> None:
+        """Take a model whose weights are set and whose cache is open."""
+        self.num_blocks = num_blocks
+        self.isa = core.isa
+        self.num_threads = core.num_threads
+        self._core = core
+
+    def forward(self, chunks: Sequence[Chunk]) -> np.ndarray:
+        """Append chunks of different texts in one pass; float32 [sum of num_logits, V], in their order."""
+        return self._core.forward(
+            _int32(token_id for chunk in chunks for token_id in chunk.ids),
+            _ends(len(chunk.ids) for chunk in chunks),
+            _int32(chunk.start for chunk in chunks),
+            _int32(block for chunk in chunks for block in chunk.blocks),
+            _ends(len(chunk.blocks) for chunk in chunks),
+            _int32(chunk.num_logits for chunk in chunks),
+        )
+
+
+def open_runner(
+    stored: StoredModel,
+    *,
+    weights: str = "auto",
+    kv: str = "bf16",
+    context: int,
+    threads: int | None = None,
+    kv_memory: int | None = None,
+) -> NativeRunner:
+    """Read a model's tensors into the native engine; arguments as in ``textmill.load``, and their ranges checked there.
+
+    Raises:
+        ConfigError: weights that cannot be kept so, or more than the memory that is free.
+        DataError: a tensor that holds NaN or infinity.
+    """
+    config = stored.config
+    check_types(stored, weights)
+    num_blocks = _num_blocks(stored, weights, kv, context, kv_memory)
+    frequencies, scale = rope_frequencies(config)
+    layers = range(config.num_hidden_layers)
+    try:
+        core = _core.Inference(
+            vocab_size=config.vocab_size,
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_attention_heads=config.num_attention_heads,
+            num_key_value_heads=config.num_key_value_heads,
+            head_dim=config.head_dim,
+            rms_norm_eps=config.rms_norm_eps,
+            qk_norm=config.qk_norm,
+            rope_frequencies=frequencies,
+            rope_scale=scale,
+            windows=[config.window_of(layer) or 0 for layer in layers],
+            rotates=[config.rotates(layer) for layer in layers],
+            num_threads=threads or num_cores(),
+        )
+    except ValueError as error:
+        raise ConfigError(f"{stored.path}: {error}") from error
+    for name, tensor in stored.tensors.items():
+        _set(core, stored, name, tensor, weights)
+    if config.tie_word_embeddings:
+        name = "model.embed_tokens.weight"
+        _set(core, stored, "lm_head.weight", stored.tensors[name], weights)
+    core.open_cache(kv, num_blocks)
+    return NativeRunner(core, num_blocks=num_blocks)
+
+
+def _set(core: _core.Inference, stored: StoredModel, name: str, tensor: StoredTensor, weights: str) -> None:
+    layer, part = _place(name)
+    try:
+        if name == "model.embed_tokens.weight":
+            core.set_table(tensor.type, tensor.data)
+        elif len(tensor.shape) == 2:
+            kept = kept_type(name, tensor.type, weights)
+            core.set_matrix(layer, part, kept, tensor.type, tensor.data, tensor.row_order)
+        else:
+            core.set_vector(layer, part, tensor.type, tensor.data, tensor.row_order)
+    except ValueError as error:
+        raise DataError(f"{stored.path}: {name}: {error}. Copy or download the model again") from error
+
+
+def _place(name: str) -> tuple[int | None, str]:
+    """A tensor's layer, and its name within it: ``model.layers.3.mlp.up_proj.weight`` is (3, ``mlp.up_proj``)."""
+    part = name.removesuffix(".weight").removesuffix(".bias")
+    if not part.startswith("model.layers."):
+        return None, part
+    layer, _, rest = part.removeprefix("model.layers.").partition(".")
+    return int(layer), rest
+
+
+def _num_blocks(stored: StoredModel, weights: str, kv: str, context: int, kv_memory: int | None) -> int:
+    """Blocks for the texts, where weights and at least one whole context fit into the memory that is free.
+
+    Memory is taken when it is first written, lowest blocks first: room that is never used costs nothing.
+    """
+    config = stored.config
+    free = memory().available
+    needed = sum(kept_bytes(name, tensor, weights) for name, tensor in stored.tensors.items())
+    if config.tie_word_embeddings:
+        needed += kept_bytes("lm_head.weight", stored.tensors["model.embed_tokens.weight"], weights)
+    if needed > free:
+        raise ConfigError(
+            f"{stored.path} takes {units.num_bytes(needed)} of memory with weights {weights}, and "
+            f"{units.num_bytes(free)} are free. Take fewer bits (weights int8 or int4), or a smaller model"
+        )
+    block_bytes = kv_cache_bytes(config, BLOCK_SIZE, _KV_BYTES[kv]) + _scale_bytes(config, kv)
+    one_context = -(-context // BLOCK_SIZE)
+    if kv_memory is None:
+        fitting = (free - needed) // block_bytes
+        wanted = min(_CONTEXTS_MAX * one_context, fitting // 4)
+        return max(1, min(max(wanted, one_context), fitting))
+    if kv_memory < block_bytes:
+        raise ConfigError(
+            f"kv_memory is {kv_memory:,} bytes, and the keys and values of {BLOCK_SIZE} tokens take {block_bytes:,}"
+        )
+    return min(kv_memory // block_bytes, 64 * one_context)
+
+
+def _scale_bytes(config: ModelConfig, kv: str) -> int:
+    """The float32 scales of a block's keys and values, one for each token and head."""
+    heads = config.num_hidden_layers * config.num_key_value_heads
+    return 2 * 4 * BLOCK_SIZE * heads if kv == "int8" else 0
+
+
+def _int32(numbers: object) -> np.ndarray:
+    return np.fromiter(numbers, dtype=np.int32)  # type: ignore[call-overload]
+
+
+def _ends(lengths: object) -> np.ndarray:
+    return np.array([0, *accumulate(lengths)], dtype=np.int32)  # type: ignore[call-overload]
