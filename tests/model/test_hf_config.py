@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from model.families import configs
 from textmill.base.errors import DataError
 from textmill.model.config import ModelConfig
+from textmill.model.rope_scaling import rope_frequencies
 
 SIZES = {
     "vocab_size": 64,
@@ -116,6 +118,24 @@ class TestDefaults:
         assert (scaling.factor, scaling.beta_fast, scaling.beta_slow, scaling.truncate) == (4.0, 32.0, 1.0, True)
         by_ratio = table_of("qwen2", rope_scaling=rope | {"factor": None, "beta_fast": 0})
         assert ModelConfig.from_hf(by_ratio | {"max_position_embeddings": 131_072}).rope_scaling == scaling
+
+    @pytest.mark.peer
+    @pytest.mark.parametrize("key", ["truncate", "attention_factor", "beta_fast", "beta_slow", "mscale", "factor"])
+    @pytest.mark.parametrize("value", [None, 0], ids=str)
+    def test_null_and_0_in_yarn(self, key, value):
+        from transformers import AutoConfig
+        from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+        rope = YARN | {"original_max_position_embeddings": 24, "mscale_all_dim": 0.7, "mscale": 0.9, key: value}
+        table = table_of("llama", head_dim=32, max_position_embeddings=96, rope_scaling=rope)
+        if value == 0 and key in ("truncate", "factor"):
+            with pytest.raises(DataError, match=f"{key} is 0"):
+                ModelConfig.from_hf(table)
+            return
+        frequencies, factor = rope_frequencies(ModelConfig.from_hf(table))
+        expected, expected_factor = ROPE_INIT_FUNCTIONS["yarn"](AutoConfig.for_model(**table), "cpu")
+        np.testing.assert_allclose(frequencies, expected.numpy(), rtol=4e-6)
+        assert factor == pytest.approx(expected_factor)
 
     @pytest.mark.parametrize("kind", ["yarn", "llama3"])
     def test_the_context_before_scaling(self, kind):

@@ -110,7 +110,12 @@ def _original_context(name: str, table: Mapping[str, Any], context: Any) -> Any:
 
 
 def _complete_yarn(values: dict[str, Any], rope: Mapping[str, Any], context: Any) -> None:
-    """Fill in what a beta of 0 (the default) and a factor of null (the ratio of the contexts) stand for."""
+    """Fill in what some values stand for: a beta of 0 the default, a factor of null the ratio of the contexts.
+
+    A ``truncate`` of null is false, and absent it is true.
+    """
+    if "truncate" in rope and rope["truncate"] is None:
+        values["truncate"] = False
     for name in ("beta_fast", "beta_slow"):
         if values.get(name) == 0:
             del values[name]
