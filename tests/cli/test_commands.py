@@ -170,6 +170,17 @@ def test_doctor(capsys):
     assert "all is well" in capsys.readouterr().out
 
 
+def test_a_command_imports_only_what_it_needs():
+    """From the command to the first token in a second: neither torch nor the other commands are on the way."""
+    code = (
+        "import sys; from textmill.cli import main; main(['--version']); import textmill.infer.engine, "
+        "textmill.cli.generate; print([m for m in ('torch', 'transformers', 'huggingface_hub', 'textmill.train', "
+        "'textmill.cli.demo', 'textmill.cli.chat') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
 def test_tokenizer_commands(tmp_path, capsys):
     (tmp_path / "a.txt").write_text(
         "the cat sat on the mat, while other animals stood behind the window and watched. " * 50
@@ -211,7 +222,13 @@ def test_training_a_tokenizer_on_top_of_another(tmp_path, capsys):
     assert main(["tokenizer", "train", str(tmp_path / "*.txt")]) == 3
 
 
-@pytest.mark.parametrize("arguments", [[], ["demo"], ["train"], ["generate"], ["tokenizer", "train"], ["doctor"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([], ["demo"], ["train"], ["generate"], ["chat"], ["tokenizer", "train"], ["doctor"]),
+        *(["model"], ["model", "get"], ["model", "show"], ["model", "estimate"], ["model", "convert"]),
+    ],
+)
 def test_help_begins_with_examples(arguments, capsys):
     assert main([*arguments, "--help"]) == 0
     out = capsys.readouterr().out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import shutil
 import sys
@@ -19,7 +18,7 @@ from textmill.base import units
 from textmill.cli.output import Output
 
 _PARTS = {
-    "torch": ("train", "training, and running models"),
+    "torch": ("train", "training, and running models on other devices than the CPU"),
     "fastapi": ("serve", "serving"),
     "pyarrow": ("data", "reading .parquet"),
     "huggingface_hub": ("hub", "fetching models"),
@@ -51,6 +50,9 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:
 
 def examine() -> dict[str, Any]:
     """Collect the facts: versions, the processor, memory, disk, optional parts, and what is wrong."""
+    from textmill.checkpoint.cache import cached_names, models_folder
+    from textmill.model import machine
+
     problems = []
     try:
         importlib.import_module("textmill.tokenizer.tokenizer")
@@ -66,9 +68,11 @@ def examine() -> dict[str, Any]:
         "executable": sys.executable,
         "platform": platform.platform(),
         "core": core,
-        "cpu": {"cores": _num_cores(), "model": _cpu_field("model name"), "features": _cpu_features()},
-        "memory_bytes": _memory_bytes(),
+        "cpu": {"cores": machine.num_cores(), "model": _cpu_field("model name"), "features": _cpu_features()},
+        "memory_bytes": machine.memory().total,
+        "memory_available_bytes": machine.memory().available,
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
+        "models": {"folder": str(models_folder()), "fetched": cached_names()},
         "packages": {name: _version(name) for name in ("numpy", "cyclopts", "jinja2", "regex", *_PARTS)},
         "torch": _torch(problems) if importlib.util.find_spec("torch") else None,
         "problems": problems,
@@ -82,8 +86,9 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"python   {facts['python']} ({facts['executable']})",
         f"machine  {facts['platform']}",
         f"cpu      {cpu['cores']} cores, {cpu['model'] or 'unknown'}; {' '.join(cpu['features'])}",
-        f"memory   {units.num_bytes(facts['memory_bytes'])}",
+        f"memory   {units.num_bytes(facts['memory_bytes'])}, {units.num_bytes(facts['memory_available_bytes'])} free",
         f"disk     {units.num_bytes(facts['disk_free_bytes'])} free here",
+        f"models   {', '.join(facts['models']['fetched']) or 'none'} in {facts['models']['folder']}",
     ]
     for name, (extra, purpose) in _PARTS.items():
         version = facts["packages"][name]
@@ -117,14 +122,6 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _cpu_field(name: str) -> str:
