@@ -211,6 +211,10 @@ def test_bos_is_added_where_the_folder_asks_for_it(tmp_path):
         ({"llama.block_count": 4}, "lacks blk.3.attn_norm.weight, .* and 6 more"),
         ({"llama.block_count": 2}, "holds blk.2.attn_norm.weight, .* for which"),
         ({"llama.block_count": 1 << 31}, "num_hidden_layers is 2,147,483,648"),
+        (
+            {"llama.block_count": (1 << 32) - 1, "llama.attention.sliding_window": 8},
+            "num_hidden_layers is 4,294,967,295",
+        ),
         ({"llama.block_count": -1}, "num_hidden_layers is -1"),
         ({"llama.block_count": "3"}, "must be a whole number"),
         ({"llama.block_count": True}, "must be a whole number"),

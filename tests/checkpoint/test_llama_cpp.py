@@ -64,8 +64,8 @@ def test_logits_are_the_same(tmp_path, name):
     theirs = np.array(llama_cpp.ask(tmp_path / "x.gguf", ids=ids)["logits"])
     with torch.no_grad():
         ours = load_llama(folder)(torch.tensor([ids]))[0, -1].numpy()
-    # float32 on both sides in another order; llama.cpp's sine and cosine, and its softmax, are approximations.
-    assert np.abs(ours - theirs).max() < 2e-3 * np.abs(ours).max()
+    # float32 on both sides, in another order and with other sines: measured, 1e-5 of the largest.
+    assert np.abs(ours - theirs).max() < 1e-4 * np.abs(ours).max()
     assert ours.argmax() == theirs.argmax()
 
 
@@ -79,7 +79,7 @@ def test_layers_without_rope(tmp_path):
     theirs = np.array(llama_cpp.ask(tmp_path / "x.gguf", ids=ids)["logits"])
     with torch.no_grad():
         ours = load_llama(folder)(torch.tensor([ids]))[0, -1].numpy()
-    assert np.abs(ours - theirs).max() < 2e-3 * np.abs(ours).max()
+    assert np.abs(ours - theirs).max() < 1e-4 * np.abs(ours).max()
 
 
 @pytest.mark.parametrize("kind", ["f16", "bf16", "q8_0", "q4_0"])

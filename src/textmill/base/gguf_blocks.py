@@ -45,7 +45,8 @@ def dequantize(type_name: str, data: Bytes | bytes, shape: tuple[int, ...]) -> F
     num_blocks, rest = divmod(num_values, tensor_type.block_size)
     if rest or raw.size != num_blocks * tensor_type.block_bytes:
         raise DataError(f"{raw.size} bytes are not the {num_values} values of a tensor of the type {type_name}")
-    return _READERS[type_name](raw.reshape(num_blocks, tensor_type.block_bytes)).reshape(shape)
+    with np.errstate(over="ignore", invalid="ignore"):  # scales of damaged blocks may be NaN: so are their values
+        return _READERS[type_name](raw.reshape(num_blocks, tensor_type.block_bytes)).reshape(shape)
 
 
 def quantize(type_name: str, values: Floats) -> Bytes:

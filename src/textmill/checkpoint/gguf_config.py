@@ -14,6 +14,7 @@ from textmill.base.gguf import Header
 from textmill.checkpoint.gguf_names import ARCHITECTURES, ROPE_FACTORS, gguf_name
 from textmill.checkpoint.gguf_rope import llama3_scaling, scaling_values
 from textmill.model.config import ModelConfig
+from textmill.model.ranges import check_size
 from textmill.model.rope_scaling import LinearScaling, RopeScaling, YarnScaling
 from textmill.tokenizer.formats import gguf as tokenizer_values
 
@@ -107,6 +108,12 @@ class _Values:
             raise DataError(f"its {self.architecture}.{name} is {str(value)[:40]!r}, and must be a whole number")
         return value
 
+    def num_layers(self) -> int:
+        """How many layers, which lists are made for: no more than any model has."""
+        number = self.whole("block_count")
+        check_size("num_hidden_layers", number)
+        return number
+
     def number(self, name: str, default: float | None = None) -> float:
         value = self._one_for_all(name)
         value = default if value is None else value
@@ -165,12 +172,11 @@ def _sizes(values: _Values, divisors: np.ndarray | None) -> dict[str, Any]:
         raise DataError(f"its table has {num_rows:,} rows, and its vocab_size is {values.whole('vocab_size'):,}")
     context = values.whole("context_length")
     theta = values.number("rope.freq_base", 10_000.0)
-    layers = values.whole("block_count")
     return {
         "vocab_size": num_rows,
         "hidden_size": hidden,
         "intermediate_size": values.whole("feed_forward_length"),
-        "num_hidden_layers": layers,
+        "num_hidden_layers": values.num_layers(),
         "num_attention_heads": heads,
         "num_key_value_heads": values.whole("attention.head_count_kv", heads),
         "head_dim": head_dim,
@@ -211,7 +217,7 @@ def _scaling(
 
 def _parts(values: _Values) -> dict[str, Any]:
     """What a model of the family may have or not: mostly, whether the tensors are there."""
-    tensors, layers = values.header.tensors, values.whole("block_count")
+    tensors, layers = values.header.tensors, values.num_layers()
     architecture, first = values.architecture, "model.layers.0."
     window = values.whole("attention.sliding_window", 0)
     pattern = values.flags("attention.sliding_window_pattern")
@@ -235,7 +241,7 @@ def _parts(values: _Values) -> dict[str, Any]:
 
 
 def _nope_layers(num_layers: int) -> tuple[int, ...]:
-    return tuple(range(_NOPE_STEP - 1, min(max(num_layers, 0), 1 << 12), _NOPE_STEP))
+    return tuple(range(_NOPE_STEP - 1, num_layers, _NOPE_STEP))
 
 
 def _ends_of_texts(header: Header) -> dict[str, Any]:
