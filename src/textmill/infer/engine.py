@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -80,7 +79,7 @@ def load(  # noqa: PLR0917  the order is part of the public contract
 
 
 def _open_runner(stored: StoredModel, device: str, **options: Any) -> Runner:
-    if device == "cpu" and importlib.util.find_spec("textmill.infer.runners.native"):
+    if device == "cpu":
         from textmill.infer.runners import native
 
         return native.open_runner(stored, **options)
