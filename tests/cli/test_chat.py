@@ -1,6 +1,7 @@
 """``textmill chat``: a conversation as a user has it, on a model that answers at once."""
 
 import io
+import itertools
 import json
 import os
 import pty
@@ -12,6 +13,8 @@ import sys
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fakes import chatty_model
 from fakes.chatty_model import REPLY
@@ -19,7 +22,8 @@ from fakes.tiny_model import write_model
 from textmill.cli import main
 from textmill.cli.chat_answer import Answered
 from textmill.cli.chat_conversation import Conversation
-from textmill.cli.chat_screen import figures
+from textmill.cli.chat_screen import WordWrap, figures
+from textmill.cli.token_picture import display_width
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +257,29 @@ def test_the_figures_of_an_answer_of_one_token_name_no_speed():
         text="", finish_reason="stop", num_prompt=5, num_cached=0, num_tokens=1, first_s=0.1, rest_s=0.0, context=10
     )
     assert figures(one) == "[1 token · first after 100 ms · context ▕███████▎    ▏ 6 of 10]"
+
+
+WORDS = st.text(st.sampled_from("ab語 \n"), max_size=60)
+
+
+@given(WORDS, st.integers(2, 12), st.lists(st.integers(0, 60), max_size=5))
+def test_lines_are_broken_between_words_however_the_text_comes(text, width, cuts):
+    ends = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    wrap = WordWrap(width)
+    shown = "".join(wrap.push(text[begin:end]) for begin, end in itertools.pairwise(ends)) + wrap.finish()
+    whole = WordWrap(width)
+    assert shown == whole.push(text) + whole.finish()
+    assert "".join(shown.split()) == "".join(text.split()), "no word is changed"
+    for line in shown.split("\n"):
+        assert display_width(line) <= width + 1, "a wide character may reach over a narrow line's end"
+    longest = max((display_width(word) for word in text.split()), default=0)
+    if longest < width:
+        assert shown.split() == text.split()
+
+
+def test_without_a_width_text_goes_through():
+    wrap = WordWrap(None)
+    assert wrap.push("ab cd") + wrap.finish() == "ab cd"
 
 
 PROGRAM = """

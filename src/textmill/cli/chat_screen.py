@@ -9,6 +9,7 @@ from textmill.base import units
 from textmill.base.errors import DataError
 from textmill.cli.chat_answer import Answered
 from textmill.cli.model_show import bar
+from textmill.cli.token_picture import display_width
 
 _QUOTES = '"""'
 _GAUGE_WIDTH = 12
@@ -61,6 +62,44 @@ def _line(prompt: str) -> str:
     except UnicodeEncodeError as error:
         raise DataError("what was typed is not UTF-8 text; set the terminal to UTF-8") from error
     return line
+
+
+class WordWrap:
+    """Breaks lines between words as text streams by; a word is held back until it is whole.
+
+    Without a width, text goes through as it is.
+    """
+
+    def __init__(self, width: int | None) -> None:
+        self._width = width
+        self._column = 0
+        self._word = ""
+
+    def push(self, text: str) -> str:
+        """Take a piece of text; return what can be shown now."""
+        return text if self._width is None else "".join(self._take(character, self._width) for character in text)
+
+    def finish(self) -> str:
+        """Return what was held back."""
+        return "" if self._width is None else self._place_word(self._width)
+
+    def _take(self, character: str, width: int) -> str:
+        if character not in " \n":
+            self._word += character
+            return self._place_word(width) if display_width(self._word) >= width else ""
+        shown = self._place_word(width)
+        if character == "\n" or self._column + 1 >= width:
+            self._column = 0
+            return shown + "\n"
+        self._column += 1
+        return shown + " "
+
+    def _place_word(self, width: int) -> str:
+        word, self._word = self._word, ""
+        columns = display_width(word)
+        breaks = self._column > 0 and self._column + columns > width
+        self._column = columns if breaks else self._column + columns
+        return f"\n{word}" if breaks else word
 
 
 def figures(answered: Answered) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from textmill.base import units
 from textmill.cli.chat_answer import Answered, answer
-from textmill.cli.chat_screen import figures
+from textmill.cli.chat_screen import WordWrap, figures
 from textmill.cli.output import Output
 
 if TYPE_CHECKING:
@@ -90,19 +91,26 @@ class Session:
 
     def answer(self) -> Answered:
         """Answer the last message and show the answer; what came before Ctrl-C stays said."""
-        show = (lambda text: None) if self._as_json else self.out.text
+        wrap = WordWrap(self.out.data_width if sys.stdout.isatty() else None)
+
+        def show(text: str) -> None:
+            if not self._as_json:
+                self.out.text(wrap.push(text))
+
         answered = answer(self._lm, self.conversation.messages, self._seeded(), show)
         self.conversation.answer(answered.text)
         self.totals.add(answered)
         if self._as_json:
             self.out.data(json.dumps(answered.as_table(), ensure_ascii=False))
         else:
+            self.out.text(wrap.finish())
             self.out.data(" ..." if answered.finish_reason == "interrupted" else "")
         return answered
 
     def show_text(self, text: str) -> None:
         """Show a text that somebody else wrote."""
-        self.out.text(text)
+        wrap = WordWrap(self.out.data_width if sys.stdout.isatty() else None)
+        self.out.text(wrap.push(text) + wrap.finish())
         self.out.data("")
 
     def tell(self, answered: Answered) -> None:

@@ -96,7 +96,7 @@ def _stream(lm: LanguageModel, prompt: str, options: dict[str, Any], out: Output
         room = lm.context - lm.tokenizer.count(prompt) - num_tokens
         speed = f" at {(num_tokens - 1) / (time.monotonic() - begin):.0f} a second" if num_tokens > 1 else ""
         more = "--max-tokens makes more" if room > 1 else f"the context of {lm.context:,} is full"
-        out.say(f"[{units.count(num_tokens)} tokens{speed}; {more}]")
+        out.say(f"[{units.count(num_tokens)} {'token' if num_tokens == 1 else 'tokens'}{speed}; {more}]")
     return 0
 
 

@@ -46,7 +46,9 @@ def convert(
     out = Output()
     source = find_model(model, out)
     with out.bar("converting", None) as bar:
-        write(source, target, type=type_, num_key_value_heads=kv_heads, progress=bar.update)
+        remarks = write(source, target, type=type_, num_key_value_heads=kv_heads, progress=bar.update)
+    for remark in remarks:
+        out.say(remark)
     out.hint(f"next: {program()} model show {quote(str(target))}")
     out.data(str(target))
     return 0
