@@ -1,16 +1,18 @@
 """Files that textmill writes, in llama.cpp: the same tokens, the same template, the same numbers."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
 
 from checkpoint import llama_cpp
-from checkpoint.tiny_models import TEMPLATE, config, tokenizer, write_folder
+from checkpoint.tiny_models import TEMPLATE, TEXT, config, tokenizer, weights, write_folder
 from model.families import FAMILIES
+from textmill import Tokenizer
 from textmill.checkpoint.convert import convert
-from textmill.checkpoint.huggingface import load_llama
+from textmill.checkpoint.huggingface import load_llama, save_model
 
 pytestmark = pytest.mark.peer
 
@@ -33,8 +35,6 @@ def test_tokens_are_the_same(tmp_path, pattern):
         _make_nfc(folder / "tokenizer.json")
     convert(folder, tmp_path / "x.gguf")
     theirs = llama_cpp.ask(tmp_path / "x.gguf", texts=TEXTS)
-    from textmill import Tokenizer
-
     ours = Tokenizer.load(folder)
     for place, text in enumerate(TEXTS):
         if pattern == "qwen2" and "\u0301" in text:  # llama.cpp does not normalise; the conversion says so
@@ -48,8 +48,6 @@ def test_tokens_are_the_same(tmp_path, pattern):
 
 
 def _make_nfc(path):
-    import json
-
     table = json.loads(path.read_text())
     table["normalizer"] = {"type": "NFC"}
     path.write_text(json.dumps(table))
@@ -94,3 +92,40 @@ def test_every_type_is_loaded(tmp_path, kind):
         ours = load_llama(tmp_path / "back")(torch.tensor([ids]))[0, -1].numpy()
     # llama.cpp rounds activations to the type of the weights, or to 8 bits: about a hundredth of what they are.
     assert np.linalg.norm(ours - theirs) < 0.05 * np.linalg.norm(ours)
+
+
+@pytest.fixture(scope="module")
+def sentencepiece_model(tmp_path_factory):
+    """A model as Llama 2's, trained on a few sentences."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    path = tmp_path_factory.mktemp("spm") / "tokenizer.model"
+    with path.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXT * 3),
+            model_writer=file,
+            vocab_size=360,
+            model_type="bpe",
+            byte_fallback=True,
+            split_digits=True,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            minloglevel=2,
+        )
+    return path
+
+
+def test_tokens_over_characters_are_the_same(tmp_path, sentencepiece_model):
+    """A vocabulary with scores, written as a list of merges into a folder, as scores into a GGUF, and back."""
+    ours = Tokenizer.load(sentencepiece_model)
+    sizes = config(vocab_size=ours.vocab_size + 4, bos_token_id=1, eos_token_id=2)
+    save_model(tmp_path / "hf", sizes, weights(sizes), ours, add_bos_token=True)
+    convert(tmp_path / "hf", tmp_path / "x.gguf")
+    convert(tmp_path / "x.gguf", tmp_path / "back")
+    theirs = llama_cpp.ask(tmp_path / "x.gguf", texts=TEXTS)
+    read, back = Tokenizer.load(tmp_path / "x.gguf"), Tokenizer.load(tmp_path / "back")
+    for place, text in enumerate(TEXTS):
+        ids = ours.encode(text)
+        assert theirs["tokens"][place] == ids, text
+        assert theirs["with_specials"][place] == [1, *ids], text
+        assert read.encode(text) == back.encode(text) == ids
+    assert (read.prefix_ids, back.prefix_ids, read.stop_ids) == ((1,), (1,), (2,))

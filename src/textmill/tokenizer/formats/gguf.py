@@ -13,6 +13,7 @@ import numpy as np
 
 from textmill.base.errors import DataError
 from textmill.base.gguf import Header, read_header
+from textmill.tokenizer.characters import HOLE
 from textmill.tokenizer.chat import ChatTemplate
 from textmill.tokenizer.formats import sentencepiece
 from textmill.tokenizer.formats.byte_level import merge_rows, token_of, tokens_of
@@ -100,6 +101,11 @@ def token_types(header: Header, num_tokens: int) -> list[int]:
     return types.tolist()
 
 
+def padding_name(token_id: int) -> str:
+    """Return what llama.cpp's converter calls a token that stands for a row without one."""
+    return f"[PAD{token_id}]"
+
+
 def _byte_level(header: Header) -> Vocabulary:
     pre = pre_named(header.value(_KEY + "pre", str, "default"))
     names = header.value(_KEY + "tokens", list, None)
@@ -138,12 +144,17 @@ def _over_characters(header: Header) -> Vocabulary:
     unknown_types = sorted({kind for kind in types if not _NORMAL <= kind <= _BYTE})
     if unknown_types:
         raise DataError(f"it has tokens of the type {unknown_types[0]}, and there are {_NORMAL} to {_BYTE}")
+    # Converters fill a table up with tokens of such names, which nothing merges into: they are holes.
+    padding = [i for i, kind in enumerate(types) if kind == _UNUSED and names[i] == padding_name(i)]
+    pieces = list(names)
+    for token_id in padding:
+        pieces[token_id], types[token_id] = "", HOLE
     has_prefix = header.value(_KEY + "add_space_prefix", bool, True)
     removes_spaces = header.value(_KEY + "remove_extra_whitespaces", bool, False)
     charsmap = header.value(_KEY + "precompiled_charsmap", np.ndarray, np.empty(0, dtype=np.uint8))
     prefix_ids, suffix_ids = affixes(header, len(names), adds_bos=True)
     vocabulary = sentencepiece.from_pieces(
-        names,
+        pieces,
         np.array(types, dtype=np.uint8),
         scores.astype(np.float32),
         prefix_ids=prefix_ids,

@@ -13,6 +13,7 @@ import numpy as np
 from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.alphabet import to_characters
 from textmill.tokenizer.characters import BYTE, CONTROL, HOLE, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, CharacterRules
+from textmill.tokenizer.formats.gguf import padding_name
 from textmill.tokenizer.formats.gguf_pre import PRE
 from textmill.tokenizer.formats.merge_order import merge_list
 from textmill.tokenizer.vocabulary import Vocabulary
@@ -39,7 +40,7 @@ def to_values(vocabulary: Vocabulary, num_rows: int) -> dict[str, Any]:
     values = _over_characters(vocabulary) if vocabulary.characters else _byte_level(vocabulary)
     names, types = values[_KEY + "tokens"], values[_KEY + "token_type"]
     missing = range(len(names), num_rows)
-    values[_KEY + "tokens"] = names + [_unused(token_id) for token_id in missing]
+    values[_KEY + "tokens"] = names + [padding_name(token_id) for token_id in missing]
     values[_KEY + "token_type"] = np.array(types + [UNUSED] * len(missing), dtype=np.int32)
     if _KEY + "scores" in values:
         scores = values[_KEY + "scores"]
@@ -87,7 +88,8 @@ def _byte_level(vocabulary: Vocabulary) -> dict[str, Any]:
     kinds = {token.id: CONTROL if token.is_special else USER_DEFINED for token in vocabulary.added}
     texts = {token.id: token.text for token in vocabulary.added}
     names = [
-        texts.get(i) or (to_characters(token) if token else _unused(i)) for i, token in enumerate(vocabulary.tokens)
+        texts.get(i) or (to_characters(token) if token else padding_name(i))
+        for i, token in enumerate(vocabulary.tokens)
     ]
     return {
         _KEY + "model": "gpt2",
@@ -107,7 +109,7 @@ def _over_characters(vocabulary: Vocabulary) -> dict[str, Any]:
     values: dict[str, Any] = {
         _KEY + "model": "llama",
         _KEY + "pre": "default",
-        _KEY + "tokens": [piece or _unused(i) for i, piece in enumerate(rules.pieces)],
+        _KEY + "tokens": [piece or padding_name(i) for i, piece in enumerate(rules.pieces)],
         _KEY + "scores": rules.scores if rules.scores.size else _scores(vocabulary, rules),
         _KEY + "token_type": types,
         _KEY + "add_space_prefix": rules.dummy_prefix == "always",
@@ -159,7 +161,3 @@ def _scores(vocabulary: Vocabulary, rules: CharacterRules) -> np.ndarray:
     if vocabulary.whole_pieces:
         reason = "it takes whole pieces before it merges (ignore_merges)"
     raise ConfigError(f"the tokenizer merges characters by a list, and a GGUF holds scores instead: {reason}")
-
-
-def _unused(token_id: int) -> str:
-    return f"[PAD{token_id}]"  # as llama.cpp's own converter calls them
