@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from base.gguf_files import array, gguf_file, tensor, text, value
 from fakes.real_model import NAME
 from fakes.tiny_model import write_model
 from textmill.cli import main
@@ -95,6 +97,46 @@ def test_a_model_that_is_refused_is_shown_with_the_reason(folder, tmp_path, caps
     facts = run_json(capsys, "model", "show", tmp_path)
     assert not facts["runs"]
     assert "tokenizer.json" in facts["tokenizer_error"]
+
+
+def test_a_gguf_that_is_refused_is_shown_with_the_reason(tmp_path, capsys):
+    """Another architecture, heads that differ from layer to layer, a type that the engine does not read."""
+    heads = np.array([4, 2], "<u4").tobytes()
+    content = gguf_file(
+        value("general.architecture", 8, text("gemma9")),
+        value("general.name", 8, text("A\x1b[2Jmodel")),
+        value("gemma9.block_count", 4, (2).to_bytes(4, "little")),
+        value("gemma9.attention.head_count", 9, array(4, 2, heads)),
+        tensors=(tensor("token_embd.weight", (32, 3), 20, 0), tensor("blk.0.ffn_up.weight", (32, 1), 20, 64)),
+        data=bytes(96),
+    )
+    (tmp_path / "a.gguf").write_bytes(content)
+    code, out, err = run(capsys, "model", "show", tmp_path / "a.gguf", "--tensors")
+    assert code == 0, err
+    assert out.startswith("A\ufffd[2Jmodel  (gemma9)")
+    assert "sizes          vocab_size 3, num_hidden_layers 2, num_attention_heads [4, 2]" in out
+    assert "runs here      no: " in out
+    assert "tokenizer      cannot be read: " in out
+    assert "1 IQ4_NL" in out
+    facts = run_json(capsys, "model", "show", tmp_path / "a.gguf")
+    assert facts["parts"] == {
+        "embeddings": {"tensors": 1, "bytes": 54},
+        "feed-forward": {"tensors": 1, "bytes": 18},
+    }
+    (tmp_path / "a.gguf").write_bytes(content[:-100])
+    code, out, err = run(capsys, "model", "show", tmp_path / "a.gguf")
+    assert (code, out) == (3, "")
+
+
+def test_convert(folder, tmp_path, capsys):
+    code, out, err = run(capsys, "model", "convert", folder, tmp_path / "a.gguf", "--type", "f16", "--kv-heads", "1")
+    assert (code, out) == (0, f"{tmp_path / 'a.gguf'}\n"), err
+    facts = run_json(capsys, "model", "show", tmp_path / "a.gguf")
+    assert facts["sizes"]["num_key_value_heads"] == 1
+    assert set(facts["types"]) == {"F16", "F32"}
+    code, _, err = run(capsys, "model", "convert", folder, tmp_path / "b", "--type", "q8_0")
+    assert code == 2
+    assert "q8_0" in err
 
 
 def test_names_in_a_file_cannot_steer_a_terminal(folder, tmp_path, capsys):

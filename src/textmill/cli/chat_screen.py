@@ -13,6 +13,7 @@ from textmill.cli.token_picture import display_width
 
 _QUOTES = '"""'
 _GAUGE_WIDTH = 12
+_GAUGE_FROM = 80
 
 
 class Keyboard:
@@ -102,12 +103,17 @@ class WordWrap:
         return f"\n{word}" if breaks else word
 
 
-def figures(answered: Answered) -> str:
-    """The figures of an answer: its tokens and their speed, the wait for the first, and how full the context is."""
+def figures(answered: Answered, width: int = _GAUGE_FROM) -> str:
+    """The figures of an answer: its tokens and their speed, the wait for the first, and how full the context is.
+
+    ``width`` is the columns there are; below 80 the context is numbers only.
+    """
     speed = answered.tokens_per_s
     tokens = "1 token" if answered.num_tokens == 1 else f"{answered.num_tokens:,} tokens"
-    parts = [tokens + (f", {speed:.0f} a second" if speed else "")]
-    parts.append(f"first after {units.seconds(answered.first_s)}")
-    share = answered.num_used / answered.context
-    parts.append(f"context ▕{bar(share, _GAUGE_WIDTH)}▏ {answered.num_used:,} of {answered.context:,}")
+    gauge = f"▕{bar(answered.num_used / answered.context, _GAUGE_WIDTH)}▏ " if width >= _GAUGE_FROM else ""
+    parts = (
+        tokens + (f", {speed:.0f} a second" if speed else ""),
+        f"first after {units.seconds(answered.first_s)}",
+        f"context {gauge}{answered.num_used:,} of {answered.context:,}",
+    )
     return f"[{' · '.join(parts)}]"

@@ -115,7 +115,7 @@ class Session:
 
     def tell(self, answered: Answered) -> None:
         """Write the figures of an answer, and what to do where it was cut off."""
-        self.out.messages.print(Text(figures(answered), style="dim"))
+        self.out.messages.print(Text(figures(answered, self.out.width), style="dim"))
         self.tell_if_cut_off(answered)
 
     def tell_if_cut_off(self, answered: Answered) -> None:
