@@ -55,7 +55,7 @@ def random_case(seed, *, vocab_size, block_size, longest):
     """Draw a case; no text in it has more than ``longest`` tokens."""
     rng = random.Random(seed)
     letters = rng.sample(range(vocab_size - 1), min(vocab_size - 1, rng.choice([2, 4, 50])))
-    beginnings = [rng.choices(letters, k=longest // 2) for _ in range(rng.randint(1, 3))]
+    beginnings = [_beginning(rng, letters, longest // 2) for _ in range(rng.randint(1, 3))]
     asked = [_asked(rng, beginnings, letters, longest) for _ in range(rng.randint(1, 8))]
     needed = max(len(one.prompt) + one.options["max_tokens"] - 1 for one in asked)
     limits = {
@@ -65,6 +65,12 @@ def random_case(seed, *, vocab_size, block_size, longest):
         "tokens_with_guesses": rng.choice([0, 2, 8, 32]),
     }
     return Case(asked, limits)
+
+
+def _beginning(rng, letters, length):
+    """Any text, or one that goes round, of which the next tokens are guessed."""
+    period = rng.choice([length, length, rng.randint(1, 6)])
+    return (rng.choices(letters, k=period) * length)[:length]
 
 
 def _asked(rng, beginnings, letters, longest):

@@ -194,6 +194,111 @@ def test_weights_that_are_not_finite_are_said_to_be(scripted):
     with pytest.raises(DataError, match="not finite"):
         model.generate("x")
 
+    def test_those_of_the_prompt(self, scripted):
+        answer = scripted("bcdef").generate([*b"abx"], max_tokens=1, prompt_logprobs=True)
+        first, right, wrong = answer.prompt_logprobs
+        assert first is None
+        assert right == pytest.approx(0.0, abs=1e-9)
+        assert wrong == pytest.approx(-50.0, abs=1e-9)
+        assert answer.logprobs is None
+        assert scripted("a").generate("x", max_tokens=1).prompt_logprobs is None
+
+
+class TestSeveralAnswers:
+    def test_each_is_what_its_seed_gives(self, scripted):
+        model = scripted("a")
+        options = {"max_tokens": 12, "temperature": 1.0, "ignore_eos": True, "logprobs": 1}
+        answers = model.generate("x", n=3, seed=2**64 - 2, **options)
+        assert answers == [model.generate("x", seed=seed, **options) for seed in (2**64 - 2, 2**64 - 1, 0)]
+        assert len({tuple(answer.ids) for answer in answers}) == 3
+        assert len({tuple(answer.ids) for answer in model.generate("x", n=3, **options)}) == 3  # without a seed too
+
+    def test_a_list_of_prompts_gives_a_list_of_lists(self, scripted):
+        model = scripted([*b"Hi", END])
+        one = model.generate("x")
+        assert model.generate(["x", [120]], n=2) == [[one, one], [one, one]]
+        assert model.generate(["x"], n=1) == [one]
+        assert model.generate([], n=2) == []
+
+    def test_a_stream_gives_one(self, scripted):
+        with pytest.raises(ConfigError, match="one answer, and n is 2"):
+            scripted("a").stream("x", n=2)
+
+
+class TestChangedLogits:
+    def test_a_bias(self, scripted):
+        assert scripted("aaa").generate("x", max_tokens=3, logit_bias={97: -60, 98: 1.0}).text == "bbb"
+        with pytest.raises(ConfigError, match="logit_bias has 258, which is no token: ids are 0 to 257"):
+            scripted("a").generate("x", logit_bias={258: 1})
+
+    def test_penalties_of_what_the_answer_has(self, scripted):
+        model = scripted("aaaa")
+        assert model.generate("a", max_tokens=2, presence_penalty=60.0, logit_bias={98: 1.0}).text == "ab"
+        assert model.generate("x", max_tokens=3, frequency_penalty=26.0, logit_bias={98: 1.0}).text == "aab"
+
+    def test_a_penalty_of_what_prompt_or_answer_has(self, scripted):
+        model = scripted("aaaa")
+        assert model.generate("a", max_tokens=2, repetition_penalty=100.0, logit_bias={98: 1.0}).text[0] == "b"
+
+    def test_log_probabilities_are_those_of_the_model(self, scripted):
+        model = scripted("aaa")
+        changed = model.generate("a", max_tokens=1, logprobs=1, logit_bias={97: -60})
+        assert changed.ids == [0]
+        assert changed.logprobs == pytest.approx([-50.0])
+        assert list(changed.top_logprobs[0]) == [97]
+
+
+class TestEnds:
+    def test_ids_that_end_it_beside_the_models_own(self, scripted):
+        answer = scripted("Hello").generate("x", stop_ids=[ord("l")], ignore_eos=True)
+        assert (answer.text, answer.ids, answer.finish_reason) == ("He", [*b"He"], "stop")
+        with pytest.raises(ConfigError, match="stop_ids has 300"):
+            scripted("a").generate("x", stop_ids=[300])
+
+    def test_not_before_so_many_tokens(self, scripted):
+        model = scripted([*b"He", END, *b"llo", END])
+        assert model.generate("x", min_tokens=3).ids == [*b"He", 0, *b"llo"]  # the most probable of the others
+        assert model.generate("x", min_tokens=2).ids == [*b"He"]
+
+    def test_no_string_ends_it_before_so_many_tokens_either(self, scripted):
+        model = scripted("a.b.c.d.e")
+        assert model.generate("x", stop=".", min_tokens=4, max_tokens=9).text == "a.b"
+        assert model.generate("x", stop=".", min_tokens=5, max_tokens=9).text == "a.b.c"
+
+    def test_every_token_ends_it(self, scripted):
+        with pytest.raises(ConfigError, match="stop_ids are all tokens"):
+            scripted("a").generate("x", stop_ids=list(range(258)), min_tokens=1)
+        assert scripted("a").generate("x", stop_ids=list(range(258))).ids == []
+
+
+def test_guesses_change_nothing(scripted):
+    text = "to be or not to be, to be or not to be, that is"
+    options = {"max_tokens": 40, "logprobs": 2}
+    plain = scripted(text).generate("x", speculate=0, **options)
+    for speculate in (None, 1, 3, 64):
+        model = scripted(text)
+        assert model.generate("x", speculate=speculate, **options) == plain
+        assert model.batcher.statistics().num_accepted_tokens > 0
+
+
+def test_an_interrupted_model_can_be_used_again(scripted):
+    model = scripted("Hello")
+    expected = model.generate("x", max_tokens=5)
+    forward = model.runner.forward
+
+    def interrupted(chunks):
+        if len(model.runner.chunks) > 8:
+            raise KeyboardInterrupt
+        return forward(chunks)
+
+    model.runner.forward = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        model.generate(["x", "y", "z"], max_tokens=5)
+    model.runner.forward = forward
+    statistics = model.batcher.statistics()
+    assert (statistics.num_running, statistics.num_waiting, statistics.num_blocks_in_use) == (0, 0, 0)
+    assert model.generate("x", max_tokens=5) == expected
+
 
 class TestChat:
     def test_the_template_lays_it_out(self, scripted):
@@ -228,6 +333,18 @@ class TestChat:
         ({"stop": ["x"] * 65}, "stop"),
         ({"logprobs": -1}, "logprobs"),
         ({"ignore_eos": 1}, "ignore_eos"),
+        ({"min_tokens": -1}, "min_tokens"),
+        ({"repetition_penalty": 0}, "repetition_penalty is 0, and must be above 0 and up to 100; 1 changes nothing"),
+        ({"presence_penalty": 101}, "presence_penalty"),
+        ({"frequency_penalty": float("inf")}, "frequency_penalty"),
+        ({"logit_bias": [1]}, "logit_bias is .*, and must map token ids to numbers"),
+        ({"logit_bias": {1: 101}}, "logit_bias of 1 is 101, and must be a number from -100 to 100"),
+        ({"logit_bias": {"1": 1}}, "logit_bias is .*, and must be token ids"),
+        ({"n": 0}, "n is 0, and must be a whole number from 1 to 1,024"),
+        ({"stop_ids": 3}, "stop_ids is 3, and must be a list of token ids"),
+        ({"stop_ids": [-1]}, "stop_ids"),
+        ({"prompt_logprobs": 1}, "prompt_logprobs"),
+        ({"speculate": 65}, "speculate"),
         ({"temprature": 1.0}, 'no option "temprature"'),
     ],
 )

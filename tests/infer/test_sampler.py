@@ -142,6 +142,19 @@ def test_log_probabilities(values):
     assert list(best) == sorted(range(len(values)), key=lambda i: (-logprobs[i], i))[:5]
 
 
+def test_where_a_row_lies_in_memory_changes_no_bit():
+    values = np.random.default_rng(1).normal(0.0, 3.0, 4999).astype(np.float32)
+    memory = np.empty(len(values) + 32, np.float32)
+    expected = log_softmax(values)
+    request = Request(temperature=0.7, top_p=0.9)
+    ids, weights = distribution(values, request)
+    for offset in range(32):
+        row = memory[offset : offset + len(values)]
+        row[:] = values
+        assert np.array_equal(log_softmax(row), expected)
+        assert [a.tolist() for a in distribution(row, request)] == [ids.tolist(), weights.tolist()]
+
+
 def plain_adjusted(values, request, prompt, answer):
     adjusted = [float(v) for v in values]
     for i in range(len(adjusted)):

@@ -42,7 +42,7 @@ class Answer:
     Attributes:
         ids: the prompt and the tokens that were drawn.
         num_prompt: how many of them are the prompt's.
-        num_cached: tokens whose keys and values were found when it was first scheduled.
+        num_cached: tokens whose keys and values were found when it was first scheduled; None until it is.
         finish_reason: why it ended, once it has.
         error: what kept it from ending well.
     """
@@ -74,7 +74,7 @@ class Answer:
         self.number = -1  # in the order of arrival
         self.table: BlockTable | None = None
         self.num_computed = 0
-        self.num_cached = 0
+        self.num_cached: int | None = None
         self.finish_reason: FinishReason | None = None
         self.error: Exception | None = None
 

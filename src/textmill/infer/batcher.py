@@ -254,7 +254,7 @@ class _Done:
         """Add what a step did for one answer; an answer's prompt counts when its first token is drawn."""
         if num_drawn and work.answer.num_drawn == num_drawn:
             self.num_prompt_tokens += work.answer.num_prompt
-            self.num_cached_tokens += work.answer.num_cached
+            self.num_cached_tokens += work.answer.num_cached or 0
         self.num_drawn_tokens += num_drawn
         self.num_guessed_tokens += len(work.guesses)
         self.num_accepted_tokens += num_right

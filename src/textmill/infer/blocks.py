@@ -93,6 +93,8 @@ class BlockPool:
 
         Where another text has published the same tokens, its block stays the known one, and this text keeps its own.
         """
+        if num_written < (table.num_published + 1) * self.block_size:
+            return
         for key_ids in self._full_blocks(ids[:num_written], table.num_published):
             key = (table.parent, key_ids)
             if key not in self._published:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Literal, TypedDict, Unpack
 
 from textmill.base.errors import ConfigError
@@ -83,7 +82,7 @@ class Request:
     """Is taken off the logits of tokens that the answer has, as OpenAI's API defines it."""
     frequency_penalty: float = 0.0
     """Is taken off the logits of tokens that the answer has, as often as it has them."""
-    logit_bias: Mapping[int, float] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    logit_bias: Mapping[int, float] = dataclasses.field(default_factory=dict)
     """Numbers from -100 to 100 to add to the logits of ids."""
     seed: int | None = None
     """A seed gives the same tokens every time; without one they differ."""
@@ -149,7 +148,7 @@ class Request:
         bias = given.get("logit_bias", {})
         if not isinstance(bias, Mapping):
             raise ConfigError(f"logit_bias is {bias!r}, and must map token ids to numbers")
-        given["logit_bias"] = MappingProxyType(dict(bias))
+        given["logit_bias"] = dict(bias)
         if isinstance(given.get("logprobs"), bool):
             given["logprobs"] = 0 if given["logprobs"] else None
         return cls(**given)

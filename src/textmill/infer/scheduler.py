@@ -164,7 +164,8 @@ class Scheduler:
             return False
         answer.table = table
         answer.num_computed = num_cached * self.pool.block_size
-        answer.num_cached = answer.num_cached or min(answer.num_computed, answer.num_prompt)
+        if answer.num_cached is None:
+            answer.num_cached = answer.num_computed
         bisect.insort(self.running, answer, key=_by_number)
         self.waiting.remove(answer)
         return True
