@@ -7,6 +7,7 @@ eight tokens. Only errors that textmill makes for its users may come out, in lit
 lies in FOLDER/now, so that one that kills the process is there to be looked at.
 """
 
+import copy
 import json
 import random
 import resource
@@ -301,11 +302,13 @@ def damaged_json(text, draw):
             case 0 if isinstance(parent, dict):
                 del parent[key]
             case 1 if isinstance(parent, dict):
-                parent[draw.choice(("a", "head_dim", "rope_scaling", "sliding_window", "layer_types", "dtype"))] = item
+                parent[draw.choice(("a", "head_dim", "rope_scaling", "sliding_window", "layer_types", "dtype"))] = (
+                    copy.deepcopy(item)
+                )
             case 2 if isinstance(item, int) and not isinstance(item, bool):
                 parent[key] = item + draw.choice((-1, 1, 2, 64, -64, 1 << 32))
             case _:
-                parent[key] = draw.choice(_JSON_VALUES)
+                parent[key] = copy.deepcopy(draw.choice(_JSON_VALUES))
     nested = draw.random() < 0.02
     return (b"[" * 100_000 if nested else b"") + json.dumps(table).encode("utf-8", "surrogatepass")
 

@@ -29,6 +29,8 @@ F32 = 0
         (gguf_file(value("a", 9, array(8, HUGE, b""))), 'strings in "a"'),
         (gguf_file(value("a", 9, array(4, HUGE, b""))), 'numbers in "a"'),
         (gguf_file(value("a", 9, array(8, 1, struct.pack("<Q", HUGE)))), "ends within its header"),
+        (gguf_file(value("a", 9, array(8, 2, text("b") + struct.pack("<Q", 5)))), "ends within its header"),
+        (gguf_file(value("a", 9, array(8, 2, text("b") + text(b"c\xff") + bytes(8)))), "not UTF-8: byte 67"),
         (gguf_file(value("a", 9, array(9, 1, array(9, 1, b"12345678")))), "array of arrays"),
         (gguf_file(value("a", 99, b"12345678")), "type 99"),
         (gguf_file(value("a", 9, array(99, 1, b"12345678"))), "type 99"),

@@ -338,16 +338,33 @@ def test_stopped_in_the_middle_nothing_is_there(tmp_path):
 
 @pytest.mark.parametrize(
     ("pattern", "pre"),
-    [("smollm", "smollm"), ("gpt2", "gpt-2"), ("cl100k", "dbrx"), ("deepseek-v3", "deepseek-v3"), ("o200k", "gpt-4o")],
+    [
+        ("smollm", "smollm"),
+        ("gpt2", "gpt-2"),
+        ("cl100k", "dbrx"),
+        ("deepseek-v3", "deepseek-v3"),
+        ("o200k", "gpt-4o"),
+        ("tekken", "tekken"),
+    ],
 )
 def test_patterns_have_their_names(tmp_path, pattern, pre):
     folder = write_folder(tmp_path / "hf", pattern=pattern)
     notes = convert(folder, tmp_path / "x.gguf")
     assert read_header(tmp_path / "x.gguf").values["tokenizer.ggml.pre"] == pre
-    assert bool(notes) == (pattern == "o200k")
+    assert len(notes) == (pattern in {"o200k", "tekken"})
     loaded = Tokenizer.load(tmp_path / "x.gguf")
     for text in TEXTS:
         assert loaded.encode(text) == tokenizer(pattern).encode(text)
+
+
+def test_whole_pieces_that_merges_do_not_reach(tmp_path):
+    """GGUF's "tekken" takes whole pieces first: the same only where merging would come to each token, too."""
+    vocabulary = tokenizer("tekken").vocabulary
+    unreached = dataclasses.replace(vocabulary, merges=vocabulary.merges[:-1])
+    sizes = config()
+    save_model(tmp_path / "hf", sizes, weights(sizes), Tokenizer(unreached))
+    with pytest.raises(ConfigError, match='as GGUF\'s "tekken" does, .* whole_pieces = False'):
+        convert(tmp_path / "hf", tmp_path / "x.gguf")
 
 
 @pytest.mark.parametrize("pattern", ["char", "nanochat", r"\w+|\W+"])

@@ -16,6 +16,7 @@ from textmill.tokenizer.characters import BYTE, CONTROL, HOLE, NORMAL, UNKNOWN, 
 from textmill.tokenizer.formats.gguf import padding_name
 from textmill.tokenizer.formats.gguf_pre import PRE
 from textmill.tokenizer.formats.merge_order import merge_list
+from textmill.tokenizer.patterns import pattern_from
 from textmill.tokenizer.vocabulary import Vocabulary
 
 _KEY = "tokenizer.ggml."
@@ -71,6 +72,9 @@ def pre_of(vocabulary: Vocabulary) -> str:
     for name, pre in alike.items():
         if (pre.normalizer, pre.whole_pieces) == wanted:
             return name
+    for name, pre in alike.items():
+        if pre.normalizer == vocabulary.normalizer and _merges_reach_all(vocabulary):
+            return name
     if not alike:
         raise ConfigError(
             f'the tokenizer splits text by the pattern "{pattern.name[:200]}", and no pre-tokenizer that GGUF knows by '
@@ -80,6 +84,16 @@ def pre_of(vocabulary: Vocabulary) -> str:
         f'the tokenizer splits text as GGUF\'s "{next(iter(alike))}" does, and has the normalizer '
         f'"{vocabulary.normalizer}" and whole_pieces = {vocabulary.whole_pieces}, which no name in GGUF has beside it'
     )
+
+
+def _merges_reach_all(vocabulary: Vocabulary) -> bool:
+    """Whether each token is what its bytes merge into, so that taking whole pieces first changes nothing."""
+    one_piece = pattern_from([r"[\s\S]+"])
+    encoder = dataclasses.replace(vocabulary, pattern=one_piece, whole_pieces=False).build_encoder()
+    added = {token.id for token in vocabulary.added}
+    ordinary = [i for i, token in enumerate(vocabulary.tokens) if token and i not in added]
+    ids, offsets = encoder.encode_batch([vocabulary.tokens[i] for i in ordinary], 1)
+    return len(ids) == len(ordinary) and np.array_equal(ids, ordinary) and len(offsets) == len(ordinary) + 1
 
 
 def _byte_level(vocabulary: Vocabulary) -> dict[str, Any]:
