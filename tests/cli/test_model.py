@@ -165,7 +165,7 @@ def test_estimate_of_llama_7b(capsys):
 
 
 def test_estimate_knows_files_presets_and_sizes_alike(folder, capsys):
-    options = ["--bandwidth", "35", "--weights", "bf16"]
+    options = ["--bandwidth", "35", "--weights", "f32"]
     names = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
     table = json.loads((folder / "config.json").read_text())
     settings = [
@@ -183,7 +183,9 @@ def test_estimate_knows_files_presets_and_sizes_alike(folder, capsys):
         }
     as_stored = run_json(capsys, "model", "estimate", folder, "--bandwidth", "35")
     assert as_stored["weights"] == "file"
-    assert as_stored["weight_bytes"] == 2 * found[0]["weight_bytes"]
+    assert as_stored["weight_bytes"] == found[0]["weight_bytes"]
+    smaller = run_json(capsys, "model", "estimate", folder, "--bandwidth", "35", "--weights", "q8_0")
+    assert smaller["weight_bytes"] < found[0]["weight_bytes"] / 3
 
 
 def test_estimate_for_people(capsys):
@@ -252,4 +254,6 @@ def test_the_real_model(real_model, capsys):
     assert facts["tokenizer"]["has_chat_template"]
     reckoned = run_json(capsys, "model", "estimate", NAME, "--bandwidth", "35")
     assert reckoned["weight_bytes"] == 66_355_200 + 30_081_024 + 140_544
+    assert reckoned["read_bytes"] == reckoned["weight_bytes"]
+    assert reckoned["copy_bytes"] == 30_081_024
     assert round(reckoned["tokens_per_s_at_most"]) == pytest.approx(363, abs=1)

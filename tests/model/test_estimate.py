@@ -2,13 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from textmill.checkpoint.stored_model import StoredTensor
+from textmill.infer.runners.native_weights import kept_bytes
 from textmill.model import machine
 from textmill.model.config import ModelConfig
-from textmill.model.estimate import KV_BYTES, estimate, tensor_bytes
+from textmill.model.estimate import estimate, tensor_bytes
 from textmill.model.presets import NAMES, preset
 
 
@@ -52,12 +55,13 @@ def test_the_presets_have_the_parameters_of_the_published_weights(name):
 )
 def test_small_models_at_35_gigabytes_a_second(name, megabytes, per_s, prefill_gflop, kv_values):
     """Worked out by hand for weights in bf16, Q8_0 and Q4_0; to the digits that were written down."""
-    for weights, size, speed in zip(("bf16", "int8", "int4"), megabytes, per_s, strict=True):
+    for weights, size, speed in zip(("bf16", "q8_0", "q4_0"), megabytes, per_s, strict=True):
         found = estimate(preset(name), weights=weights, kv="bf16", context=2048)
         assert found.read_bytes / 1e6 == pytest.approx(size, rel=0.004)
         assert found.tokens_per_s(35e9, 0) == pytest.approx(speed, rel=0.04)
         assert found.prefill_flops / 1e9 == pytest.approx(prefill_gflop, rel=0.003)
         assert found.kv_bytes_per_token == 2 * kv_values
+        assert found.copy_bytes == tensor_bytes((found.config.vocab_size, found.config.hidden_size), weights)
 
 
 def test_an_input_table_that_is_not_the_head_is_not_read():
@@ -88,7 +92,10 @@ SIZES = st.builds(
 )
 
 
-@given(SIZES, st.sampled_from(["f32", "bf16", "int8", "int4"]), st.sampled_from(sorted(KV_BYTES)), st.integers(1, 50))
+TYPES = ["f32", "bf16", "f16", "q8_0", "q4_0", "int8", "int4"]
+
+
+@given(SIZES, st.sampled_from(TYPES), st.sampled_from(["f32", "bf16", "f16", "int8"]), st.integers(1, 50))
 def test_what_must_hold_for_all_models(config, weights, kv, batch):
     one = estimate(config, weights=weights, kv=kv, context=100)
     many = estimate(config, weights=weights, kv=kv, context=100, batch=batch)
@@ -97,15 +104,38 @@ def test_what_must_hold_for_all_models(config, weights, kv, batch):
     assert many.tokens_per_s(1e9, 100) >= one.tokens_per_s(1e9, 100) - 1e-9, "the weights are read once for all"
     assert many.intensity(0) == pytest.approx(batch * one.intensity(0))
     assert one.tokens_per_s(1e9, 0) > one.tokens_per_s(1e9, 100)
-    plain = {"f32": 4.0, "bf16": 2.0, "int8": 34 / 32, "int4": 18 / 32}[weights]
-    vectors = sum(math.prod(shape) for shape in config.tensor_shapes().values() if len(shape) == 1)
-    vector_bytes = 4 if weights.startswith("int") else plain
-    assert one.weight_bytes == (config.num_parameters - vectors) * plain + vectors * vector_bytes
+    assert one.total_bytes == one.weight_bytes + one.copy_bytes + one.kv_bytes
+    plain = {"f32": 4, "bf16": 2, "f16": 2}.get(weights)
+    if plain is not None:
+        assert one.weight_bytes == config.num_parameters * plain
+
+
+@given(SIZES, st.sampled_from(["f32", "bf16", "int8", "int4"]))
+def test_the_weights_take_what_the_engine_says_it_keeps(config, weights):
+    shapes = config.tensor_shapes()
+    shapes.setdefault("lm_head.weight", shapes["model.embed_tokens.weight"])
+    stored = {
+        name: StoredTensor(type="BF16", shape=shape, data=np.empty(2 * math.prod(shape), np.uint8))
+        for name, shape in shapes.items()
+    }
+    found = estimate(config, weights=weights, kv="bf16", context=1)
+    kept = sum(
+        kept_bytes(name, tensor, weights)
+        for name, tensor in stored.items()
+        if len(tensor.shape) == 2 and name != "model.embed_tokens.weight"
+    )
+    vectors = sum(math.prod(shape) for shape in shapes.values() if len(shape) == 1)
+    assert found.read_bytes == kept + vectors * (2 if weights == "bf16" else 4)
+
+
+def test_int8_keys_and_values_have_a_scale_for_each_head():
+    found = estimate(preset("smollm2-135m"), weights="bf16", kv="int8", context=10)
+    assert found.kv_bytes == 10 * 2 * 30 * 3 * (64 + 4)
 
 
 def test_rows_are_filled_up_to_whole_blocks():
-    assert tensor_bytes((3, 33), "int4") == 3 * 2 * 18
-    assert tensor_bytes((33,), "int4") == 33 * 4
+    assert tensor_bytes((3, 33), "q4_0") == 3 * 2 * 18
+    assert tensor_bytes((33,), "q4_0") == 33 * 4
 
 
 def test_the_machine_has_memory_that_can_be_read():

@@ -99,7 +99,7 @@ def answer(
         text="".join(pieces),
         finish_reason=reason,
         num_prompt=len(prompt),
-        num_cached=handle.num_cached,
+        num_cached=handle.num_cached or 0,
         num_tokens=num_tokens,
         first_s=first - begin,
         rest_s=last - first,

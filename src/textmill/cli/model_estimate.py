@@ -17,11 +17,13 @@ from textmill.cli.model_argument import find_model
 from textmill.cli.output import Output
 
 if TYPE_CHECKING:
+    from textmill.checkpoint.stored_model import StoredModel
     from textmill.model.config import ModelConfig
     from textmill.model.estimate import Estimate
     from textmill.model.machine import Memory
 
-Weights = Literal["f32", "bf16", "f16", "int8", "int4", "file"]
+Weights = Literal["f32", "bf16", "f16", "q8_0", "q4_0", "int8", "int4", "file"]
+_KEPT_BY_ENGINE = ("file", "f32", "bf16", "int8", "int4")
 Kv = Literal["f32", "bf16", "f16", "int8"]
 
 _BAR_WIDTH = 50
@@ -56,7 +58,7 @@ def estimate(
         A model folder, a .gguf file, a config.json, a run, a name from `textmill model get`, or sizes by name:
         llama-7b, llama-13b, smollm2-135m, qwen3-0.6b, ... Without one, every size stands in --set.
     weights
-        What weights are kept in; as in the file where there is one, and bf16 elsewhere.
+        What weights are kept in; as the engine keeps the file's where there is one, and bf16 elsewhere.
     kv
         What keys and values are kept in.
     context
@@ -75,9 +77,9 @@ def estimate(
     out = Output()
     if bandwidth is not None and not 0 < bandwidth < 1e9:
         raise ConfigError(f"--bandwidth is {bandwidth:g}, and must be GB/s above 0")
-    config, sizes = _config_and_sizes(model, set_ or [], out)
-    kept_as = weights or ("bf16" if sizes is None else "file")
-    found = _reckon(config, sizes, kept_as, kv=kv, context=context, batch=batch)
+    config, stored = _find(model, set_ or [], out)
+    kept_as = weights or ("bf16" if stored is None else "file")
+    found = _reckon(config, stored, kept_as, kv=kv, context=context, batch=batch)
     given = _Given(
         weights=kept_as,
         memory=machine.memory(),
@@ -112,6 +114,8 @@ def as_table(found: Estimate, given: _Given) -> dict[str, Any]:
         "context": found.context,
         "batch": found.batch,
         "weight_bytes": found.weight_bytes,
+        "copy_bytes": found.copy_bytes,
+        "read_bytes": found.read_bytes,
         "kv_bytes_per_token": found.kv_bytes_per_token,
         "kv_bytes": found.kv_bytes,
         "total_bytes": found.total_bytes,
@@ -128,8 +132,8 @@ def as_table(found: Estimate, given: _Given) -> dict[str, Any]:
     }
 
 
-def _config_and_sizes(name: str | None, settings: list[str], out: Output) -> tuple[ModelConfig, dict[str, int] | None]:
-    """The model's sizes, and the bytes of each tensor where there are files that hold them as they are meant."""
+def _find(name: str | None, settings: list[str], out: Output) -> tuple[ModelConfig, StoredModel | None]:
+    """A model's sizes, and its files where there are any that have these sizes."""
     from textmill.model.presets import NAMES, preset
 
     if name is None:
@@ -147,8 +151,7 @@ def _config_and_sizes(name: str | None, settings: list[str], out: Output) -> tup
     if path.is_dir() and not any(path.glob("*.safetensors")):
         return _changed(_read_config(path / "config.json"), settings), None
     stored = open_model(path)
-    sizes = {name: tensor.data.nbytes for name, tensor in stored.tensors.items()}
-    return _changed(stored.config, settings), None if settings else sizes
+    return _changed(stored.config, settings), None if settings else stored
 
 
 def _read_config(path: Path) -> ModelConfig:
@@ -202,7 +205,7 @@ def _whole(value: Any) -> Any:
 
 
 def _reckon(
-    config: ModelConfig, sizes: dict[str, int] | None, weights: str, *, kv: Kv, context: int | None, batch: int
+    config: ModelConfig, stored: StoredModel | None, weights: Weights, *, kv: Kv, context: int | None, batch: int
 ) -> Estimate:
     from textmill.model import estimate as reckoning
 
@@ -212,11 +215,21 @@ def _reckon(
         raise ConfigError(f"--context is {context:,}, and must be 1 to {longest:,}, which the model was made for")
     if not 1 <= batch <= 1 << 20:
         raise ConfigError(f"--batch is {batch:,}, and must be 1 to {1 << 20:,}")
-    if weights != "file":
-        return reckoning.estimate(config, weights=weights, kv=kv, context=context, batch=batch)  # type: ignore[arg-type]
-    if sizes is None:
-        raise ConfigError("--weights is file, and there is no file of these sizes; choose f32, bf16, f16, int8 or int4")
-    return reckoning.of_sizes(config, sizes, kv=kv, context=context, batch=batch)
+    if stored is not None and weights in _KEPT_BY_ENGINE:
+        return reckoning.of_sizes(config, _kept_sizes(stored, weights), kv=kv, context=context, batch=batch)
+    if weights == "file":
+        raise ConfigError("--weights is file, and there is no file of these sizes; choose another")
+    return reckoning.estimate(config, weights=weights, kv=kv, context=context, batch=batch)
+
+
+def _kept_sizes(stored: StoredModel, weights: str) -> dict[str, int]:
+    """The bytes that the engine keeps of each tensor; types that it does not compute with become f32."""
+    from textmill.infer.runners.native_weights import kept_bytes
+
+    wanted = "auto" if weights == "file" else weights
+    tensors = dict(stored.tensors)
+    tensors.setdefault("lm_head.weight", tensors["model.embed_tokens.weight"])
+    return {name: kept_bytes(name, tensor, wanted) for name, tensor in tensors.items()}
 
 
 def _lines(found: Estimate, given: _Given) -> Iterable[tuple[str, str]]:
@@ -226,6 +239,8 @@ def _lines(found: Estimate, given: _Given) -> Iterable[tuple[str, str]]:
         "weights",
         f"{units.num_bytes(found.weight_bytes):>10}   {units.count(config.num_parameters)} parameters {kept_as}",
     )
+    if found.copy_bytes:
+        yield "", f"{units.num_bytes(found.copy_bytes):>10}   more for the head, a copy of the table in its own layout"
     texts = f"{found.batch:,} texts of {found.context:,} tokens" if found.batch > 1 else f"{found.context:,} tokens"
     yield (
         "KV cache",
@@ -274,7 +289,7 @@ def _speed(value: float) -> str:
 def _memory_bar(found: Estimate, memory: Memory) -> Text:
     """This machine's memory as a line: weights, keys and values, and what is left."""
     scale = max(memory.total, found.total_bytes)
-    weights = max(1, round(_BAR_WIDTH * found.weight_bytes / scale))
+    weights = max(1, round(_BAR_WIDTH * (found.weight_bytes + found.copy_bytes) / scale))
     kv = min(max(1, round(_BAR_WIDTH * found.kv_bytes / scale)), max(0, _BAR_WIDTH - weights))
     line = Text(" " * _NAME_WIDTH)
     line.append("█" * weights, style="cyan")

@@ -13,15 +13,19 @@ from typing import Literal
 from textmill.model.config import ModelConfig
 from textmill.model.flops import inference_flops_per_token, kv_cache_bytes, matrix_parameters
 
-WeightType = Literal["f32", "bf16", "f16", "int8", "int4"]
+WeightType = Literal["f32", "bf16", "f16", "q8_0", "q4_0", "int8", "int4"]
 KvType = Literal["f32", "bf16", "f16", "int8"]
 
 _PLAIN_BYTES = {"f32": 4, "bf16": 2, "f16": 2}
-# Blocks of 32 values with one scale of 16 bits, as in Q8_0 and Q4_0.
+# Blocks of 32 values: a scale of 16 bits, in Q4_1 a least value of 16 bits too.
 _BLOCK = 32
-_BLOCK_BYTES = {"int8": 34, "int4": 18}
-KV_BYTES = {"f32": 4, "bf16": 2, "f16": 2, "int8": 1}
-"""Bytes of a key's or a value's one number."""
+_BLOCK_BYTES = {"q8_0": 34, "q4_0": 18, "q4_1": 20}
+# What the engine keeps matrices in. The input table stays as it is stored, which is reckoned as bf16, and the head has
+# eight bits: it decides between tokens.
+_KEPT = {"int8": "q8_0", "int4": "q4_1"}
+_TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_KV_BYTES = {"f32": 4, "bf16": 2, "f16": 2, "int8": 1}
+_KV_SCALE_BYTES = 4  # of int8: a float32 for each token's key and each value of a head
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +36,8 @@ class Estimate:
         config: its sizes.
         kv: what keys and values are kept in.
         weight_bytes: of all weights.
-        read_bytes: of the weights that a step of decoding reads: all but an input table that is not the head too.
+        copy_bytes: of a head that is tied to the input table, which the engine keeps once more, in its own layout.
+        read_bytes: of the weights that a step of decoding reads: all but the input table, of which it reads a row.
     """
 
     config: ModelConfig
@@ -40,12 +45,16 @@ class Estimate:
     context: int
     batch: int
     weight_bytes: int
+    copy_bytes: int
     read_bytes: int
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """2 x layers x key-value heads x head_dim x bytes."""
-        return kv_cache_bytes(self.config, 1, KV_BYTES[self.kv])
+        """2 x layers x key-value heads x head_dim x bytes; int8 has a scale for each head's key and value, too."""
+        plain = kv_cache_bytes(self.config, 1, _KV_BYTES[self.kv])
+        if self.kv != "int8":
+            return plain
+        return plain + 2 * self.config.num_hidden_layers * self.config.num_key_value_heads * _KV_SCALE_BYTES
 
     @property
     def kv_bytes(self) -> int:
@@ -54,8 +63,8 @@ class Estimate:
 
     @property
     def total_bytes(self) -> int:
-        """Weights, keys and values."""
-        return self.weight_bytes + self.kv_bytes
+        """Weights, the head's copy, keys and values."""
+        return self.weight_bytes + self.copy_bytes + self.kv_bytes
 
     @property
     def decode_flops(self) -> int:
@@ -87,24 +96,41 @@ class Estimate:
 
 
 def estimate(config: ModelConfig, *, weights: WeightType, kv: KvType, context: int, batch: int = 1) -> Estimate:
-    """Reckon with weights of one type; norms and biases stay f32 beside int8 and int4."""
+    """Reckon with weights of one type: a file's, or what the engine keeps in ``int8`` and ``int4``."""
     shapes = config.tensor_shapes()
-    sizes = {name: tensor_bytes(shape, weights) for name, shape in shapes.items()}
+    shapes.setdefault(_HEAD, shapes[_TABLE])
+    sizes = {name: tensor_bytes(shape, _type_of(name, weights)) for name, shape in shapes.items()}
     return of_sizes(config, sizes, kv=kv, context=context, batch=batch)
 
 
 def of_sizes(config: ModelConfig, sizes: dict[str, int], *, kv: KvType, context: int, batch: int = 1) -> Estimate:
-    """Reckon with the bytes of each tensor, by Hugging Face's names, as a file has them."""
+    """Reckon with the bytes of each tensor by Hugging Face's names, the head's among them whether it is tied or not."""
     total = sum(sizes.values())
-    unread = 0 if config.tie_word_embeddings else sizes["model.embed_tokens.weight"]
-    return Estimate(config=config, kv=kv, context=context, batch=batch, weight_bytes=total, read_bytes=total - unread)
+    copy = sizes[_HEAD] if config.tie_word_embeddings else 0
+    return Estimate(
+        config=config,
+        kv=kv,
+        context=context,
+        batch=batch,
+        weight_bytes=total - copy,
+        copy_bytes=copy,
+        read_bytes=total - sizes[_TABLE],
+    )
 
 
-def tensor_bytes(shape: tuple[int, ...], weights: WeightType) -> int:
-    """Bytes of a tensor; the rows of a matrix are filled up to whole blocks."""
-    if weights in _PLAIN_BYTES:
-        return math.prod(shape) * _PLAIN_BYTES[weights]
+def tensor_bytes(shape: tuple[int, ...], type_name: str) -> int:
+    """Bytes of a tensor; the rows of a matrix are filled up to whole blocks, and vectors beside blocks are f32."""
+    if type_name in _PLAIN_BYTES:
+        return math.prod(shape) * _PLAIN_BYTES[type_name]
     if len(shape) == 1:
         return 4 * shape[0]
     rows, columns = shape
-    return rows * -(-columns // _BLOCK) * _BLOCK_BYTES[weights]
+    return rows * -(-columns // _BLOCK) * _BLOCK_BYTES[type_name]
+
+
+def _type_of(name: str, weights: WeightType) -> str:
+    if weights not in _KEPT:
+        return weights
+    if name == _TABLE:
+        return "bf16"
+    return "q8_0" if name == _HEAD else _KEPT[weights]
