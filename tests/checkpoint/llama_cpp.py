@@ -15,14 +15,28 @@ import pytest
 
 def ask(path, *, texts=(), ids=()):
     """Return what llama.cpp says: its values of the file, tokens of texts, float32 logits after the ids."""
-    if importlib.util.find_spec("cyllama") is None:
-        pytest.skip("llama.cpp is not there to compare with: pip install cyllama")
+    _check_is_there()
     arguments = [str(path), json.dumps(list(texts)), json.dumps(list(ids))]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
     program = [sys.executable, str(Path(__file__)), *arguments]
+    return json.loads(_run(program, path).splitlines()[-1])
+
+
+def quantise(path, target, file_type):
+    """Let llama.cpp write a file in another type, by its number of ``general.file_type``."""
+    _check_is_there()
+    _run([sys.executable, str(Path(__file__)), str(path), str(target), str(file_type)], path)
+
+
+def _run(program, path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
     done = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=120, check=False)
     assert done.returncode == 0, f"llama.cpp does not take {path}: {done.stderr[-2000:]}"
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout
+
+
+def _check_is_there():
+    if importlib.util.find_spec("cyllama") is None:
+        pytest.skip("llama.cpp is not there to compare with: pip install cyllama")
 
 
 def _main(path, texts, ids):
@@ -54,5 +68,17 @@ def _main(path, texts, ids):
     print(json.dumps(answer))
 
 
+def _quantise(path, target, file_type):
+    import cyllama.llama.llama_cpp as llama
+
+    llama.disable_logging()
+    parameters = llama.LlamaModelQuantizeParams()
+    parameters.ftype, parameters.nthread = file_type, 1
+    llama.model_quantize(path, target, parameters)
+
+
 if __name__ == "__main__":
+    if sys.argv[2].endswith(".gguf"):
+        _quantise(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+        sys.exit()
     _main(sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]))

@@ -206,6 +206,7 @@ def test_bos_is_added_where_the_folder_asks_for_it(tmp_path):
         ({"general.architecture": "mamba"}, 'its architecture is "mamba", .*llama, qwen2, qwen3, smollm3 it can'),
         ({"general.architecture": "mistral3"}, 'its architecture is "mistral3"'),
         ({"general.architecture": None}, 'its architecture is ""'),
+        ({"split.count": 3}, "one of 3 parts of a model; join them"),
         ({"general.architecture": 7}, "general.architecture is a whole number"),
         ({"llama.block_count": None}, "no llama.block_count"),
         ({"llama.block_count": 4}, "lacks blk.3.attn_norm.weight, .* and 6 more"),

@@ -13,6 +13,7 @@ from model.families import FAMILIES
 from textmill import Tokenizer
 from textmill.checkpoint.convert import convert
 from textmill.checkpoint.huggingface import load_llama, save_model
+from textmill.checkpoint.stored_model import open_model
 
 pytestmark = pytest.mark.peer
 
@@ -91,6 +92,34 @@ def test_every_type_is_loaded(tmp_path, kind):
     with torch.no_grad():
         ours = load_llama(tmp_path / "back")(torch.tensor([ids]))[0, -1].numpy()
     # llama.cpp rounds activations to the type of the weights, or to 8 bits: about a hundredth of what they are.
+    assert np.linalg.norm(ours - theirs) < 0.05 * np.linalg.norm(ours)
+
+
+@pytest.mark.parametrize(
+    ("file_type", "kinds"),
+    [
+        (3, {"Q4_1"}),
+        (8, {"Q5_0"}),
+        (9, {"Q5_1"}),
+        (15, {"Q4_K", "Q6_K"}),
+        (17, {"Q5_K", "Q6_K"}),
+        (18, {"Q6_K"}),
+    ],
+)
+def test_types_that_llama_cpp_writes_are_read(tmp_path, file_type, kinds):
+    """The folder made of llama.cpp's file gives nearly llama.cpp's numbers."""
+    sizes = config(hidden_size=256, intermediate_size=256, head_dim=64, num_hidden_layers=2)
+    save_model(tmp_path / "hf", sizes, weights(sizes, scale=0.05), tokenizer())
+    convert(tmp_path / "hf", tmp_path / "f32.gguf", type="f32")
+    llama_cpp.quantise(tmp_path / "f32.gguf", tmp_path / "x.gguf", file_type)
+    found = {tensor.type for tensor in open_model(tmp_path / "x.gguf").tensors.values()}
+    assert kinds <= found <= kinds | {"F32", "Q6_K", "Q8_0"}
+    convert(tmp_path / "x.gguf", tmp_path / "back")
+    ids = np.random.default_rng(3).integers(3, 300, 20).tolist()
+    theirs = np.array(llama_cpp.ask(tmp_path / "x.gguf", ids=ids)["logits"])
+    with torch.no_grad():
+        ours = load_llama(tmp_path / "back")(torch.tensor([ids]))[0, -1].numpy()
+    # llama.cpp rounds activations to 8 bits: about a hundredth of what they are.
     assert np.linalg.norm(ours - theirs) < 0.05 * np.linalg.norm(ours)
 
 

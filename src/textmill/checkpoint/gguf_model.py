@@ -33,6 +33,7 @@ def open_gguf(path: Path) -> StoredModel:
     """
     header = read_header(path)
     with _named_in_errors(path):
+        _check_whole(header)
         _check_types(header)
         data = _map(path, max((info.end for info in header.tensors.values()), default=0))
         config = read_config(header, _rope_divisors(header, data))
@@ -44,6 +45,12 @@ def open_gguf(path: Path) -> StoredModel:
         load_tokenizer=lambda: _tokenizer(path, header, config),
         load_text_rules=lambda tokenizer: _text_rules(config, tokenizer),
     )
+
+
+def _check_whole(header: Header) -> None:
+    parts = header.value("split.count", int, 1)
+    if parts > 1:
+        raise DataError(f"it is one of {parts} parts of a model; join them: llama-gguf-split --merge FIRST OUT.gguf")
 
 
 def _check_types(header: Header) -> None:
