@@ -3,7 +3,8 @@
 A step has a budget of tokens. Decoding answers come first, a token each, so that a long prompt holds nobody up; then
 the prompts of running answers, cut into chunks; then new answers, first come, first served; guesses take what is left.
 Where blocks run out, the youngest running answer gives its own back and is computed again later. The oldest is never
-preempted, and no younger one is admitted before an older one that waits, so every answer comes to its end.
+preempted, and no younger one takes the place of an older one that waits for blocks, so every answer comes to its end.
+Answers to one prompt wait until the first of them has read it, and share its blocks.
 """
 
 from __future__ import annotations
@@ -201,8 +202,8 @@ class Scheduler:
 
 
 def _is_reading(answer: Answer) -> bool:
-    """Whether an answer is still on its prompt, the first time or again."""
-    return not answer.is_finished and answer.num_computed < answer.num_prompt
+    """Whether an answer that was submitted is still on its prompt, the first time or again."""
+    return answer.number >= 0 and not answer.is_finished and answer.num_computed < answer.num_prompt
 
 
 def _wants_rows(answer: Answer, start: int) -> bool:
