@@ -210,7 +210,7 @@ def test_how_it_draws(folder, tmp_path, capsys, monkeypatch, lm):
 
     monkeypatch.setattr(lm, "answers", answers)
     assert main(["chat", str(folder), "--prompt", "x"]) == 0
-    assert (heard[-1].temperature, heard[-1].max_tokens, heard[-1].seed) == (0.6, 1024, None)
+    assert (heard[-1].temperature, heard[-1].max_tokens, heard[-1].seed) == (0.2, 1024, None)
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     table = {"do_sample": True, "temperature": 0.25, "top_k": 7, "top_p": 0.5, "eos_token_id": 2}
