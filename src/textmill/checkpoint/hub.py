@@ -7,6 +7,7 @@ that is named. HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE mean what they 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import shutil
@@ -18,7 +19,9 @@ from textmill.base import units
 from textmill.base.errors import ConfigError, StorageError, did_you_mean, require_extra
 from textmill.base.files import new_folder, sha256_file, storage_errors
 from textmill.checkpoint.cache import (
+    Bar,
     FileRecord,
+    OpenBar,
     Record,
     fetching,
     find_cached,
@@ -28,7 +31,6 @@ from textmill.checkpoint.cache import (
     write_record,
 )
 from textmill.checkpoint.fetch_error import FetchError
-from textmill.checkpoint.wheel import Bar, OpenBar
 
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 _SMALL_FILE = re.compile(r"[\w.-]+\.(json|jinja)|tokenizer\.model|[\w.-]+\.tiktoken|LICENSE(\.\w+)?", re.ASCII)
@@ -60,7 +62,7 @@ def fetch_from_hub(name: str, file: str | None, open_bar: OpenBar, on_wait: Call
         raise ConfigError(f'--file is "{file}", and must be the name of a GGUF of the repository: NAME.gguf')
     folder = folder_of(name)
     with fetching(name, on_wait):
-        is_new = not (is_sound(folder) and (file is None or file in read_record(folder).files))
+        is_new = not (is_sound(folder, open_bar) and (file is None or file in read_record(folder).files))
         if is_new:
             _fetch(name, file, folder, open_bar)
     path = find_cached(f"{name}/{file}" if file else name)
@@ -79,14 +81,15 @@ def _fetch(name: str, file: str | None, folder: Path, open_bar: OpenBar) -> None
         partial.mkdir(parents=True, exist_ok=True)
     _check_room(partial, sum(remote.num_bytes for remote in wanted))
     with open_bar(f"downloading {name}", sum(remote.num_bytes for remote in wanted)) as bar:
-        done = 0
+        done, files = 0, {}
         for remote in wanted:
             with _hub_errors(name), _told_to(bar, done) as told:
                 api.hf_hub_download(name, remote.name, revision=info.sha, local_dir=partial, tqdm_class=told)
-            _check(partial / remote.name, remote, name)
+            files[remote.name] = _checked(partial / remote.name, remote, name)
             done += remote.num_bytes
             bar.update(done)
-    _put_in_place(name, f"Hugging Face hub, {name} at {info.sha}", [remote.name for remote in wanted], partial, folder)
+    record = Record(name=name, source=f"Hugging Face hub, {name} at {info.sha}", files=files)
+    _put_in_place(record, partial, folder)
 
 
 def _remote(sibling: Any) -> _Remote:
@@ -148,29 +151,27 @@ def _told_to(bar: Bar, done_before: int) -> Iterator[type]:
     yield Told
 
 
-def _check(path: Path, remote: _Remote, name: str) -> None:
-    num_bytes = path.stat().st_size
-    if num_bytes == remote.num_bytes and (remote.sha256 is None or sha256_file(path) == remote.sha256):
-        return
+def _checked(path: Path, remote: _Remote, name: str) -> FileRecord:
+    found = FileRecord(num_bytes=path.stat().st_size, sha256=sha256_file(path))
+    if found.num_bytes == remote.num_bytes and remote.sha256 in (None, found.sha256):
+        return found
     path.unlink()
-    what = f"{num_bytes:,} bytes, not {remote.num_bytes:,}" if num_bytes != remote.num_bytes else "another SHA-256"
-    raise FetchError(f"{remote.name} of {name} came with {what} than the hub names. Fetch it again")
+    is_size = found.num_bytes != remote.num_bytes
+    what = f"{found.num_bytes:,} bytes, not {remote.num_bytes:,}" if is_size else "another SHA-256"
+    raise FetchError(f"{remote.name} of {name} came with {what}: it is not what the hub names. Fetch it again")
 
 
-def _put_in_place(name: str, source: str, names: list[str], partial: Path, folder: Path) -> None:
+def _put_in_place(record: Record, partial: Path, folder: Path) -> None:
     """Make the downloaded files the model's folder at once; another GGUF that was fetched before stays beside it."""
-    before = read_record(folder).files if is_sound(folder) and "config.json" not in names else {}
+    is_whole_model = "config.json" in record.files
+    before = {} if is_whole_model or not is_sound(folder) else read_record(folder).files
     with new_folder(folder) as unfinished:
-        files = {}
-        for old in before:
-            (unfinished / old).hardlink_to(folder / old)
-            files[old] = before[old]
-        for file in names:
+        for file in before:
+            (unfinished / file).hardlink_to(folder / file)
+        for file in record.files:
             (unfinished / file).unlink(missing_ok=True)
             (partial / file).rename(unfinished / file)
-            path = unfinished / file
-            files[file] = FileRecord(num_bytes=path.stat().st_size, sha256=sha256_file(path))
-        write_record(unfinished, Record(name=name, source=source, files=files))
+        write_record(unfinished, dataclasses.replace(record, files={**before, **record.files}))
     shutil.rmtree(partial, ignore_errors=True)
 
 

@@ -14,31 +14,18 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from textmill.base.errors import ConfigError
 from textmill.base.files import new_file
+from textmill.checkpoint.cache import Bar, OpenBar
 from textmill.checkpoint.fetch_error import FetchError
 
 _COPY_BYTES = 1 << 20
 _LICENSE_BYTES_MAX = 1 << 20
 _POLL_S = 0.1
 _TOLD_LINES = 3
-
-
-class Bar(Protocol):
-    """How far a download is."""
-
-    def update(self, done: int, /) -> None:
-        """Say how many bytes are there."""
-        ...
-
-
-OpenBar = Callable[[str, int | None], AbstractContextManager[Bar]]
-"""Begins to show a download: what it is, and its bytes in all where they are known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
