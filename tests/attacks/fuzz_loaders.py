@@ -24,6 +24,7 @@ _MEMORY_MAX = 6 << 30  # of addresses; the files have less than 1 MB, and torch 
 _SECONDS_MAX = 10.0
 _NUMBERS = (0, 1, 2, 3, 7, 31, 32, 33, 255, 256, 65535, 1 << 16, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32)
 _LONG_NUMBERS = (*_NUMBERS, 1 << 40, (1 << 62), (1 << 63) - 1, 1 << 63, (1 << 64) - 32, (1 << 64) - 1)
+_WEIGHTS, _CACHES = ("auto", "f32", "bf16", "int8", "int4", "file"), ("f32", "bf16", "int8")
 _JSON_VALUES = (
     *(None, True, False, 0, -1, 1, 2, 3.5, 1e308, -1e-308, 1 << 31, 1 << 63, 10**30, "", "a", "\ud800", "x" * 5000),
     *([], {}, [[]], [1, 2], {"a": None}, float("nan"), float("inf"), "U64", "F32", "BF16", "llama", "yarn", [[[[[]]]]]),
@@ -42,7 +43,7 @@ def main(kind, seconds, seed, folder):
         (damage_gguf if kind == "gguf" else damage_folder)(source, target, draw)
         begin = time.monotonic()
         try:
-            refused += not use(target)
+            refused += not use(target, draw.choice(_WEIGHTS), draw.choice(_CACHES))
         except Exception:  # noqa: BLE001  whatever it is, it is what is looked for
             traceback.print_exc()
             print(f"after {count} models: {target}, made of {source.name}", file=sys.stderr)
@@ -55,7 +56,7 @@ def main(kind, seconds, seed, folder):
     return 0
 
 
-def use(path):
+def use(path, weights="auto", kv="f32"):
     """Read all that a model has; False where it was refused."""
     from textmill.base.errors import ConfigError, DataError, StorageError
     from textmill.checkpoint.converted_tensor import read_values
@@ -68,14 +69,14 @@ def use(path):
         tokenizer = stored.load_tokenizer()
         stored.load_text_rules(tokenizer)
         ids = tokenizer.encode("It's a test.")[:8]
-        run_native(stored, ids or [0])
+        run_native(stored, ids or [0], weights, kv)
     except (ConfigError, DataError, StorageError) as error:
         str(error).encode()  # what cannot be printed is no message
         return False
     return True
 
 
-def run_native(stored, ids):
+def run_native(stored, ids, weights, kv):
     """One forward pass, where the engine is there."""
     from textmill import _core
 
@@ -84,7 +85,7 @@ def run_native(stored, ids):
     from textmill.infer.runners.native import open_runner
     from textmill.infer.runners.runner import Chunk
 
-    runner = open_runner(stored, weights="auto", kv="f32", context=16, threads=1, kv_memory=1 << 24)
+    runner = open_runner(stored, weights=weights, kv=kv, context=16, threads=1, kv_memory=1 << 24)
     blocks = list(range(-(-len(ids) // runner.block_size)))
     logits = runner.forward([Chunk(ids=ids, start=0, blocks=blocks, num_logits=1)])
     assert logits.shape == (1, stored.config.vocab_size)
