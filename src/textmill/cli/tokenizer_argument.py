@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 TokenizerPath = Annotated[
     Path,
-    Parameter(help="A tokenizer.json, tekken.json, .gguf, .model or .tiktoken file, or a folder with one: model, run."),
+    Parameter(
+        help="A tokenizer.json, tekken.json, .gguf, .model or .tiktoken file, a folder with one (model, run), or the "
+        "name of a fetched model."
+    ),
 ]
 PatternOption = Annotated[
     str | None, Parameter(help="How text is split; only for a .tiktoken file, which does not say.")
@@ -44,10 +47,21 @@ def load_tokenizer(path: Path, pattern: str | None, special_tokens: Iterable[str
 
     if str(path) == STANDARD_INPUT:
         raise ConfigError("a tokenizer is a file or a folder, and cannot be read from standard input; give its path")
+    path = _fetched(path)
     named = dict(map(_special_token, special_tokens or ()))
     if (pattern is not None or special_tokens) and path.suffix != ".tiktoken":
         raise ConfigError(f"--pattern and --special-token are for .tiktoken files; {path.name} holds its own")
     return Tokenizer.load(path, pattern=pattern, special_tokens=named or None)
+
+
+def _fetched(path: Path) -> Path:
+    """Where nothing is there under a name, the model of that name which `textmill model get` fetched, if any."""
+    from textmill.checkpoint.cache import find_cached
+
+    try:
+        return path if path.exists() else find_cached(str(path)) or path
+    except OSError:  # longer than the name of a file can be
+        return path
 
 
 def tokenizer_and_text(
