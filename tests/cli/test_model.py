@@ -243,7 +243,7 @@ def test_the_real_model(real_model, capsys):
     code, out, err = run(capsys, "model", "get", NAME)
     assert (code, out) == (0, f"{real_model}\n")
     assert "nothing to fetch" in err
-    assert run(capsys, "tokenizer", "decode", NAME, "1", "2") == (0, "<|im_start|><|im_end|>\n", "")
+    assert run(capsys, "tokenizer", "decode", NAME, "1", "2") == (0, "<|im_start|><|im_end|>", "")
     facts = run_json(capsys, "model", "show", NAME)
     assert facts["types"] == {
         "Q4_1": {"tensors": 210, "bytes": 66_355_200},
