@@ -1,4 +1,4 @@
-"""The real SmolLM2-135M-Instruct, as it lies in its GGUF: facts, tokens, a conversion, and the time that reading takes."""
+"""The real SmolLM2-135M-Instruct in its GGUF: facts, tokens, a conversion, and the time that reading takes."""
 
 import collections
 import subprocess
