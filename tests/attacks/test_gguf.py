@@ -49,6 +49,7 @@ F32 = 0
         (gguf_file(tensors=[tensor("t", (1,), F32, 4)], data=bytes(64)), "multiple of 32"),
         (gguf_file(tensors=[tensor("t", (1,), 99, 0)], data=bytes(64)), "type 99"),
         (gguf_file(tensors=[tensor("t", (33,), 2, 0)], data=bytes(64)), "blocks of 32"),
+        (gguf_file(tensors=[tensor("t" * 9000, (1,), F32, 0)], data=bytes(64)), "a name of 9,000 letters"),
         (gguf_file(tensors=[tensor("t", (1,) * 5, F32, 0)], data=bytes(64)), "has 5 dimensions"),
         (gguf_file(tensors=[tensor("t", (), F32, 0)] * 2, data=bytes(64)), "has 0 dimensions"),
         (gguf_file(tensors=[tensor("t", (9,), F32, 0), tensor("u", (1,), F32, 32)], data=bytes(64)), "overlap"),

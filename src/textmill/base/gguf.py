@@ -42,6 +42,7 @@ _NUMBERS = {
 }
 _VERSIONS = (2, 3)
 _DIMENSIONS_MAX = 4  # what ggml allows
+_NAME_BYTES_MAX = 63  # a tensor's, in ggml
 _DEFAULT_ALIGNMENT = 32
 # Strings cost about six times their bytes in Python; half a million tokens and as many merges take 20 MB of header.
 _HEADER_BYTES_MAX = 1 << 27
@@ -157,6 +158,10 @@ class _Reader:
         return Header(values, tensors)
 
     def _tensor(self, name: str) -> tuple[TensorType, tuple[int, ...], int]:
+        if len(name.encode()) > _NAME_BYTES_MAX:
+            self._refuse(
+                f'its tensor "{name[:80]}" has a name of {len(name):,} letters, and ggml takes {_NAME_BYTES_MAX}'
+            )
         num_dimensions = self._number(4)
         if not 1 <= num_dimensions <= _DIMENSIONS_MAX:
             self._refuse(f'its tensor "{name}" has {num_dimensions} dimensions, and may have 1 to {_DIMENSIONS_MAX}')
