@@ -299,9 +299,11 @@ def damaged_json(text, draw):
             item = item[key]
         if parent is None:
             break
-        match draw.randrange(5):
+        match draw.randrange(6):
             case 0 if isinstance(parent, dict):
                 del parent[key]
+            case 5 if isinstance(parent, dict):
+                parent[draw.choice(("", "\ud800", "x" * 5000, key + "x"))] = parent.pop(key)
             case 1 if isinstance(parent, dict):
                 parent[draw.choice(("a", "head_dim", "rope_scaling", "sliding_window", "layer_types", "dtype"))] = (
                     copy.deepcopy(item)

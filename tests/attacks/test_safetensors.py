@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import time
 
 import numpy as np
 import pytest
@@ -60,6 +61,10 @@ def test_the_good_one_is_read(tmp_path):
         "same key twice": (container(b'{"a": {"dtype": "F32", "dtype": "U8"}}'), '"dtype" twice'),
         "no offsets": (container({"a": {"dtype": "F32", "shape": [7]}}), "does not have exactly"),
         "more keys": (container(changed(extra=1)), "does not have exactly"),
+        "a name of 9,000 letters": (container({"n" * 9000: GOOD["a"]}), "a name of 9,000 letters"),
+        "half a character as a name": (container(b'{"\\ud800": 7}'), "ud800"),
+        "a long name twice": (container(b'{"' + b"n" * 9000 + b'": 1, "' + b"n" * 9000 + b'": 2}'), "twice"),
+        "a dtype of 9,000 letters": (container(changed(dtype="F" * 9000)), "known are"),
         "not an entry": (container({"a": 7}), "does not have exactly"),
         "unknown dtype": (container(changed(dtype="F7")), "'F7'"),
         "a dtype that is a list": (container(changed(dtype=["F32"])), "dtype"),
@@ -97,6 +102,16 @@ def test_a_lie_is_named(tmp_path, content, reason):
         safetensors.load(path)
     assert str(path) in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+def test_many_names_are_looked_through_once(tmp_path):
+    """Two hundred thousand, and the last one twice."""
+    names = ", ".join(f'"{number}": 0' for number in [*range(200_000), 199_999])
+    path = write(tmp_path, container(b"{" + names.encode() + b"}"))
+    begin = time.perf_counter()
+    with pytest.raises(DataError, match='"199999" twice'):
+        safetensors.read_header(path)
+    assert time.perf_counter() - begin < 10
 
 
 def test_truncation_at_every_byte_is_noticed(tmp_path):

@@ -14,7 +14,8 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -44,6 +45,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _HEADER_BYTES_MAX = 100_000_000  # what the safetensors library allows
 _DIMENSIONS_MAX = 64  # what numpy allows
+_NAME_LENGTH_MAX = 500  # of a tensor; those in use have fewer than 100
 
 
 class TensorInfo(NamedTuple):
@@ -86,6 +88,7 @@ def read_header(path: Path) -> Header:
     entries = _parse(text, path)
     metadata = _metadata(entries.pop("__metadata__", {}), path)
     data_start = 8 + length
+    _check_names(entries, path)
     tensors = {name: _tensor_info(name, entry, data_start, path) for name, entry in entries.items()}
     _check_tiling(tensors, data_start, file_bytes, path)
     return Header(tensors, metadata)
@@ -174,9 +177,8 @@ def _parse(text: bytes, path: Path) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         table = dict(pairs)
         if len(table) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            _refuse(path, f'its header names "{twice}" twice')
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            _refuse(path, f'its header names "{_printable(twice)}" twice')
         return table
 
     if not text.startswith(b"{"):
@@ -203,12 +205,24 @@ def _metadata(value: Any, path: Path) -> dict[str, str]:
     return value
 
 
+def _check_names(names: Iterable[str], path: Path) -> None:
+    """Names stand in messages: they must be short, and text that can be printed."""
+    for name in names:
+        if len(name) > _NAME_LENGTH_MAX or _printable(name) != name:
+            _refuse(path, f'its tensor "{_printable(name)}" has a name of {len(name):,} letters that is no name')
+
+
+def _printable(name: str) -> str:
+    """The beginning of a name; JSON holds half characters (lone surrogates) too."""
+    return name[:_NAME_LENGTH_MAX].encode(errors="backslashreplace").decode()
+
+
 def _tensor_info(name: str, entry: Any, data_start: int, path: Path) -> TensorInfo:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         _refuse(path, f'its tensor "{name}" does not have exactly dtype, shape and data_offsets')
     kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(kind, str) or kind not in _DTYPES:
-        _refuse(path, f'its tensor "{name}" has the dtype {kind!r}; known are {", ".join(_DTYPES)}')
+        _refuse(path, f'its tensor "{name}" has the dtype {kind!r:.99}; known are {", ".join(_DTYPES)}')
     if not isinstance(shape, list) or not all(_is_size(size) for size in shape) or len(shape) > _DIMENSIONS_MAX:
         _refuse(
             path, f'its tensor "{name}" has a shape that is not up to {_DIMENSIONS_MAX} sizes from 0 on: {shape!r:.99}'
