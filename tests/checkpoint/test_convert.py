@@ -381,7 +381,16 @@ def test_a_pattern_without_a_name_is_refused(tmp_path, pattern):
     ("changes", "message"),
     [
         ({"model_type": "smollm3", "nope_layers": (1,)}, r"layers without RoPE are \[1\]"),
-        ({"model_type": "qwen3", "qk_norm": True, "qkv_bias": True, "o_bias": True}, "qwen3 GGUF has no biases"),
+        (
+            {"model_type": "qwen3", "qk_norm": True, "qkv_bias": True, "o_bias": True},
+            "has biases, .* from a qwen3 GGUF",
+        ),
+        ({"model_type": "smollm3", "mlp_bias": True}, "has biases, .* from a smollm3 GGUF"),
+        ({"qkv_bias": True, "o_bias": True, "head_dim": 32}, "biases and heads that are together wider or narrower"),
+        (
+            {"model_type": "qwen3", "qk_norm": True, "rope_scaling": FAMILIES["llama-3.1"]["rope_scaling"]},
+            "Llama 3's scaling of RoPE, .* from a qwen3 GGUF",
+        ),
         ({"rope_scaling": FAMILIES["qwen3-all"]["rope_scaling"]}, "attention factor of 1.3"),
     ],
 )

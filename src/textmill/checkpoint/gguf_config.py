@@ -15,7 +15,7 @@ from textmill.checkpoint.gguf_names import ARCHITECTURES, ROPE_FACTORS, gguf_nam
 from textmill.checkpoint.gguf_rope import llama3_scaling, scaling_values
 from textmill.model.config import ModelConfig
 from textmill.model.ranges import check_size
-from textmill.model.rope_scaling import LinearScaling, RopeScaling, YarnScaling
+from textmill.model.rope_scaling import LinearScaling, Llama3Scaling, RopeScaling, YarnScaling
 from textmill.tokenizer.formats import gguf as tokenizer_values
 
 _NOPE_STEP = 4  # llama.cpp leaves every fourth layer of this architecture as it is, whatever the file says
@@ -260,5 +260,15 @@ def _check_writable(config: ModelConfig, architecture: str) -> None:
             f"its layers without RoPE are {list(config.nope_layers)}, and programs take those of a {architecture} "
             f"GGUF to be {list(expected)}: this model cannot be written as one"
         )
-    if architecture == "qwen3" and (config.qkv_bias or config.o_bias):
-        raise ConfigError("a qwen3 GGUF has no biases, and this model does: it cannot be written as one")
+    features = {
+        "biases": architecture in {"qwen3", "smollm3"} and (config.qkv_bias or config.o_bias or config.mlp_bias),
+        "Llama 3's scaling of RoPE": architecture != "llama" and isinstance(config.rope_scaling, Llama3Scaling),
+        "biases and heads that are together wider or narrower than the model": config.qkv_bias
+        and config.num_attention_heads * config.head_dim != config.hidden_size,
+    }
+    for feature, is_there in features.items():
+        if is_there:
+            raise ConfigError(
+                f"this model has {feature}, which llama.cpp does not load from a {architecture} GGUF: it cannot be "
+                "written as one"
+            )
