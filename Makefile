@@ -37,13 +37,13 @@ test-cpp: $(VENV)/.installed-tools
 		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) \
 		> $(SANITIZED).log || (cat $(SANITIZED).log; exit 1)
 	$(BIN)/cmake --build $(SANITIZED)
-	$(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure
+	$(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --parallel 2
 
-# ThreadSanitizer cannot be combined with the others; only the test that starts threads is built for it.
+# ThreadSanitizer cannot be combined with the others; only the tests that start threads are built for it.
 test-threads: $(VENV)/.installed-tools
 	$(CMAKE) -B build/threads -DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=OFF -DTEXTMILL_SANITIZE=thread \
 		> build/threads.log || (cat build/threads.log; exit 1)
-	$(BIN)/cmake --build build/threads --target test_threads
+	$(BIN)/cmake --build build/threads --target test_threads test_forward
 	$(BIN)/ctest --test-dir build/threads --tests-regex threads --output-on-failure
 
 # The extension under ASan and UBSan, below the Python tests that give it the hardest texts. libstdc++ is loaded early

@@ -54,8 +54,8 @@ void make_inference(Inference* self, size_t vocab_size, size_t hidden_size, size
         refuse("the sizes of the model do not fit each other");
     }
     if (head_dim > engine::kMaxHeadDim) {
-        refuse("head_dim is " + std::to_string(head_dim) + ", and may be " + std::to_string(engine::kMaxHeadDim) +
-               " at most");
+        refuse(std::string("head_dim is ") + std::to_string(head_dim) + ", and may be " +
+               std::to_string(engine::kMaxHeadDim) + " at most");
     }
     engine::ModelShape shape{.vocab_size = vocab_size,
                              .hidden_size = hidden_size,
@@ -77,7 +77,7 @@ void make_inference(Inference* self, size_t vocab_size, size_t hidden_size, size
 engine::StoredType stored_type(const std::string& name) {
     const auto type = engine::stored_type_named(name);
     if (!type) {
-        refuse("tensors of the type " + name + " cannot be read");
+        refuse(std::string("tensors of the type ") + name + " cannot be read");
     }
     return *type;
 }
@@ -89,12 +89,12 @@ engine::WeightType weight_type(const std::string& name) {
             return static_cast<engine::WeightType>(i);
         }
     }
-    refuse("weights cannot be kept as " + name);
+    refuse(std::string("weights cannot be kept as ") + name);
 }
 
 std::optional<size_t> layer_of(const Inference& self, std::optional<size_t> layer) {
     if (layer && *layer >= self.model.shape().layers.size()) {
-        refuse("there is no layer " + std::to_string(*layer));
+        refuse(std::string("there is no layer ") + std::to_string(*layer));
     }
     return layer;
 }
@@ -129,7 +129,7 @@ void open_cache(Inference& self, const std::string& kv, size_t num_blocks) {
         refuse("keys and values cannot be kept as " + kv);
     }
     if (num_blocks == 0 || num_blocks > (size_t{1} << 31) - 1) {
-        refuse("a cache has 1 to 2^31 - 1 blocks, not " + std::to_string(num_blocks));
+        refuse(std::string("a cache has 1 to 2^31 - 1 blocks, not ") + std::to_string(num_blocks));
     }
     self.model.check_complete();
     const engine::ModelShape& shape = self.model.shape();
@@ -167,7 +167,7 @@ std::vector<engine::Chunk> to_chunks(const Inference& self, const Numbers& ids, 
         }
         const auto start = static_cast<size_t>(starts(i));
         if (start + chunk_ids.size() > chunk_blocks.size() * engine::kBlockTokens) {
-            refuse("a chunk ends at token " + std::to_string(start + chunk_ids.size()) + ", and its " +
+            refuse(std::string("a chunk ends at token ") + std::to_string(start + chunk_ids.size()) + ", and its " +
                    std::to_string(chunk_blocks.size()) + " blocks hold " +
                    std::to_string(chunk_blocks.size() * engine::kBlockTokens));
         }
@@ -178,7 +178,7 @@ std::vector<engine::Chunk> to_chunks(const Inference& self, const Numbers& ids, 
         }
         for (const int32_t block : chunk_blocks) {
             if (block < 0 || static_cast<size_t>(block) >= self.arena->num_blocks()) {
-                refuse("there is no block " + std::to_string(block));
+                refuse(std::string("there is no block ") + std::to_string(block));
             }
         }
         chunks.push_back({chunk_ids, start, chunk_blocks, static_cast<size_t>(num_logits(i))});

@@ -1,4 +1,11 @@
-// Small functions that files for several tiers of instructions share must not be emitted by one and called by another.
 #pragma once
 
+// Small functions that files for several tiers of instructions share must not be emitted by one and called by another.
 #define TEXTMILL_INLINE inline __attribute__((always_inline))
+
+// What kernels are made of becomes one loop, but under a sanitizer, where it would take minutes to compile.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEXTMILL_FUSED inline
+#else
+#define TEXTMILL_FUSED inline __attribute__((always_inline))
+#endif

@@ -14,7 +14,7 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 // exp(x) within 2 units in the last place, by 2^n * p(r) with |r| <= ln(2) / 2 (Cody and Waite); 0 below -87, where
 // the result would not be a normal float, and as exp(88) above that. NaN stays.
-TEXTMILL_INLINE Floats exp_of(Floats x) {
+TEXTMILL_FUSED Floats exp_of(Floats x) {
     const Floats bounded = larger(all(-87.0f), smaller(all(88.0f), x));
     const Floats n = nearest_whole(multiply(bounded, all(1.44269504f)));
     Floats r = multiply_add(n, all(-0.693359375f), bounded);
@@ -36,7 +36,7 @@ template <size_t P, size_t T>
 struct Tile {
     Floats sum[P][T];
 
-    TEXTMILL_INLINE Tile() {
+    TEXTMILL_FUSED Tile() {
         for (auto& panel : sum) {
             for (Floats& lanes : panel) {
                 lanes = zeros();
@@ -46,8 +46,8 @@ struct Tile {
 };
 
 template <size_t P, size_t T>
-TEXTMILL_INLINE void multiply_f32(const uint8_t* const* panels, const Product& product, const Inputs& inputs,
-                                  size_t row, Tile<P, T>& tile) {
+TEXTMILL_FUSED void multiply_f32(const uint8_t* const* panels, const Product& product, const Inputs& inputs, size_t row,
+                                 Tile<P, T>& tile) {
     const float* const values = inputs.values + row * inputs.stride;
     for (size_t col = 0; col < product.num_cols; ++col) {
         Floats weights[P];
@@ -64,8 +64,8 @@ TEXTMILL_INLINE void multiply_f32(const uint8_t* const* panels, const Product& p
 }
 
 template <size_t P, size_t T>
-TEXTMILL_INLINE void multiply_bf16(const uint8_t* const* panels, const Product& product, const Inputs& inputs,
-                                   size_t row, Tile<P, T>& tile) {
+TEXTMILL_FUSED void multiply_bf16(const uint8_t* const* panels, const Product& product, const Inputs& inputs,
+                                  size_t row, Tile<P, T>& tile) {
     const size_t stride = inputs.stride / 2;
     const Pair* const pairs = reinterpret_cast<const Pair*>(inputs.pairs) + row * stride;
     const size_t num_pairs = (product.num_cols + 1) / 2;
@@ -94,7 +94,7 @@ struct GroupBytes {
 
 // The dot products of a group's 32 columns, exact in 32 bits.
 template <WeightType kType, size_t P, size_t T>
-TEXTMILL_INLINE void dot_group(const uint8_t* const* numbers, const int8_t* inputs, size_t stride, Ints (&sums)[P][T]) {
+TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const int8_t* inputs, size_t stride, Ints (&sums)[P][T]) {
     constexpr size_t kVectors = GroupBytes<kType>::kNumbers / 64;
     for (size_t vector = 0; vector < kVectors; ++vector) {
         Bytes weights[P];
@@ -120,8 +120,8 @@ TEXTMILL_INLINE void dot_group(const uint8_t* const* numbers, const int8_t* inpu
 }
 
 template <WeightType kType, size_t P, size_t T>
-TEXTMILL_INLINE void multiply_groups(const uint8_t* const* panels, const Product& product, const Inputs& inputs,
-                                     size_t row, Tile<P, T>& tile) {
+TEXTMILL_FUSED void multiply_groups(const uint8_t* const* panels, const Product& product, const Inputs& inputs,
+                                    size_t row, Tile<P, T>& tile) {
     using Place = GroupBytes<kType>;
     const size_t num_groups = (product.num_cols + kGroupCols - 1) / kGroupCols;
     const size_t group_stride = inputs.stride / kGroupCols;
@@ -158,7 +158,7 @@ TEXTMILL_INLINE void multiply_groups(const uint8_t* const* panels, const Product
 }
 
 template <WeightType kType, size_t P, size_t T>
-TEXTMILL_INLINE void multiply_tile(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
+TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
     const uint8_t* panels[P];
     for (size_t p = 0; p < P; ++p) {
         panels[p] = product.panels + (panel + p) * product.panel_stride;
@@ -186,7 +186,7 @@ TEXTMILL_INLINE void multiply_tile(const Product& product, const Inputs& inputs,
 
 // From `row` on, T rows at once while there are so many.
 template <WeightType kType, size_t P, size_t T>
-TEXTMILL_INLINE size_t multiply_many(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
+TEXTMILL_FUSED size_t multiply_many(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
     for (; row + T <= inputs.num_rows; row += T) {
         multiply_tile<kType, P, T>(product, inputs, panel, row);
     }
@@ -195,7 +195,7 @@ TEXTMILL_INLINE size_t multiply_many(const Product& product, const Inputs& input
 
 // All rows of inputs against P panels: as many rows at once as the registers hold.
 template <WeightType kType, size_t P>
-TEXTMILL_INLINE void multiply_rows(const Product& product, const Inputs& inputs, size_t panel) {
+TEXTMILL_FUSED void multiply_rows(const Product& product, const Inputs& inputs, size_t panel) {
     constexpr size_t kMany = is_quantized(kType) ? kTileShape.quantized_rows : kTileShape.rows;
     size_t row = multiply_many<kType, P, kMany>(product, inputs, panel, 0);
     if constexpr (kMany > 4) {
@@ -250,7 +250,7 @@ struct Rounded {
 };
 
 // The largest magnitude of `num` floats, a multiple of 16, becomes 127. A value that is not finite makes the scale so.
-TEXTMILL_INLINE Rounded round_to_int8(const float* values, size_t num, int8_t* numbers) {
+TEXTMILL_FUSED Rounded round_to_int8(const float* values, size_t num, int8_t* numbers) {
     Floats largest = zeros();
     Floats poison = zeros();
     for (size_t i = 0; i < num; i += 16) {
@@ -300,8 +300,8 @@ void rotate(float* head, const float* cosines, const float* sines, size_t dim) {
 
 // Keys and values ----------------------------------------------------------------------------------------------------
 
-TEXTMILL_INLINE void store_f32_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
-                                  const float* value) {
+TEXTMILL_FUSED void store_f32_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
+                                 const float* value) {
     auto* const keys = reinterpret_cast<float*>(block);
     auto* const values = reinterpret_cast<float*>(block + layout.half_bytes());
     for (size_t d = 0; d < layout.head_dim; ++d) {
@@ -310,15 +310,15 @@ TEXTMILL_INLINE void store_f32_kv(const KvLayout& layout, uint8_t* block, size_t
     }
 }
 
-TEXTMILL_INLINE uint16_t round_to_bf16(float value) {
+TEXTMILL_FUSED uint16_t round_to_bf16(float value) {
     uint32_t bits;
     std::memcpy(&bits, &value, sizeof(bits));
     const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
     return static_cast<uint16_t>(is_nan ? bits >> 16 | 0x40 : (bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
 }
 
-TEXTMILL_INLINE void store_bf16_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
-                                   const float* value) {
+TEXTMILL_FUSED void store_bf16_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
+                                  const float* value) {
     auto* const keys = reinterpret_cast<uint16_t*>(block);
     auto* const values = reinterpret_cast<uint16_t*>(block + layout.half_bytes());
     for (size_t d = 0; d < layout.head_dim; ++d) {
@@ -327,10 +327,10 @@ TEXTMILL_INLINE void store_bf16_kv(const KvLayout& layout, uint8_t* block, size_
     }
 }
 
-TEXTMILL_INLINE void store_int8_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
-                                   const float* value) {
-    alignas(64) float padded[kMaxHeadDim];
-    alignas(64) int8_t numbers[kMaxHeadDim];
+TEXTMILL_FUSED void store_int8_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
+                                  const float* value) {
+    alignas(64) float padded[kMaxHeadDim] = {};
+    alignas(64) int8_t numbers[kMaxHeadDim] = {};
     const size_t dim = layout.padded_dim();
     auto* const scales = reinterpret_cast<float*>(block + layout.scales_at());
     for (size_t d = 0; d < dim; ++d) {
@@ -372,7 +372,7 @@ struct AttentionScratch {
     float* maxima;          // [rows]
 };
 
-TEXTMILL_INLINE AttentionScratch lay_out(uint8_t* at, size_t rows, size_t dim) {
+TEXTMILL_FUSED AttentionScratch lay_out(uint8_t* at, size_t rows, size_t dim) {
     const auto take = [&](size_t num_bytes) {
         uint8_t* const part = at;
         at += (num_bytes + 63) / 64 * 64;
@@ -396,14 +396,14 @@ struct Seen {
     size_t end;
 };
 
-TEXTMILL_INLINE Seen seen_by(const AttentionTask& task, size_t row) {
+TEXTMILL_FUSED Seen seen_by(const AttentionTask& task, size_t row) {
     const size_t end = task.first_position + row / task.group + 1;
     return {task.window != 0 && end > task.window ? end - task.window : 0, end};
 }
 
 template <KvType kType>
-TEXTMILL_INLINE void prepare_queries(const AttentionTask& task, size_t num_rows, size_t dim,
-                                     const AttentionScratch& scratch) {
+TEXTMILL_FUSED void prepare_queries(const AttentionTask& task, size_t num_rows, size_t dim,
+                                    const AttentionScratch& scratch) {
     for (size_t row = 0; row < num_rows; ++row) {
         const float* const query =
             task.queries + row / task.group * task.query_stride + row % task.group * task.head_dim;
@@ -423,8 +423,8 @@ TEXTMILL_INLINE void prepare_queries(const AttentionTask& task, size_t num_rows,
 
 // Scores of R rows against the 16 keys of a block.
 template <KvType kType, size_t R>
-TEXTMILL_INLINE void score_block(const uint8_t* block, size_t dim, size_t row, const AttentionScratch& scratch,
-                                 Floats (&scores)[R]) {
+TEXTMILL_FUSED void score_block(const uint8_t* block, size_t dim, size_t row, const AttentionScratch& scratch,
+                                Floats (&scores)[R]) {
     if constexpr (kType == KvType::kInt8) {
         Ints sums[R];
         for (size_t r = 0; r < R; ++r) {
@@ -464,13 +464,13 @@ TEXTMILL_INLINE void score_block(const uint8_t* block, size_t dim, size_t row, c
 }
 
 // Where a number lies within a block, at most its size.
-TEXTMILL_INLINE size_t within_block(size_t position, size_t first) {
+TEXTMILL_FUSED size_t within_block(size_t position, size_t first) {
     return position <= first ? 0 : position - first < kBlockTokens ? position - first : kBlockTokens;
 }
 
 template <KvType kType, size_t R>
-TEXTMILL_INLINE void score_rows(const AttentionTask& task, size_t first, size_t dim, size_t row,
-                                const AttentionScratch& scratch) {
+TEXTMILL_FUSED void score_rows(const AttentionTask& task, size_t first, size_t dim, size_t row,
+                               const AttentionScratch& scratch) {
     Floats scores[R];
     score_block<kType, R>(task.block_of(first), dim, row, scratch, scores);
     for (size_t r = 0; r < R; ++r) {
@@ -483,8 +483,8 @@ TEXTMILL_INLINE void score_rows(const AttentionTask& task, size_t first, size_t 
 
 // Scores to softmax weights, not yet divided by their sum; returns the sum.
 template <KvType kType>
-TEXTMILL_INLINE float weigh(const AttentionTask& task, size_t dim, size_t row, size_t num_tokens,
-                            const AttentionScratch& scratch) {
+TEXTMILL_FUSED float weigh(const AttentionTask& task, size_t dim, size_t row, size_t num_tokens,
+                           const AttentionScratch& scratch) {
     float* const scores = scratch.scores + row * kSplitTokens;
     Floats largest = all(kMinusInfinity);
     for (size_t i = 0; i < num_tokens; i += 16) {
@@ -512,8 +512,8 @@ TEXTMILL_INLINE float weigh(const AttentionTask& task, size_t dim, size_t row, s
 
 // R rows of weights times 16 * D dimensions of the values, from dimension `d` on.
 template <KvType kType, size_t R, size_t D>
-TEXTMILL_INLINE void gather_values(const AttentionTask& task, size_t num_tokens, size_t dim, size_t row, size_t d,
-                                   const AttentionScratch& scratch) {
+TEXTMILL_FUSED void gather_values(const AttentionTask& task, size_t num_tokens, size_t dim, size_t row, size_t d,
+                                  const AttentionScratch& scratch) {
     Floats sums[R][D];
     for (auto& lanes : sums) {
         for (Floats& sum : lanes) {
@@ -555,8 +555,8 @@ TEXTMILL_INLINE void gather_values(const AttentionTask& task, size_t num_tokens,
 }
 
 template <KvType kType, size_t R>
-TEXTMILL_INLINE void gather_rows(const AttentionTask& task, size_t num_tokens, size_t dim, size_t row,
-                                 const AttentionScratch& scratch) {
+TEXTMILL_FUSED void gather_rows(const AttentionTask& task, size_t num_tokens, size_t dim, size_t row,
+                                const AttentionScratch& scratch) {
     size_t d = 0;
     for (; d + 64 <= dim; d += 64) {
         gather_values<kType, R, 4>(task, num_tokens, dim, row, d, scratch);

@@ -21,104 +21,104 @@ using Ints = __m512i;
 using Bytes = __m512i;
 using Pair = uint32_t;  // two bf16, the first in the low half
 
-TEXTMILL_INLINE Floats zeros() {
+TEXTMILL_FUSED Floats zeros() {
     return _mm512_setzero_ps();
 }
-TEXTMILL_INLINE Floats all(float x) {
+TEXTMILL_FUSED Floats all(float x) {
     return _mm512_set1_ps(x);
 }
-TEXTMILL_INLINE Floats load(const float* p) {
+TEXTMILL_FUSED Floats load(const float* p) {
     return _mm512_loadu_ps(p);
 }
-TEXTMILL_INLINE void store(float* p, Floats x) {
+TEXTMILL_FUSED void store(float* p, Floats x) {
     _mm512_storeu_ps(p, x);
 }
-TEXTMILL_INLINE Floats add(Floats a, Floats b) {
+TEXTMILL_FUSED Floats add(Floats a, Floats b) {
     return _mm512_add_ps(a, b);
 }
-TEXTMILL_INLINE Floats subtract(Floats a, Floats b) {
+TEXTMILL_FUSED Floats subtract(Floats a, Floats b) {
     return _mm512_sub_ps(a, b);
 }
-TEXTMILL_INLINE Floats multiply(Floats a, Floats b) {
+TEXTMILL_FUSED Floats multiply(Floats a, Floats b) {
     return _mm512_mul_ps(a, b);
 }
-TEXTMILL_INLINE Floats divide(Floats a, Floats b) {
+TEXTMILL_FUSED Floats divide(Floats a, Floats b) {
     return _mm512_div_ps(a, b);
 }
-TEXTMILL_INLINE Floats multiply_add(Floats a, Floats b, Floats c) {
+TEXTMILL_FUSED Floats multiply_add(Floats a, Floats b, Floats c) {
     return _mm512_fmadd_ps(a, b, c);
 }
-TEXTMILL_INLINE Floats magnitude(Floats a) {
+TEXTMILL_FUSED Floats magnitude(Floats a) {
     return _mm512_abs_ps(a);
 }
 // Of two lanes of which one is NaN, the second.
-TEXTMILL_INLINE Floats larger(Floats a, Floats b) {
+TEXTMILL_FUSED Floats larger(Floats a, Floats b) {
     return _mm512_max_ps(a, b);
 }
-TEXTMILL_INLINE Floats smaller(Floats a, Floats b) {
+TEXTMILL_FUSED Floats smaller(Floats a, Floats b) {
     return _mm512_min_ps(a, b);
 }
-TEXTMILL_INLINE float sum_of(Floats a) {
+TEXTMILL_FUSED float sum_of(Floats a) {
     return _mm512_reduce_add_ps(a);
 }
-TEXTMILL_INLINE float largest_of(Floats a) {
+TEXTMILL_FUSED float largest_of(Floats a) {
     return _mm512_reduce_max_ps(a);
 }
-TEXTMILL_INLINE Floats nearest_whole(Floats a) {
+TEXTMILL_FUSED Floats nearest_whole(Floats a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 // a * 2^n for whole n
-TEXTMILL_INLINE Floats times_power(Floats a, Floats n) {
+TEXTMILL_FUSED Floats times_power(Floats a, Floats n) {
     return _mm512_scalef_ps(a, n);
 }
 // Zero where x is less than least.
-TEXTMILL_INLINE Floats zero_below(Floats a, Floats x, float least) {
+TEXTMILL_FUSED Floats zero_below(Floats a, Floats x, float least) {
     return _mm512_mask_mov_ps(a, _mm512_cmp_ps_mask(x, all(least), _CMP_LT_OQ), zeros());
 }
 // `other` in the lanes before `begin` and from `end` on.
-TEXTMILL_INLINE Floats keep_between(Floats a, size_t begin, size_t end, float other) {
+TEXTMILL_FUSED Floats keep_between(Floats a, size_t begin, size_t end, float other) {
     const auto kept = static_cast<__mmask16>((uint32_t{1} << end) - (uint32_t{1} << begin));
     return _mm512_mask_mov_ps(all(other), kept, a);
 }
 
-TEXTMILL_INLINE Floats widen_f16(const uint16_t* p) {
+TEXTMILL_FUSED Floats widen_f16(const uint16_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
-TEXTMILL_INLINE Floats widen_int8(const int8_t* p) {
+TEXTMILL_FUSED Floats widen_int8(const int8_t* p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 // To the nearest, of two equally near the even one.
-TEXTMILL_INLINE void store_int8(int8_t* p, Floats a) {
+TEXTMILL_FUSED void store_int8(int8_t* p, Floats a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
 }
 
-TEXTMILL_INLINE Ints all_ints(int32_t x) {
+TEXTMILL_FUSED Ints all_ints(int32_t x) {
     return _mm512_set1_epi32(x);
 }
-TEXTMILL_INLINE Floats to_floats(Ints a) {
+TEXTMILL_FUSED Floats to_floats(Ints a) {
     return _mm512_cvtepi32_ps(a);
 }
-TEXTMILL_INLINE Bytes load_bytes(const uint8_t* p) {
+TEXTMILL_FUSED Bytes load_bytes(const uint8_t* p) {
     return _mm512_loadu_si512(p);
 }
-TEXTMILL_INLINE Bytes low_nibbles(Bytes a) {
+TEXTMILL_FUSED Bytes low_nibbles(Bytes a) {
     return _mm512_and_si512(a, _mm512_set1_epi8(15));
 }
-TEXTMILL_INLINE Bytes high_nibbles(Bytes a) {
+TEXTMILL_FUSED Bytes high_nibbles(Bytes a) {
     return low_nibbles(_mm512_srli_epi16(a, 4));
 }
 // Adds to each lane the products of its four bytes, without a sign, and four signed ones that all lanes share.
-TEXTMILL_INLINE Ints dot_quads(Ints sum, Bytes weights, const int8_t* quad) {
+TEXTMILL_FUSED Ints dot_quads(Ints sum, Bytes weights, const int8_t* quad) {
     int32_t four;
     std::memcpy(&four, quad, sizeof(four));
     return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(four));
 }
 
-TEXTMILL_INLINE Floats dot_pairs(Floats sum, Bytes weights, Pair pair) {
+TEXTMILL_FUSED Floats dot_pairs(Floats sum, Bytes weights, Pair pair) {
     return _mm512_dpbf16_ps(sum, (__m512bh)weights, (__m512bh)_mm512_set1_epi32(static_cast<int32_t>(pair)));
 }
 // Sixteen floats to eight pairs.
-TEXTMILL_INLINE void store_pairs(Pair* p, Floats a) {
+TEXTMILL_FUSED void store_pairs(Pair* p, Floats a) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(a));
 }
 

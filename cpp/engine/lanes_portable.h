@@ -32,7 +32,7 @@ struct Pair {
 };
 
 template <typename F>
-TEXTMILL_INLINE Floats each_lane(F&& f) {
+TEXTMILL_FUSED Floats each_lane(F&& f) {
     Floats out;
     for (size_t i = 0; i < 16; ++i) {
         out.lane[i] = f(i);
@@ -40,47 +40,47 @@ TEXTMILL_INLINE Floats each_lane(F&& f) {
     return out;
 }
 
-TEXTMILL_INLINE Floats all(float x) {
+TEXTMILL_FUSED Floats all(float x) {
     return each_lane([&](size_t) { return x; });
 }
-TEXTMILL_INLINE Floats zeros() {
+TEXTMILL_FUSED Floats zeros() {
     return all(0.0f);
 }
-TEXTMILL_INLINE Floats load(const float* p) {
+TEXTMILL_FUSED Floats load(const float* p) {
     Floats out;
     std::memcpy(out.lane, p, sizeof(out.lane));
     return out;
 }
-TEXTMILL_INLINE void store(float* p, const Floats& x) {
+TEXTMILL_FUSED void store(float* p, const Floats& x) {
     std::memcpy(p, x.lane, sizeof(x.lane));
 }
-TEXTMILL_INLINE Floats add(const Floats& a, const Floats& b) {
+TEXTMILL_FUSED Floats add(const Floats& a, const Floats& b) {
     return each_lane([&](size_t i) { return a.lane[i] + b.lane[i]; });
 }
-TEXTMILL_INLINE Floats subtract(const Floats& a, const Floats& b) {
+TEXTMILL_FUSED Floats subtract(const Floats& a, const Floats& b) {
     return each_lane([&](size_t i) { return a.lane[i] - b.lane[i]; });
 }
-TEXTMILL_INLINE Floats multiply(const Floats& a, const Floats& b) {
+TEXTMILL_FUSED Floats multiply(const Floats& a, const Floats& b) {
     return each_lane([&](size_t i) { return a.lane[i] * b.lane[i]; });
 }
-TEXTMILL_INLINE Floats divide(const Floats& a, const Floats& b) {
+TEXTMILL_FUSED Floats divide(const Floats& a, const Floats& b) {
     return each_lane([&](size_t i) { return a.lane[i] / b.lane[i]; });
 }
 // Rounded twice: not every processor has one instruction for it, and the file is compiled without contraction.
-TEXTMILL_INLINE Floats multiply_add(const Floats& a, const Floats& b, const Floats& c) {
+TEXTMILL_FUSED Floats multiply_add(const Floats& a, const Floats& b, const Floats& c) {
     return each_lane([&](size_t i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
 }
-TEXTMILL_INLINE Floats magnitude(const Floats& a) {
+TEXTMILL_FUSED Floats magnitude(const Floats& a) {
     return each_lane([&](size_t i) { return std::fabs(a.lane[i]); });
 }
 // Of two lanes of which one is NaN, the second.
-TEXTMILL_INLINE Floats larger(const Floats& a, const Floats& b) {
+TEXTMILL_FUSED Floats larger(const Floats& a, const Floats& b) {
     return each_lane([&](size_t i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
 }
-TEXTMILL_INLINE Floats smaller(const Floats& a, const Floats& b) {
+TEXTMILL_FUSED Floats smaller(const Floats& a, const Floats& b) {
     return each_lane([&](size_t i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
 }
-TEXTMILL_INLINE float sum_of(Floats a) {
+TEXTMILL_FUSED float sum_of(Floats a) {
     for (size_t width = 8; width > 0; width /= 2) {
         for (size_t i = 0; i < width; ++i) {
             a.lane[i] += a.lane[i + width];
@@ -88,7 +88,7 @@ TEXTMILL_INLINE float sum_of(Floats a) {
     }
     return a.lane[0];
 }
-TEXTMILL_INLINE float largest_of(const Floats& a) {
+TEXTMILL_FUSED float largest_of(const Floats& a) {
     float largest = a.lane[0];
     for (size_t i = 1; i < 16; ++i) {
         largest = a.lane[i] > largest ? a.lane[i] : largest;
@@ -96,30 +96,30 @@ TEXTMILL_INLINE float largest_of(const Floats& a) {
     return largest;
 }
 // For magnitudes below 2^22: adding 1.5 * 2^23 leaves no bits behind the point.
-TEXTMILL_INLINE Floats nearest_whole(const Floats& a) {
+TEXTMILL_FUSED Floats nearest_whole(const Floats& a) {
     return each_lane([&](size_t i) { return (a.lane[i] + 0x1.8p23f) - 0x1.8p23f; });
 }
 // a * 2^n for whole n from -126 to 127; any value where n is NaN, as a is then.
-TEXTMILL_INLINE Floats times_power(const Floats& a, const Floats& n) {
+TEXTMILL_FUSED Floats times_power(const Floats& a, const Floats& n) {
     return each_lane([&](size_t i) {
         const uint32_t biased = std::bit_cast<uint32_t>(n.lane[i] + (0x1.8p23f + 127.0f));
         return a.lane[i] * std::bit_cast<float>(biased << 23);
     });
 }
-TEXTMILL_INLINE Floats zero_below(const Floats& a, const Floats& x, float least) {
+TEXTMILL_FUSED Floats zero_below(const Floats& a, const Floats& x, float least) {
     return each_lane([&](size_t i) { return x.lane[i] < least ? 0.0f : a.lane[i]; });
 }
-TEXTMILL_INLINE Floats keep_between(const Floats& a, size_t begin, size_t end, float other) {
+TEXTMILL_FUSED Floats keep_between(const Floats& a, size_t begin, size_t end, float other) {
     return each_lane([&](size_t i) { return i >= begin && i < end ? a.lane[i] : other; });
 }
 
-TEXTMILL_INLINE Floats widen_f16(const uint16_t* p) {
+TEXTMILL_FUSED Floats widen_f16(const uint16_t* p) {
     return each_lane([&](size_t i) { return f16_to_float(p[i]); });
 }
-TEXTMILL_INLINE Floats widen_int8(const int8_t* p) {
+TEXTMILL_FUSED Floats widen_int8(const int8_t* p) {
     return each_lane([&](size_t i) { return static_cast<float>(p[i]); });
 }
-TEXTMILL_INLINE void store_int8(int8_t* p, const Floats& a) {
+TEXTMILL_FUSED void store_int8(int8_t* p, const Floats& a) {
     const Floats whole = nearest_whole(a);
     for (size_t i = 0; i < 16; ++i) {
         // NaN and what is out of range have no number: 0, and the scale beside it says what it is.
@@ -128,36 +128,36 @@ TEXTMILL_INLINE void store_int8(int8_t* p, const Floats& a) {
     }
 }
 
-TEXTMILL_INLINE Ints all_ints(int32_t x) {
+TEXTMILL_FUSED Ints all_ints(int32_t x) {
     Ints out;
     for (int32_t& lane : out.lane) {
         lane = x;
     }
     return out;
 }
-TEXTMILL_INLINE Floats to_floats(const Ints& a) {
+TEXTMILL_FUSED Floats to_floats(const Ints& a) {
     return each_lane([&](size_t i) { return static_cast<float>(a.lane[i]); });
 }
-TEXTMILL_INLINE Bytes load_bytes(const uint8_t* p) {
+TEXTMILL_FUSED Bytes load_bytes(const uint8_t* p) {
     Bytes out;
     std::memcpy(out.byte, p, sizeof(out.byte));
     return out;
 }
-TEXTMILL_INLINE Bytes low_nibbles(const Bytes& a) {
+TEXTMILL_FUSED Bytes low_nibbles(const Bytes& a) {
     Bytes out;
     for (size_t i = 0; i < 64; ++i) {
         out.byte[i] = a.byte[i] & 15;
     }
     return out;
 }
-TEXTMILL_INLINE Bytes high_nibbles(const Bytes& a) {
+TEXTMILL_FUSED Bytes high_nibbles(const Bytes& a) {
     Bytes out;
     for (size_t i = 0; i < 64; ++i) {
         out.byte[i] = static_cast<uint8_t>(a.byte[i] >> 4);
     }
     return out;
 }
-TEXTMILL_INLINE Ints dot_quads(Ints sum, const Bytes& weights, const int8_t* quad) {
+TEXTMILL_FUSED Ints dot_quads(Ints sum, const Bytes& weights, const int8_t* quad) {
     for (size_t i = 0; i < 16; ++i) {
         for (size_t j = 0; j < 4; ++j) {
             sum.lane[i] += weights.byte[4 * i + j] * quad[j];
@@ -166,7 +166,7 @@ TEXTMILL_INLINE Ints dot_quads(Ints sum, const Bytes& weights, const int8_t* qua
     return sum;
 }
 
-TEXTMILL_INLINE Floats dot_pairs(const Floats& sum, const Bytes& weights, Pair pair) {
+TEXTMILL_FUSED Floats dot_pairs(const Floats& sum, const Bytes& weights, Pair pair) {
     uint32_t both[16];
     std::memcpy(both, weights.byte, sizeof(both));
     return each_lane([&](size_t i) {
@@ -175,7 +175,7 @@ TEXTMILL_INLINE Floats dot_pairs(const Floats& sum, const Bytes& weights, Pair p
         return (sum.lane[i] + first * pair.first) + second * pair.second;
     });
 }
-TEXTMILL_INLINE void store_pairs(Pair* p, const Floats& a) {
+TEXTMILL_FUSED void store_pairs(Pair* p, const Floats& a) {
     std::memcpy(p, a.lane, sizeof(a.lane));
 }
 

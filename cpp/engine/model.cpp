@@ -29,7 +29,7 @@ void check_order(std::string_view name, std::span<const int64_t> row_order, size
     const auto is_row = [&](int64_t row) { return row >= 0 && static_cast<size_t>(row) < num_rows; };
     if (!row_order.empty() &&
         (row_order.size() != num_rows || !std::all_of(row_order.begin(), row_order.end(), is_row))) {
-        refuse("the order of the rows of " + std::string(name) + " is not one of its rows");
+        refuse(std::string("the order of the rows of ") + std::string(name) + " is not one of its rows");
     }
 }
 
@@ -51,7 +51,7 @@ Model::MatrixPlace Model::matrix_place(std::optional<size_t> layer, std::string_
     const ModelShape& s = shape_;
     if (!layer) {
         if (name != "lm_head") {
-            refuse("there is no matrix " + std::string(name));
+            refuse(std::string("there is no matrix ") + std::string(name));
         }
         return {&head_, s.vocab_size, s.hidden_size};
     }
@@ -70,7 +70,7 @@ Model::MatrixPlace Model::matrix_place(std::optional<size_t> layer, std::string_
             return place;
         }
     }
-    refuse("there is no matrix " + std::string(name));
+    refuse(std::string("there is no matrix ") + std::string(name));
 }
 
 void Model::set_table(StoredType stored, const uint8_t* data, size_t num_bytes) {
@@ -87,7 +87,7 @@ void Model::set_matrix(std::optional<size_t> layer, std::string_view name, Weigh
     place.linear->weight = Panels(type, place.num_rows, place.num_cols);
     if (const auto row =
             place.linear->weight.fill(stored, data, row_order.empty() ? nullptr : row_order.data(), pool)) {
-        refuse("rows " + std::to_string(*row) + " to " + std::to_string(*row + kPanelRows - 1) +
+        refuse(std::string("rows ") + std::to_string(*row) + " to " + std::to_string(*row + kPanelRows - 1) +
                " hold a value that is not finite");
     }
 }
@@ -95,7 +95,7 @@ void Model::set_matrix(std::optional<size_t> layer, std::string_view name, Weigh
 Model::VectorPlace Model::vector_place(std::optional<size_t> layer, std::string_view name) {
     if (!layer) {
         if (name != "model.norm") {
-            refuse("there is no vector " + std::string(name));
+            refuse(std::string("there is no vector ") + std::string(name));
         }
         return {&final_norm_, shape_.hidden_size};
     }

@@ -1,0 +1,155 @@
+// The forward pass on several threads, for ThreadSanitizer and AddressSanitizer: a small random model in every type of
+// weights and of keys and values gives the same bits with any number of threads, however its texts are cut.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/bandwidth.h"
+#include "engine/forward.h"
+
+namespace {
+
+using namespace textmill::engine;
+
+void check(bool condition, const char* what, int line) {
+    if (!condition) {
+        std::fprintf(stderr, "test_forward.cpp:%d: %s\n", line, what);
+        std::exit(1);
+    }
+}
+#define CHECK(condition) check((condition), #condition, __LINE__)
+
+constexpr size_t kVocab = 37, kHidden = 48, kInner = 80, kHeads = 6, kKvHeads = 2, kDim = 10, kLayers = 2;
+
+ModelShape make_shape() {
+    return {.vocab_size = kVocab,
+            .hidden_size = kHidden,
+            .intermediate_size = kInner,
+            .num_heads = kHeads,
+            .num_key_value_heads = kKvHeads,
+            .head_dim = kDim,
+            .rms_norm_eps = 1e-5f,
+            .has_qk_norm = true,
+            .rope_frequencies = {1.0f, 0.5f, 0.1f, 0.01f, 0.001f},
+            .rope_scale = 1.0f,
+            .layers = {{.window = 0, .rotates = true}, {.window = 7, .rotates = false}}};
+}
+
+void fill(Model& model, WeightType type, ThreadPool& pool) {
+    std::mt19937 generator(3);
+    std::normal_distribution<float> normal(0.0f, 0.3f);
+    std::vector<float> values;
+    const auto bytes_of = [&](size_t count) {
+        values.resize(count);
+        for (float& value : values) {
+            value = normal(generator);
+        }
+        return reinterpret_cast<const uint8_t*>(values.data());
+    };
+    model.set_table(StoredType::kF32, bytes_of(kVocab * kHidden), kVocab * kHidden * 4);
+    const auto matrix = [&](std::optional<size_t> layer, const char* name, size_t rows, size_t cols) {
+        model.set_matrix(layer, name, type, StoredType::kF32, bytes_of(rows * cols), rows * cols * 4, {}, pool);
+    };
+    const auto vector = [&](std::optional<size_t> layer, const char* name, size_t size) {
+        model.set_vector(layer, name, StoredType::kF32, bytes_of(size), size * 4, {});
+    };
+    matrix(std::nullopt, "lm_head", kVocab, kHidden);
+    vector(std::nullopt, "model.norm", kHidden);
+    for (size_t layer = 0; layer < kLayers; ++layer) {
+        matrix(layer, "self_attn.q_proj", kHeads * kDim, kHidden);
+        matrix(layer, "self_attn.k_proj", kKvHeads * kDim, kHidden);
+        matrix(layer, "self_attn.v_proj", kKvHeads * kDim, kHidden);
+        matrix(layer, "self_attn.o_proj", kHidden, kHeads * kDim);
+        matrix(layer, "mlp.gate_proj", kInner, kHidden);
+        matrix(layer, "mlp.up_proj", kInner, kHidden);
+        matrix(layer, "mlp.down_proj", kHidden, kInner);
+        vector(layer, "self_attn.q_proj", kHeads * kDim);
+        vector(layer, "mlp.down_proj", kHidden);
+        vector(layer, "input_layernorm", kHidden);
+        vector(layer, "post_attention_layernorm", kHidden);
+        vector(layer, "self_attn.q_norm", kDim);
+        vector(layer, "self_attn.k_norm", kDim);
+    }
+    model.check_complete();
+}
+
+constexpr size_t kStride = 48;
+
+// Two texts, the first in chunks of `step` tokens beside single tokens of the second.
+std::vector<float> run(const Kernels& kernels, WeightType type, KvType kv, unsigned num_threads, size_t step) {
+    ThreadPool pool(num_threads);
+    Model model(make_shape());
+    fill(model, type, pool);
+    KvArena arena({kv, kDim}, kLayers, kKvHeads, 64);
+    Forward forward(model, kernels, arena, pool);
+    std::vector<int32_t> ids(600), blocks(40), other_blocks(2);
+    for (size_t i = 0; i < ids.size(); ++i) {
+        ids[i] = static_cast<int32_t>(i * 7 % kVocab);
+    }
+    std::iota(blocks.rbegin(), blocks.rend(), 20);
+    other_blocks = {3, 1};
+    std::vector<float> all(ids.size() * kStride);
+    for (size_t start = 0, turn = 0; start < ids.size(); start += step, ++turn) {
+        const size_t count = std::min(step, ids.size() - start);
+        std::vector<Chunk> chunks = {{{ids.data() + start, count}, start, blocks, count}};
+        if (turn < 20) {
+            chunks.push_back({{ids.data() + turn, 1}, turn, other_blocks, turn % 2});
+        }
+        std::vector<float> logits((count + 1) * kStride);
+        forward.run(chunks, logits.data(), kStride);
+        std::memcpy(&all[start * kStride], logits.data(), count * kStride * sizeof(float));
+    }
+    return all;
+}
+
+void test_threads_and_cuts(const Kernels& kernels) {
+    for (size_t type = 0; type < kNumWeightTypes; ++type) {
+        const auto kv = static_cast<KvType>(type % kNumKvTypes);
+        const std::vector<float> expected = run(kernels, static_cast<WeightType>(type), kv, 1, 600);
+        for (const unsigned num_threads : {2u, 3u}) {
+            const std::vector<float> found =
+                run(kernels, static_cast<WeightType>(type), kv, num_threads, num_threads == 2 ? 600 : 29);
+            CHECK(std::memcmp(found.data(), expected.data(), expected.size() * sizeof(float)) == 0);
+        }
+    }
+}
+
+void test_refusals() {
+    ThreadPool pool(1);
+    Model model(make_shape());
+    const std::vector<float> values(kHidden * kHidden);
+    const auto* const bytes = reinterpret_cast<const uint8_t*>(values.data());
+    const auto refuses = [](auto&& call) {
+        try {
+            call();
+        } catch (const std::invalid_argument&) {
+            return true;
+        }
+        return false;
+    };
+    CHECK(refuses([&] { model.check_complete(); }));
+    CHECK(refuses([&] { model.set_table(StoredType::kQ6_K, bytes, 100); }));
+    CHECK(refuses([&] { model.set_vector(0, "self_attn.other", StoredType::kF32, bytes, 4, {}); }));
+    CHECK(refuses([&] { model.set_vector(0, "input_layernorm", StoredType::kF32, bytes, 4, {}); }));
+    CHECK(refuses([&] {
+        model.set_matrix(0, "self_attn.o_proj", WeightType::kF32, StoredType::kF32, bytes, kHidden * kHeads * kDim * 4,
+                         std::vector<int64_t>(kHidden, 1'000), pool);
+    }));
+}
+
+}  // namespace
+
+int main() {
+    test_refusals();
+    test_threads_and_cuts(portable_kernels());
+    if (&kernels_of_this_machine() != &portable_kernels()) {
+        test_threads_and_cuts(kernels_of_this_machine());
+    }
+    ThreadPool pool(2);
+    CHECK(read_bandwidth(pool, 1 << 20) > 0.0);
+    std::puts("ok");
+}
