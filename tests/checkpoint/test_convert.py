@@ -22,6 +22,7 @@ from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.huggingface import load_config, load_tensors, save_model
 from textmill.checkpoint.key_value_heads import pooled
 from textmill.checkpoint.stored_model import open_model
+from textmill.model.rope_scaling import YarnScaling
 
 TEXTS = ["Hello, world! 12345 it's", " naïve\r\n\n 中文 ½ 🤖👩‍👩‍👧", "\t<|im_end|> x  \n", "e\u0301ЖЖ ٣٤"]
 # Sizes that fill blocks of 32, or do not.
@@ -59,10 +60,15 @@ def test_a_folder_comes_back_from_gguf_byte_for_byte(place, sizes):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     folder = write(place / "hf", sizes)
     try:
-        assert convert(folder, place / "x.gguf", type="f32") in ([], *[[note] for note in _window_notes(sizes)])
+        notes = convert(folder, place / "x.gguf", type="f32")
     except ConfigError:  # what GGUF cannot say; nothing is left behind
         assert [path.name for path in place.iterdir()] == ["hf"]
         return
+    said = " ".join(notes)
+    assert ("tokens back" in said) == (sizes.sliding_window is not None)
+    scaling = sizes.rope_scaling
+    betas = (scaling.beta_fast, scaling.beta_slow) if isinstance(scaling, YarnScaling) else (32, 1)
+    assert ("beta_fast" in said) == (betas != (32, 1))
     convert(place / "x.gguf", place / "back")
     assert (place / "back" / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     back = load_config(place / "back")
@@ -71,14 +77,6 @@ def test_a_folder_comes_back_from_gguf_byte_for_byte(place, sizes):
     for text in TEXTS:
         assert loaded.encode(text, special="parse") == tokenizer().encode(text, special="parse")
     assert loaded.chat_template == tokenizer().chat_template
-
-
-def _window_notes(sizes):
-    if sizes.sliding_window is not None:
-        yield (
-            f"the model sees {sizes.sliding_window:,} tokens back; textmill does so from this file, and llama.cpp, "
-            "which has no window for this architecture, sees all of them"
-        )
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
@@ -392,6 +390,8 @@ def test_a_pattern_without_a_name_is_refused(tmp_path, pattern):
             "Llama 3's scaling of RoPE, .* from a qwen3 GGUF",
         ),
         ({"rope_scaling": FAMILIES["qwen3-all"]["rope_scaling"]}, "attention factor of 1.3"),
+        ({"rope_scaling": YarnScaling(factor=2.0, original_max_position_embeddings=6)}, "less than 7 llama.cpp"),
+        ({"rope_scaling": YarnScaling(factor=2.0, original_max_position_embeddings=64, truncate=False)}, "truncate"),
     ],
 )
 def test_models_that_gguf_cannot_say_are_refused(tmp_path, changes, message):

@@ -6,11 +6,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
 
 from checkpoint import llama_cpp
+from checkpoint.test_convert import models
 from checkpoint.tiny_models import TEMPLATE, TEXT, config, tokenizer, weights, write_folder
 from model.families import FAMILIES
 from textmill import Tokenizer
+from textmill.base.errors import ConfigError
 from textmill.checkpoint.convert import convert
 from textmill.checkpoint.huggingface import load_llama, save_model
 from textmill.checkpoint.stored_model import open_model
@@ -158,3 +161,21 @@ def test_tokens_over_characters_are_the_same(tmp_path, sentencepiece_model):
         assert theirs["with_specials"][place] == [1, *ids], text
         assert read.encode(text) == back.encode(text) == ids
     assert (read.prefix_ids, back.prefix_ids, read.stop_ids) == ((1,), (1,), (2,))
+
+
+@given(sizes=models())
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_whatever_is_written_is_loaded(tmp_path_factory, sizes):
+    folder = tmp_path_factory.mktemp("any")
+    write_folder(folder / "hf", sizes)
+    try:
+        notes = convert(folder / "hf", folder / "x.gguf", type="f32")
+    except ConfigError:  # what GGUF cannot say, or llama.cpp not load
+        return
+    ids = np.random.default_rng(3).integers(3, 300, 30).tolist()
+    theirs = np.array(llama_cpp.ask(folder / "x.gguf", ids=ids)["logits"])
+    if any("llama.cpp" in note for note in notes):  # it loads the file, and does something else
+        return
+    with torch.no_grad():
+        ours = load_llama(folder / "hf")(torch.tensor([ids]))[0, -1].numpy()
+    assert np.abs(ours - theirs).max() < 2e-3 * np.abs(ours).max()

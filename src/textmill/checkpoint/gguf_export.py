@@ -17,6 +17,7 @@ from textmill.checkpoint.json_files import read_optional_json
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.checkpoint.text_rules import TextRules, token_id_of
 from textmill.model.config import ModelConfig
+from textmill.model.rope_scaling import YarnScaling
 
 if TYPE_CHECKING:
     from textmill.tokenizer.tokenizer import Tokenizer
@@ -92,6 +93,12 @@ def _notes_of_config(config: ModelConfig) -> Iterator[str]:
         yield (
             f"the model sees {config.sliding_window:,} tokens back; textmill does so from this file, and llama.cpp, "
             f"which has no window for this architecture, sees all of them"
+        )
+    scaling = config.rope_scaling
+    if isinstance(scaling, YarnScaling) and (scaling.beta_fast, scaling.beta_slow) != (32.0, 1.0):
+        yield (
+            f"YaRN's beta_fast and beta_slow are {scaling.beta_fast:g} and {scaling.beta_slow:g}; textmill reads them "
+            f"from this file, and llama.cpp takes them to be 32 and 1 for this architecture"
         )
 
 

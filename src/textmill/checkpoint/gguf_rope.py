@@ -92,6 +92,12 @@ def _are_possible(divisors: NDArray[np.float32], theta: float) -> bool:
 def _check_yarn(scaling: YarnScaling) -> None:
     if not scaling.truncate:
         raise ConfigError("YaRN with truncate = false cannot be written as GGUF, which has no value for it")
+    shortest = math.ceil(2 * math.pi * scaling.beta_slow)
+    if scaling.original_max_position_embeddings < shortest:
+        raise ConfigError(
+            f"YaRN from a context of {scaling.original_max_position_embeddings} tokens cannot be written as GGUF: from "
+            f"less than {shortest} llama.cpp and transformers scale otherwise"
+        )
     default = dataclasses.replace(scaling, attention_factor=None, mscale=None, mscale_all_dim=None)
     factors = [_attention_factor(each) for each in (scaling, default)]
     if not math.isclose(*factors, rel_tol=1e-7):
