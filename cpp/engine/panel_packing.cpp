@@ -61,26 +61,30 @@ void put_group(WeightType type, const GroupPlace& place, size_t row, const Round
     }
 }
 
-// A block of the file that a panel of this type holds as it is.
-RoundedGroup read_block(StoredType stored, const uint8_t* block) {
-    RoundedGroup group{};
-    std::memcpy(&group.scale, block, 2);
-    const uint8_t* packed = block + 2;
-    if (stored == StoredType::kQ8_0) {
-        for (size_t i = 0; i < kGroupCols; ++i) {
-            group.numbers[i] = packed[i] ^ 0x80;  // 128 added to a signed byte
-        }
-        return group;
+uint32_t read_four(const uint8_t* bytes) {
+    uint32_t four;
+    std::memcpy(&four, bytes, sizeof(four));
+    return four;
+}
+
+// The numbers of a block of the file, four at a time: a panel of its type holds them as they are, in another order.
+void copy_q8_numbers(const uint8_t* packed, size_t row, uint8_t* numbers) {
+    auto* const out = reinterpret_cast<uint32_t*>(numbers) + row;
+    for (size_t i = 0; i < kGroupCols / 4; ++i) {
+        out[i * kPanelRows] = read_four(packed + 4 * i) ^ 0x80808080u;  // 128 added to signed bytes
     }
-    if (stored == StoredType::kQ4_1) {
-        std::memcpy(&group.least, packed, 2);
-        packed += 2;
+}
+
+// In the file the low halves of 16 bytes are columns 0 to 15, the high ones 16 to 31.
+void copy_q4_numbers(const uint8_t* packed, size_t row, uint8_t* numbers) {
+    auto* const out = reinterpret_cast<uint32_t*>(numbers) + row;
+    constexpr uint32_t kLow = 0x0f0f0f0fu;
+    for (size_t i = 0; i < 2; ++i) {
+        const uint32_t first = read_four(packed + 8 * i);
+        const uint32_t second = read_four(packed + 8 * i + 4);
+        out[i * kPanelRows] = (first & kLow) | (second & kLow) << 4;
+        out[(i + 2) * kPanelRows] = (first >> 4 & kLow) | (second & ~kLow);
     }
-    for (size_t i = 0; i < 16; ++i) {
-        group.numbers[i] = packed[i] & 15;
-        group.numbers[i + 16] = packed[i] >> 4;
-    }
-    return group;
 }
 
 bool holds_as_it_is(WeightType type, StoredType stored) {
@@ -95,9 +99,21 @@ bool copy_blocks(WeightType type, StoredType stored, const PanelRows& rows, size
     for (size_t group = 0; group < num_cols / kGroupCols; ++group) {
         const GroupPlace place = place_of(type, out, group);
         for (size_t row = 0; row < kPanelRows && rows[row] != nullptr; ++row) {
-            const RoundedGroup read = read_block(stored, rows[row] + group * block_bytes);
-            is_finite = is_finite && is_finite_f16(read.scale) && is_finite_f16(read.least);
-            put_group(type, place, row, read);
+            const uint8_t* block = rows[row] + group * block_bytes;
+            const auto take_half = [&](uint16_t* to) {
+                std::memcpy(to + row, block, sizeof(uint16_t));
+                is_finite = is_finite && is_finite_f16(to[row]);
+                block += sizeof(uint16_t);
+            };
+            take_half(place.scales);
+            if (place.leasts != nullptr) {
+                take_half(place.leasts);
+            }
+            if (type == WeightType::kQ8) {
+                copy_q8_numbers(block, row, place.numbers);
+            } else {
+                copy_q4_numbers(block, row, place.numbers);
+            }
         }
     }
     return is_finite;
