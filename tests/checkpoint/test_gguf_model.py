@@ -228,6 +228,7 @@ def test_bos_is_added_where_the_folder_asks_for_it(tmp_path):
         ({"llama.attention.key_length": 32}, "value_length is 16, and the size of its heads 32"),
         ({"llama.rope.dimension_count": 8}, "rope.dimension_count is 8, and the size of its heads 16"),
         ({"llama.attention.layer_norm_rms_epsilon": float("nan")}, "rms_norm_eps is nan"),
+        ({"llama.rope.freq_base": np.full(3, 1e300)}, "rope_theta is inf"),
         ({"llama.rope.freq_base": float("inf")}, "rope_theta is inf"),
         ({"llama.vocab_size": 299}, "table has 300 rows, and its vocab_size is 299"),
         ({"llama.expert_count": 8}, "llama.expert_count = 8, which this release cannot"),

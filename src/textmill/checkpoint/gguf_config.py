@@ -13,24 +13,12 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.base.gguf import Header
 from textmill.checkpoint.gguf_names import ARCHITECTURES, ROPE_FACTORS, gguf_name
 from textmill.checkpoint.gguf_rope import llama3_scaling, scaling_values
+from textmill.checkpoint.gguf_values import GgufValues
 from textmill.model.config import ModelConfig
-from textmill.model.ranges import check_size
 from textmill.model.rope_scaling import LinearScaling, Llama3Scaling, RopeScaling, YarnScaling
 from textmill.tokenizer.formats import gguf as tokenizer_values
 
 _NOPE_STEP = 4  # llama.cpp leaves every fourth layer of this architecture as it is, whatever the file says
-# What says nothing of how the model computes, or says it twice.
-_IGNORED = {"rope.scaling.finetuned", "tensor_data_layout"}
-# What may stand there as long as it asks for nothing.
-_HARMLESS: dict[str, tuple[Any, ...]] = {
-    "expert_count": (0,),
-    "expert_used_count": (0,),
-    "attention.causal": (True,),
-    "rope.scaling.attn_factor": (1.0,),
-    "rope.scaling.yarn_attn_factor": (1.0,),
-    "rope.scaling.yarn_ext_factor": (1.0,),
-    "rope.scaling.yarn_log_multiplier": (0.0,),
-}
 
 
 def read_config(header: Header, divisors: np.ndarray | None) -> ModelConfig:
@@ -50,7 +38,7 @@ def read_config(header: Header, divisors: np.ndarray | None) -> ModelConfig:
         raise DataError(
             f'its architecture is "{architecture[:80]}", which this release cannot reproduce ({known} it can)'
         )
-    values = _Values(header, architecture)
+    values = GgufValues(header, architecture)
     try:
         config = ModelConfig(**_sizes(values, divisors), **_parts(values), **_ends_of_texts(header))
     except ConfigError as error:
@@ -86,74 +74,7 @@ def config_values(config: ModelConfig) -> dict[str, Any]:
     return {"general.architecture": architecture, **named, **scaling_values(config.rope_scaling, architecture)}
 
 
-class _Values:
-    """The values of one architecture, and which of them were asked for."""
-
-    def __init__(self, header: Header, architecture: str) -> None:
-        self.header, self.architecture = header, architecture
-        self._asked = set(_IGNORED)
-
-    def __contains__(self, name: str) -> bool:
-        return f"{self.architecture}.{name}" in self.header.values
-
-    def whole(self, name: str, default: int | None = None) -> int:
-        """A whole number; one for each layer where all are the same."""
-        value = self._one_for_all(name)
-        if value is None and default is None:
-            raise DataError(f"it has no {self.architecture}.{name}")
-        if value is None:
-            assert default is not None
-            return default
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise DataError(f"its {self.architecture}.{name} is {str(value)[:40]!r}, and must be a whole number")
-        return value
-
-    def num_layers(self) -> int:
-        """How many layers, which lists are made for: no more than any model has."""
-        number = self.whole("block_count")
-        check_size("num_hidden_layers", number)
-        return number
-
-    def number(self, name: str, default: float | None = None) -> float:
-        value = self._one_for_all(name)
-        value = default if value is None else value
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise DataError(f"its {self.architecture}.{name} is {str(value)[:40]!r}, and must be a number")
-        # 1e-5 in float32 is 9.99999974e-6: the shortest number that gives the same float32 is what was meant.
-        return float(str(np.float32(value)))
-
-    def text(self, name: str, default: str) -> str:
-        self._asked.add(name)
-        return self.header.value(f"{self.architecture}.{name}", str, default)
-
-    def flags(self, name: str) -> np.ndarray | None:
-        self._asked.add(name)
-        value = self.header.value(f"{self.architecture}.{name}", np.ndarray, None)
-        if value is not None and value.dtype != np.bool_:
-            raise DataError(f"its {self.architecture}.{name} holds {value.dtype}, and must hold true or false")
-        return value
-
-    def refuse_the_rest(self) -> None:
-        """Raise ``DataError`` that names a value nobody asked for: it may change what the model computes."""
-        prefix = f"{self.architecture}."
-        for key, value in self.header.values.items():
-            name = key.removeprefix(prefix)
-            if not key.startswith(prefix) or name in self._asked:
-                continue
-            if not any(isinstance(value, type(item)) and value == item for item in _HARMLESS.get(name, ())):
-                raise DataError(f"it has {key[:80]} = {str(value)[:40]}, which this release cannot reproduce exactly")
-
-    def _one_for_all(self, name: str) -> Any:
-        self._asked.add(name)
-        value = self.header.values.get(f"{self.architecture}.{name}")
-        if not isinstance(value, np.ndarray):
-            return value
-        if value.size == 0 or not (value == value[0]).all():
-            raise DataError(f"its {self.architecture}.{name} differs from layer to layer, which cannot be reproduced")
-        return value[0].item()
-
-
-def _sizes(values: _Values, divisors: np.ndarray | None) -> dict[str, Any]:
+def _sizes(values: GgufValues, divisors: np.ndarray | None) -> dict[str, Any]:
     hidden, heads = values.whole("embedding_length"), values.whole("attention.head_count")
     usual = hidden // heads if heads > 0 else 0
     head_dim = values.whole("attention.key_length", usual)
@@ -188,7 +109,7 @@ def _sizes(values: _Values, divisors: np.ndarray | None) -> dict[str, Any]:
 
 
 def _scaling(
-    values: _Values, context: int, head_dim: int, theta: float, divisors: np.ndarray | None
+    values: GgufValues, context: int, head_dim: int, theta: float, divisors: np.ndarray | None
 ) -> RopeScaling | None:
     linear = values.number("rope.scale_linear", 1.0)
     kind = values.text("rope.scaling.type", "linear" if linear != 1.0 else "none")
@@ -215,7 +136,7 @@ def _scaling(
     return None
 
 
-def _parts(values: _Values) -> dict[str, Any]:
+def _parts(values: GgufValues) -> dict[str, Any]:
     """What a model of the family may have or not: mostly, whether the tensors are there."""
     tensors, layers = values.header.tensors, values.num_layers()
     architecture, first = values.architecture, "model.layers.0."
