@@ -258,15 +258,18 @@ def other_shape(shape, draw):
 # Folders
 
 
+_WEIGHTS_OF_FILES = {"config.json": 4, "tokenizer.json": 2, "tokenizer_config.json": 1, "generation_config.json": 1}
+
+
 def damage_folder(source, target, draw):
     """Damage one file of a model folder: its bytes, or the JSON in it."""
     if target.exists():
         shutil.rmtree(target)
     shutil.copytree(source, target)
-    names = ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"]
-    weights = [5, 4, 2, 1, 1]
+    paths = [path for path in sorted(target.iterdir()) if path.suffix in {".json", ".safetensors"}]
+    weights = [_WEIGHTS_OF_FILES.get(path.name, 3) for path in paths]
     for _ in range(draw.choice((1, 1, 2))):
-        path = target / draw.choices(names, weights)[0]
+        path = draw.choices(paths, weights)[0]
         if path.suffix == ".safetensors":
             path.write_bytes(damage_safetensors(path.read_bytes(), draw))
         elif draw.random() < 0.3:

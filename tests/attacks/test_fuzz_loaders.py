@@ -1,5 +1,6 @@
 """Damaged models of both formats, for as long as TEXTMILL_FUZZ_SECONDS says (15 for each unless set)."""
 
+import json
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from attacks import fuzz_loaders
 from checkpoint.tiny_models import config, write_folder
 from model.families import FAMILIES
+from textmill.base import safetensors
 from textmill.checkpoint.convert import convert
 
 SECONDS = float(os.environ.get("TEXTMILL_FUZZ_SECONDS", "15"))
@@ -20,7 +22,7 @@ GGUF = {
     "llama": ("q4_0", {}),
     "llama3": ("f32", {"rope_scaling": FAMILIES["llama-3.1"]["rope_scaling"]}),
     "mistral": ("bf16", {"model_type": "mistral", "sliding_window": 4, "sliding_layers": (0,)}),
-    "qwen2": ("q8_0", {"model_type": "qwen2", "qkv_bias": True, "tie_word_embeddings": True}),
+    "qwen2": ("q8_0", {"model_type": "qwen2", "qkv_bias": True, "tie_word_embeddings": True, "head_dim": 8}),
     "qwen3": ("f16", {"model_type": "qwen3", "qk_norm": True, "rope_scaling": FAMILIES["llama-yarn"]["rope_scaling"]}),
     "smollm3": ("f32", {"model_type": "smollm3", "num_hidden_layers": 4, "nope_layers": (3,)}),
 }
@@ -33,7 +35,18 @@ def valid(tmp_path_factory):
     for name, (kind, changes) in GGUF.items():
         write_folder(folder / name, config(**SMALL | changes), dtype="bf16" if kind == "bf16" else "f32")
         convert(folder / name, folder / f"{name}.gguf", type=kind)
+    shard(folder / "qwen2")
     return folder
+
+
+def shard(folder):
+    """Cut the tensors into two files, as large models come."""
+    tensors = safetensors.load(folder / "model.safetensors")
+    names = {name: f"model-{place % 2 + 1:05}-of-00002.safetensors" for place, name in enumerate(tensors)}
+    for file_name in set(names.values()):
+        safetensors.save(folder / file_name, {name: tensors[name] for name in tensors if names[name] == file_name})
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
 
 
 def test_the_valid_ones_are_taken(valid):

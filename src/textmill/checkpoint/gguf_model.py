@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ from textmill.base.gguf_blocks import READABLE, dequantize
 from textmill.checkpoint.gguf_config import read_config
 from textmill.checkpoint.gguf_names import ROPE_FACTORS, gguf_name, row_order
 from textmill.checkpoint.huggingface import check_vocabularies
+from textmill.checkpoint.named_errors import named_in_errors
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.checkpoint.tensors import check_shapes
 from textmill.checkpoint.text_rules import TextRules
@@ -32,7 +31,7 @@ def open_gguf(path: Path) -> StoredModel:
         DataError: the file is damaged, of another architecture, or asks for what cannot be reproduced exactly.
     """
     header = read_header(path)
-    with _named_in_errors(path):
+    with named_in_errors(path):
         _check_whole(header)
         _check_types(header)
         data = _map(path, max((info.end for info in header.tensors.values()), default=0))
@@ -108,7 +107,7 @@ def _tokenizer(path: Path, header: Header, config: ModelConfig) -> Tokenizer:
     from textmill.tokenizer.formats import gguf
     from textmill.tokenizer.tokenizer import Tokenizer
 
-    with _named_in_errors(path):
+    with named_in_errors(path):
         vocabulary, chat_template = gguf.from_header(header)
         tokenizer = Tokenizer(vocabulary, chat_template=chat_template)
         self_check.check(tokenizer)
@@ -124,13 +123,3 @@ def _text_rules(config: ModelConfig, tokenizer: Tokenizer) -> TextRules:
         prefix_ids=prefix_ids,
         stop_ids=frozenset({*config.eos_token_ids, *tokenizer.stop_ids}),
     )
-
-
-@contextlib.contextmanager
-def _named_in_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        # A file may hold lone surrogates, which cannot be printed.
-        message = str(error).encode(errors="backslashreplace").decode()
-        raise DataError(message if str(path) in message else f"{path} cannot be used: {message}") from error

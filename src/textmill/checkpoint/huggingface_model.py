@@ -8,6 +8,7 @@ import numpy as np
 
 from textmill.base.safetensors import BFLOAT16
 from textmill.checkpoint.huggingface import load_config, load_tensors, load_tokenizer
+from textmill.checkpoint.named_errors import named_in_errors
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.checkpoint.text_rules import load_text_rules
 
@@ -20,10 +21,12 @@ def open_folder(folder: Path) -> StoredModel:
     Raises:
         DataError: a file is missing or damaged, or the model asks for what cannot be reproduced exactly.
     """
-    config = load_config(folder)
+    with named_in_errors(folder):
+        config = load_config(folder)
+        arrays = load_tensors(folder, config)
     tensors = {
         name: StoredTensor(type=TYPE_OF_DTYPE[array.dtype], shape=array.shape, data=array.reshape(-1).view(np.uint8))
-        for name, array in load_tensors(folder, config).items()
+        for name, array in arrays.items()
     }
     return StoredModel(
         path=folder,
