@@ -1,6 +1,7 @@
 """What llama.cpp makes of GGUF files, by the package cyllama; run as a program, so that a crash of its is its own.
 
-python llama_cpp.py FILE TEXTS.json IDS.json: tokens of each text, and logits after all the ids, as JSON.
+python llama_cpp.py FILE TEXTS.json IDS.json GREEDY: tokens of each text, logits after all the ids, and so many tokens
+that it goes on with, each with the logits of the best two, as JSON.
 """
 
 import importlib.util
@@ -13,10 +14,10 @@ from pathlib import Path
 import pytest
 
 
-def ask(path, *, texts=(), ids=()):
-    """Return what llama.cpp says: its values of the file, tokens of texts, float32 logits after the ids."""
+def ask(path, *, texts=(), ids=(), greedy=0):
+    """Return what llama.cpp says: its values of the file, tokens of texts, float32 logits after the ids, what follows."""
     _check_is_there()
-    arguments = [str(path), json.dumps(list(texts)), json.dumps(list(ids))]
+    arguments = [str(path), json.dumps(list(texts)), json.dumps(list(ids)), str(greedy)]
     program = [sys.executable, str(Path(__file__)), *arguments]
     return json.loads(_run(program, path).splitlines()[-1])
 
@@ -29,7 +30,7 @@ def quantise(path, target, file_type):
 
 def _run(program, path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-    done = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, env=environment, timeout=240, check=False)
     assert done.returncode == 0, f"llama.cpp does not take {path}: {done.stderr[-2000:]}"
     return done.stdout
 
@@ -39,7 +40,18 @@ def _check_is_there():
         pytest.skip("llama.cpp is not there to compare with: pip install cyllama")
 
 
-def _main(path, texts, ids):
+def _go_on(llama, context, logits, num_tokens, position):
+    """Take the most probable token every time: [token, its logit, the next best one's]."""
+    steps = []
+    for place in range(position, position + num_tokens):
+        best, second = sorted(range(len(logits)), key=lambda token_id: -logits[token_id])[:2]
+        steps.append([best, logits[best], logits[second]])
+        context.decode(llama.llama_batch_get_one([best], place))
+        logits = [float(value) for value in context.get_logits_ith(-1)]
+    return steps
+
+
+def _main(path, texts, ids, greedy):
     import cyllama.llama.llama_cpp as llama
 
     class Model(llama.LlamaModel):
@@ -59,12 +71,13 @@ def _main(path, texts, ids):
     }
     if ids:
         parameters = llama.LlamaContextParams()
-        parameters.n_ctx, parameters.n_threads, parameters.n_threads_batch = 256, 1, 1
+        parameters.n_ctx, parameters.n_threads, parameters.n_threads_batch = 512, 1, 1
         parameters.type_k = parameters.type_v = 0  # F32
         parameters.flash_attn_type = 0
         context = llama.LlamaContext(model, parameters)
         context.decode(llama.llama_batch_get_one(ids, 0))
         answer["logits"] = [float(value) for value in context.get_logits_ith(-1)]
+        answer["steps"] = _go_on(llama, context, answer["logits"], greedy, len(ids))
     print(json.dumps(answer))
 
 
@@ -81,4 +94,4 @@ if __name__ == "__main__":
     if sys.argv[2].endswith(".gguf"):
         _quantise(sys.argv[1], sys.argv[2], int(sys.argv[3]))
         sys.exit()
-    _main(sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]))
+    _main(sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3]), int(sys.argv[4]))
