@@ -157,7 +157,7 @@ def test_a_bar_has_its_width_and_shows_the_least_share():
 
 def test_estimate_of_llama_7b(capsys):
     """The figure by hand: 2 x 32 layers x 32 heads x 128 x 2 bytes x 10,000 tokens."""
-    sizes = ["--set", "max_position_embeddings=10_000", "--context", "10e3"]
+    sizes = ["--context", "10e3"]
     facts = run_json(capsys, "model", "estimate", "llama-7b", *sizes, "--weights", "f16", "--kv", "f16")
     assert facts["kv_bytes"] == 5_242_880_000
     assert facts["bandwidth_is_measured"]
@@ -205,7 +205,7 @@ def test_estimate_for_people(capsys):
         (["estimate", "llama-7b", "--set", "hidden=9"], 2, 'did you mean "hidden_size"?'),
         (["estimate", "llama-7b", "--set", "num_attention_heads=x"], 2, "whole number"),
         (["estimate", "llama-7b", "--set", "num_key_value_heads=5"], 2, "does not divide"),
-        (["estimate", "llama-7b", "--context", "9999"], 2, "must be 1 to 2,048"),
+        (["estimate", "llama-7b", "--context", "0"], 2, "must be 1 to 134,217,728"),
         (["estimate", "llama-7b", "--batch", "0"], 2, "--batch is 0"),
         (["estimate", "llama-7b", "--bandwidth", "0"], 2, "--bandwidth is 0"),
         (["estimate", "llama-7b", "--bandwidth", "nan"], 2, "--bandwidth is nan"),

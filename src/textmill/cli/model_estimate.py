@@ -196,6 +196,7 @@ def _changed(config: ModelConfig | None, settings: list[str]) -> ModelConfig:
     return ModelConfig(**values)
 
 
+_CONTEXT_MAX = 1 << 27
 _NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
 
@@ -209,10 +210,9 @@ def _reckon(
 ) -> Estimate:
     from textmill.model import estimate as reckoning
 
-    longest = config.max_position_embeddings
-    context = longest if context is None else context
-    if not 1 <= context <= longest:
-        raise ConfigError(f"--context is {context:,}, and must be 1 to {longest:,}, which the model was made for")
+    context = config.max_position_embeddings if context is None else context
+    if not 1 <= context <= _CONTEXT_MAX:
+        raise ConfigError(f"--context is {context:,}, and must be 1 to {_CONTEXT_MAX:,}")
     if not 1 <= batch <= 1 << 20:
         raise ConfigError(f"--batch is {batch:,}, and must be 1 to {1 << 20:,}")
     if stored is not None and weights in _KEPT_BY_ENGINE:
@@ -247,6 +247,8 @@ def _lines(found: Estimate, given: _Given) -> Iterable[tuple[str, str]]:
         f"{units.num_bytes(found.kv_bytes):>10}   {texts} of {units.num_bytes(found.kv_bytes_per_token)}: "
         f"2 x {config.num_hidden_layers} layers x {config.num_key_value_heads} heads x {config.head_dim} in {found.kv}",
     )
+    if found.context > config.max_position_embeddings:
+        yield "", f"{'':>10}   more than the {config.max_position_embeddings:,} tokens that the model was made for"
     if config.sliding_window is not None:
         window = f"{config.sliding_window:,}"
         yield "", f"{'':>10}   {len(config.sliding_layers)} layers read the last {window} tokens only, and keep all"
