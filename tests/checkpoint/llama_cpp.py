@@ -15,7 +15,7 @@ import pytest
 
 
 def ask(path, *, texts=(), ids=(), greedy=0):
-    """Return what llama.cpp says: its values of the file, tokens of texts, float32 logits after the ids, what follows."""
+    """Return what llama.cpp says: values of the file, tokens of texts, float32 logits after the ids, what follows."""
     _check_is_there()
     arguments = [str(path), json.dumps(list(texts)), json.dumps(list(ids)), str(greedy)]
     program = [sys.executable, str(Path(__file__)), *arguments]
