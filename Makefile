@@ -17,7 +17,7 @@ SECONDS ?= 600
 CLANG ?= clang++-16
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-python test-cpp test-threads test-sanitized test-fuzz fuzz check format stubs bench bench-tokenizer system clean help
+.PHONY: demo test test-python test-cpp test-threads test-sanitized test-fuzz fuzz check format stubs bench bench-tokenizer bench-inference system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -92,6 +92,10 @@ bench: $(VENV)/.installed-tools
 
 bench-tokenizer: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/tokenizer.py --write
+
+bench-inference: $(VENV)/.installed-tools
+	$(BIN)/textmill model get smollm2-135m-instruct
+	$(BIN)/python benchmarks/inference.py --write
 
 system:
 	@command -v apt-get > /dev/null || { echo "make system installs Debian packages, and apt-get is not here" >&2; exit 1; }

@@ -6,20 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infer.native_models import random_tensors
 from model.families import configs
 from textmill.infer.reference import logits_of, seen
 
 NUM_TOKENS = 40
-
-
-def random_tensors(config, seed):
-    """Weights that leave no part without effect: biases, and norms that are not 1."""
-    rng = np.random.default_rng(seed)
-    tensors = {}
-    for name, shape in config.tensor_shapes().items():
-        mean, deviation = (1.0, 0.2) if "norm" in name else (0.0, 0.3)
-        tensors[name] = rng.normal(mean, deviation, shape).astype(np.float32)
-    return tensors
 
 
 @pytest.mark.peer

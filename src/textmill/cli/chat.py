@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _DRAWING = DrawingOptions()
 _LOADING = LoadingOptions()
 _PROMPT = "> "
-# Where neither the user nor the model's files say how to draw: what SmolLM2's makers advise, as small models wander at
-# higher temperatures.
-_DEFAULTS = {"temperature": 0.2, "top_p": 0.9, "max_tokens": 1024}
+# Where neither the user nor the model's files say how to draw: the temperature that SmolLM2's makers advise, as small
+# models wander at higher ones, and a penalty without which it says one sentence over and over in long answers.
+_DEFAULTS = {"temperature": 0.2, "top_p": 0.9, "repetition_penalty": 1.1, "max_tokens": 1024}
 
 
 def chat(

@@ -76,8 +76,9 @@ def demo(
     output.hint(f'  {program()} generate {folder} "{prompt}" --temperature 0.8 --seed 1')
     output.hint(f"  {program()} train {folder} --minutes 10 --set run.dir={shlex.quote(str(run.folder) + '-10')}")
     output.hint(f"  {program()} demo --text FOLDER")
-    output.say("  Chat waits for a model with a chat template: this one goes on from text,")
-    output.say("  and was not taught to answer.")
+    output.hint(f"  {program()} model get smollm2-135m-instruct")
+    output.hint(f"  {program()} chat smollm2-135m-instruct")
+    output.say("  This model goes on from text and was not taught to answer; that one was.")
     output.data(str(run.folder))
     return 0
 
