@@ -1,0 +1,73 @@
+// Keys and values into their blocks, over the lanes of a tier (kernels_impl.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "engine/kernels.h"
+#include "engine/row_kernels.h"
+
+namespace textmill::engine {
+namespace {
+
+TEXTMILL_FUSED void store_f32_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
+                                 const float* value) {
+    auto* const keys = reinterpret_cast<float*>(block);
+    auto* const values = reinterpret_cast<float*>(block + layout.half_bytes());
+    for (size_t d = 0; d < layout.head_dim; ++d) {
+        keys[d * kBlockTokens + slot] = key[d];
+        values[slot * layout.padded_dim() + d] = value[d];
+    }
+}
+
+TEXTMILL_FUSED uint16_t round_to_bf16(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    return static_cast<uint16_t>(is_nan ? bits >> 16 | 0x40 : (bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+TEXTMILL_FUSED void store_bf16_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
+                                  const float* value) {
+    auto* const keys = reinterpret_cast<uint16_t*>(block);
+    auto* const values = reinterpret_cast<uint16_t*>(block + layout.half_bytes());
+    for (size_t d = 0; d < layout.head_dim; ++d) {
+        keys[(d / 2 * kBlockTokens + slot) * 2 + d % 2] = round_to_bf16(key[d]);
+        values[(slot / 2 * layout.padded_dim() + d) * 2 + slot % 2] = round_to_bf16(value[d]);
+    }
+}
+
+TEXTMILL_FUSED void store_int8_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
+                                  const float* value) {
+    alignas(64) float padded[kMaxHeadDim] = {};
+    alignas(64) int8_t numbers[kMaxHeadDim] = {};
+    const size_t dim = layout.padded_dim();
+    auto* const scales = reinterpret_cast<float*>(block + layout.scales_at());
+    for (size_t d = 0; d < dim; ++d) {
+        padded[d] = d < layout.head_dim ? key[d] : 0.0f;
+    }
+    scales[slot] = round_to_int8(padded, dim, numbers).scale;
+    for (size_t d = 0; d < dim; ++d) {
+        block[(d / 4 * kBlockTokens + slot) * 4 + d % 4] = static_cast<uint8_t>(numbers[d] + 128);
+    }
+    for (size_t d = 0; d < dim; ++d) {
+        padded[d] = d < layout.head_dim ? value[d] : 0.0f;
+    }
+    auto* const values = reinterpret_cast<int8_t*>(block + layout.half_bytes());
+    scales[kBlockTokens + slot] = round_to_int8(padded, dim, values + slot * dim).scale;
+}
+
+void store_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key, const float* value) {
+    switch (layout.type) {
+        case KvType::kF32:
+            return store_f32_kv(layout, block, slot, key, value);
+        case KvType::kBF16:
+            return store_bf16_kv(layout, block, slot, key, value);
+        case KvType::kInt8:
+            return store_int8_kv(layout, block, slot, key, value);
+    }
+}
+
+}  // namespace
+}  // namespace textmill::engine

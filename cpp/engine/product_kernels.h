@@ -1,0 +1,206 @@
+// Weights times rows of inputs, over the lanes of a tier (kernels_impl.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/kernels.h"
+
+namespace textmill::engine {
+namespace {
+
+// P panels times T rows of inputs: each sum over the columns in their order.
+template <size_t P, size_t T>
+struct Tile {
+    Floats sum[P][T];
+
+    TEXTMILL_FUSED Tile() {
+        for (auto& panel : sum) {
+            for (Floats& lanes : panel) {
+                lanes = zeros();
+            }
+        }
+    }
+};
+
+template <size_t P, size_t T>
+TEXTMILL_FUSED void multiply_f32(const uint8_t* const* panels, const Product& product, const Inputs& inputs, size_t row,
+                                 Tile<P, T>& tile) {
+    const float* const values = inputs.values + row * inputs.stride;
+    for (size_t col = 0; col < product.num_cols; ++col) {
+        Floats weights[P];
+        for (size_t p = 0; p < P; ++p) {
+            weights[p] = load(reinterpret_cast<const float*>(panels[p]) + col * kPanelRows);
+        }
+        for (size_t t = 0; t < T; ++t) {
+            const Floats input = all(values[t * inputs.stride + col]);
+            for (size_t p = 0; p < P; ++p) {
+                tile.sum[p][t] = multiply_add(weights[p], input, tile.sum[p][t]);
+            }
+        }
+    }
+}
+
+template <size_t P, size_t T>
+TEXTMILL_FUSED void multiply_bf16(const uint8_t* const* panels, const Product& product, const Inputs& inputs,
+                                  size_t row, Tile<P, T>& tile) {
+    const size_t stride = inputs.stride / 2;
+    const Pair* const pairs = reinterpret_cast<const Pair*>(inputs.pairs) + row * stride;
+    const size_t num_pairs = (product.num_cols + 1) / 2;
+    for (size_t pair = 0; pair < num_pairs; ++pair) {
+        Bytes weights[P];
+        for (size_t p = 0; p < P; ++p) {
+            weights[p] = load_bytes(panels[p] + pair * 64);
+        }
+        for (size_t t = 0; t < T; ++t) {
+            for (size_t p = 0; p < P; ++p) {
+                tile.sum[p][t] = dot_pairs(tile.sum[p][t], weights[p], pairs[t * stride + pair]);
+            }
+        }
+    }
+}
+
+template <WeightType kType>
+struct GroupBytes {
+    static constexpr bool kHasMin = kType == WeightType::kQ4Min;
+    static constexpr size_t kHead = kHasMin ? 2 * kScaleBytes : kScaleBytes;
+    static constexpr size_t kNumbers = kType == WeightType::kQ8 ? kQ8GroupBytes : kQ4GroupBytes;
+    static constexpr size_t kPair = kHead + 2 * kNumbers;
+    // What was added to the numbers, so that they have no sign.
+    static constexpr int32_t kOffset = kType == WeightType::kQ8 ? 128 : kType == WeightType::kQ4 ? 8 : 0;
+};
+
+// The dot products of a group's 32 columns, exact in 32 bits.
+template <WeightType kType, size_t P, size_t T>
+TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const int8_t* inputs, size_t stride, Ints (&sums)[P][T]) {
+    constexpr size_t kVectors = GroupBytes<kType>::kNumbers / 64;
+    for (size_t vector = 0; vector < kVectors; ++vector) {
+        Bytes weights[P];
+        for (size_t p = 0; p < P; ++p) {
+            weights[p] = load_bytes(numbers[p] + vector * 64);
+        }
+        if constexpr (kType == WeightType::kQ8) {
+            for (size_t t = 0; t < T; ++t) {
+                for (size_t p = 0; p < P; ++p) {
+                    sums[p][t] = dot_quads(sums[p][t], weights[p], inputs + t * stride + vector * 4);
+                }
+            }
+        } else {
+            for (size_t t = 0; t < T; ++t) {
+                for (size_t p = 0; p < P; ++p) {
+                    const int8_t* const eight = inputs + t * stride + vector * 8;
+                    sums[p][t] = dot_quads(sums[p][t], low_nibbles(weights[p]), eight);
+                    sums[p][t] = dot_quads(sums[p][t], high_nibbles(weights[p]), eight + 4);
+                }
+            }
+        }
+    }
+}
+
+template <WeightType kType, size_t P, size_t T>
+TEXTMILL_FUSED void multiply_groups(const uint8_t* const* panels, const Product& product, const Inputs& inputs,
+                                    size_t row, Tile<P, T>& tile) {
+    using Place = GroupBytes<kType>;
+    const size_t num_groups = (product.num_cols + kGroupCols - 1) / kGroupCols;
+    const size_t group_stride = inputs.stride / kGroupCols;
+    for (size_t group = 0; group < num_groups; ++group) {
+        const size_t at = group / 2 * Place::kPair;
+        const uint8_t* numbers[P];
+        for (size_t p = 0; p < P; ++p) {
+            numbers[p] = panels[p] + at + Place::kHead + group % 2 * Place::kNumbers;
+        }
+        Ints sums[P][T];
+        for (size_t t = 0; t < T; ++t) {
+            const int32_t offset = Place::kOffset * inputs.sums[(row + t) * group_stride + group];
+            for (size_t p = 0; p < P; ++p) {
+                sums[p][t] = all_ints(-offset);
+            }
+        }
+        dot_group<kType, P, T>(numbers, inputs.numbers + row * inputs.stride + group * kGroupCols, inputs.stride, sums);
+        for (size_t p = 0; p < P; ++p) {
+            const auto* const line = reinterpret_cast<const uint16_t*>(panels[p] + at) + group % 2 * kPanelRows;
+            const Floats scales = widen_f16(line);
+            for (size_t t = 0; t < T; ++t) {
+                const Floats by = multiply(scales, all(inputs.scales[(row + t) * group_stride + group]));
+                tile.sum[p][t] = multiply_add(to_floats(sums[p][t]), by, tile.sum[p][t]);
+            }
+            if constexpr (Place::kHasMin) {
+                const Floats leasts = widen_f16(line + kScaleBytes / 2);
+                for (size_t t = 0; t < T; ++t) {
+                    const Floats input = all(inputs.scaled_sums[(row + t) * group_stride + group]);
+                    tile.sum[p][t] = multiply_add(leasts, input, tile.sum[p][t]);
+                }
+            }
+        }
+    }
+}
+
+template <WeightType kType, size_t P, size_t T>
+TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
+    const uint8_t* panels[P];
+    for (size_t p = 0; p < P; ++p) {
+        panels[p] = product.panels + (panel + p) * product.panel_stride;
+    }
+    Tile<P, T> tile;
+    if constexpr (kType == WeightType::kF32) {
+        multiply_f32(panels, product, inputs, row, tile);
+    } else if constexpr (kType == WeightType::kBF16) {
+        multiply_bf16(panels, product, inputs, row, tile);
+    } else {
+        multiply_groups<kType>(panels, product, inputs, row, tile);
+    }
+    for (size_t p = 0; p < P; ++p) {
+        const size_t first = (panel + p) * kPanelRows;
+        for (size_t t = 0; t < T; ++t) {
+            Floats sum = tile.sum[p][t];
+            if (product.bias != nullptr) {
+                sum = add(sum, load(product.bias + first));
+            }
+            float* const out = product.out + (row + t) * product.out_stride + first;
+            store(out, product.adds ? add(load(out), sum) : sum);
+        }
+    }
+}
+
+// From `row` on, T rows at once while there are so many.
+template <WeightType kType, size_t P, size_t T>
+TEXTMILL_FUSED size_t multiply_many(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
+    for (; row + T <= inputs.num_rows; row += T) {
+        multiply_tile<kType, P, T>(product, inputs, panel, row);
+    }
+    return row;
+}
+
+// All rows of inputs against P panels: as many rows at once as the registers hold.
+template <WeightType kType, size_t P>
+TEXTMILL_FUSED void multiply_rows(const Product& product, const Inputs& inputs, size_t panel) {
+    constexpr size_t kMany = is_quantized(kType) ? kTileShape.quantized_rows : kTileShape.rows;
+    size_t row = multiply_many<kType, P, kMany>(product, inputs, panel, 0);
+    if constexpr (kMany > 4) {
+        row = multiply_many<kType, P, 4>(product, inputs, panel, row);
+    }
+    if constexpr (kMany > 2) {
+        row = multiply_many<kType, P, 2>(product, inputs, panel, row);
+    }
+    multiply_many<kType, P, 1>(product, inputs, panel, row);
+}
+
+template <WeightType kType>
+void multiply_panels(const Product& product, const Inputs& inputs) {
+    size_t panel = product.begin;
+    if (inputs.num_rows == 1) {  // many panels at once hide the latency of each sum
+        constexpr size_t kAlone = kTileShape.panels_of_one_row;
+        for (; panel + kAlone <= product.end; panel += kAlone) {
+            multiply_tile<kType, kAlone, 1>(product, inputs, panel, 0);
+        }
+    }
+    for (; panel + kTileShape.panels <= product.end; panel += kTileShape.panels) {
+        multiply_rows<kType, kTileShape.panels>(product, inputs, panel);
+    }
+    for (; panel < product.end; ++panel) {
+        multiply_rows<kType, 1>(product, inputs, panel);
+    }
+}
+
+}  // namespace
+}  // namespace textmill::engine

@@ -1,0 +1,103 @@
+// What is done to one row or head at a time, over the lanes of a tier (kernels_impl.h).
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/kernels.h"
+
+namespace textmill::engine {
+namespace {
+
+// exp(x) within 2 units in the last place, by 2^n * p(r) with |r| <= ln(2) / 2 (Cody and Waite); 0 below -87, where
+// the result would not be a normal float, and as exp(88) above that. NaN stays.
+TEXTMILL_FUSED Floats exp_of(Floats x) {
+    const Floats bounded = larger(all(-87.0f), smaller(all(88.0f), x));
+    const Floats n = nearest_whole(multiply(bounded, all(1.44269504f)));
+    Floats r = multiply_add(n, all(-0.693359375f), bounded);
+    r = multiply_add(n, all(2.12194440e-4f), r);
+    Floats p = all(1.9875691500e-4f);
+    p = multiply_add(p, r, all(1.3981999507e-3f));
+    p = multiply_add(p, r, all(8.3334519073e-3f));
+    p = multiply_add(p, r, all(4.1665795894e-2f));
+    p = multiply_add(p, r, all(1.6666665459e-1f));
+    p = multiply_add(p, r, all(5.0000001201e-1f));
+    p = add(multiply_add(p, multiply(r, r), r), all(1.0f));
+    return zero_below(times_power(p, n), x, -87.0f);
+}
+
+void rms_norm(const float* x, const float* weight, size_t num, size_t num_padded, float eps, float* out) {
+    Floats squares = zeros();
+    for (size_t i = 0; i < num_padded; i += 16) {
+        const Floats lanes = load(x + i);
+        squares = multiply_add(lanes, lanes, squares);
+    }
+    const float scale = 1.0f / std::sqrt(sum_of(squares) / static_cast<float>(num) + eps);
+    for (size_t i = 0; i < num_padded; i += 16) {
+        store(out + i, multiply(multiply(load(x + i), all(scale)), load(weight + i)));
+    }
+}
+
+void to_pairs(const float* row, size_t num, uint8_t* pairs) {
+    for (size_t i = 0; i < num; i += 16) {
+        store_pairs(reinterpret_cast<Pair*>(pairs) + i / 2, load(row + i));
+    }
+}
+
+struct Rounded {
+    float scale;
+    int32_t sum;
+};
+
+// The largest magnitude of `num` floats, a multiple of 16, becomes 127. A value that is not finite makes the scale so.
+TEXTMILL_FUSED Rounded round_to_int8(const float* values, size_t num, int8_t* numbers) {
+    Floats largest = zeros();
+    Floats poison = zeros();
+    for (size_t i = 0; i < num; i += 16) {
+        const Floats lanes = load(values + i);
+        largest = larger(largest, magnitude(lanes));
+        poison = multiply_add(lanes, zeros(), poison);
+    }
+    const float most = largest_of(largest);
+    const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
+    for (size_t i = 0; i < num; i += 16) {
+        store_int8(numbers + i, multiply(load(values + i), all(inverse)));
+    }
+    int32_t sum = 0;
+    for (size_t i = 0; i < num; ++i) {
+        sum += numbers[i];
+    }
+    return {most / 127.0f + sum_of(poison), sum};
+}
+
+void to_numbers(const float* row, size_t num, const RoundedRow& out) {
+    for (size_t group = 0; group * kGroupCols < num; ++group) {
+        const size_t at = group * kGroupCols;
+        const Rounded rounded = round_to_int8(row + at, kGroupCols, out.numbers + at);
+        out.scales[group] = rounded.scale;
+        out.scaled_sums[group] = rounded.scale * static_cast<float>(rounded.sum);
+        out.sums[group] = rounded.sum;
+    }
+}
+
+void swiglu(float* gate, const float* up, size_t num) {
+    for (size_t i = 0; i < num; i += 16) {
+        const Floats lanes = load(gate + i);
+        const Floats below = add(all(1.0f), exp_of(subtract(zeros(), lanes)));
+        store(gate + i, multiply(divide(lanes, below), load(up + i)));
+    }
+}
+
+void rotate(float* head, const float* cosines, const float* sines, size_t dim) {
+    float* const second = head + dim / 2;
+    for (size_t i = 0; i < dim / 2; ++i) {
+        const float x = head[i];
+        const float y = second[i];
+        head[i] = x * cosines[i] - y * sines[i];
+        second[i] = y * cosines[i] + x * sines[i];
+    }
+}
+
+}  // namespace
+}  // namespace textmill::engine
