@@ -5,6 +5,7 @@
 #include <cmath>
 
 namespace textmill::engine {
+
 void InputRows::reserve(size_t num_rows) {
     values_ = HugeArray<float>(num_rows * stride_);
     pairs_ = HugeArray<uint8_t>(num_rows * stride_ / 2 * pair_bytes_);

@@ -121,11 +121,11 @@ void Forward::finish_attention(unsigned thread, size_t layer) {
         next_item_.store(0, std::memory_order_relaxed);
     }
     const std::array weights{&model_.layer(layer).o.weight};
-    std::vector<float> sum(partial_size_);
+    auto* const sum = reinterpret_cast<float*>(scratch_[thread].data());
     const auto [begin, end] = share(thread, places_.size());
     for (size_t place = begin; place < end; ++place) {
         if (split_partials_[places_[place].chunk] != kAllSplits) {
-            fold_splits(place, sum.data());
+            fold_splits(place, sum);
         }
         attended_.prepare(kernels_, weights, place);
     }

@@ -156,25 +156,24 @@ bool all_finite(const float* values, size_t count) {
 
 }  // namespace
 
-bool pack_panel(WeightType type, StoredType stored, const PanelRows& rows, size_t num_cols, std::vector<float>& scratch,
+bool pack_panel(WeightType type, StoredType stored, const PanelRows& rows, size_t num_cols, float* scratch,
                 uint8_t* out) {
     if (holds_as_it_is(type, stored)) {
         return copy_blocks(type, stored, rows, num_cols, out);
     }
-    scratch.resize(num_cols);
     bool is_finite = true;
     for (size_t row = 0; row < kPanelRows && rows[row] != nullptr; ++row) {
-        expand_row(stored, rows[row], num_cols, scratch.data());
-        is_finite = is_finite && all_finite(scratch.data(), num_cols);
+        expand_row(stored, rows[row], num_cols, scratch);
+        is_finite = is_finite && all_finite(scratch, num_cols);
         switch (type) {
             case WeightType::kF32:
-                put_f32(out, row, scratch.data(), num_cols);
+                put_f32(out, row, scratch, num_cols);
                 break;
             case WeightType::kBF16:
-                put_bf16(out, row, scratch.data(), num_cols);
+                put_bf16(out, row, scratch, num_cols);
                 break;
             default:
-                is_finite = is_finite && put_rounded(type, out, row, scratch.data(), num_cols);
+                is_finite = is_finite && put_rounded(type, out, row, scratch, num_cols);
         }
     }
     return is_finite;

@@ -36,8 +36,8 @@ Panels::Panels(WeightType type, size_t num_rows, size_t num_cols)
 std::optional<size_t> Panels::fill(StoredType stored, const uint8_t* data, const int64_t* row_order, ThreadPool& pool) {
     const size_t stored_bytes = row_bytes(stored, num_cols_);
     std::atomic<size_t> bad_panel{num_panels()};
+    std::vector<std::vector<float>> scratch(pool.num_threads(), std::vector<float>(num_cols_));
     pool.run([&](unsigned thread) {
-        std::vector<float> scratch;
         const size_t begin = num_panels() * thread / pool.num_threads();
         const size_t end = num_panels() * (thread + 1) / pool.num_threads();
         for (size_t panel = begin; panel < end; ++panel) {
@@ -47,7 +47,8 @@ std::optional<size_t> Panels::fill(StoredType stored, const uint8_t* data, const
                 const size_t place = row_order == nullptr ? row : static_cast<size_t>(row_order[row]);
                 rows[i] = data + place * stored_bytes;
             }
-            if (!pack_panel(type_, stored, rows, num_cols_, scratch, data_.data() + panel * panel_stride_)) {
+            if (!pack_panel(type_, stored, rows, num_cols_, scratch[thread].data(),
+                            data_.data() + panel * panel_stride_)) {
                 size_t before = bad_panel.load();
                 while (panel < before && !bad_panel.compare_exchange_weak(before, panel)) {
                 }
