@@ -17,7 +17,7 @@ SECONDS ?= 600
 CLANG ?= clang++-16
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-python test-cpp test-threads test-sanitized test-fuzz fuzz check format stubs bench bench-tokenizer bench-inference system clean help
+.PHONY: demo test test-python test-cpp test-kernels test-threads test-sanitized test-fuzz fuzz check format stubs bench bench-tokenizer bench-inference system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -26,7 +26,7 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/textmill demo --minutes $(DEMO_MINUTES)
 
-test: test-cpp test-threads test-sanitized test-fuzz test-python
+test: test-cpp test-kernels test-threads test-sanitized test-fuzz test-python
 
 test-python: $(VENV)/.installed-tools
 	$(BIN)/python -m pytest
@@ -38,6 +38,12 @@ test-cpp: $(VENV)/.installed-tools
 		> $(SANITIZED).log || (cat $(SANITIZED).log; exit 1)
 	$(BIN)/cmake --build $(SANITIZED)
 	$(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --parallel 2
+
+# The kernels as they are shipped: what the optimiser makes of them is not what the sanitizers see.
+test-kernels: $(VENV)/.installed-tools
+	$(CMAKE) -B build/kernels -DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=OFF > build/kernels.log || (cat build/kernels.log; exit 1)
+	$(BIN)/cmake --build build/kernels --target test_engine
+	$(BIN)/ctest --test-dir build/kernels --tests-regex engine --output-on-failure
 
 # ThreadSanitizer cannot be combined with the others; only the tests that start threads are built for it.
 test-threads: $(VENV)/.installed-tools
@@ -56,7 +62,7 @@ test-sanitized: test-cpp
 		PYTHONPATH=$(SANITIZED)/site:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
 		$(BIN)/python -S -m pytest -q -p no:cacheprovider -m "not peer and not slow" -k "not million" \
 		$(addprefix tests/tokenizer/test_,added_tokens.py encode.py normalize.py scanner.py sentencepiece.py train.py) \
-		$(addprefix tests/attacks/test_,regexes.py tokenizer_files.py)
+		$(addprefix tests/attacks/test_,regexes.py tokenizer_files.py) tests/infer/test_native_core.py
 
 test-fuzz:
 	@$(MAKE) --no-print-directory fuzz SECONDS=30

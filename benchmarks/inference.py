@@ -1,9 +1,8 @@
-"""The native engine beside llama.cpp: from the command to the first token, and what eight bits take from the answers.
+"""From the command to the first token of the real model; writes docs/benchmarks/inference.md.
 
-    make bench-inference      writes docs/benchmarks/inference.md
+    make bench-inference
 
-Needs the real model (textmill model get smollm2-135m-instruct) and cyllama, a package with llama.cpp inside. Nothing
-else may run meanwhile.
+Needs the model (textmill model get smollm2-135m-instruct). Nothing else may run meanwhile.
 """
 
 from __future__ import annotations
@@ -23,22 +22,6 @@ PAGE = ROOT / "docs" / "benchmarks" / "inference.md"
 MODEL = "smollm2-135m-instruct"
 QUESTION = "What is the capital of France?"
 TEXTMILL = str(Path(sys.executable).parent / "textmill")
-LLAMA_CPP = """
-import sys
-from cyllama.llama import llama_cpp as llama
-llama.disable_logging()
-llama.ggml_backend_load_all()
-model = llama.LlamaModel(sys.argv[1])
-vocab = model.get_vocab()
-ids = vocab.tokenize(sys.argv[2], False, True)
-parameters = llama.LlamaContextParams()
-parameters.n_ctx, parameters.n_threads, parameters.n_threads_batch = 8192, 2, 2
-context = llama.LlamaContext(model, parameters)
-context.decode(llama.llama_batch_get_one(ids, 0))
-sampler = llama.LlamaSampler(llama.LlamaSamplerChainParams())
-sampler.add_greedy()
-print(vocab.token_to_piece(sampler.sample(context, -1), 0, False), flush=True)
-"""
 
 
 def main() -> None:
@@ -60,14 +43,9 @@ def main() -> None:
 
 def first_token_table(rounds: int) -> str:
     """Seconds from the start of a process to the first token of an answer, all ways in turn."""
-    from textmill.checkpoint.sources import resolve_model
-
-    path = str(resolve_model(MODEL))
-    rendered = f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
     ways: dict[str, Sequence[str]] = {
         "`textmill generate`": [TEXTMILL, "generate", MODEL, "The capital of France is", "--max-tokens", "16"],
         "`textmill chat --prompt`": [TEXTMILL, "chat", MODEL, "--prompt", QUESTION],
-        "llama.cpp in Python (cyllama)": [sys.executable, "-c", LLAMA_CPP, path, rendered],
     }
     skips = {"`textmill generate`": len("The capital of France is")}
     times: dict[str, list[float]] = {name: [] for name in ways}

@@ -2,11 +2,14 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -49,25 +52,21 @@ void make_inference(Inference* self, size_t vocab_size, size_t hidden_size, size
                     size_t num_key_value_heads, size_t head_dim, float rms_norm_eps, bool qk_norm,
                     View1<float> rope_frequencies, float rope_scale, const std::vector<size_t>& windows,
                     const std::vector<bool>& rotates, unsigned num_threads) {
-    if (rope_frequencies.size() != head_dim / 2 || windows.size() != rotates.size() || windows.empty() ||
-        num_key_value_heads == 0 || num_heads % num_key_value_heads != 0 || head_dim == 0 || head_dim % 2 != 0) {
-        refuse("the sizes of the model do not fit each other");
+    if (windows.size() != rotates.size()) {
+        refuse("windows and rotates are of different layers");
     }
-    if (head_dim > engine::kMaxHeadDim) {
-        refuse(std::string("head_dim is ") + std::to_string(head_dim) + ", and may be " +
-               std::to_string(engine::kMaxHeadDim) + " at most");
-    }
-    engine::ModelShape shape{.vocab_size = vocab_size,
-                             .hidden_size = hidden_size,
-                             .intermediate_size = intermediate_size,
-                             .num_heads = num_heads,
-                             .num_key_value_heads = num_key_value_heads,
-                             .head_dim = head_dim,
-                             .rms_norm_eps = rms_norm_eps,
-                             .has_qk_norm = qk_norm,
-                             .rope_frequencies = {rope_frequencies.data(), rope_frequencies.data() + head_dim / 2},
-                             .rope_scale = rope_scale,
-                             .layers = {}};
+    engine::ModelShape shape{
+        .vocab_size = vocab_size,
+        .hidden_size = hidden_size,
+        .intermediate_size = intermediate_size,
+        .num_heads = num_heads,
+        .num_key_value_heads = num_key_value_heads,
+        .head_dim = head_dim,
+        .rms_norm_eps = rms_norm_eps,
+        .has_qk_norm = qk_norm,
+        .rope_frequencies = {rope_frequencies.data(), rope_frequencies.data() + rope_frequencies.size()},
+        .rope_scale = rope_scale,
+        .layers = {}};
     for (size_t i = 0; i < windows.size(); ++i) {
         shape.layers.push_back({windows[i], rotates[i]});
     }
@@ -101,7 +100,8 @@ std::optional<size_t> layer_of(const Inference& self, std::optional<size_t> laye
 
 void set_table(Inference& self, const std::string& stored, View1<uint8_t> data) {
     const nb::gil_scoped_release release;
-    self.model.set_table(stored_type(stored), data.data(), data.size());
+    const std::lock_guard lock(self.mutex);
+    self.model.set_table(stored_type(stored), data.data(), data.size(), self.pool);
 }
 
 std::span<const int64_t> order_of(const std::optional<View1<int64_t>>& row_order) {
@@ -118,6 +118,8 @@ void set_matrix(Inference& self, std::optional<size_t> layer, const std::string&
 
 void set_vector(Inference& self, std::optional<size_t> layer, const std::string& name, const std::string& stored,
                 View1<uint8_t> data, std::optional<View1<int64_t>> row_order) {
+    const nb::gil_scoped_release release;
+    const std::lock_guard lock(self.mutex);
     self.model.set_vector(layer_of(self, layer), name, stored_type(stored), data.data(), data.size(),
                           order_of(row_order));
 }
@@ -131,10 +133,11 @@ void open_cache(Inference& self, const std::string& kv, size_t num_blocks) {
     if (num_blocks == 0 || num_blocks > (size_t{1} << 31) - 1) {
         refuse(std::string("a cache has 1 to 2^31 - 1 blocks, not ") + std::to_string(num_blocks));
     }
-    self.model.check_complete();
     const engine::ModelShape& shape = self.model.shape();
     const engine::KvLayout layout{static_cast<engine::KvType>(found - std::begin(kNames)), shape.head_dim};
+    const nb::gil_scoped_release release;
     const std::lock_guard lock(self.mutex);
+    self.model.check_complete();
     self.forward.reset();
     self.arena = std::make_unique<engine::KvArena>(layout, shape.layers.size(), shape.num_key_value_heads, num_blocks);
     self.forward = std::make_unique<engine::Forward>(self.model, self.kernels, *self.arena, self.pool);
@@ -188,28 +191,38 @@ std::vector<engine::Chunk> to_chunks(const Inference& self, const Numbers& ids, 
 
 using Logits = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
 
-Logits run_forward(Inference& self, const Numbers& ids, const Numbers& ids_from, const Numbers& starts,
-                   const Numbers& blocks, const Numbers& blocks_from, const Numbers& num_logits) {
-    if (!self.forward) {
-        refuse("the cache is not open");
-    }
-    const std::vector<engine::Chunk> chunks = to_chunks(self, ids, ids_from, starts, blocks, blocks_from, num_logits);
+struct Rows {
+    std::unique_ptr<float[]> values;
+    size_t count;
+};
+
+Rows run_chunks(Inference& self, const std::vector<engine::Chunk>& chunks, size_t stride) {
     size_t num_rows = 0;
     for (const engine::Chunk& chunk : chunks) {
         num_rows += chunk.num_logits;
     }
+    Rows rows{std::make_unique_for_overwrite<float[]>(num_rows * stride), num_rows};
+    self.forward->run(chunks, rows.values.get(), stride);
+    return rows;
+}
+
+Logits run_forward(Inference& self, const Numbers& ids, const Numbers& ids_from, const Numbers& starts,
+                   const Numbers& blocks, const Numbers& blocks_from, const Numbers& num_logits) {
     const size_t vocab_size = self.model.shape().vocab_size;
     const size_t stride = engine::round_up(vocab_size, engine::kPanelRows);
-    auto logits = std::make_unique<float[]>(num_rows * stride);
+    Rows rows;
     {
         const nb::gil_scoped_release release;
         const std::lock_guard lock(self.mutex);
-        self.forward->run(chunks, logits.get(), stride);
+        if (!self.forward) {
+            refuse("the cache is not open");
+        }
+        rows = run_chunks(self, to_chunks(self, ids, ids_from, starts, blocks, blocks_from, num_logits), stride);
     }
-    float* const data = logits.release();
+    float* const data = rows.values.release();
     const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
     const int64_t strides[2] = {static_cast<int64_t>(stride), 1};
-    const size_t sizes[2] = {num_rows, vocab_size};
+    const size_t sizes[2] = {rows.count, vocab_size};
     return Logits(data, 2, sizes, owner, strides);
 }
 

@@ -1,6 +1,7 @@
 // Queries against one split of a text, over the lanes of a tier (kernels_impl.h).
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -23,7 +24,6 @@ struct AttentionScratch {
     float* scales;          // [rows]
     int32_t* sums;          // [rows]
     uint8_t* weight_pairs;  // [rows][split / 2]: softmax weights as the products with values take them
-    float* maxima;          // [rows]
 };
 
 TEXTMILL_FUSED AttentionScratch lay_out(uint8_t* at, size_t rows, size_t dim) {
@@ -40,7 +40,6 @@ TEXTMILL_FUSED AttentionScratch lay_out(uint8_t* at, size_t rows, size_t dim) {
     scratch.scales = reinterpret_cast<float*>(take(rows * sizeof(float)));
     scratch.sums = reinterpret_cast<int32_t*>(take(rows * sizeof(int32_t)));
     scratch.weight_pairs = take(rows * kSplitTokens * sizeof(float));
-    scratch.maxima = reinterpret_cast<float*>(take(rows * sizeof(float)));
     return scratch;
 }
 
@@ -135,17 +134,21 @@ TEXTMILL_FUSED void score_rows(const AttentionTask& task, size_t first, size_t d
     }
 }
 
-// Scores to softmax weights, not yet divided by their sum; returns the sum.
+struct Weighed {
+    float maximum;  // of the scores
+    float sum;      // of the weights
+};
+
+// Scores to softmax weights, not yet divided by their sum.
 template <KvType kType>
-TEXTMILL_FUSED float weigh(const AttentionTask& task, size_t dim, size_t row, size_t num_tokens,
-                           const AttentionScratch& scratch) {
+TEXTMILL_FUSED Weighed weigh(const AttentionTask& task, size_t dim, size_t row, size_t num_tokens,
+                             const AttentionScratch& scratch) {
     float* const scores = scratch.scores + row * kSplitTokens;
     Floats largest = all(kMinusInfinity);
     for (size_t i = 0; i < num_tokens; i += 16) {
         largest = larger(largest, load(scores + i));
     }
     const float maximum = largest_of(largest);
-    scratch.maxima[row] = maximum;
     const Floats from = all(maximum == kMinusInfinity ? 0.0f : maximum);
     Floats sum = zeros();
     for (size_t i = 0; i < num_tokens; i += 16) {
@@ -161,7 +164,21 @@ TEXTMILL_FUSED float weigh(const AttentionTask& task, size_t dim, size_t row, si
             store(scores + i, weights);
         }
     }
-    return sum_of(sum);
+    return {maximum, sum_of(sum)};
+}
+
+// What fold is to know of a row: that it sees nothing of the split follows from where it stands, and not from its
+// scores, which may not be numbers.
+TEXTMILL_FUSED Weighed as_partial(const AttentionTask& task, size_t row, const Weighed& weighed) {
+    const Seen seen = seen_by(task, row);
+    if (seen.end <= task.split_begin || seen.begin >= task.split_end) {
+        return {kMinusInfinity, 0.0f};
+    }
+    if (weighed.maximum == kMinusInfinity || std::isnan(weighed.sum)) {
+        constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+        return {kNan, kNan};
+    }
+    return weighed;
 }
 
 // R rows of weights times 16 * D dimensions of the values, from dimension `d` on.
@@ -246,8 +263,9 @@ void attend(const AttentionTask& task) {
     const size_t num_even = (num_tokens + 1) / 2 * 2;  // the values of a pair lie side by side; the last may be zero
     for (size_t row = 0; row < num_rows; ++row) {
         float* const partial = task.partials + row * (kPartialHead + dim);
-        partial[1] = weigh<kType>(task, dim, row, num_tokens, scratch);
-        partial[0] = scratch.maxima[row];
+        const Weighed weighed = as_partial(task, row, weigh<kType>(task, dim, row, num_tokens, scratch));
+        partial[0] = weighed.maximum;
+        partial[1] = weighed.sum;
     }
     size_t row = 0;
     for (; row + 3 <= num_rows; row += 3) {

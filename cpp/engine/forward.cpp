@@ -7,6 +7,8 @@
 namespace textmill::engine {
 
 void InputRows::reserve(size_t num_rows) {
+    // A row more than are used: a compiler may read, and drop, what stands behind the last one.
+    ++num_rows;
     values_ = HugeArray<float>(num_rows * stride_);
     pairs_ = HugeArray<uint8_t>(num_rows * stride_ / 2 * pair_bytes_);
     numbers_ = HugeArray<int8_t>(num_rows * stride_);
@@ -62,15 +64,17 @@ void Forward::reserve(size_t num_tokens) {
     if (num_tokens <= num_reserved_) {
         return;
     }
-    num_reserved_ = round_up(num_tokens, 64);
+    const size_t num_rows = round_up(num_tokens, 64);
+    num_reserved_ = 0;  // until all of it is there
     for (InputRows* rows : {&normed_, &attended_, &gated_, &last_}) {
-        rows->reserve(num_reserved_);
+        rows->reserve(num_rows);
     }
     for (OutputRows* rows : {&x_, &q_, &k_, &v_, &up_}) {
-        rows->reserve(num_reserved_);
+        rows->reserve(num_rows);
     }
-    cosines_.resize(num_reserved_ * model_.shape().head_dim / 2);
+    cosines_.resize(num_rows * model_.shape().head_dim / 2);
     sines_.resize(cosines_.size());
+    num_reserved_ = num_rows;
 }
 
 void Forward::plan(std::span<const Chunk> chunks) {
@@ -104,7 +108,6 @@ void Forward::walk(unsigned thread, float* logits, size_t stride) {
     embed(thread);
     for (size_t index = 0; index < model_.shape().layers.size(); ++index) {
         const Layer& layer = model_.layer(index);
-        clear_new_blocks(thread, index);
         norm_inputs(thread, layer.input_norm, std::array{&layer.q.weight, &layer.k.weight, &layer.v.weight});
         barrier();
         const auto to_rows = [](const Linear& linear, OutputRows& out) {
@@ -148,21 +151,13 @@ void Forward::embed(unsigned thread) {
     for (size_t place = begin; place < end; ++place) {
         const uint8_t* const row = table.rows.data() + static_cast<size_t>(places_[place].id) * table.row_stride;
         expand_row(table.type, row, shape.hidden_size, x_.row(place));
+        // A text that was not finite may have left its mark between the width and the stride.
+        std::fill(x_.row(place) + shape.hidden_size, x_.row(place) + x_.stride(), 0.0f);
         for (size_t i = 0; i < num_pairs; ++i) {
             // The angle is a float, as transformers has it; its cosine is taken in double, the same on every tier.
             const double angle = static_cast<float>(places_[place].position) * shape.rope_frequencies[i];
             cosines_[place * num_pairs + i] = static_cast<float>(std::cos(angle)) * shape.rope_scale;
             sines_[place * num_pairs + i] = static_cast<float>(std::sin(angle)) * shape.rope_scale;
-        }
-    }
-}
-
-void Forward::clear_new_blocks(unsigned thread, size_t layer) {
-    const auto [begin, end] = share(thread, places_.size());
-    for (size_t place = begin; place < end; ++place) {
-        const size_t position = places_[place].position;
-        if (position % kBlockTokens == 0) {
-            arena_.clear(block_of(places_[place]), layer);
         }
     }
 }

@@ -97,7 +97,6 @@ class Forward {
     void walk(unsigned thread, float* logits, size_t stride);
 
     void embed(unsigned thread);
-    void clear_new_blocks(unsigned thread, size_t layer);
     void norm_inputs(unsigned thread, const std::vector<float>& norm, std::span<const Panels* const> weights);
     size_t block_of(const Place& place) const;
     void place_heads(unsigned thread, size_t layer);

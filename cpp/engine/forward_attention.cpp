@@ -94,6 +94,7 @@ void Forward::attend_item(const AttentionItem& item, size_t layer, uint8_t* scra
         return;
     }
     float* const sums = partials + num_rows * partial_size_;
+    std::fill_n(sums, num_rows * partial_size_, 0.0f);
     for (size_t row = 0; row < num_rows; ++row) {
         sums[row * partial_size_] = kMinusInfinity;
     }

@@ -9,7 +9,7 @@ namespace textmill::engine {
 namespace {
 
 uint8_t nearest(float value, float most) {
-    return static_cast<uint8_t>(std::lrint(std::clamp(value, 0.0f, most)));  // NaN does not come here
+    return value >= 0.0f ? static_cast<uint8_t>(std::lrint(std::min(value, most))) : uint8_t{0};  // of NaN too
 }
 
 float inverse(float scale) {

@@ -4,7 +4,13 @@
 #define TEXTMILL_INLINE inline __attribute__((always_inline))
 
 // What kernels are made of becomes one loop, but under a sanitizer, where it would take minutes to compile.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#define TEXTMILL_HAS_FEATURE(name) __has_feature(name)
+#else
+#define TEXTMILL_HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || TEXTMILL_HAS_FEATURE(address_sanitizer) || \
+    TEXTMILL_HAS_FEATURE(thread_sanitizer)
 #define TEXTMILL_FUSED inline
 #else
 #define TEXTMILL_FUSED inline __attribute__((always_inline))

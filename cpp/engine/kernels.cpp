@@ -8,8 +8,8 @@
 namespace textmill::engine {
 
 size_t attention_scratch_bytes(size_t num_rows, size_t padded_dim) {
-    // Scores and weights of a split, queries in three forms, and four numbers a row, each part on lines of its own.
-    return num_rows * (2 * kSplitTokens * sizeof(float) + padded_dim * (2 * sizeof(float) + 1) + 4 * sizeof(float)) +
+    // Scores and weights of a split, queries in three forms, and two numbers a row, each part on lines of its own.
+    return num_rows * (2 * kSplitTokens * sizeof(float) + padded_dim * (2 * sizeof(float) + 1) + 2 * sizeof(float)) +
            8 * 64;
 }
 

@@ -72,7 +72,6 @@ struct AttentionTask {
     }
 };
 
-inline constexpr size_t kMaxHeadDim = 512;
 inline constexpr size_t kPartialHead = 16;
 // Scores of a split are summed in one go; of splits, in the order of the text. It does not depend on threads or batch.
 inline constexpr size_t kSplitTokens = 512;
@@ -106,8 +105,8 @@ const Kernels& portable_kernels();
 const Kernels& avx512_kernels();
 #endif
 
-// The best tier that the processor has, or the one that TEXTMILL_ISA names. Throws std::invalid_argument for a name
-// that is not known.
+// The best tier that the processor has, up to the one that TEXTMILL_ISA names: avx512, avx2 (here the portable one) or
+// portable. Throws std::invalid_argument for another name.
 const Kernels& kernels_of_this_machine();
 
 }  // namespace textmill::engine

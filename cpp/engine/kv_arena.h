@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "engine/huge_array.h"
 #include "engine/kv_layout.h"
@@ -26,8 +25,6 @@ class KvArena {
     uint8_t* head(size_t block, size_t layer, size_t head) {
         return bytes_.data() + block * block_bytes_ + layer * layer_bytes_ + head * head_bytes_;
     }
-    // What a text left here must not reach another: a weight of zero times infinity is not zero.
-    void clear(size_t block, size_t layer) { std::memset(head(block, layer, 0), 0, layer_bytes_); }
 
   private:
     KvLayout layout_;

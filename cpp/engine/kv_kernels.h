@@ -1,10 +1,12 @@
 // Keys and values into their blocks, over the lanes of a tier (kernels_impl.h).
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <limits>
 
+#include "engine/half.h"
 #include "engine/kernels.h"
 #include "engine/row_kernels.h"
 
@@ -21,20 +23,13 @@ TEXTMILL_FUSED void store_f32_kv(const KvLayout& layout, uint8_t* block, size_t 
     }
 }
 
-TEXTMILL_FUSED uint16_t round_to_bf16(float value) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof(bits));
-    const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    return static_cast<uint16_t>(is_nan ? bits >> 16 | 0x40 : (bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
-}
-
 TEXTMILL_FUSED void store_bf16_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
                                   const float* value) {
     auto* const keys = reinterpret_cast<uint16_t*>(block);
     auto* const values = reinterpret_cast<uint16_t*>(block + layout.half_bytes());
     for (size_t d = 0; d < layout.head_dim; ++d) {
-        keys[(d / 2 * kBlockTokens + slot) * 2 + d % 2] = round_to_bf16(key[d]);
-        values[(slot / 2 * layout.padded_dim() + d) * 2 + slot % 2] = round_to_bf16(value[d]);
+        keys[(d / 2 * kBlockTokens + slot) * 2 + d % 2] = float_to_bf16(key[d]);
+        values[(slot / 2 * layout.padded_dim() + d) * 2 + slot % 2] = float_to_bf16(value[d]);
     }
 }
 
@@ -58,7 +53,28 @@ TEXTMILL_FUSED void store_int8_kv(const KvLayout& layout, uint8_t* block, size_t
     scales[kBlockTokens + slot] = round_to_int8(padded, dim, values + slot * dim).scale;
 }
 
+// Whether all values can be kept in any type.
+TEXTMILL_FUSED bool are_sound(const float* values, size_t num) {
+    constexpr float kLargestBf16 = 0x1.fep127f;
+    bool is_sound = true;
+    for (size_t d = 0; d < num; ++d) {
+        is_sound = is_sound && std::fabs(values[d]) <= kLargestBf16;
+    }
+    return is_sound;
+}
+
+// A value that is not finite would reach tokens that do not see it: a weight of zero times infinity is not zero. So the
+// key says it, which only those meet that see the token.
 void store_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key, const float* value) {
+    float nans[kMaxHeadDim];
+    float zeros[kMaxHeadDim] = {};
+    if (!are_sound(value, layout.head_dim)) {
+        for (size_t d = 0; d < layout.head_dim; ++d) {
+            nans[d] = std::numeric_limits<float>::quiet_NaN();
+        }
+        key = nans;
+        value = zeros;
+    }
     switch (layout.type) {
         case KvType::kF32:
             return store_f32_kv(layout, block, slot, key, value);

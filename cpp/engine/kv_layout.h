@@ -12,6 +12,7 @@ enum class KvType : uint8_t { kF32, kBF16, kInt8 };
 inline constexpr size_t kNumKvTypes = 3;
 
 inline constexpr size_t kBlockTokens = 16;
+inline constexpr size_t kMaxHeadDim = 512;
 
 // Keys are kept with the tokens side by side, so that a vector's lanes are tokens and no sum crosses lanes; values with
 // the head's dimensions side by side. `padded_dim` is head_dim rounded up to 16; what is added is zero.

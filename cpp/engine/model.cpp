@@ -1,13 +1,15 @@
 #include "engine/model.h"
 
 #include <algorithm>
-#include <cmath>
+#include <atomic>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
 
 namespace textmill::engine {
 namespace {
+
+constexpr size_t kMaxSize = size_t{1} << 24;  // products of two of them and a float stay far inside 64 bits
 
 [[noreturn]] void refuse(const std::string& reason) {
     throw std::invalid_argument(reason);
@@ -35,7 +37,22 @@ void check_order(std::string_view name, std::span<const int64_t> row_order, size
 
 }  // namespace
 
-Model::Model(ModelShape shape) : shape_(std::move(shape)), layers_(shape_.layers.size()) {}
+Model::Model(ModelShape shape) : shape_(std::move(shape)), layers_(shape_.layers.size()) {
+    const ModelShape& s = shape_;
+    const auto is_size = [](size_t size) { return size > 0 && size <= kMaxSize; };
+    if (!is_size(s.vocab_size) || !is_size(s.hidden_size) || !is_size(s.intermediate_size) || !is_size(s.num_heads) ||
+        !is_size(s.num_key_value_heads) || !is_size(s.layers.size())) {
+        refuse(std::string("a size of the model is not from 1 to ") + std::to_string(kMaxSize));
+    }
+    if (s.num_heads % s.num_key_value_heads != 0 || s.head_dim == 0 || s.head_dim % 2 != 0 ||
+        s.rope_frequencies.size() != s.head_dim / 2) {
+        refuse("the sizes of the model do not fit each other");
+    }
+    if (s.head_dim > kMaxHeadDim) {
+        refuse(std::string("head_dim is ") + std::to_string(s.head_dim) + ", and may be " +
+               std::to_string(kMaxHeadDim) + " at most");
+    }
+}
 
 size_t Model::num_bytes() const {
     size_t total = table_.rows.size() + head_.weight.num_bytes();
@@ -73,10 +90,26 @@ Model::MatrixPlace Model::matrix_place(std::optional<size_t> layer, std::string_
     refuse(std::string("there is no matrix ") + std::string(name));
 }
 
-void Model::set_table(StoredType stored, const uint8_t* data, size_t num_bytes) {
+void Model::set_table(StoredType stored, const uint8_t* data, size_t num_bytes, ThreadPool& pool) {
     check_bytes("the input table", stored, shape_.vocab_size, shape_.hidden_size, num_bytes);
     table_ = {stored, row_bytes(stored, shape_.hidden_size), HugeArray<uint8_t>(num_bytes)};
-    std::memcpy(table_.rows.data(), data, num_bytes);
+    std::vector<std::vector<float>> scratch(pool.num_threads(), std::vector<float>(shape_.hidden_size));
+    std::atomic<bool> is_finite{true};
+    pool.run([&](unsigned thread) {
+        const size_t begin = shape_.vocab_size * thread / pool.num_threads();
+        const size_t end = shape_.vocab_size * (thread + 1) / pool.num_threads();
+        for (size_t row = begin; row < end; ++row) {
+            uint8_t* const to = table_.rows.data() + row * table_.row_stride;
+            std::memcpy(to, data + row * table_.row_stride, table_.row_stride);
+            expand_row(stored, to, shape_.hidden_size, scratch[thread].data());
+            if (!are_finite(scratch[thread].data(), shape_.hidden_size)) {
+                is_finite = false;
+            }
+        }
+    });
+    if (!is_finite) {
+        refuse("it holds a value that is not finite");
+    }
 }
 
 void Model::set_matrix(std::optional<size_t> layer, std::string_view name, WeightType type, StoredType stored,
@@ -87,8 +120,9 @@ void Model::set_matrix(std::optional<size_t> layer, std::string_view name, Weigh
     place.linear->weight = Panels(type, place.num_rows, place.num_cols);
     if (const auto row =
             place.linear->weight.fill(stored, data, row_order.empty() ? nullptr : row_order.data(), pool)) {
-        refuse(std::string("rows ") + std::to_string(*row) + " to " + std::to_string(*row + kPanelRows - 1) +
-               " hold a value that is not finite");
+        const size_t last = std::min(*row + kPanelRows, place.num_rows) - 1;
+        refuse(std::string("rows ") + std::to_string(*row) + " to " + std::to_string(last) +
+               " hold a value that is not finite, or too large for the type that it is kept in");
     }
 }
 
@@ -120,7 +154,7 @@ void Model::set_vector(std::optional<size_t> layer, std::string_view name, Store
     check_order(name, row_order, place.size);
     std::vector<float> values(place.size);
     expand_row(stored, data, place.size, values.data());
-    if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) {
+    if (!are_finite(values.data(), values.size())) {
         refuse("it holds a value that is not finite");
     }
     place.vector->assign(input_stride(place.size), 0.0f);

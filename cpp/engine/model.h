@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/kv_layout.h"
 #include "engine/panels.h"
 #include "engine/stored_rows.h"
 #include "engine/thread_pool.h"
@@ -60,6 +61,7 @@ struct Table {
 
 class Model {
   public:
+    // Throws std::invalid_argument for sizes that do not fit each other.
     explicit Model(ModelShape shape);
 
     const ModelShape& shape() const { return shape_; }
@@ -72,7 +74,7 @@ class Model {
     // The setters take Hugging Face's names: "self_attn.q_proj" of layer `layer`, and "model.norm" and "lm_head" of
     // none. Row i is row `row_order[i]` of the data unless that is empty. They throw std::invalid_argument for a name
     // that is not known, bytes that do not fit the shape, and what is not finite.
-    void set_table(StoredType stored, const uint8_t* data, size_t num_bytes);
+    void set_table(StoredType stored, const uint8_t* data, size_t num_bytes, ThreadPool& pool);
     void set_matrix(std::optional<size_t> layer, std::string_view name, WeightType type, StoredType stored,
                     const uint8_t* data, size_t num_bytes, std::span<const int64_t> row_order, ThreadPool& pool);
     void set_vector(std::optional<size_t> layer, std::string_view name, StoredType stored, const uint8_t* data,

@@ -1,8 +1,6 @@
 #include "engine/panel_packing.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstring>
 
 #include "engine/group_rounding.h"
@@ -126,11 +124,16 @@ void put_f32(uint8_t* out, size_t row, const float* values, size_t num_cols) {
     }
 }
 
-void put_bf16(uint8_t* out, size_t row, const float* values, size_t num_cols) {
+// Returns whether none of them was rounded to infinity.
+bool put_bf16(uint8_t* out, size_t row, const float* values, size_t num_cols) {
     auto* const panel = reinterpret_cast<uint16_t*>(out);
+    uint16_t most = 0;
     for (size_t col = 0; col < num_cols; ++col) {
-        panel[(col / 2 * kPanelRows + row) * 2 + col % 2] = float_to_bf16(values[col]);
+        const uint16_t rounded = float_to_bf16(values[col]);
+        panel[(col / 2 * kPanelRows + row) * 2 + col % 2] = rounded;
+        most = std::max(most, static_cast<uint16_t>(rounded & 0x7fff));
     }
+    return most < 0x7f80;
 }
 
 bool put_rounded(WeightType type, uint8_t* out, size_t row, const float* values, size_t num_cols) {
@@ -146,14 +149,6 @@ bool put_rounded(WeightType type, uint8_t* out, size_t row, const float* values,
     return is_finite;
 }
 
-bool all_finite(const float* values, size_t count) {
-    uint32_t most = 0;
-    for (size_t i = 0; i < count; ++i) {
-        most = std::max(most, std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu);
-    }
-    return most < 0x7f800000u;
-}
-
 }  // namespace
 
 bool pack_panel(WeightType type, StoredType stored, const PanelRows& rows, size_t num_cols, float* scratch,
@@ -164,13 +159,13 @@ bool pack_panel(WeightType type, StoredType stored, const PanelRows& rows, size_
     bool is_finite = true;
     for (size_t row = 0; row < kPanelRows && rows[row] != nullptr; ++row) {
         expand_row(stored, rows[row], num_cols, scratch);
-        is_finite = is_finite && all_finite(scratch, num_cols);
+        is_finite = is_finite && are_finite(scratch, num_cols);
         switch (type) {
             case WeightType::kF32:
                 put_f32(out, row, scratch, num_cols);
                 break;
             case WeightType::kBF16:
-                put_bf16(out, row, scratch, num_cols);
+                is_finite = put_bf16(out, row, scratch, num_cols) && is_finite;
                 break;
             default:
                 is_finite = is_finite && put_rounded(type, out, row, scratch, num_cols);

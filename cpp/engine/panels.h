@@ -59,8 +59,8 @@ class Panels {
     const uint8_t* data() const { return data_.data(); }
     bool empty() const { return data_.empty(); }
 
-    // Takes the rows of a stored tensor; row i is row `row_order[i]` of `data` unless it is null. Returns a row that
-    // holds a value which is not finite, if there is one.
+    // Takes the rows of a stored tensor; row i is row `row_order[i]` of `data` unless it is null. Returns the first
+    // row of a panel that holds a value which is not finite, or which the type cannot hold, if there is one.
     std::optional<size_t> fill(StoredType stored, const uint8_t* data, const int64_t* row_order, ThreadPool& pool);
 
   private:

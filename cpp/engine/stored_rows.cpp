@@ -1,6 +1,8 @@
 #include "engine/stored_rows.h"
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include "engine/half.h"
@@ -157,6 +159,14 @@ std::optional<StoredType> stored_type_named(std::string_view name) {
         }
     }
     return std::nullopt;
+}
+
+bool are_finite(const float* values, size_t num_values) {
+    uint32_t most = 0;
+    for (size_t i = 0; i < num_values; ++i) {
+        most = std::max(most, std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu);
+    }
+    return most < 0x7f800000u;
 }
 
 void expand_row(StoredType type, const uint8_t* row, size_t num_values, float* values) {

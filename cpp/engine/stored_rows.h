@@ -25,6 +25,8 @@ inline size_t row_bytes(StoredType type, size_t num_values) {
     return num_values / layout_of(type).block_size * layout_of(type).block_bytes;
 }
 
+bool are_finite(const float* values, size_t num_values);
+
 // Writes the values of a row, exactly.
 void expand_row(StoredType type, const uint8_t* row, size_t num_values, float* values);
 

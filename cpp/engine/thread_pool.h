@@ -26,6 +26,7 @@ class Barrier {
 // The same work on every thread, which share it among themselves by their numbers and meet at `barrier()`.
 class ThreadPool {
   public:
+    // Throws std::system_error where the system starts no more threads.
     explicit ThreadPool(unsigned num_threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
@@ -34,7 +35,7 @@ class ThreadPool {
     unsigned num_threads() const { return num_threads_; }
 
     // Calls work(0) here and work(1) and on elsewhere; returns when all are done. The work must not throw. One caller
-    // at a time. In a forked child the threads are started again.
+    // at a time. In a forked child the threads are started again, if no other thread was in here as it was forked.
     void run(const std::function<void(unsigned)>& work);
 
     // For the work: waits until every thread has come here.
@@ -55,13 +56,14 @@ class ThreadPool {
 
     static void serve(Crew& crew, unsigned thread);
     void start();
+    static void end(Crew& crew);
 
     const unsigned num_threads_;
     int process_ = 0;
     std::unique_ptr<Crew> crew_;
 };
 
-// Numbers too small for a normal float count as zero while this lives: they would cost a hundred cycles each.
+// Numbers too small for a normal float count as zero while this lives, on x86, where they cost a hundred cycles each.
 class FlushDenormals {
   public:
     FlushDenormals();
@@ -70,7 +72,7 @@ class FlushDenormals {
     FlushDenormals& operator=(const FlushDenormals&) = delete;
 
   private:
-    unsigned saved_ = 0;
+    [[maybe_unused]] unsigned saved_ = 0;
 };
 
 }  // namespace textmill::engine

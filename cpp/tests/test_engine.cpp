@@ -1,11 +1,15 @@
 // The kernels of each tier against sums in double, over all tail sizes; and that no token's result knows its
 // neighbours.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -61,38 +65,67 @@ void test_half_floats() {
     CHECK(std::isnan(f16_to_float(float_to_f16(std::numeric_limits<float>::quiet_NaN()))));
 }
 
-// The value of a packed weight, read back through a product with a single one in the inputs.
-struct Prepared {
-    std::vector<float> values;
-    std::vector<uint8_t> pairs;
-    std::vector<int8_t> numbers;
-    std::vector<float> scales, scaled_sums;
-    std::vector<int32_t> sums;
-    Inputs inputs;
+// Zeros that end where a page begins which may not be touched.
+template <typename T>
+class Guarded {
+  public:
+    explicit Guarded(size_t size) {
+        const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+        const size_t used = round_up(size * sizeof(T), page);
+        mapped_bytes_ = used + page;
+        mapped_ = static_cast<std::byte*>(
+            mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        CHECK(mapped_ != MAP_FAILED && mprotect(mapped_ + used, page, PROT_NONE) == 0);
+        data_ = reinterpret_cast<T*>(mapped_ + used - size * sizeof(T));
+    }
+    ~Guarded() { munmap(mapped_, mapped_bytes_); }
+    Guarded(const Guarded&) = delete;
+    Guarded& operator=(const Guarded&) = delete;
+
+    T* data() { return data_; }
+    T& operator[](size_t i) { return data_[i]; }
+    const T& operator[](size_t i) const { return data_[i]; }
+
+  private:
+    std::byte* mapped_;
+    size_t mapped_bytes_;
+    T* data_;
 };
 
-Prepared prepare(const Kernels& kernels, const std::vector<float>& rows, size_t num_rows, size_t num_cols) {
-    const size_t stride = round_up(num_cols, kGroupCols);
-    Prepared p;
-    p.values.assign(num_rows * stride, 0.0f);
-    p.pairs.assign(num_rows * stride / 2 * kernels.pair_bytes, 0);
-    p.numbers.assign(num_rows * stride, 0);
-    p.scales.assign(num_rows * stride / kGroupCols, 0.0f);
-    p.scaled_sums = p.scales;
-    p.sums.assign(p.scales.size(), 0);
-    for (size_t row = 0; row < num_rows; ++row) {
-        float* const values = p.values.data() + row * stride;
-        std::copy_n(rows.data() + row * num_cols, num_cols, values);
-        kernels.to_pairs(values, stride, p.pairs.data() + row * stride / 2 * kernels.pair_bytes);
-        const size_t group = row * stride / kGroupCols;
-        kernels.to_numbers(values, stride,
-                           {p.numbers.data() + row * stride, p.scales.data() + group, p.scaled_sums.data() + group,
-                            p.sums.data() + group});
+// Rows of inputs in all their forms.
+struct Prepared {
+    Guarded<float> values;
+    Guarded<uint8_t> pairs;
+    Guarded<int8_t> numbers;
+    Guarded<float> scales, scaled_sums;
+    Guarded<int32_t> sums;
+    Inputs inputs;
+
+    Prepared(const Kernels& kernels, const std::vector<float>& rows, size_t num_rows, size_t num_cols)
+        : Prepared(num_rows, round_up(num_cols, kGroupCols), kernels.pair_bytes) {
+        const size_t stride = inputs.stride;
+        for (size_t row = 0; row < num_rows; ++row) {
+            float* const row_values = values.data() + row * stride;
+            std::copy_n(rows.data() + row * num_cols, num_cols, row_values);
+            kernels.to_pairs(row_values, stride, pairs.data() + row * stride / 2 * kernels.pair_bytes);
+            const size_t group = row * stride / kGroupCols;
+            kernels.to_numbers(row_values, stride,
+                               {numbers.data() + row * stride, scales.data() + group, scaled_sums.data() + group,
+                                sums.data() + group});
+        }
     }
-    p.inputs = {num_rows,         stride,          p.values.data(),      p.pairs.data(),
-                p.numbers.data(), p.scales.data(), p.scaled_sums.data(), p.sums.data()};
-    return p;
-}
+
+  private:
+    Prepared(size_t num_rows, size_t stride, size_t pair_bytes)
+        : values(num_rows * stride),
+          pairs(num_rows * stride / 2 * pair_bytes),
+          numbers(num_rows * stride),
+          scales(num_rows * stride / kGroupCols),
+          scaled_sums(num_rows * stride / kGroupCols),
+          sums(num_rows * stride / kGroupCols),
+          inputs{num_rows,       stride,        values.data(),      pairs.data(),
+                 numbers.data(), scales.data(), scaled_sums.data(), sums.data()} {}
+};
 
 // What a panel keeps of weights, and what a product takes of inputs, in double.
 double kept_weight(const Panels& panels, size_t row, size_t col) {
@@ -137,7 +170,7 @@ void test_products(const Kernels& kernels, WeightType type, size_t num_outputs, 
     Panels panels(type, num_outputs, num_cols);
     CHECK(!panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool));
     const std::vector<float> rows = random_floats(num_rows * num_cols, seed + 1);
-    const Prepared prepared = prepare(kernels, rows, num_rows, num_cols);
+    const Prepared prepared(kernels, rows, num_rows, num_cols);
     const size_t stride = panels.num_panels() * kPanelRows;
     std::vector<float> bias(stride, 0.0f);
     std::copy_n(random_floats(num_outputs, seed + 2).begin(), num_outputs, bias.begin());
@@ -209,7 +242,7 @@ void test_extreme_numbers(const Kernels& kernels) {
             const std::vector<float> rows(num_cols, -1.0f);
             Panels panels(type, 16, num_cols);
             panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool);
-            const Prepared prepared = prepare(kernels, rows, 1, num_cols);
+            const Prepared prepared(kernels, rows, 1, num_cols);
             float out[16];
             kernels.multiply[static_cast<size_t>(type)](
                 {panels.data(), panels.panel_stride(), 0, 1, num_cols, nullptr, out, 16, false}, prepared.inputs);
@@ -252,7 +285,7 @@ void test_what_is_not_finite() {
         for (const Kernels* kernels : tiers()) {
             std::vector<float> row(64, 0.25f);
             row[40] = bad;
-            const Prepared prepared = prepare(*kernels, row, 1, 64);
+            const Prepared prepared(*kernels, row, 1, 64);
             CHECK(!std::isfinite(prepared.scales[1]) && std::isfinite(prepared.scales[0]));
         }
     }
@@ -286,6 +319,23 @@ void test_rows(const Kernels& kernels) {
     }
 }
 
+void test_rotation(const Kernels& kernels) {
+    for (const size_t dim : {2, 6, 64, 80}) {
+        const std::vector<float> before = random_floats(dim, 8);
+        std::vector<float> head = before, cosines(dim / 2), sines(dim / 2);
+        for (size_t i = 0; i < dim / 2; ++i) {
+            cosines[i] = std::cos(static_cast<float>(i) + 0.3f);
+            sines[i] = std::sin(static_cast<float>(i) + 0.3f);
+        }
+        kernels.rotate(head.data(), cosines.data(), sines.data(), dim);
+        for (size_t i = 0; i < dim / 2; ++i) {
+            const double c = cosines[i], s = sines[i], x = before[i], y = before[i + dim / 2];
+            CHECK(std::fabs(head[i] - (x * c - y * s)) < 1e-6);
+            CHECK(std::fabs(head[i + dim / 2] - (y * c + x * s)) < 1e-6);
+        }
+    }
+}
+
 // One head of one text: keys and values in blocks that lie in a scattered order.
 struct Text {
     KvLayout layout;
@@ -301,17 +351,10 @@ struct Text {
           stride(round_up(layout.head_bytes(), 64)) {
         const size_t num_blocks = (length + kBlockTokens - 1) / kBlockTokens;
         arena.assign((num_blocks + 3) * stride, 0);
-        for (size_t block = 0; block < num_blocks; ++block) {
-            table.push_back(static_cast<int32_t>((block * 5 + 2) % (num_blocks + 3)));
-        }
-        std::sort(table.begin(), table.end());
-        table.erase(std::unique(table.begin(), table.end()), table.end());
-        for (int32_t next = 0; table.size() < num_blocks; ++next) {
-            if (std::find(table.begin(), table.end(), next) == table.end()) {
-                table.push_back(next);
-            }
-        }
-        std::reverse(table.begin(), table.end());
+        table.resize(num_blocks + 3);
+        std::iota(table.begin(), table.end(), 0);
+        std::shuffle(table.begin(), table.end(), std::mt19937(7));
+        table.resize(num_blocks);
         for (size_t token = 0; token < length; ++token) {
             uint8_t* const block = arena.data() + static_cast<size_t>(table[token / kBlockTokens]) * stride;
             kernels.store_kv(layout, block, token % kBlockTokens, &keys[token * head_dim], &values[token * head_dim]);
@@ -438,6 +481,7 @@ int main() {
     test_pool();
     for (const Kernels* kernels : tiers()) {
         test_rows(*kernels);
+        test_rotation(*kernels);
         test_all_products(*kernels);
         test_extreme_numbers(*kernels);
         test_all_attention(*kernels);

@@ -116,7 +116,7 @@ def test_sizes_come_back_or_are_refused(sizes):
     half=st.integers(1, 64),
     scaling=st.builds(
         Llama3Scaling,
-        factor=st.floats(1, 64),
+        factor=st.floats(1.1, 64),  # nearer to 1 the ramp drowns in the rounding of float32, and is refused
         low_freq_factor=st.floats(0.5, 2),
         high_freq_factor=st.floats(4, 8),
         original_max_position_embeddings=st.integers(16, 1 << 17),

@@ -335,6 +335,7 @@ def test_at_a_real_terminal(folder):
         assert "[2J" not in terminal.wait_for(" ...").replace("\ufffd[2J", "")
         terminal.wait_for("context")
         terminal.wait_for("> ")
+        time.sleep(0.5)  # readline shows its prompt a moment before it listens
         terminal.process.send_signal(signal.SIGINT)
         terminal.wait_for("Ctrl-C again leaves")
         terminal.wait_for("> ")

@@ -40,6 +40,21 @@ def random_tensors(config, seed=1, deviation=0.3):
     return tensors
 
 
+def exploding_tensors(config, token_id):
+    """Finite weights with which one token, and no other, is infinite within the first layer.
+
+    It alone has a value in the first dimension of the stream, which a norm's weight then takes beyond all floats.
+    """
+    tensors = random_tensors(config)
+    tensors["model.embed_tokens.weight"][:, 0] = 0
+    tensors["model.embed_tokens.weight"][token_id, 0] = 5
+    for layer in range(config.num_hidden_layers):
+        for name in ("self_attn.o_proj", "mlp.down_proj"):
+            tensors[f"model.layers.{layer}.{name}.weight"][0] = 0
+    tensors["model.layers.0.post_attention_layernorm.weight"][0] = 3e38
+    return tensors
+
+
 def random_blocks(type_name, shape, rng):
     """Bytes that any file of the type might hold; its float16 scales are about what makes values of 0.1."""
     kind = _LAYOUTS[type_name]

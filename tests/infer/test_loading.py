@@ -89,7 +89,7 @@ class TestRefusals:
             ({"threads": 0}, "threads is 0, and must be 1 to 1,024"),
             ({"kv_memory": 0}, "kv_memory is 0, and must be at least 1"),
             ({"kv": "f16"}, "kv is"),
-            ({"context": 64, "kv_memory": 5000}, "context is 64, and kv_memory holds"),
+            ({"context": 64, "kv_memory": 5000}, "context is 64, and there is memory for the keys and values of"),
             ({"device": "tpu7"}, 'device is "tpu7"'),
         ],
     )

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infer.native_models import (
+    exploding_tensors,
     logits_of,
     random_blocks,
     random_tensors,
@@ -160,6 +161,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "name",
         [
+            "model.embed_tokens.weight",
             "model.norm.weight",
             "model.layers.1.mlp.down_proj.weight",
             "lm_head.weight",
@@ -186,13 +188,16 @@ class TestRefusals:
             with pytest.raises(DataError, match="rows 0 to 15 hold a value that is not finite"):
                 runner_of(config, tensors)
 
-    def test_a_table_row_that_is_not_finite_is_found_when_it_is_used(self):
-        config = small_config(tie_word_embeddings=False)
+    def test_values_that_the_type_cannot_hold(self):
+        config = small_config()
         tensors = random_tensors(config)
-        tensors["model.embed_tokens.weight"][7, 3] = np.nan
-        runner = runner_of(config, tensors)
-        assert np.isfinite(logits_of(runner, [1, 2])).all()
-        assert np.isnan(logits_of(runner, [1, 7])[1]).all()
+        tensors["model.layers.0.mlp.gate_proj.weight"][50, 3] = 3.4e38
+        for weights in ("bf16", "int8", "int4"):
+            with pytest.raises(DataError, match="rows 48 to 63 hold a value that is not finite, or too large"):
+                runner_of(config, tensors, weights=weights)
+        tensors["lm_head.weight"][-1, 0] = np.nan
+        with pytest.raises(DataError, match=r"lm_head\.weight: rows 48 to 59 hold"):
+            runner_of(config, tensors, weights="f32")
 
     @pytest.mark.parametrize("weights", ["f32", "bf16", "int8", "int4"])
     @pytest.mark.parametrize("kv", ["f32", "bf16", "int8"])
@@ -208,6 +213,34 @@ class TestRefusals:
             tensors["model.layers.0.post_attention_layernorm.weight"] *= np.float32(1e36)
         logits = logits_of(runner_of(config, tensors, weights=weights, kv=kv), IDS[:20])
         assert not np.isfinite(logits).all(axis=1).any()
+
+    @pytest.mark.parametrize("kv", ["f32", "bf16", "int8"])
+    def test_scores_beyond_all_floats_are_not_another_texts_answer(self, tier, kv):
+        """Each is minus infinity: what a text sees must not pass for nothing, and then for what lay there before."""
+        config = small_config(num_key_value_heads=4, qkv_bias=True, o_bias=True)
+        tensors = random_tensors(config)
+        tensors["model.layers.1.self_attn.q_proj.bias"][:] = 1e25
+        tensors["model.layers.1.self_attn.k_proj.bias"][:] = -1e25
+        runner = runner_of(config, tensors, kv=kv)
+        for ids in ([1] * 12, [2, 3, 4], [1] * 12, [5]):
+            assert np.isnan(logits_of(runner, ids)).all()
+
+    @pytest.mark.parametrize("weights", ["f32", "bf16", "int8", "int4"])
+    def test_a_text_that_is_not_finite_leaves_no_mark(self, tier, weights):
+        config = small_config(hidden_size=24, intermediate_size=40, num_attention_heads=2, num_key_value_heads=1)
+        runner = runner_of(config, exploding_tensors(config, 7), weights=weights)
+        expected = logits_of(runner, [1, 2, 3])
+        assert np.isfinite(expected).all()
+        assert not np.isfinite(logits_of(runner, [7, 7, 7])).any()
+        assert np.array_equal(logits_of(runner, [1, 2, 3]), expected)
+
+    def test_more_threads_than_the_system_starts(self, monkeypatch):
+        def start(**_):
+            raise RuntimeError("Resource temporarily unavailable")
+
+        monkeypatch.setattr(native._core, "Inference", start)
+        with pytest.raises(ConfigError, match="does not start 1 threads.*ask for fewer"):
+            runner_of(small_config())
 
     def test_more_than_the_memory_holds(self, monkeypatch):
         monkeypatch.setattr(native, "memory", lambda: Memory(1000, 1000))
@@ -230,6 +263,32 @@ class TestRefusals:
 
 
 class TestRoom:
+    @pytest.mark.parametrize(
+        ("free", "kv_memory", "blocks"),
+        [
+            (1 << 22, None, 8 * 64),  # eight contexts, which are less than a quarter of it
+            (1 << 20, None, 4 * 64),  # a quarter of it
+            (80 * 1024, None, 64),  # one
+            (40 * 1024, None, 40),  # what there is
+            (16 * 1024, None, 16),
+            (1 << 20, 5 * 1024, 5),
+        ],
+    )
+    def test_how_many_blocks(self, free, kv_memory, blocks):
+        assert native._blocks_within(free, block_bytes=1024, one_context=64, kv_memory=kv_memory) == blocks
+
+    @pytest.mark.parametrize(
+        ("free", "kv_memory", "message"),
+        [
+            (15 * 1024, None, "15.4 kB of memory are left for keys and values, and those of 16 tokens take 1.02 kB"),
+            (1 << 20, 1000, "kv_memory is 1,000 bytes"),
+            (1 << 20, 1 << 21, "kv_memory is 2.1 MB, and 1.05 MB of memory are free"),
+        ],
+    )
+    def test_too_little(self, free, kv_memory, message):
+        with pytest.raises(ConfigError, match=message):
+            native._blocks_within(free, block_bytes=1024, one_context=64, kv_memory=kv_memory)
+
     def test_a_context_at_least(self):
         runner = runner_of(small_config(), context=100, kv_memory=None)
         assert 7 <= runner.num_blocks <= 8 * 7

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infer.native_models import logits_of, random_tensors, runner_of, small_config
+from infer.native_models import exploding_tensors, logits_of, random_tensors, runner_of, small_config
 from infer.random_cases import check_case
 from model.families import configs
 from textmill.infer.batcher import Batcher
@@ -89,14 +89,15 @@ def test_long_texts_in_any_chunks(tier, kv, window):
         assert np.array_equal(logits_of(runner, ids, cuts=cuts), whole)
 
 
-def test_what_another_text_left_in_a_block_is_not_seen(tier):
-    """Not even infinity, which times a weight of zero is no zero."""
-    config = small_config(tie_word_embeddings=False)
-    tensors = random_tensors(config)
-    tensors["model.embed_tokens.weight"][7] = np.inf
-    runner = runner_of(config, tensors, kv="bf16")
+@pytest.mark.parametrize("kv", ["bf16", "f32", "int8"])
+def test_what_is_infinite_stays_with_those_that_see_it(tier, kv):
+    """A weight of zero times infinity is no zero: neither for tokens before it nor for a text that gets its blocks."""
+    config = small_config()
+    runner = runner_of(config, exploding_tensors(config, 7), kv=kv)
     expected = logits_of(runner, [1, 2, 3, 4, 5])
-    assert np.isnan(logits_of(runner, [7] * 16)).all()
+    found = logits_of(runner, [1, 2, 3, 4, 7, 1] + [7] * 12)
+    assert np.array_equal(found[:4], expected[:4])
+    assert not np.isfinite(found[4:]).any()
     assert np.array_equal(logits_of(runner, [1, 2, 3, 4, 5]), expected)
     assert np.array_equal(logits_of(runner, [1, 2, 3, 4, 5], cuts=[1, 2, 3, 4]), expected)
 

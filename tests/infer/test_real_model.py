@@ -126,7 +126,7 @@ class TestLlamaCpp:
     def test_logits_of_the_file_as_it_is(self, exact, real_model):
         """Both round the inputs of products to eight bits, each 32 of them by their largest; no two ways are the same.
 
-        What that takes from the exact logits is as much here as there, and between the two no more than the sum.
+        What that takes from the exact logits is as much here as there; between the two lie independent errors.
         """
         lm = textmill.load(real_model, kv="f32")
         for ids in prompts(exact):
@@ -134,7 +134,7 @@ class TestLlamaCpp:
             ours, right = lm.logits(ids)[-1], exact.logits(ids)[-1]
             lost_here, lost_there = rms(ours - right), rms(theirs - right)
             assert lost_here <= 2 * lost_there
-            assert rms(ours - theirs) <= lost_here + lost_there
+            assert rms(ours - theirs) <= 1.5 * np.hypot(lost_here, lost_there)
 
     def test_greedy_text(self, exact, wide):
         ids = exact.tokenizer.encode(PROMPTS[0])
@@ -174,7 +174,7 @@ class TestTheSameAnswer:
         options = {"max_tokens": 24, "temperature": 0.8, "seed": 5, "logprobs": 2, "ignore_eos": True}
         together = lm.generate(texts, **options)
         other = textmill.load(real_model, threads=1)
-        for text, answer in list(zip(texts, together, strict=True))[::3]:
+        for text, answer in list(zip(texts, together, strict=True))[::5]:
             assert lm.generate(text, **options) == answer
             assert other.generate(text, **options, speculate=0) == answer
 

@@ -54,7 +54,8 @@ def load(  # noqa: PLR0917  the order is part of the public contract
         kv: what keys and values are kept in: ``bf16``, ``f32`` or ``int8``.
         context: tokens of prompt and answer together, up to the model's own, which it is unless given.
         threads: of the CPU; as many as there are cores unless given.
-        kv_memory: bytes for keys and values; room for at least one text of the whole context unless given.
+        kv_memory: bytes for keys and values; unless given room for a text of the whole context, or for what the free
+            memory holds.
 
     Raises:
         DataError: where the model is missing, damaged, or asks for what cannot be reproduced exactly.
@@ -73,7 +74,8 @@ def load(  # noqa: PLR0917  the order is part of the public contract
     batcher = Batcher(runner)
     if context is not None and batcher.capacity < context:
         raise ConfigError(
-            f"context is {context:,}, and kv_memory holds {batcher.capacity:,} tokens; give it more, or leave it out"
+            f"context is {context:,}, and there is memory for the keys and values of {batcher.capacity:,} tokens; take "
+            "a shorter one, fewer bits (kv int8), or more kv_memory where you gave one"
         )
     return LanguageModel(stored.config, tokenizer, rules, batcher, context=min(length, batcher.capacity))
 

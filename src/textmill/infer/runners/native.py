@@ -22,6 +22,8 @@ BLOCK_SIZE: int = _core.Inference.block_size
 _KV_BYTES = {"f32": 4, "bf16": 2, "int8": 1}
 # Room for so many texts of the whole context, where a quarter of the free memory holds them.
 _CONTEXTS_MAX = 8
+# A model that cannot hold 256 tokens is of no use.
+_BLOCKS_MIN = 256 // BLOCK_SIZE
 
 
 class NativeRunner:
@@ -91,6 +93,10 @@ def open_runner(
         )
     except ValueError as error:
         raise ConfigError(f"{stored.path}: {error}") from error
+    except RuntimeError as error:  # what std::thread throws
+        raise ConfigError(
+            f"the system does not start {threads or num_cores()} threads ({error}); ask for fewer"
+        ) from error
     for name, tensor in stored.tensors.items():
         _set(core, stored, name, tensor, weights)
     if config.tie_word_embeddings:
@@ -138,17 +144,31 @@ def _num_blocks(stored: StoredModel, weights: str, kv: str, context: int, kv_mem
             f"{stored.path} takes {units.num_bytes(needed)} of memory with weights {weights}, and "
             f"{units.num_bytes(free)} are free. Take fewer bits (weights int8 or int4), or a smaller model"
         )
-    block_bytes = kv_cache_bytes(config, BLOCK_SIZE, _KV_BYTES[kv]) + _scale_bytes(config, kv)
-    one_context = -(-context // BLOCK_SIZE)
+    return _blocks_within(
+        free - needed,
+        block_bytes=kv_cache_bytes(config, BLOCK_SIZE, _KV_BYTES[kv]) + _scale_bytes(config, kv),
+        one_context=-(-context // BLOCK_SIZE),
+        kv_memory=kv_memory,
+    )
+
+
+def _blocks_within(free: int, *, block_bytes: int, one_context: int, kv_memory: int | None) -> int:
+    """Blocks for several texts of the whole context, for one where these are much, or for what the memory holds."""
     if kv_memory is None:
-        fitting = (free - needed) // block_bytes
-        wanted = min(_CONTEXTS_MAX * one_context, fitting // 4)
-        return max(1, min(max(wanted, one_context), fitting))
+        fitting = free // block_bytes
+        if fitting < min(one_context, _BLOCKS_MIN):
+            raise ConfigError(
+                f"{units.num_bytes(free)} of memory are left for keys and values, and those of {BLOCK_SIZE} tokens "
+                f"take {units.num_bytes(block_bytes)}. Take fewer bits (kv int8), or a smaller model"
+            )
+        return min(max(one_context, min(_CONTEXTS_MAX * one_context, fitting // 4)), fitting)
     if kv_memory < block_bytes:
         raise ConfigError(
             f"kv_memory is {kv_memory:,} bytes, and the keys and values of {BLOCK_SIZE} tokens take {block_bytes:,}"
         )
-    return min(kv_memory // block_bytes, 64 * one_context)
+    if kv_memory > free:
+        raise ConfigError(f"kv_memory is {units.num_bytes(kv_memory)}, and {units.num_bytes(free)} of memory are free")
+    return kv_memory // block_bytes
 
 
 def _scale_bytes(config: ModelConfig, kv: str) -> int:

@@ -30,9 +30,9 @@ def check_types(stored: StoredModel, weights: str) -> None:
 def kept_type(name: str, stored_type: str, weights: str) -> str:
     """How the engine keeps a matrix: ``f32``, ``bf16``, ``q8``, ``q4`` or ``q4_min``.
 
-    ``auto`` and ``file`` round nothing. With ``int4`` the head has eight bits: it decides between tokens.
+    ``auto`` and ``file`` round no weight. With ``int4`` the head has eight bits: it decides between tokens.
     """
-    if weights in ("auto", "file"):
+    if weights in ("auto", "file") or (weights == "int4" and stored_type == "Q4_0"):
         return _AS_STORED.get(stored_type, "f32")
     return "q8" if weights == "int4" and name == "lm_head.weight" else _ASKED[weights]
 
