@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from fakes import chatty_model
 from fakes.chatty_model import REPLY
 from fakes.tiny_model import write_model
+from textmill.base.errors import DataError
 from textmill.cli import main
 from textmill.cli.chat_answer import Answered
 from textmill.cli.chat_conversation import Conversation
@@ -144,6 +145,47 @@ def test_a_wrong_command_is_said_and_the_chat_goes_on(talk, tmp_path, monkeypatc
     assert (code, out) == (0, f"{REPLY}\n")
     assert message in err
     assert (tmp_path / "other.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("failure", [DataError("no numbers"), KeyboardInterrupt()])
+def test_another_answer_that_fails_leaves_the_one_before(talk, lm, tmp_path, monkeypatch, failure):
+    """Whether the model breaks or Ctrl-C comes before the first token, the conversation is what it was, and goes on."""
+    path = tmp_path / "talk.json"
+    calls = itertools.count(1)
+
+    def deltas(handle, original=lm.batcher.deltas):
+        if next(calls) == 2:
+            raise failure
+        return original(handle)
+
+    monkeypatch.setattr(lm.batcher, "deltas", deltas)
+    code, _, err = talk(
+        "hello", "/regenerate", f"/save {path}", "more", f"/save {path}", f"/load {path}", "/regenerate"
+    )
+    assert code == 0
+    assert str(failure) in err
+    assert f"[2 messages are in {path}]" in err
+    assert [message["content"] for message in json.loads(path.read_text())["messages"]] == [
+        "hello",
+        REPLY,
+        "more",
+        REPLY,
+    ]
+
+
+def test_a_loaded_conversation_may_end_with_a_message(talk, folder, tmp_path, capsys):
+    path = tmp_path / "talk.json"
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": "hello"}]}))
+    code, out, err = talk(f"/load {path}", "more", "/regenerate", "more", f"/save {path}", f"/load {path}")
+    assert code == 0
+    assert err.count("the last message has no answer yet") == 2, "after /load, and as it cannot be passed over"
+    assert out == f"hello\n{REPLY}\n{REPLY}\n{REPLY}\n"
+    assert len(json.loads(path.read_text())["messages"]) == 4
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": "hello"}]}))
+    assert "/regenerate makes one" in talk(options=["--load", str(path)])[2]
+    assert main(["chat", str(folder), "--load", str(path), "--prompt", "more", "--json"]) == 0
+    answers = list(map(json.loads, capsys.readouterr().out.splitlines()))
+    assert [answer["content"] for answer in answers] == [REPLY] * 2
 
 
 def test_messages_of_several_lines(talk, tmp_path):

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from textmill.base import units
 from textmill.base.errors import DataError, TextmillError
 from textmill.cli.arguments import plain, text_or_stdin
-from textmill.cli.chat_answer import ContextFullError
+from textmill.cli.chat_answer import Answered, ContextFullError
 from textmill.cli.chat_commands import run_command
 from textmill.cli.chat_conversation import Conversation
 from textmill.cli.chat_screen import Keyboard
@@ -88,6 +88,7 @@ def chat(
     if not sys.stdin.isatty():
         return _put(session, _lines_of_stdin())
     _greet(out, model, lm)
+    session.tell_if_unanswered()
     return _converse(session)
 
 
@@ -102,13 +103,21 @@ def _lines_of_stdin() -> Iterable[str]:
 
 
 def _put(session: Session, messages: Iterable[str]) -> int:
-    """Put messages one after the other; an answer that is interrupted ends the command."""
+    """Put messages one after the other, the one that a loaded conversation ends with first.
+
+    An answer that is interrupted ends the command.
+    """
+    if session.conversation.is_unanswered:
+        _finish(session, session.answer())
     for message in messages:
-        answered = session.ask(message)
-        session.tell_if_cut_off(answered)
-        if answered.finish_reason == "interrupted":
-            raise KeyboardInterrupt
+        _finish(session, session.ask(message))
     return 0
+
+
+def _finish(session: Session, answered: Answered) -> None:
+    session.tell_if_cut_off(answered)
+    if answered.finish_reason == "interrupted":
+        raise KeyboardInterrupt
 
 
 def _greet(out: Output, model: str, lm: LanguageModel) -> None:

@@ -12,7 +12,7 @@ from textmill.cli.chat_session import Session
 HELP = """/help               this list
 /reset              begin anew; the system message stays
 /system TEXT        tell the model what it is; alone, show what it was told
-/regenerate         another answer to the last message
+/regenerate         another answer to the last message, or the first to one that has none
 /save FILE          keep the conversation
 /load FILE          go on with one that was kept
 /stats              tokens, speed and cache so far
@@ -54,9 +54,7 @@ def _system(session: Session, argument: str) -> None:
 
 
 def _regenerate(session: Session, argument: str) -> None:
-    if not session.conversation.take_back("assistant"):
-        raise ConfigError("there is no answer yet to make again")
-    session.tell(session.answer())
+    session.tell(session.answer_again())
 
 
 def _save(session: Session, argument: str) -> None:
@@ -71,6 +69,7 @@ def _load(session: Session, argument: str) -> None:
     session.out.say(f"[{len(turns)} messages; the last of them:]" if turns else "[an empty conversation]")
     if turns:
         session.show_text(turns[-1]["content"])
+    session.tell_if_unanswered()
 
 
 def _stats(session: Session, argument: str) -> None:

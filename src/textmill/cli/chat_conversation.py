@@ -39,12 +39,16 @@ class Conversation:
         """Add the model's answer."""
         self.turns.append({"role": "assistant", "content": text})
 
-    def take_back(self, role: str) -> bool:
-        """Remove the last message where it is of this role; says whether it was."""
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the last message is the user's."""
+        return bool(self.turns) and self.turns[-1]["role"] == "user"
+
+    def take_back(self, role: str) -> Message | None:
+        """Remove and return the last message where it is of this role; None where it is not."""
         if not self.turns or self.turns[-1]["role"] != role:
-            return False
-        self.turns.pop()
-        return True
+            return None
+        return self.turns.pop()
 
     def reset(self) -> None:
         """Forget all turns; the system message stays."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from textmill.base import units
+from textmill.base.errors import ConfigError
 from textmill.cli.chat_answer import Answered, answer
 from textmill.cli.chat_screen import WordWrap, figures
 from textmill.cli.output import Output
@@ -81,13 +82,38 @@ class Session:
         self._as_json = as_json
 
     def ask(self, text: str) -> Answered:
-        """Put a message; where it cannot be answered, it is as if it had not been put."""
+        """Put a message; where it cannot be answered, it is as if it had not been put.
+
+        Raises:
+            ConfigError: the message before it has no answer.
+        """
+        if self.conversation.is_unanswered:
+            raise ConfigError("the last message has no answer yet. /regenerate makes one, /reset begins anew")
         self.conversation.ask(text)
         try:
             return self.answer()
         except BaseException:
             self.conversation.take_back("user")
             raise
+
+    def answer_again(self) -> Answered:
+        """Answer the last message anew; where nothing comes of it, the answer before it stays.
+
+        Raises:
+            ConfigError: there is no message yet.
+        """
+        before = self.conversation.take_back("assistant")
+        if not self.conversation.is_unanswered:
+            raise ConfigError("there is no answer yet to make again")
+        answered = None
+        try:
+            answered = self.answer()
+        finally:
+            was_stopped = answered is not None and answered.finish_reason == "interrupted" and not answered.text
+            if before is not None and (answered is None or was_stopped):
+                self.conversation.take_back("assistant")
+                self.conversation.turns.append(before)
+        return answered
 
     def answer(self) -> Answered:
         """Answer the last message and show the answer; what came before Ctrl-C stays said."""
@@ -124,6 +150,11 @@ class Session:
             self.out.say(f"[the context of {answered.context:,} tokens is full: /reset begins anew]")
         elif answered.finish_reason == "length":
             self.out.say(f"[cut off after {answered.num_tokens:,} tokens: --max-tokens allows more]")
+
+    def tell_if_unanswered(self) -> None:
+        """Say what to do where a conversation that was loaded ends with the user's message."""
+        if self.conversation.is_unanswered:
+            self.out.say("[the last message has no answer yet: /regenerate makes one]")
 
     def _seeded(self) -> dict[str, Any]:
         """With a seed, each answer has its own: the same conversation again gives the same answers."""
