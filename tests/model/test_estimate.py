@@ -142,3 +142,20 @@ def test_the_machine_has_memory_that_can_be_read():
     memory = machine.memory()
     assert 0 < memory.available <= memory.total
     assert 1e8 < machine.read_bandwidth(1, 1 << 22) < 1e13
+
+
+@pytest.mark.parametrize(
+    ("room", "limit", "used", "prefix"),
+    [("", "memory.max", "memory.current", ""), ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_")],
+)
+def test_a_container_gives_back_the_files_that_it_keeps_in_memory(tmp_path, room, limit, used, prefix):
+    """Both versions of cgroups. What was read of files counts as used, and as free where programs need it."""
+    folder = tmp_path / room
+    folder.mkdir(exist_ok=True)
+    (folder / limit).write_text("1000000\n")
+    (folder / used).write_text("900000\n")
+    assert machine.memory(tmp_path) == (1_000_000, 100_000)
+    (folder / "memory.stat").write_text(f"anon 5\n{prefix}inactive_file 600000\n{prefix}active_file 50000\nshmem 7\n")
+    assert machine.memory(tmp_path) == (1_000_000, 750_000)
+    (folder / limit).write_text("max\n")
+    assert machine.memory(tmp_path).total > 1_000_000

@@ -8,9 +8,17 @@ from typing import NamedTuple
 
 # Far beyond any cache that is shared by the cores, and a small part of the memory.
 _READ_BYTES = 1 << 28
-_CGROUP_LIMITS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+_CGROUPS = Path("/sys/fs/cgroup")
+# Versions 2 and 1: the limit, what is used, and the entries of memory.stat that count files in the page cache. These
+# are part of what is used, and the kernel gives them back when memory is asked for: models are such files.
+_CGROUP_FILES = (
+    ("memory.max", "memory.current", "memory.stat", ("inactive_file", "active_file")),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        ("total_inactive_file", "total_active_file"),
+    ),
 )
 
 
@@ -21,13 +29,18 @@ class Memory(NamedTuple):
     available: int
 
 
-def memory() -> Memory:
-    """Read how much memory there is; the limit of a container counts where it is lower."""
+def memory(cgroups: Path = _CGROUPS) -> Memory:
+    """Read how much memory there is; the limit of a container counts where it is lower.
+
+    ``cgroups`` is where the kernel tells of it.
+    """
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     available = _meminfo().get("MemAvailable", total)
-    for limit_file, used_file in _CGROUP_LIMITS:
-        limit, used = _number(limit_file), _number(used_file)
+    for limit_file, used_file, stat_file, cached in _CGROUP_FILES:
+        limit, used = _number(cgroups / limit_file), _number(cgroups / used_file)
         if limit is not None and used is not None and limit < total:
+            stat = _stat(cgroups / stat_file)
+            used = max(0, used - sum(stat.get(name, 0) for name in cached))
             total, available = limit, min(available, max(0, limit - used))
     return Memory(total, available)
 
@@ -59,8 +72,17 @@ def _meminfo() -> dict[str, int]:
     return {name: 1024 * int(value.split()[0]) for name, _, value in fields if value.strip().endswith("kB")}
 
 
-def _number(path: str) -> int | None:
+def _stat(path: Path) -> dict[str, int]:
+    """The lines of memory.stat, a name and a number each."""
     try:
-        return int(Path(path).read_text())
+        pairs = [line.split() for line in path.read_text().splitlines()]
+        return {name: int(number) for name, number in pairs}
+    except (OSError, ValueError):
+        return {}
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
     except (OSError, ValueError):  # no such file, or "max"
         return None
