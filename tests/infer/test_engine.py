@@ -181,6 +181,15 @@ class TestLogprobs:
         cold = model.generate("x", max_tokens=2, logprobs=3, top_k=1, temperature=0.1, seed=1)
         assert cold.logprobs == model.generate("x", max_tokens=2, logprobs=3).logprobs
 
+    def test_those_of_the_prompt(self, scripted):
+        answer = scripted("bcdef").generate([*b"abx"], max_tokens=1, prompt_logprobs=True)
+        first, right, wrong = answer.prompt_logprobs
+        assert first is None
+        assert right == pytest.approx(0.0, abs=1e-9)
+        assert wrong == pytest.approx(-50.0, abs=1e-9)
+        assert answer.logprobs is None
+        assert scripted("a").generate("x", max_tokens=1).prompt_logprobs is None
+
 
 def test_rows_that_pad_the_table_are_never_drawn(scripted):
     answer = scripted("a").generate("x", max_tokens=20, temperature=5.0, seed=3, ignore_eos=True, logprobs=5)
@@ -193,15 +202,6 @@ def test_weights_that_are_not_finite_are_said_to_be(scripted):
     model.runner.forward = lambda chunks: np.full((1, 260), np.nan, np.float32)
     with pytest.raises(DataError, match="not finite"):
         model.generate("x")
-
-    def test_those_of_the_prompt(self, scripted):
-        answer = scripted("bcdef").generate([*b"abx"], max_tokens=1, prompt_logprobs=True)
-        first, right, wrong = answer.prompt_logprobs
-        assert first is None
-        assert right == pytest.approx(0.0, abs=1e-9)
-        assert wrong == pytest.approx(-50.0, abs=1e-9)
-        assert answer.logprobs is None
-        assert scripted("a").generate("x", max_tokens=1).prompt_logprobs is None
 
 
 class TestSeveralAnswers:
