@@ -1,7 +1,9 @@
 """Models converted there and back: the same bytes, the same tokens, and whole or absent."""
 
 import dataclasses
+import json
 import shutil
+from pathlib import Path
 
 import gguf
 import numpy as np
@@ -250,13 +252,30 @@ def test_other_small_files_of_a_folder_come_along(tmp_path):
     folder = write_folder(tmp_path / "hf", generation={"temperature": 0.2})
     (folder / "README.md").write_text("mine")
     (folder / "LICENSE").write_text("free")
-    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    (folder / "NOTICE").write_text("thanks")
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tools.jinja").write_text("{{ tools }}")
+    of_the_source = {
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+        "fetched.json",
+        "state.json",
+        "sha256.json",
+        "optimizer.safetensors",
+    }
+    for name in of_the_source:
+        (folder / name).write_text("{}")
+    table = json.loads((folder / "config.json").read_text()) | {"pad_token_id": 2}
+    (folder / "config.json").write_text(json.dumps(table))
     convert(folder, tmp_path / "out", type="bf16")
-    names = {path.name for path in folder.iterdir()} - {"pytorch_model.bin"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == names
-    for name in names - {"config.json", "model.safetensors"}:
+    names = {path.relative_to(folder) for path in folder.rglob("*")} - set(map(Path, of_the_source))
+    assert {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*")} == names
+    for name in names - {Path("config.json"), Path("model.safetensors"), Path("additional_chat_templates")}:
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
-    assert '"bfloat16"' in (tmp_path / "out/config.json").read_text()
+    after = json.loads((tmp_path / "out/config.json").read_text())
+    assert (after.pop("torch_dtype"), table.pop("torch_dtype")) == ("bfloat16", "float32")
+    assert after.pop("dtype", "") == table.pop("dtype", "").replace("float32", "bfloat16")
+    assert after == table
     found = safetensors.load(tmp_path / "out/model.safetensors")
     assert all(array.dtype == safetensors.BFLOAT16 for array in found.values())
 

@@ -15,14 +15,17 @@ from textmill.base.gguf_blocks import dequantize, quantize
 from textmill.checkpoint.converted_tensor import ConvertedTensor, read_values
 from textmill.checkpoint.huggingface import write_small_files
 from textmill.checkpoint.huggingface_model import TYPE_OF_DTYPE
-from textmill.checkpoint.json_files import to_json
+from textmill.checkpoint.json_files import read_json, to_json
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.model.config import ModelConfig
 
 _DTYPES = {name: dtype for dtype, name in TYPE_OF_DTYPE.items()}
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_NOT_COPIED = {"config.json", "model.safetensors.index.json"}
+# What says something of the source's own files: where they came from, their hashes, the run at that step.
+_NOT_COPIED = {"config.json", "fetched.json", "sha256.json", "state.json"}
 _COPIED = (".json", ".jinja", ".txt", ".model", ".md")
+_TERMS = ("LICENSE", "NOTICE")
+_TEMPLATES = "additional_chat_templates"
 
 
 def check_type(name: str | None) -> str | None:
@@ -91,9 +94,21 @@ def _write_small_files(folder: Path, stored: StoredModel, config: ModelConfig, d
 
 def _copy_small_files(folder: Path, source: Path, config: ModelConfig, dtype_name: str) -> None:
     for path in sorted(source.iterdir()):
-        if path.is_file() and path.name not in _NOT_COPIED and (path.suffix in _COPIED or path.name == "LICENSE"):
+        if path.is_file() and _is_copied(path):
             shutil.copyfile(path, folder / path.name)
-    write_file(folder / "config.json", to_json(config.to_hf(dtype_name)))
+    for path in sorted((source / _TEMPLATES).glob("*.jinja")):
+        (folder / _TEMPLATES).mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / _TEMPLATES / path.name)
+    before = read_json(source / "config.json")
+    # No size, so ModelConfig does not know it, and training batches need it.
+    padding = {name: before[name] for name in ("pad_token_id",) if before.get(name) is not None}
+    write_file(folder / "config.json", to_json(config.to_hf(dtype_name) | padding))
+
+
+def _is_copied(path: Path) -> bool:
+    if path.name in _NOT_COPIED or path.name.endswith(".index.json"):
+        return False
+    return path.suffix in _COPIED or path.name.startswith(_TERMS)
 
 
 def _holds(type_name: str, values: np.ndarray) -> bool:
