@@ -12,7 +12,7 @@ import pytest
 
 from infer.history_runner import HistoryRunner
 from infer.random_cases import Letters, check_case
-from textmill.base.errors import ConfigError, DataError
+from textmill.base.errors import ConfigError, DataError, TextmillError
 from textmill.infer.answer import Answer, Ending, whole
 from textmill.infer.batcher import Batcher
 from textmill.infer.request import Request
@@ -292,6 +292,36 @@ class TestEnds:
         assert result(other) == solo([2])
         with pytest.raises(Exception, match="broke off"):
             list(one.take_deltas())
+
+    @pytest.mark.parametrize("where", ["extend", "on_prompt_rows"])
+    def test_an_error_in_a_draw_ends_its_answer_only(self, where):
+        def breaks(*_):
+            raise IndexError("a fault")
+
+        batcher = make()
+        one, other = answer([1], prompt_logprobs=True), answer([2])
+        setattr(one, where, breaks)
+        batcher.run([one, other])  # nothing is raised where others are carried on, too
+        assert result(other) == solo([2])
+        with pytest.raises(TextmillError, match="broke off: IndexError while a token was drawn") as raised:
+            list(one.take_deltas())
+        assert isinstance(raised.value.__cause__, IndexError)
+        statistics = batcher.statistics()
+        assert (statistics.num_failed, statistics.num_finished, statistics.num_aborted) == (1, 1, 0)
+        assert statistics.num_blocks_in_use == 0
+        batcher.check()
+
+    def test_an_error_of_the_runner_is_raised(self):
+        batcher = make()
+        one = answer([1])
+        forward = batcher._runner.forward
+        batcher._runner.forward = lambda chunks: (_ for _ in ()).throw(MemoryError)
+        batcher.submit(one)
+        with pytest.raises(MemoryError):
+            batcher.step()
+        batcher._runner.forward = forward
+        run_all(batcher)
+        assert result(one) == solo([1])
 
 
 class TestThreads:

@@ -197,6 +197,14 @@ def test_rows_that_pad_the_table_are_never_drawn(scripted):
     assert all(max(table) < 258 for table in answer.top_logprobs)
 
 
+def test_a_row_that_pads_the_table_in_a_prompt_is_penalized_by_nobody(scripted):
+    model = scripted("a" * 9)
+    plain = model.generate([259, 120], max_tokens=4)
+    assert model.generate([259, 120], max_tokens=4, repetition_penalty=1.5) == plain
+    answer = model.generate([120, 259, 97], max_tokens=2, prompt_logprobs=True)
+    assert [value is None for value in answer.prompt_logprobs] == [True, True, False]
+
+
 def test_weights_that_are_not_finite_are_said_to_be(scripted):
     model = scripted("abc")
     model.runner.forward = lambda chunks: np.full((1, 260), np.nan, np.float32)

@@ -17,7 +17,7 @@ from textmill.infer.request import GUESSES_MAX, SEED_MAX, Completion, Delta, Fin
 from textmill.infer.sampler import adjust, log_softmax, most_probable, sample
 
 _FIRST_WIDTH = 2
-# Unless the request says how many: four tokens cost a memory-bound step little more than one.
+# Unless the request says how many. A step reads all weights however few its tokens are, so a few more cost little.
 _DEFAULT_GUESSES = 4
 
 
@@ -80,7 +80,8 @@ class Answer:
 
         self._deltas: deque[Delta] = deque()
         self._shown = TextStream(decoder, request.stop) if decoder is not None else None
-        self._seen = set(prompt) if request.repetition_penalty != 1.0 else set()
+        penalizes_prompt = request.repetition_penalty != 1.0
+        self._seen = {i for i in prompt if i < ending.num_ids} if penalizes_prompt else set()
         self._counts: Counter[int] = Counter()
         self._lookup = PromptLookup()
         self._width = _FIRST_WIDTH

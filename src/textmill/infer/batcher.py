@@ -104,7 +104,10 @@ class Batcher:
         self._let_go()
 
     def step(self) -> bool:
-        """Compute one batch; False where there was nothing to do. Errors of single answers are kept with them."""
+        """Compute one batch; False where there was nothing to do.
+
+        Errors of single answers are kept with them; those of the runner are raised, and the answers go on after them.
+        """
         self._turn.take(unless=_never)
         return self._step_in_turn()
 
@@ -187,11 +190,8 @@ class Batcher:
         answer, chunk = work.answer, work.chunk
         assert answer.table is not None
         self._taking = answer
-        num_drawn, num_right = answer.num_drawn, 0
-        if answer.on_prompt_rows is not None and chunk.start < answer.num_prompt:
-            answer.on_prompt_rows(chunk.start, logits_TV)
-        if work.draws:
-            num_right = answer.extend(logits_TV[len(logits_TV) - len(work.guesses) - 1 :], work.guesses)
+        num_drawn = answer.num_drawn
+        num_right = self._draw(work, logits_TV)
         answer.num_computed = chunk.start + len(chunk.ids) - len(work.guesses) + num_right
         if answer.ending.max_tokens == 0 and answer.num_pending == 0:
             answer.finish("length")
@@ -202,6 +202,18 @@ class Batcher:
             self._done.num_finished += answer.error is None
             self._done.num_failed += answer.error is not None
         self._taking = None
+
+    def _draw(self, work: Work, logits_TV: np.ndarray) -> int:
+        """Draw an answer's tokens; how many guesses were right. What fails here is this answer, whoever drives it."""
+        answer, chunk = work.answer, work.chunk
+        try:
+            if answer.on_prompt_rows is not None and chunk.start < answer.num_prompt:
+                answer.on_prompt_rows(chunk.start, logits_TV)
+            if work.draws:
+                return answer.extend(logits_TV[len(logits_TV) - len(work.guesses) - 1 :], work.guesses)
+        except Exception as error:  # noqa: BLE001  whoever asked for the answer is told, and nobody else
+            answer.fail(error if isinstance(error, TextmillError) else _broke_off(error))
+        return 0
 
     def _settle(self) -> None:
         """Take in who has arrived, and let those go who have been given up."""
@@ -231,7 +243,7 @@ class Batcher:
         """After a step that broke off, believe nothing of what the cache holds; the answer it broke off in is lost."""
         self._scheduler.start_over()
         if self._taking is not None:
-            self._taking.fail(TextmillError(f"the answer broke off: {type(error).__name__} while a token was drawn"))
+            self._taking.fail(_broke_off(error))
             self._scheduler.remove(self._taking)
             self._taking = None
 
@@ -258,6 +270,12 @@ class _Done:
         self.num_drawn_tokens += num_drawn
         self.num_guessed_tokens += len(work.guesses)
         self.num_accepted_tokens += num_right
+
+
+def _broke_off(cause: BaseException) -> TextmillError:
+    error = TextmillError(f"the answer broke off: {type(cause).__name__} while a token was drawn")
+    error.__cause__ = cause
+    return error
 
 
 def _never() -> bool:

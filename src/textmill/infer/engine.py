@@ -184,6 +184,7 @@ class LanguageModel:
         ending = Ending(max_tokens=0, num_ids=self._num_ids)
         answer = Answer(prompt, Request(), ending, seed=0, on_prompt_rows=note)
         self.batcher.run([answer])
+        list(answer.take_deltas())  # raises what kept the rows from being noted
         return logits_TV
 
     def answers(self, prompt: list[int], request: Request) -> list[Answer]:
