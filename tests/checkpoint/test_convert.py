@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from checkpoint.tiny_models import as_float32, config, tokenizer, weights, write_folder
 from model.families import FAMILIES, configs
 from textmill import Tokenizer
-from textmill.base import safetensors
+from textmill.base import gguf_writer, safetensors
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.gguf import read_header
 from textmill.base.gguf_blocks import WRITABLE
+from textmill.base.gguf_writer import TensorToWrite
 from textmill.checkpoint.convert import convert
 from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.huggingface import load_config, load_tensors, save_model
@@ -121,15 +122,13 @@ def test_what_is_written_is_what_the_package_gguf_makes_of_it(tmp_path, kind):
         theirs = read[f"blk.1.{name}.weight"]
         data = gguf.quants.quantize(np.ascontiguousarray(permuted), gguf.GGMLQuantizationType[kind])
         assert np.asarray(theirs.data).tobytes() == np.ascontiguousarray(data).tobytes()
-    falls_back = kind in {"Q8_0", "Q4_0"}
-    assert notes == (
-        [
-            f"3 matrices whose rows blocks of {kind.lower()} do not fill are f16, such as "
-            "model.layers.0.mlp.down_proj.weight with rows of 80"
-        ]
-        if falls_back
-        else []
-    )
+    expected = [
+        f"3 matrices whose rows blocks of {kind.lower()} do not fill are f16, such as "
+        "model.layers.0.mlp.down_proj.weight with rows of 80",
+        "model.embed_tokens.weight and lm_head.weight are q8_0: every token passes through a table, and four bits "
+        "would lose much",
+    ]
+    assert notes == expected[: {"Q8_0": 1, "Q4_0": 2}.get(kind, 0)]
 
 
 @pytest.mark.parametrize("kind", ["q8_0", "q4_0", None])
@@ -246,6 +245,28 @@ def test_heads_of_a_quantised_file_are_pooled(tmp_path):
             expected = pooled(read_values(before.tensors[name]), 1, 16)
             assert tensor.type == "Q8_0"
             assert np.allclose(read_values(tensor), expected, atol=np.abs(expected).max() / 200)
+
+
+def test_heads_in_a_type_that_cannot_be_written_are_said_to_be_f16(tmp_path):
+    """Q4_1 has no quantiser here: pooled heads of such a file are F16 unless a type is asked for."""
+    folder = write_folder(tmp_path / "hf")
+    convert(folder, tmp_path / "a.gguf", type="q8_0")
+    header = read_header(tmp_path / "a.gguf")
+    tensors = []
+    for name, info in header.tensors.items():
+        kind = "Q4_1" if "attn_k" in name or "attn_v" in name else info.type.name
+        data = np.fromfile(tmp_path / "a.gguf", np.uint8, info.end - info.start, offset=info.start)
+        data = np.zeros(info.shape[0] * info.shape[1] // 32 * 20, np.uint8) if kind == "Q4_1" else data
+        tensors.append(TensorToWrite(name, kind, info.shape, lambda data=data: data))
+    gguf_writer.save(tmp_path / "b.gguf", header.values, tensors)
+    assert convert(tmp_path / "b.gguf", tmp_path / "same.gguf") == []
+    (note,) = convert(tmp_path / "b.gguf", tmp_path / "c.gguf", num_key_value_heads=1)
+    assert note == (
+        "6 matrices of pooled heads are f16, such as model.layers.0.self_attn.k_proj.weight: they were q4_1, and new "
+        f"values are written as {', '.join(WRITABLE).lower()}. --type names one for all matrices"
+    )
+    assert open_model(tmp_path / "c.gguf").tensors["model.layers.0.self_attn.k_proj.weight"].type == "F16"
+    assert convert(tmp_path / "b.gguf", tmp_path / "d.gguf", num_key_value_heads=1, type="q8_0") == []
 
 
 def test_other_small_files_of_a_folder_come_along(tmp_path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from textmill.base import gguf_writer
 from textmill.base.errors import ConfigError
+from textmill.base.gguf_blocks import WRITABLE
 from textmill.base.gguf_writer import TensorToWrite
 from textmill.checkpoint import folder_export, gguf_export
 from textmill.checkpoint.converted_tensor import ConvertedTensor
@@ -32,7 +33,8 @@ def convert(
 ) -> list[str]:
     """Write a model in another format, whole or not at all. Tensors go through memory one at a time.
 
-    A GGUF keeps norms and biases in F32, and matrices whose rows blocks do not fill in F16. What is asked for in no
+    A GGUF keeps norms and biases in F32, matrices whose rows blocks do not fill in F16, and the tables of a q4_0 model
+    in Q8_0. Heads that were pooled are F16 where their type cannot be written. What is asked for in no
     type stays as it is stored, blocks byte for byte; a folder made of a quantised GGUF is f32, which holds it exactly.
 
     Args:
@@ -103,17 +105,33 @@ def _to_gguf(
     if divisors is not None:
         to_write.append(TensorToWrite(ROPE_FACTORS, "F32", divisors.shape, lambda: divisors))
     gguf_writer.save(target, values, to_write)
-    return notes + _fallen_back(tensors, wanted)
+    return notes + list(_notes_of_types(tensors, wanted))
 
 
-def _fallen_back(tensors: Mapping[str, ConvertedTensor], wanted: str | None) -> list[str]:
-    names = [name for name, tensor in tensors.items() if tensor.type == "F16"]
-    if wanted in {None, "F16"} or not names:
-        return []
-    return [
-        f"{len(names)} matrices whose rows blocks of {str(wanted).lower()} do not fill are f16, such as {names[0]} "
-        f"with rows of {tensors[names[0]].shape[-1]}"
-    ]
+def _notes_of_types(tensors: Mapping[str, ConvertedTensor], wanted: str | None) -> Iterator[str]:
+    """Which matrices are in another type than asked for, or than they were in where nothing was asked for."""
+    kinds = {name: tensor.type for name, tensor in tensors.items() if len(tensor.shape) > 1}
+    half = [name for name, kind in kinds.items() if kind == "F16" and wanted != "F16"]
+    if wanted is None:
+        half = [name for name in half if tensors[name].stored.type != "F16"]
+        if half:
+            yield (
+                f"{len(half)} matrices of pooled heads are f16, such as {half[0]}: they were "
+                f"{tensors[half[0]].stored.type.lower()}, and new values are written as {', '.join(WRITABLE).lower()}. "
+                "--type names one for all matrices"
+            )
+        return
+    if half:
+        yield (
+            f"{len(half)} matrices whose rows blocks of {wanted.lower()} do not fill are f16, such as {half[0]} "
+            f"with rows of {tensors[half[0]].shape[-1]}"
+        )
+    tables = [name for name, kind in kinds.items() if wanted == "Q4_0" and kind == "Q8_0"]
+    if tables:
+        yield (
+            f"{' and '.join(tables)} {'are' if len(tables) > 1 else 'is'} q8_0: every token passes through a table, "
+            "and four bits would lose much"
+        )
 
 
 def _counter(progress: Progress, total: int) -> Callable[[], None]:
