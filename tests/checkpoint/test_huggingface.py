@@ -235,6 +235,11 @@ class TestVocabularies:
         check_vocabularies(config, tokenizer, "here")
         tokenizer.vocab_size = 258
 
+    def test_rows_in_reserve_are_none_either(self, config, tokenizer):
+        """DeepSeek-LLM-7B: 102,400 rows for 100,015 tokens."""
+        tokenizer.vocab_size = 100_015
+        check_vocabularies(dataclasses.replace(config, vocab_size=102_400), tokenizer, "here")
+
     def test_the_tokenizer_of_another_model_is(self, config, tokenizer):
         with pytest.raises(DataError, match=r"49,152 rows.*258 tokens"):
             check_vocabularies(dataclasses.replace(config, vocab_size=49_152), tokenizer, "here")

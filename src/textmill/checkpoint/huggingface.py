@@ -35,8 +35,9 @@ _DTYPE_NAMES = {
     np.dtype(np.float16): "float16",
     safetensors.BFLOAT16: "bfloat16",
 }
-# Tables are padded to a multiple that suits the hardware; the largest padding in use is 1,069 rows.
-_PADDING_ROWS_MAX = 2048
+# Tables are padded to a multiple that suits the hardware, and hold rows in reserve for tokens to come: DeepSeek-LLM-7B
+# has 102,400 rows for 100,015 tokens.
+_PADDING_ROWS_MAX = 8192
 _MODEL_FILE = re.compile(r".*\.(json|safetensors|jinja|txt|model)|README\.md|LICENSE|\.gitattributes")
 
 
