@@ -185,6 +185,19 @@ def test_names_of_files(server):
             get("Org/Gguf", file)
 
 
+def test_odd_names_of_files(server):
+    """What is taken is sound when it is asked for again; hidden files and what would be our note are left there."""
+    kept = {"_x.json": b"{}", "-x.json": b"{}", "x..json": b"{}"}
+    server.repositories["Org/Odd"] = MODEL | kept | {".x.json": b"{}", "fetched.json": b"{}", "LICENSE/a": b"a"}
+    assert contents(get("Org/Odd").path) == TAKEN | kept
+    assert not get("Org/Odd").is_new
+    server.repositories["Org/Odd2"] = {"-x.gguf": b"g", "_x.gguf": b"h", ".x.gguf": b"i", "LICENSES/MIT": b"l"}
+    assert contents(get("Org/Odd2", "-x.gguf").path.parent) == {"-x.gguf": b"g"}
+    assert get("Org/Odd2", "_x.gguf").path.read_bytes() == b"h"
+    with pytest.raises(ConfigError, match="must be the name of a GGUF"):
+        get("Org/Odd2", ".x.gguf")
+
+
 def test_pickles_are_refused(server):
     with pytest.raises(FetchError, match=r"only as pickles \(pytorch_model\.bin\)"):
         get("Org/Pickle")

@@ -26,6 +26,7 @@ from textmill.checkpoint.json_files import read_json, to_json
 _RECORD = "fetched.json"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _NAME = re.compile(rf"({_PART})(/{_PART})?")
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class Bar(Protocol):
@@ -76,6 +77,11 @@ def models_folder() -> Path:
 def is_model_name(name: str) -> bool:
     """Whether this can be the name of a model to fetch: ``NAME`` or ``ORG/NAME``, nothing that leaves a folder."""
     return _NAME.fullmatch(name) is not None and ".." not in name
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a model's file can have this name: nothing hidden, nothing outside its folder, and not our own note."""
+    return _FILE.fullmatch(name) is not None and name != _RECORD
 
 
 def folder_of(name: str) -> Path:
@@ -197,7 +203,7 @@ def _check_sizes(folder: Path, record: Record) -> None:
 def _is_file_entry(item: tuple[Any, Any]) -> bool:
     name, entry = item
     return (
-        re.fullmatch(_PART, name) is not None
+        is_file_name(name)
         and isinstance(entry, dict)
         and type(entry.get("bytes")) is int
         and isinstance(entry.get("sha256"), str)

@@ -26,6 +26,7 @@ from textmill.checkpoint.cache import (
     fetching,
     find_cached,
     folder_of,
+    is_file_name,
     is_sound,
     read_record,
     write_record,
@@ -58,7 +59,7 @@ def fetch_from_hub(name: str, file: str | None, open_bar: OpenBar, on_wait: Call
     Raises:
         ConfigError, MissingExtraError, FetchError, StorageError: as ``fetch_model`` does.
     """
-    if file is not None and not _GGUF.fullmatch(file):
+    if file is not None and not (is_file_name(file) and _GGUF.fullmatch(file)):
         raise ConfigError(f'--file is "{file}", and must be the name of a GGUF of the repository: NAME.gguf')
     folder = folder_of(name)
     with fetching(name, on_wait):
@@ -75,7 +76,7 @@ def _fetch(name: str, file: str | None, folder: Path, open_bar: OpenBar) -> None
     with _hub_errors(name):
         api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="textmill")
         info = api.model_info(name, files_metadata=True)
-    wanted = _choose(name, list(map(_remote, info.siblings)), file)
+    wanted = _choose(name, [_remote(each) for each in info.siblings if is_file_name(each.rfilename)], file)
     partial = folder.with_name(f".{folder.name}.partial")
     with storage_errors(partial):
         partial.mkdir(parents=True, exist_ok=True)
