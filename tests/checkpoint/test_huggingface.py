@@ -9,6 +9,7 @@ from model.families import FAMILIES
 from textmill.base import safetensors
 from textmill.base.errors import ConfigError, DataError, StorageError
 from textmill.checkpoint.card import model_card
+from textmill.checkpoint.describe import describe
 from textmill.checkpoint.huggingface import (
     check_vocabularies,
     load_config,
@@ -16,6 +17,7 @@ from textmill.checkpoint.huggingface import (
     load_tensors,
     save_model,
 )
+from textmill.checkpoint.stored_model import open_model
 from textmill.checkpoint.tensors import as_numpy
 from textmill.checkpoint.text_rules import load_text_rules
 from textmill.model.attention import KVCache
@@ -223,6 +225,15 @@ class TestDamage:
             saved, **{"lm_head.weight": safetensors.load(saved / "model.safetensors")["model.embed_tokens.weight"]}
         )
         assert "lm_head.weight" not in load_tensors(saved)
+
+    def test_a_model_is_described_without_a_look_at_its_weights(self, saved):
+        """Two tables that differ are found when weights are read, and not before."""
+        edit(saved / "config.json", tie_word_embeddings=True)
+        found = describe(saved)
+        assert found.config is not None
+        assert found.refusal is None
+        with pytest.raises(DataError, match="tie_word_embeddings"):
+            open_model(saved)
 
 
 class TestVocabularies:

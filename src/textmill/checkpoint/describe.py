@@ -107,7 +107,7 @@ def describe(path: Path) -> ModelFacts:
     tokenizer, tokenizer_error = _tokenizer(path)
     config = refusal = text_rules = None
     try:
-        stored = open_model(path)
+        stored = open_model(path, headers_only=True)
         config = stored.config
         if tokenizer is not None:
             text_rules = stored.load_text_rules(tokenizer)

@@ -140,13 +140,16 @@ def load_config(folder: Path) -> ModelConfig:
         raise DataError(f"{path}: {error}") from error
 
 
-def load_tensors(folder: Path, config: ModelConfig | None = None, dtype: str | None = None) -> dict[str, np.ndarray]:
+def load_tensors(
+    folder: Path, config: ModelConfig | None = None, dtype: str | None = None, *, headers_only: bool = False
+) -> dict[str, np.ndarray]:
     """Map a model's tensors into memory, in the order of the forward pass.
 
     Args:
         folder: holds model.safetensors, or shards and model.safetensors.index.json.
         config: what names and shapes are checked against, before any data is read; config.json unless given.
         dtype: ``f32``, ``f16`` or ``bf16`` to convert to; as stored unless given.
+        headers_only: read no tensor; a head that is stored although it is tied is then not compared with its table.
 
     Raises:
         DataError: for a missing or damaged file, and for a tensor that is missing, unexpected or of a wrong shape.
@@ -166,7 +169,8 @@ def load_tensors(folder: Path, config: ModelConfig | None = None, dtype: str | N
     arrays: dict[str, np.ndarray] = {}
     for path in sorted({place.path for place in stored.values()}):
         arrays |= safetensors.load(path)
-    if tied_copy is not None and not np.array_equal(arrays["lm_head.weight"], arrays["model.embed_tokens.weight"]):
+    is_compared = tied_copy is not None and not headers_only
+    if is_compared and not np.array_equal(arrays["lm_head.weight"], arrays["model.embed_tokens.weight"]):
         raise DataError(
             f"{folder}: config.json ties lm_head.weight to model.embed_tokens.weight, and the file holds two that "
             'differ. Set "tie_word_embeddings" to false in config.json if the model was trained so'

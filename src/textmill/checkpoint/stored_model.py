@@ -57,8 +57,10 @@ class StoredModel:
     load_text_rules: Callable[[Tokenizer], TextRules]
 
 
-def open_model(path: Path) -> StoredModel:
+def open_model(path: Path, *, headers_only: bool = False) -> StoredModel:
     """Open a Hugging Face folder or a ``*.gguf`` file, reading and checking its headers.
+
+    With ``headers_only`` no weight is read, not even where a tied head is stored and must equal its table.
 
     Raises:
         DataError: something is missing, damaged, or asks for what cannot be reproduced exactly.
@@ -69,4 +71,4 @@ def open_model(path: Path) -> StoredModel:
         return open_gguf(path)
     from textmill.checkpoint.huggingface_model import open_folder
 
-    return open_folder(path)
+    return open_folder(path, headers_only=headers_only)

@@ -150,7 +150,7 @@ def _find(name: str | None, settings: list[str], out: Output) -> tuple[ModelConf
 
     if path.is_dir() and not any(path.glob("*.safetensors")):
         return _changed(_read_config(path / "config.json"), settings), None
-    stored = open_model(path)
+    stored = open_model(path, headers_only=True)
     return _changed(stored.config, settings), None if settings else stored
 
 
