@@ -119,6 +119,12 @@ class TestDefaults:
         by_ratio = table_of("qwen2", rope_scaling=rope | {"factor": None, "beta_fast": 0})
         assert ModelConfig.from_hf(by_ratio | {"max_position_embeddings": 131_072}).rope_scaling == scaling
 
+    @pytest.mark.parametrize("finetuned", [True, False])
+    def test_whether_it_was_trained_so_changes_nothing(self, finetuned):
+        """Yarn-Llama-2's config.json says so beside the keys of YaRN."""
+        said = table_of("llama", rope_scaling=YARN | {"finetuned": finetuned})
+        assert ModelConfig.from_hf(said) == ModelConfig.from_hf(table_of("llama", rope_scaling=YARN))
+
     @pytest.mark.peer
     @pytest.mark.parametrize("key", ["truncate", "attention_factor", "beta_fast", "beta_slow", "mscale", "factor"])
     @pytest.mark.parametrize("value", [None, 0], ids=str)

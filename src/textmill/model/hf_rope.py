@@ -20,7 +20,8 @@ from textmill.model.rope_scaling import (
 )
 
 _KINDS: dict[str, type[RopeScaling]] = {"linear": LinearScaling, "llama3": Llama3Scaling, "yarn": YarnScaling}
-_ANY_KIND = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+# "finetuned" is a word of the authors of YaRN about their training, which transformers passes over.
+_ANY_KIND = {"rope_type", "type", "rope_theta", "partial_rotary_factor", "finetuned"}
 
 
 def read_rope(table: Mapping[str, Any], default_theta: float, context: Any) -> tuple[Any, RopeScaling | None]:
