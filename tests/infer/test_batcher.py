@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import gc
 import itertools
+import linecache
 import sys
 import threading
 
@@ -40,12 +41,16 @@ def result(one):
 
 
 def interrupt_at(line, work):
-    """Do some work, raising ``KeyboardInterrupt`` at its n-th line in the engine; False where it has fewer."""
+    """Do some work, raising ``KeyboardInterrupt`` at its n-th line in the engine; False where it has fewer.
+
+    Lines that take or give a lock are left out: a signal comes before or after them.
+    """
     files = ("batcher.py", "scheduler.py", "blocks.py", "answer.py", "turn.py")
     lines = itertools.count(1)
 
     def at_line(frame, event, argument):
-        if event == "line" and next(lines) == line:
+        text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        if event == "line" and not text.startswith("with self._lock") and next(lines) == line:
             raise KeyboardInterrupt
         return at_line
 
@@ -293,6 +298,48 @@ class TestEnds:
         with pytest.raises(Exception, match="broke off"):
             list(one.take_deltas())
 
+    @pytest.mark.parametrize("where", ["before", "after", "draw"])
+    def test_an_interruption_keeps_what_texts_can_share(self, where, monkeypatch):
+        batcher = make()
+        batcher.run([answer(range(12))])
+        forward, broken = batcher._runner.forward, answer(range(12))
+
+        def interrupted(*arguments):
+            if where == "after":
+                forward(*arguments)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(*((broken, "extend") if where == "draw" else (batcher._runner, "forward")), interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            batcher.run([broken])
+        monkeypatch.undo()
+        assert batcher.statistics().num_blocks_in_use == 0
+        batcher.check()
+        again = answer(range(12))
+        batcher.run([again])
+        assert again.num_cached == 8
+        assert result(again) == solo(range(12))
+
+    def test_a_second_interruption_while_the_first_is_mended(self, monkeypatch):
+        batcher = make()
+        answers = [answer(range(7)), answer(range(3, 9))]
+        for one in answers:
+            batcher.submit(one)
+        batcher.step()
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(batcher._scheduler.pool, "publish", interrupted)
+            patched.setattr(batcher._scheduler, "start_over", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                batcher.step()
+        run_all(batcher)
+        assert sum(one.error is None for one in answers) == 1
+        assert [result(one) for one in answers if one.error is None] == [solo(range(3, 9))]
+        assert batcher.statistics().num_blocks_in_use == 0
+
     @pytest.mark.parametrize("where", ["extend", "on_prompt_rows"])
     def test_an_error_in_a_draw_ends_its_answer_only(self, where):
         def breaks(*_):
@@ -344,6 +391,68 @@ class TestThreads:
         assert found == expected
         batcher.check()
         assert batcher.statistics().num_blocks_in_use == 0
+
+    @pytest.mark.parametrize("how", ["step", "run", "deltas", "abort"])
+    def test_an_interruption_at_any_line_leaves_the_turn_to_other_threads(self, how):
+        expected = solo([2, 3])
+        line, was_interrupted = 1, True
+        while was_interrupted:
+            batcher = make(num_blocks=8)
+            one, other = answer(range(5), max_tokens=3), answer([2, 3])
+            if how != "run":
+                batcher.submit(one)
+            work = {
+                "step": batcher.step,
+                "run": lambda batcher=batcher, one=one: batcher.run([one]),
+                "deltas": lambda batcher=batcher, one=one: list(batcher.deltas(one)),
+                "abort": lambda batcher=batcher, one=one: batcher.abort(one),
+            }[how]
+            was_interrupted = interrupt_at(line, work)
+            thread = threading.Thread(target=batcher.run, args=([other],), daemon=True)
+            thread.start()
+            thread.join(10)
+            assert not thread.is_alive(), f"nobody has the turn after an interruption at line {line}"
+            assert result(other) == expected
+            run_all(batcher)
+            assert batcher.statistics().num_blocks_in_use == 0
+            line += 1
+
+    def test_one_that_sleeps_is_woken_by_an_interruption(self):
+        batcher = make()
+        one, other = answer([1]), answer([2, 3])
+        begun, asleep = threading.Event(), threading.Event()
+        forward = batcher._runner.forward
+
+        def interrupted(chunks):
+            begun.set()
+            assert asleep.wait(10)
+            batcher._runner.forward = forward
+            raise KeyboardInterrupt
+
+        def drive():
+            with pytest.raises(KeyboardInterrupt):
+                batcher.run([one])
+
+        batcher._runner.forward = interrupted
+        threads = [threading.Thread(target=drive), threading.Thread(target=batcher.run, args=([other],))]
+        threads[0].start()
+        assert begun.wait(10)
+        threads[1].start()
+        while not batcher._turn._changed._waiters:
+            threads[1].join(0.001)
+        asleep.set()
+        for thread in threads:
+            thread.join(10)
+        assert result(other) == solo([2, 3])
+        assert one.finish_reason == "abort"
+
+    def test_what_the_garbage_collector_ends_does_not_end_a_turn(self):
+        batcher = make()
+        dropped = answer([1])
+        batcher.submit(dropped)
+        batcher._turn.take(unless=lambda: False)
+        batcher.abort(dropped)  # as a stream that is collected right after a turn was taken
+        assert (dropped.finish_reason, batcher._turn.is_mine()) == ("abort", True)
 
     def test_a_stream_dropped_in_another_threads_step_goes_when_the_step_ends(self):
         runner = HistoryRunner(num_blocks=16)

@@ -71,9 +71,11 @@ class Batcher:
             guess_unasked=runner.tolerance == 0.0,
         )
         self._turn = Turn()
+        self._is_working = False  # whoever has the turn is between two states that others may see
         self._arrived: deque[Answer] = deque()
         self._given_up: deque[Answer] = deque()
         self._numbers = itertools.count()
+        self._is_lending = False  # blocks and lists of answers are being changed; left so by an interruption
         self._taking: Answer | None = None
         self._done = _Done()
 
@@ -108,8 +110,13 @@ class Batcher:
 
         Errors of single answers are kept with them; those of the runner are raised, and the answers go on after them.
         """
-        self._turn.take(unless=_never)
-        return self._step_in_turn()
+        try:
+            self._turn.take(unless=_never)
+            did_something = self._work(self._step)
+            self._end_turn()
+            return did_something
+        finally:  # as in _drive
+            self._end_turn()
 
     def wait(self, answer: Answer) -> None:
         """Make steps, or sleep while another thread makes them, until the answer has news."""
@@ -159,23 +166,57 @@ class Batcher:
         self._scheduler.check()
 
     def _drive(self, until: Callable[[], bool]) -> None:
-        while self._turn.take(unless=until):
-            did_something = self._step_in_turn()
-            assert did_something or until(), "what was waited for had not been submitted"
-
-    def _step_in_turn(self) -> bool:
         try:
-            return self._step()
+            while self._turn.take(unless=until):
+                did_something = self._work(self._step)
+                self._end_turn()
+                assert did_something or until(), "what was waited for had not been submitted"
+        finally:  # an interruption may fall between any two lines
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        """Give the turn to others if it is this thread's, and see to what they have given up meanwhile."""
+        self._give_turn()
+        self._let_go()
+
+    def _give_turn(self) -> None:
+        if self._turn.is_mine():
+            self._is_working = False
+        self._turn.give()
+
+    def _let_go(self) -> None:
+        """Settle at once what was given up, unless a step is being made: whoever makes it comes here after it.
+
+        The garbage collector may come here at any line of a thread that has the turn, which then keeps it.
+        """
+        has_turn = self._turn.is_mine()
+        if has_turn and self._is_working:
+            return
+        try:
+            while self._given_up and self._turn.try_take():
+                self._work(self._settle)
+                if not has_turn:
+                    self._give_turn()  # and look again: others may have come while they could not take it
+        finally:
+            if not has_turn:
+                self._give_turn()
+
+    def _work(self, work: Callable[[], bool | None]) -> bool:
+        """Do something in this thread's turn; where that breaks off, leave all as if it had not been begun."""
+        try:
+            self._is_working = True
+            return bool(work())
         except BaseException as error:
-            self._start_over(error)
+            self._mend(error)
             raise
         finally:
-            self._turn.give()
-            self._let_go()
+            self._is_working = False
 
     def _step(self) -> bool:
         self._settle()
+        self._is_lending = True
         works = self._scheduler.plan()
+        self._is_lending = False
         if works:
             logits = self._runner.forward([work.chunk for work in works])
             first = 0
@@ -192,6 +233,7 @@ class Batcher:
         self._taking = answer
         num_drawn = answer.num_drawn
         num_right = self._draw(work, logits_TV)
+        self._is_lending = True
         answer.num_computed = chunk.start + len(chunk.ids) - len(work.guesses) + num_right
         if answer.ending.max_tokens == 0 and answer.num_pending == 0:
             answer.finish("length")
@@ -201,6 +243,7 @@ class Batcher:
             self._scheduler.remove(answer)
             self._done.num_finished += answer.error is None
             self._done.num_failed += answer.error is not None
+        self._is_lending = False
         self._taking = None
 
     def _draw(self, work: Work, logits_TV: np.ndarray) -> int:
@@ -217,6 +260,9 @@ class Batcher:
 
     def _settle(self) -> None:
         """Take in who has arrived, and let those go who have been given up."""
+        if self._is_lending or self._taking is not None:  # an interruption of what mends interruptions
+            self._mend(KeyboardInterrupt())
+        self._is_lending = True
         while self._arrived:  # taken out of the queue last, so that one cannot be lost where it is interrupted
             if not self._arrived[0].is_finished:
                 self._scheduler.add(self._arrived[0])
@@ -227,25 +273,22 @@ class Batcher:
             self._scheduler.remove(answer)
             answer.finish("abort")
             self._given_up.popleft()
+        self._is_lending = False
 
-    def _let_go(self) -> None:
-        """Settle at once what was given up, unless a step is being made: whoever makes it comes here after it."""
-        while self._given_up and self._turn.try_take():
-            try:
-                self._settle()
-            except BaseException as error:
-                self._start_over(error)
-                raise
-            finally:
-                self._turn.give()
+    def _mend(self, error: BaseException) -> None:
+        """After work that broke off, make blocks and lists of answers whole; the answer it broke off in is lost.
 
-    def _start_over(self, error: BaseException) -> None:
-        """After a step that broke off, believe nothing of what the cache holds; the answer it broke off in is lost."""
-        self._scheduler.start_over()
+        What blocks hold is believed unless they were being lent: they were published after they were written, and
+        what the runner left half written is written again, for no answer has counted it as computed.
+        """
+        if self._is_lending:
+            self._scheduler.start_over()
         if self._taking is not None:
+            self._is_lending = True
             self._taking.fail(_broke_off(error))
             self._scheduler.remove(self._taking)
             self._taking = None
+        self._is_lending = False
 
 
 @dataclasses.dataclass(slots=True)

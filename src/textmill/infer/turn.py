@@ -14,7 +14,9 @@ class Turn:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        # Taken by itself and not through its condition: no interruption falls into the methods of a lock, which are C.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._owner: int | None = None
 
     def take(self, unless: Callable[[], bool]) -> bool:
@@ -23,7 +25,7 @@ class Turn:
         A turn that this thread has already is one that it was interrupted in before it could give it back.
         """
         me = threading.get_ident()
-        with self._changed:
+        with self._lock:
             while not unless():
                 if self._owner is None or self._owner == me:
                     self._owner = me
@@ -32,15 +34,22 @@ class Turn:
             return False
 
     def try_take(self) -> bool:
-        """Take the turn if nobody has it, this thread included."""
-        with self._changed:
-            if self._owner is not None:
-                return False
-            self._owner = threading.get_ident()
-            return True
+        """Take the turn unless another thread has it."""
+        with self._lock:
+            if self._owner is None:
+                self._owner = threading.get_ident()
+            return self.is_mine()
+
+    def is_mine(self) -> bool:
+        """Whether this thread has the turn."""
+        return self._owner == threading.get_ident()
 
     def give(self) -> None:
-        """End the turn, and let those look who wait."""
-        with self._changed:
-            self._owner = None
+        """End the turn if it is this thread's, and let those look who wait.
+
+        They are woken whoever has it: a thread that was interrupted before it woke them comes here again.
+        """
+        with self._lock:
+            if self.is_mine():
+                self._owner = None
             self._changed.notify_all()
