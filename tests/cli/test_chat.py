@@ -262,6 +262,16 @@ def test_how_it_draws(folder, tmp_path, capsys, monkeypatch, lm):
     (tmp_path / "generation_config.json").write_text('{"do_sample": false, "temperature": 0.25}')
     assert main(["chat", str(tmp_path), "--prompt", "x"]) == 0
     assert heard[-1].temperature == 0.0
+    (tmp_path / "generation_config.json").write_text('{"top_k": -1, "top_p": 1.5}')
+    assert main(["chat", str(tmp_path), "--prompt", "x"]) == 0
+    assert (heard[-1].top_k, heard[-1].top_p) == (0, 1.0)
+    (tmp_path / "generation_config.json").write_text('{"top_p": 0}')
+    assert main(["chat", str(tmp_path), "--prompt", "x"]) == 0
+    assert 0 < heard[-1].top_p < 1 / 1_000_000, "one token"
+    for name, value in (("temperature", -1), ("top_k", -2), ("top_p", -0.1), ("min_p", 2), ("repetition_penalty", 0)):
+        (tmp_path / "generation_config.json").write_text(json.dumps({name: value}))
+        assert main(["chat", str(tmp_path), "--prompt", "x"]) == 3
+        assert f"generation_config.json: {name} is {value}" in capsys.readouterr().err
     (tmp_path / "generation_config.json").write_text('{"top_k": 0.5}')
     assert main(["chat", str(tmp_path), "--prompt", "x"]) == 3
     assert "top_k is 0.5, and must be a whole number" in capsys.readouterr().err

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from textmill.base import units
-from textmill.base.errors import DataError, TextmillError
+from textmill.base.errors import ConfigError, DataError, TextmillError
 from textmill.cli.arguments import plain, text_or_stdin
 from textmill.cli.chat_answer import Answered, ContextFullError
 from textmill.cli.chat_commands import run_command
@@ -67,8 +67,6 @@ def chat(
     json
         Print each answer as a line of JSON.
     """
-    from textmill.checkpoint.sampling_defaults import load_sampling_defaults
-
     out = Output()
     conversation = Conversation() if load is None else Conversation.load(load)
     if system is not None:
@@ -81,7 +79,7 @@ def chat(
             f"{model} has no chat template: it was not trained to answer, only to go on from a text. "
             "Use textmill generate, or tune it on conversations first"
         )
-    options = _DEFAULTS | load_sampling_defaults(path) | drawing.given()
+    options = _DEFAULTS | _advised(path) | drawing.given()
     session = Session(lm, conversation, options, out, as_json=json)
     if message is not None:
         return _put(session, [message])
@@ -90,6 +88,19 @@ def chat(
     _greet(out, model, lm)
     session.tell_if_unanswered()
     return _converse(session)
+
+
+def _advised(path: Path) -> dict[str, Any]:
+    """How the model's makers say to draw; what no request may ask for is an error that names their file."""
+    from textmill.checkpoint.sampling_defaults import FILE_NAME, load_sampling_defaults
+    from textmill.infer.request import Request
+
+    advised = load_sampling_defaults(path)
+    try:
+        Request.of(**advised)
+    except ConfigError as error:
+        raise DataError(f"{path / FILE_NAME}: {error}") from error
+    return advised
 
 
 def _lines_of_stdin() -> Iterable[str]:
