@@ -1,6 +1,6 @@
 import codecs
 import json
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +29,9 @@ class ByteTokenizer:
 
     vocab_size = 258
     prefix_ids = ()
+    vocabulary = SimpleNamespace(
+        tokens=[*(bytes([i]) for i in range(256)), b"<|endoftext|>", b"<|end|>"], characters=None
+    )
     chat_template = None
     special_tokens = MappingProxyType({"<|endoftext|>": BOS, "<|end|>": END})
 

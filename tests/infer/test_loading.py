@@ -7,8 +7,10 @@ import pytest
 import torch
 
 import textmill
+from checkpoint import tiny_models
 from textmill.base.errors import ConfigError, DataError
 from textmill.checkpoint import huggingface
+from textmill.checkpoint.convert import convert
 from textmill.checkpoint.huggingface import save_model
 from textmill.checkpoint.store import save_checkpoint
 from textmill.model.llama import Llama
@@ -77,6 +79,29 @@ def test_a_run_is_its_last_good_checkpoint(tmp_path, folder, config, model, toke
     with pytest.warns(UserWarning, match="step-00000002/model.safetensors is damaged.*taking the checkpoint before it"):
         loaded = textmill.load(run)
     assert loaded.generate("a", max_tokens=5) == textmill.load(folder).generate("a", max_tokens=5)
+
+
+def test_a_gguf_gives_what_the_folder_gives_whatever_pads_the_table(tmp_path):
+    sizes = tiny_models.config(vocab_size=320)  # 20 rows more than the tokenizer has tokens
+    tensors = tiny_models.weights(sizes)
+    rows = tensors["model.embed_tokens.weight" if sizes.tie_word_embeddings else "lm_head.weight"]
+    rows[300:] *= 3  # likelier than any token, were they drawn
+    folder = tmp_path / "hf"
+    save_model(folder, sizes, tensors, tiny_models.tokenizer())
+    convert(folder, tmp_path / "x.gguf")
+    options = {"max_tokens": 24, "ignore_eos": True, "logprobs": 3, "prompt_logprobs": True, "seed": 5}
+    models = [textmill.load(path, kv="f32") for path in (folder, tmp_path / "x.gguf")]
+    for temperature in (0.0, 3.0):
+        expected, found = (model.generate("The quick", temperature=temperature, **options) for model in models)
+        assert found.ids == expected.ids
+        assert max(found.ids) < 300
+        assert found.logprobs == expected.logprobs
+        assert found.top_logprobs == expected.top_logprobs
+        assert found.prompt_logprobs == expected.prompt_logprobs
+    for model in models:
+        with pytest.raises(ConfigError, match="stop_ids has 300, which is no token: ids are 0 to 299"):
+            model.generate("x", stop_ids=[300])
+        assert model.generate([300, 5], max_tokens=1).ids == models[0].generate([300, 5], max_tokens=1).ids
 
 
 class TestRefusals:

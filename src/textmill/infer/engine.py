@@ -22,6 +22,7 @@ from textmill.model.config import ModelConfig
 
 if TYPE_CHECKING:
     from textmill.tokenizer.tokenizer import Tokenizer
+    from textmill.tokenizer.vocabulary import Vocabulary
 
 Message: TypeAlias = Mapping[str, Any]
 Prompt: TypeAlias = str | Sequence[int] | np.ndarray
@@ -109,6 +110,7 @@ class LanguageModel:
         self.context = context
         self.batcher = batcher
         self._rules = rules
+        self._num_ids = min(config.vocab_size, _num_tokens(tokenizer.vocabulary))  # rows from there on only pad
 
     @overload
     def generate(self, prompt_or_ids: Prompt, **options: Unpack[Options]) -> Completion: ...
@@ -201,7 +203,7 @@ class LanguageModel:
             )
         wanted = _DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
         ending = Ending(max_tokens=min(wanted, room), stop_ids=self._stop_ids(request), num_ids=self._num_ids)
-        known = [token_id for token_id in prompt if token_id < self.tokenizer.vocab_size]  # rows that pad have no text
+        known = [token_id for token_id in prompt if token_id < self._num_ids]  # rows that pad have no text
         answers = [
             Answer(prompt, request, ending, seed=seed, decoder=self.tokenizer.stream_decoder(known))
             for seed in seeds(request)
@@ -209,11 +211,6 @@ class LanguageModel:
         for answer in answers[1:]:
             answer.elder = answers[0]
         return answers
-
-    @property
-    def _num_ids(self) -> int:
-        """Ids that are tokens; rows of the model's table beyond them only pad it."""
-        return min(self.config.vocab_size, self.tokenizer.vocab_size)
 
     def _stop_ids(self, request: Request) -> frozenset[int]:
         for name, ids in (("stop_ids", request.stop_ids), ("logit_bias", request.logit_bias)):
@@ -269,6 +266,12 @@ class LanguageModel:
 
 def _warn_of_damage(error: DataError) -> None:
     warnings.warn(f"{error}; taking the checkpoint before it", stacklevel=3)
+
+
+def _num_tokens(vocabulary: Vocabulary) -> int:
+    """One and the last id that has a text: a GGUF lists rows without a token, too, and they are holes at the end."""
+    texts = vocabulary.characters.pieces if vocabulary.characters else vocabulary.tokens
+    return 1 + max((token_id for token_id, text in enumerate(texts) if text), default=-1)
 
 
 def _is_batch(prompt: Any) -> TypeGuard[Sequence[Any]]:
