@@ -1,5 +1,5 @@
 from textmill.model.config import ModelConfig
-from textmill.model.flops import inference_flops_per_token, kv_cache_bytes, training_flops_per_token
+from textmill.model.flops import inference_flops_per_token, kv_cache_bytes, kv_cache_bytes_of, training_flops_per_token
 
 LLAMA_7B = ModelConfig(
     vocab_size=32_000,
@@ -15,6 +15,9 @@ LLAMA_7B = ModelConfig(
 def test_kv_cache_of_llama_7b():
     assert LLAMA_7B.num_parameters == 6_738_415_616
     assert kv_cache_bytes(LLAMA_7B, 10_000) == 5_242_880_000
+    values, heads = 2 * 32 * 4096, 2 * 32 * 32
+    for kv, per_token in (("f32", 4 * values), ("bf16", 2 * values), ("f16", 2 * values), ("int8", values + 4 * heads)):
+        assert kv_cache_bytes_of(LLAMA_7B, 7, kv) == 7 * per_token
 
 
 def test_flops_of_llama_7b():

@@ -11,10 +11,9 @@ import math
 from typing import Literal
 
 from textmill.model.config import ModelConfig
-from textmill.model.flops import inference_flops_per_token, kv_cache_bytes, matrix_parameters
+from textmill.model.flops import KvType, inference_flops_per_token, kv_cache_bytes_of, matrix_parameters
 
 WeightType = Literal["f32", "bf16", "f16", "q8_0", "q4_0", "int8", "int4"]
-KvType = Literal["f32", "bf16", "f16", "int8"]
 
 _PLAIN_BYTES = {"f32": 4, "bf16": 2, "f16": 2}
 # Blocks of 32 values: a scale of 16 bits, in Q4_1 a least value of 16 bits too.
@@ -24,8 +23,6 @@ _BLOCK_BYTES = {"q8_0": 34, "q4_0": 18, "q4_1": 20}
 # eight bits: it decides between tokens.
 _KEPT = {"int8": "q8_0", "int4": "q4_1"}
 _TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
-_KV_BYTES = {"f32": 4, "bf16": 2, "f16": 2, "int8": 1}
-_KV_SCALE_BYTES = 4  # of int8: a float32 for each token's key and each value of a head
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +48,7 @@ class Estimate:
     @property
     def kv_bytes_per_token(self) -> int:
         """2 x layers x key-value heads x head_dim x bytes; int8 has a scale for each head's key and value, too."""
-        plain = kv_cache_bytes(self.config, 1, _KV_BYTES[self.kv])
-        if self.kv != "int8":
-            return plain
-        return plain + 2 * self.config.num_hidden_layers * self.config.num_key_value_heads * _KV_SCALE_BYTES
+        return kv_cache_bytes_of(self.config, 1, self.kv)
 
     @property
     def kv_bytes(self) -> int:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from textmill.model.config import ModelConfig
+
+KvType = Literal["f32", "bf16", "f16", "int8"]
+
+_KV_BYTES: dict[KvType, int] = {"f32": 4, "bf16": 2, "f16": 2, "int8": 1}
+_KV_SCALE_BYTES = 4  # of int8: a float32 for each token's key and each value of a head
 
 
 def training_flops_per_token(config: ModelConfig, context: int) -> int:
@@ -41,3 +48,12 @@ def kv_cache_bytes(config: ModelConfig, num_tokens: int, bytes_per_value: int = 
     """
     per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * bytes_per_value
     return per_token * num_tokens
+
+
+def kv_cache_bytes_of(config: ModelConfig, num_tokens: int, kv: KvType) -> int:
+    """Bytes of keys and values of ``num_tokens`` tokens kept as ``kv``; int8 has a scale for each head's key and value.
+
+    The scales are float32, 2 x layers x key-value heads x 4 bytes for each token.
+    """
+    scales = 2 * config.num_hidden_layers * config.num_key_value_heads * _KV_SCALE_BYTES if kv == "int8" else 0
+    return kv_cache_bytes(config, num_tokens, _KV_BYTES[kv]) + scales * num_tokens
