@@ -1,6 +1,7 @@
 """A model on the disk and ``textmill.load``: what it takes, what it gives, and what it refuses."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from textmill.checkpoint import huggingface
 from textmill.checkpoint.convert import convert
 from textmill.checkpoint.huggingface import save_model
 from textmill.checkpoint.store import save_checkpoint
+from textmill.model.hf_config import write_hf
 from textmill.model.llama import Llama
+from textmill.model.rope_scaling import LinearScaling, Llama3Scaling, YarnScaling
 
 
 @pytest.fixture
@@ -102,6 +105,31 @@ def test_a_gguf_gives_what_the_folder_gives_whatever_pads_the_table(tmp_path):
         with pytest.raises(ConfigError, match="stop_ids has 300, which is no token: ids are 0 to 299"):
             model.generate("x", stop_ids=[300])
         assert model.generate([300, 5], max_tokens=1).ids == models[0].generate([300, 5], max_tokens=1).ids
+
+
+class TestLongestContext:
+    @pytest.mark.parametrize(
+        ("scaling", "longest"),
+        [
+            (YarnScaling(factor=4.0, original_max_position_embeddings=64), 256),  # as Qwen2.5's card extends it
+            (YarnScaling(factor=2.0, original_max_position_embeddings=16), 64),
+            (YarnScaling(factor=1.7, original_max_position_embeddings=50), 85),
+            (LinearScaling(factor=4.0), 64),  # says no length
+            (
+                Llama3Scaling(
+                    factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64
+                ),
+                64,  # Llama 3.2 was trained on less than its factor times its original context
+            ),
+        ],
+    )
+    def test_is_what_the_scaling_says(self, folder, scaling, longest):
+        scaled = dataclasses.replace(huggingface.load_config(folder), rope_scaling=scaling)
+        (folder / "config.json").write_text(json.dumps(write_hf(scaled, "f32")))
+        assert textmill.load(folder).context == longest
+        assert textmill.load(folder, context=longest).generate("a" * (longest - 2), max_tokens=1, ignore_eos=True).ids
+        with pytest.raises(ConfigError, match=f"context is {longest + 1}, and must be 1 to {longest}"):
+            textmill.load(folder, context=longest + 1)
 
 
 class TestRefusals:

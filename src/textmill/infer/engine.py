@@ -19,6 +19,8 @@ from textmill.infer.batcher import Batcher
 from textmill.infer.request import Completion, Delta, Options, Request
 from textmill.infer.runners.runner import Runner
 from textmill.model.config import ModelConfig
+from textmill.model.ranges import SIZES
+from textmill.model.rope_scaling import YarnScaling
 
 if TYPE_CHECKING:
     from textmill.tokenizer.tokenizer import Tokenizer
@@ -298,9 +300,23 @@ def _check_whole(name: str, value: Any, high: int | None) -> None:
 
 
 def _check_context(context: int | None, config: ModelConfig) -> int:
-    longest = config.max_position_embeddings
+    longest = _longest_context(config)
     if context is None:
         return longest
     if not isinstance(context, int) or isinstance(context, bool) or not 1 <= context <= longest:
         raise ConfigError(f"context is {context!r}, and must be 1 to {longest:,}, which the model was made for")
     return context
+
+
+def _longest_context(config: ModelConfig) -> int:
+    """Tokens that the model's files say it is good for.
+
+    YaRN is added to a model by its scaling alone, which says how long texts get (``factor`` times the original context).
+    Of the other kinds linear says no length, and Llama 3.2's models are good for half of what theirs comes to.
+    """
+    match config.rope_scaling:
+        case YarnScaling(factor=factor, original_max_position_embeddings=original):
+            extended = min(round(factor * original), SIZES["max_position_embeddings"][1])
+            return max(config.max_position_embeddings, extended)
+        case _:
+            return config.max_position_embeddings
