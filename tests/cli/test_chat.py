@@ -272,6 +272,9 @@ def test_how_it_draws(folder, tmp_path, capsys, monkeypatch, lm):
         (tmp_path / "generation_config.json").write_text(json.dumps({name: value}))
         assert main(["chat", str(tmp_path), "--prompt", "x"]) == 3
         assert f"generation_config.json: {name} is {value}" in capsys.readouterr().err
+    (tmp_path / "generation_config.json").write_text('{"temperature": 1' + "0" * 400 + "}")
+    assert main(["chat", str(tmp_path), "--prompt", "x"]) == 3
+    assert "temperature is 1000" in capsys.readouterr().err
     (tmp_path / "generation_config.json").write_text('{"top_k": 0.5}')
     assert main(["chat", str(tmp_path), "--prompt", "x"]) == 3
     assert "top_k is 0.5, and must be a whole number" in capsys.readouterr().err

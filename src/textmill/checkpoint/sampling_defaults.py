@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from pathlib import Path
 from typing import Any
 
 from textmill.base.errors import DataError
 from textmill.checkpoint.json_files import read_optional_json
+from textmill.model.ranges import shown
 
 FILE_NAME = "generation_config.json"
 _NUMBERS = ("temperature", "top_p", "min_p", "repetition_penalty")
@@ -35,8 +36,9 @@ def load_sampling_defaults(path: Path) -> dict[str, Any]:
         if value is None:
             continue
         whole = name == "top_k"
-        if not isinstance(value, int if whole else int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise DataError(f"{file}: {name} is {value!r}, and must be a {'whole number' if whole else 'number'}")
+        is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not is_number or not abs(value) <= sys.float_info.max:  # whole numbers of 400 digits, too, are no floats
+            raise DataError(f"{file}: {name} is {shown(value)}, and must be a {'whole number' if whole else 'number'}")
         found[name] = _understood(name, value)
     return found | {"temperature": 0.0} if table.get("do_sample") is False else found
 
