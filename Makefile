@@ -17,7 +17,7 @@ SECONDS ?= 600
 CLANG ?= clang++-16
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-python test-cpp test-kernels test-threads test-sanitized test-fuzz fuzz check format stubs bench bench-tokenizer bench-inference system clean help
+.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz fuzz check format stubs bench bench-tokenizer bench-inference system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +27,12 @@ demo: $(VENV)/.installed
 	$(BIN)/textmill demo --minutes $(DEMO_MINUTES)
 
 test: test-cpp test-kernels test-threads test-sanitized test-fuzz test-python
+
+# The proofs that make test runs shortened, at full length: about 40 minutes on 2 cores.
+test-long: $(VENV)/.installed-tools
+	TEXTMILL_INVARIANCE_CASES=10000 $(BIN)/python -m pytest tests/infer/test_native_invariance.py
+	TEXTMILL_GREEDY_TOKENS=256 $(BIN)/python -m pytest tests/infer/test_real_model.py
+	TEXTMILL_FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/attacks/test_fuzz_loaders.py
 
 test-python: $(VENV)/.installed-tools
 	$(BIN)/python -m pytest

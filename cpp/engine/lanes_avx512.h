@@ -114,6 +114,19 @@ TEXTMILL_FUSED Ints dot_quads(Ints sum, Bytes weights, const int8_t* quad) {
     return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(four));
 }
 
+#if defined(__clang__) && __clang_major__ < 17
+// clang 16 crashes on the types of bf16 that its own intrinsics take.
+TEXTMILL_FUSED Floats dot_pairs(Floats sum, Bytes weights, Pair pair) {
+    const Bytes pairs = _mm512_set1_epi32(static_cast<int32_t>(pair));
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(pairs));
+    return sum;
+}
+TEXTMILL_FUSED void store_pairs(Pair* p, Floats a) {
+    __m256i rounded;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(a));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), rounded);
+}
+#else
 TEXTMILL_FUSED Floats dot_pairs(Floats sum, Bytes weights, Pair pair) {
     return _mm512_dpbf16_ps(sum, (__m512bh)weights, (__m512bh)_mm512_set1_epi32(static_cast<int32_t>(pair)));
 }
@@ -121,6 +134,7 @@ TEXTMILL_FUSED Floats dot_pairs(Floats sum, Bytes weights, Pair pair) {
 TEXTMILL_FUSED void store_pairs(Pair* p, Floats a) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh(a));
 }
+#endif
 
 }  // namespace
 }  // namespace textmill::engine
