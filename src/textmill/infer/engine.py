@@ -311,7 +311,7 @@ def _check_context(context: int | None, config: ModelConfig) -> int:
 def _longest_context(config: ModelConfig) -> int:
     """Tokens that the model's files say it is good for.
 
-    YaRN is added to a model by its scaling alone, which says how long texts get (``factor`` times the original context).
+    YaRN is added to a model by its scaling alone: texts get ``factor`` times as long as the original context.
     Of the other kinds linear says no length, and Llama 3.2's models are good for half of what theirs comes to.
     """
     match config.rope_scaling:
