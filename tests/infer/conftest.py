@@ -36,7 +36,7 @@ class ByteTokenizer:
     special_tokens = MappingProxyType({"<|endoftext|>": BOS, "<|end|>": END})
 
     def encode(self, text):
-        return list(text.encode())
+        return list(text.encode() if isinstance(text, str) else text)
 
     def decode(self, ids):
         return bytes(i for i in ids if i < 256).decode(errors="replace")

@@ -1,10 +1,13 @@
 """The engine's own work, on a runner that says what it is told to."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from fakes import chatty_model
 from textmill.base.errors import ConfigError, DataError
-from textmill.infer.request import Completion, Delta
+from textmill.infer.request import Completion, Delta, Request
 
 BOS, END = 256, 257
 
@@ -71,15 +74,36 @@ class TestPrompts:
         with pytest.raises(ConfigError, match="empty"):
             scripted("ab").generate(np.array([], int))
 
-    @pytest.mark.parametrize("ids", [[260], [-1], [1.5], [1, "a"], [2**70]])
+    def test_bytes_are_text(self, scripted):
+        model = scripted([*b"Hello", END], add_bos_token=True)
+        one = scripted([*b"Hello", END], add_bos_token=True).generate("über")
+        assert model.generate("über".encode()) == one
+        assert model.runner.chunks[0] == [BOS, *"über".encode()]
+        assert "".join(piece.text for piece in model.stream("über".encode())) == one.text
+        assert model.generate([b"x", "x"]) == [model.generate("x")] * 2
+        with pytest.raises(ConfigError, match="this is a bytearray"):
+            model.generate(bytearray(b"x"))
+
+    def test_ids_that_are_no_python_ints(self, scripted):
+        model = scripted("abc")
+        expected = model.generate([120, 121], max_tokens=1)
+        for ids in (np.array([120, 121], np.uint8), [np.int64(120), np.uint64(121)], (120, np.int8(121))):
+            assert model.generate(ids, max_tokens=1) == expected
+        assert {type(token_id) for token_id in model.runner.chunks[-1]} == {int}
+
+    @pytest.mark.parametrize(
+        "ids", [[260], [-1], [1.5], [1, "a"], [2**70], [True, 5], np.array([True]), np.array([1.0]), [None, 5]]
+    )
     def test_ids_that_the_model_does_not_have(self, scripted, ids):
         with pytest.raises(ConfigError, match="no token id of this model; they are 0 to 259"):
             scripted("ab").generate(ids)
 
-    @pytest.mark.parametrize("prompt", [7, None, 1.5])
+    @pytest.mark.parametrize("prompt", [7, None, 1.5, True, np.array(5), np.int64(5), [np.array(5)], {1: 2}, {5}])
     def test_what_is_no_prompt(self, scripted, prompt):
         with pytest.raises(ConfigError, match="a string or a list of token ids"):
             scripted("ab").generate(prompt)
+        with pytest.raises(ConfigError):
+            scripted("ab").stream(prompt)
 
     def test_batches(self, scripted):
         model = scripted([*b"Hello", END])
@@ -316,6 +340,11 @@ class TestChat:
         assert model.runner.chunks[0] == [*b"user:Hey;assistant:"]
         assert answer.finish_reason == "stop"
 
+    @pytest.mark.parametrize("messages", [None, 7, "Hey", {"role": "user", "content": "Hey"}, ["Hey"], [None]])
+    def test_what_is_no_conversation(self, messages):
+        with pytest.raises(ConfigError, match=r'messages must be a list of objects such as \{"role": "user"'):
+            chatty_model.make().chat(messages)
+
     def test_a_model_without_one_says_what_to_do(self, scripted):
         with pytest.raises(DataError, match=r"no chat template.*generate"):
             scripted("abc").chat([{"role": "user", "content": "Hey"}])
@@ -327,14 +356,22 @@ class TestChat:
         ({"temperature": -0.1}, "temperature is -0.1, and must be a number from 0 to 100"),
         ({"temperature": float("nan")}, "temperature"),
         ({"temperature": "hot"}, "temperature"),
-        ({"top_k": -1}, "top_k is -1, and must be a whole number from 0 on"),
-        ({"top_k": 1.5}, "top_k"),
+        ({"top_k": -1}, "top_k is -1, and must be at least 0"),
+        ({"top_k": 1.5}, "top_k is 1.5, and must be a whole number, at least 0"),
+        ({"top_k": True}, "top_k is True, and must be a whole number, at least 0"),
+        ({"temperature": 10**400}, "temperature is 10+, and must be a number from 0 to 100"),
+        ({"temperature": True}, "temperature"),
+        ({"temperature": np.float32("nan")}, "temperature"),
+        ({"seed": np.int64(-1)}, "seed"),
+        ({"max_tokens": np.array([1, 2])}, "max_tokens"),
+        ({"logit_bias": {True: 1}}, "logit_bias"),
+        ({"stop_ids": [True]}, "stop_ids"),
         ({"top_p": 0}, "top_p is 0, and must be above 0"),
         ({"top_p": 1.1}, "top_p"),
         ({"min_p": 2}, "min_p"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**64}, "seed"),
-        ({"max_tokens": 0}, "max_tokens is 0, and must be a whole number from 1 on"),
+        ({"max_tokens": 0}, "max_tokens is 0, and must be at least 1"),
         ({"stop": ""}, "stop"),
         ({"stop": 7}, "stop"),
         ({"stop": [7]}, "stop"),
@@ -348,7 +385,7 @@ class TestChat:
         ({"logit_bias": [1]}, "logit_bias is .*, and must map token ids to numbers"),
         ({"logit_bias": {1: 101}}, "logit_bias of 1 is 101, and must be a number from -100 to 100"),
         ({"logit_bias": {"1": 1}}, "logit_bias is .*, and must be token ids"),
-        ({"n": 0}, "n is 0, and must be a whole number from 1 to 1,024"),
+        ({"n": 0}, "n is 0, and must be 1 to 1,024"),
         ({"stop_ids": 3}, "stop_ids is 3, and must be a list of token ids"),
         ({"stop_ids": [-1]}, "stop_ids"),
         ({"prompt_logprobs": 1}, "prompt_logprobs"),
@@ -359,6 +396,27 @@ class TestChat:
 def test_options_out_of_range(scripted, options, message):
     with pytest.raises(ConfigError, match=message):
         scripted("abc").generate("x", **options)
+
+
+def test_options_may_be_numpys_numbers(scripted):
+    plain = {
+        **{"max_tokens": 6, "min_tokens": 2, "temperature": 0.5, "top_k": 200, "top_p": 0.75, "min_p": 0.0, "n": 2},
+        **{"repetition_penalty": 1.5, "presence_penalty": 0.5, "frequency_penalty": 0.25, "seed": 2**64 - 1},
+        **{"logit_bias": {97: 1.0}, "stop_ids": [98], "logprobs": 2, "speculate": 3},
+        **{"ignore_eos": True, "prompt_logprobs": True},
+    }
+    floats, small = (np.float16, np.float32, np.float64), (np.uint8, np.int16, np.int64)
+    for real, whole in zip(floats, small, strict=True):
+        kinds = {float: real, int: whole, bool: np.bool_}
+        given = {
+            name: kinds[type(value)](value) for name, value in plain.items() if type(value) in kinds and name != "seed"
+        }
+        given |= {"seed": np.uint64(2**64 - 1), "stop_ids": [whole(98)], "logit_bias": {whole(97): real(1)}}
+        assert given.keys() == plain.keys()
+        assert scripted("aaaaaa").generate("x", **given) == scripted("aaaaaa").generate("x", **plain)
+        request = Request.of(**given)
+        assert request == Request.of(**plain)
+        assert all(type(value) in {int, float, bool, tuple, dict} for value in dataclasses.astuple(request))
 
 
 def test_none_is_the_default(scripted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Unpack, overload
 
@@ -16,6 +16,7 @@ from textmill.checkpoint.stored_model import StoredModel, open_model
 from textmill.checkpoint.text_rules import TextRules
 from textmill.infer.answer import Answer, Ending, seeds, whole
 from textmill.infer.batcher import Batcher
+from textmill.infer.option_checks import as_whole, check_whole
 from textmill.infer.request import Completion, Delta, Options, Request
 from textmill.infer.runners.runner import Runner
 from textmill.model.config import ModelConfig
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from textmill.tokenizer.vocabulary import Vocabulary
 
 Message: TypeAlias = Mapping[str, Any]
-Prompt: TypeAlias = str | Sequence[int] | np.ndarray
-Answers: TypeAlias = Completion | list[Completion] | list[list[Completion]]
+Prompt: TypeAlias = str | bytes | Sequence[int] | np.ndarray
 
 _WEIGHTS = ("auto", "f32", "bf16", "int8", "int4", "file")
 _KV = ("bf16", "f32", "int8")
@@ -67,8 +67,8 @@ def load(  # noqa: PLR0917  the order is part of the public contract
     """
     _check_choice("weights", weights, _WEIGHTS)
     _check_choice("kv", kv, _KV)
-    _check_whole("threads", threads, _THREADS_MAX)
-    _check_whole("kv_memory", kv_memory, None)
+    threads = None if threads is None else check_whole("threads", threads, 1, _THREADS_MAX)
+    kv_memory = None if kv_memory is None else check_whole("kv_memory", kv_memory, 1)
     stored = open_model(resolve_model(Path(path), on_damage=_warn_of_damage))
     length = _check_context(context, stored.config)
     tokenizer = stored.load_tokenizer()
@@ -122,8 +122,8 @@ class LanguageModel:
         """Go on from a prompt.
 
         Args:
-            prompt_or_ids: a string, to which the model's BOS is added if its files ask for one; or token ids, taken
-                as they are; or a list of either, for a list of answers.
+            prompt_or_ids: a text, as a string or its bytes, to which the model's BOS is added if its files ask for one;
+                or token ids, taken as they are; or a list of either, for a list of answers.
             **options: of ``Request``, by name.
 
         Returns:
@@ -172,7 +172,7 @@ class LanguageModel:
                 "this model has no chat template (chat_template.jinja): it was not trained to answer, only to go on "
                 "from a text. Use generate, or tune it on conversations first"
             )
-        return self._checked(self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True))
+        return self._checked(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True))
 
     def logits(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Logits of the token after each id, float32 [T, vocab]; the text is taken as it is.
@@ -238,22 +238,24 @@ class LanguageModel:
         return completions if request.n > 1 else [group[0] for group in completions]
 
     def _prompt_ids(self, prompt: Any) -> list[int]:
-        if not isinstance(prompt, str):
+        if not isinstance(prompt, str | bytes):
             return self._checked(prompt)
         ids = [*self._rules.prefix_ids, *self.tokenizer.encode(prompt)]
         if not ids and self._rules.bos_token_id is not None:
             ids = [self._rules.bos_token_id]
         return self._checked(ids)
 
-    def _checked(self, ids: Iterable[int]) -> list[int]:
-        if not isinstance(ids, Iterable):
-            raise ConfigError(f"a prompt is a string or a list of token ids, and this is {ids!r}")
-        numbers = list(ids)
-        for number in numbers:
-            if not isinstance(number, int | np.integer) or not 0 <= number < self.config.vocab_size:
+    def _checked(self, ids: Any) -> list[int]:
+        if not _is_list(ids):
+            raise ConfigError(f"a prompt is a string or a list of token ids, and this is {_shown(ids)}")
+        numbers = []
+        for item in ids:
+            number = as_whole(item)
+            if number is None or not 0 <= number < self.config.vocab_size:
                 raise ConfigError(
-                    f"{number!r} is no token id of this model; they are 0 to {self.config.vocab_size - 1:,}"
+                    f"{item!r} is no token id of this model; they are 0 to {self.config.vocab_size - 1:,}"
                 )
+            numbers.append(number)
         if not numbers:
             raise ConfigError(
                 "the prompt is empty: ids need at least one, and an empty text a BOS token that the model names"
@@ -263,7 +265,7 @@ class LanguageModel:
                 f"the prompt has {len(numbers):,} tokens, and the context is {self.context:,}. "
                 "Shorten the prompt, or load a model with a longer context"
             )
-        return [int(number) for number in numbers]
+        return numbers
 
 
 def _warn_of_damage(error: DataError) -> None:
@@ -276,12 +278,23 @@ def _num_tokens(vocabulary: Vocabulary) -> int:
     return 1 + max((token_id for token_id, text in enumerate(texts) if text), default=-1)
 
 
+def _is_list(ids: Any) -> bool:
+    """Whether ids come one after another; an array without dimensions says so, and has none."""
+    if isinstance(ids, np.ndarray):
+        return ids.ndim > 0
+    return isinstance(ids, Iterable) and not isinstance(ids, str | bytes | bytearray | Mapping | Set)
+
+
+def _shown(value: Any) -> str:
+    return f"a {type(value).__name__}" if isinstance(value, Iterable) else repr(value)
+
+
 def _is_batch(prompt: Any) -> TypeGuard[Sequence[Any]]:
     """``[1, 2, 3]`` is one prompt of ids; ``[[1], [2]]``, ``["a", "b"]`` and ``[]`` are batches."""
     if isinstance(prompt, np.ndarray):
         return prompt.ndim > 1
     return isinstance(prompt, list | tuple) and all(
-        isinstance(item, str | list | tuple | np.ndarray) for item in prompt
+        isinstance(item, str | bytes | list | tuple | np.ndarray) for item in prompt
     )
 
 
@@ -291,21 +304,14 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f'{name} is "{value}"{did_you_mean(str(value), allowed)} It may be {listed}')
 
 
-def _check_whole(name: str, value: Any, high: int | None) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1 or (high is not None and value > high):
-        allowed = "at least 1" if high is None else f"1 to {high:,}"
-        raise ConfigError(f"{name} is {value!r}, and must be {allowed}")
-
-
 def _check_context(context: int | None, config: ModelConfig) -> int:
     longest = _longest_context(config)
     if context is None:
         return longest
-    if not isinstance(context, int) or isinstance(context, bool) or not 1 <= context <= longest:
+    length = as_whole(context)
+    if length is None or not 1 <= length <= longest:
         raise ConfigError(f"context is {context!r}, and must be 1 to {longest:,}, which the model was made for")
-    return context
+    return length
 
 
 def _longest_context(config: ModelConfig) -> int:

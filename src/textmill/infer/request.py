@@ -15,6 +15,7 @@ from textmill.infer.option_checks import (
     check_number,
     check_stop,
     check_whole,
+    is_bool,
 )
 
 FinishReason = Literal["stop", "length", "abort"]
@@ -103,28 +104,38 @@ class Request:
     drawn stays the same, it only comes sooner; unless given, greedy texts are guessed where that is certain."""
 
     def __post_init__(self) -> None:
-        if self.max_tokens is not None:
-            check_whole("max_tokens", self.max_tokens, 1)
-        check_whole("min_tokens", self.min_tokens, 0)
-        check_number("temperature", self.temperature, 0.0, _TEMPERATURE_MAX)
-        check_whole("top_k", self.top_k, 0)
-        check_above_zero("top_p", self.top_p, 1.0, "temperature=0 takes the most probable token")
-        check_number("min_p", self.min_p, 0.0, 1.0)
-        check_above_zero("repetition_penalty", self.repetition_penalty, _REPETITION_PENALTY_MAX, "1 changes nothing")
-        check_number("presence_penalty", self.presence_penalty, -_PENALTY_MAX, _PENALTY_MAX)
-        check_number("frequency_penalty", self.frequency_penalty, -_PENALTY_MAX, _PENALTY_MAX)
-        check_bias(self.logit_bias, _BIAS_MAX)
-        if self.seed is not None:
-            check_whole("seed", self.seed, 0, SEED_MAX)
-        check_whole("n", self.n, 1, _ANSWERS_MAX)
         check_stop(self.stop, _STOP_STRINGS_MAX)
-        check_ids("stop_ids", self.stop_ids)
-        check_bool("ignore_eos", self.ignore_eos)
-        if self.logprobs is not None:
-            check_whole("logprobs", self.logprobs, 0, _LOGPROBS_MAX)
-        check_bool("prompt_logprobs", self.prompt_logprobs)
-        if self.speculate is not None:
-            check_whole("speculate", self.speculate, 0, GUESSES_MAX)
+        for name, value in self._checked().items():
+            object.__setattr__(self, name, value)  # it is frozen, and numpy's numbers become Python's
+
+    def _checked(self) -> dict[str, Any]:
+        """The options that are numbers, in their ranges."""
+        unless_none = {
+            "max_tokens": (1, None),
+            "seed": (0, SEED_MAX),
+            "logprobs": (0, _LOGPROBS_MAX),
+            "speculate": (0, GUESSES_MAX),
+        }
+        given = {name: limits for name, limits in unless_none.items() if getattr(self, name) is not None}
+        whole = given | {"min_tokens": (0, None), "top_k": (0, None), "n": (1, _ANSWERS_MAX)}
+        numbers = {
+            "temperature": (0.0, _TEMPERATURE_MAX),
+            "min_p": (0.0, 1.0),
+            "presence_penalty": (-_PENALTY_MAX, _PENALTY_MAX),
+            "frequency_penalty": (-_PENALTY_MAX, _PENALTY_MAX),
+        }
+        above_zero = {
+            "top_p": (1.0, "temperature=0 takes the most probable token"),
+            "repetition_penalty": (_REPETITION_PENALTY_MAX, "1 changes nothing"),
+        }
+        return {
+            **{name: check_whole(name, getattr(self, name), *limits) for name, limits in whole.items()},
+            **{name: check_number(name, getattr(self, name), *limits) for name, limits in numbers.items()},
+            **{name: check_above_zero(name, getattr(self, name), *limits) for name, limits in above_zero.items()},
+            **{name: check_bool(name, getattr(self, name)) for name in ("ignore_eos", "prompt_logprobs")},
+            "logit_bias": check_bias(self.logit_bias, _BIAS_MAX),
+            "stop_ids": check_ids("stop_ids", self.stop_ids),
+        }
 
     @property
     def penalizes(self) -> bool:
@@ -149,7 +160,7 @@ class Request:
         if not isinstance(bias, Mapping):
             raise ConfigError(f"logit_bias is {bias!r}, and must map token ids to numbers")
         given["logit_bias"] = dict(bias)
-        if isinstance(given.get("logprobs"), bool):
+        if is_bool(given.get("logprobs")):
             given["logprobs"] = 0 if given["logprobs"] else None
         return cls(**given)
 
