@@ -111,6 +111,9 @@ def test_options_reach_the_engine_and_others_are_left_to_it(folder, loaded, caps
         (["--logit-bias", "five=1"], '--logit-bias is "five=1", and must be ID=NUMBER'),
         (["--weights", "int3"], "int3"),
         (["--n", "0"], "n is 0"),
+        (["-n", "2.5"], "no whole number"),
+        (["--stop-id", "2", "--stop-id", "2.5"], "no whole number"),
+        (["--json", "--logprobs", "2.5"], "no whole number"),
         (["--stop-id", "9999"], "no token"),
     ],
 )

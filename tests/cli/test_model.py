@@ -128,6 +128,23 @@ def test_a_gguf_that_is_refused_is_shown_with_the_reason(tmp_path, capsys):
     assert (code, out) == (3, "")
 
 
+def test_convert_replaces_nothing_unasked(folder, tmp_path, capsys):
+    target = tmp_path / "a.gguf"
+    assert run(capsys, "model", "convert", folder, target)[0] == 0
+    before = target.read_bytes()
+    code, _, err = run(capsys, "model", "convert", folder, target, "--type", "f16")
+    assert code == 2
+    assert "is there already; take another name, or --force" in err
+    assert target.read_bytes() == before
+    code, _, err = run(capsys, "model", "convert", folder, target, "--type", "f16", "--force")
+    assert code == 0
+    assert " became " in err
+    assert target.stat().st_size < len(before)
+    code, _, err = run(capsys, "model", "convert", folder, tmp_path / "x.safetensors")
+    assert code == 2
+    assert "would pass for a file" in err
+
+
 def test_convert(folder, tmp_path, capsys):
     code, out, err = run(capsys, "model", "convert", folder, tmp_path / "a.gguf", "--type", "f16", "--kv-heads", "1")
     assert (code, out) == (0, f"{tmp_path / 'a.gguf'}\n"), err

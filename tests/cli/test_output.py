@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
+from textmill.base.errors import StorageError
 from textmill.cli.output import LineBar, Output, TerminalBar, for_terminal
 
 
@@ -75,3 +76,17 @@ def test_the_training_bar_fits_eighty_columns(monkeypatch):
     assert any("79 %" in line and "held out 1.56" in line for line in lines)
     assert all(len(line) <= 80 + 20 for line in lines), "control sequences aside"
     assert "\n                 %" not in screen.getvalue()
+
+
+def test_a_full_disk_behind_standard_output_is_no_bug(capfd):
+    with open("/dev/full", "w") as full, pytest.MonkeyPatch.context() as patch:  # noqa: PTH123  it is no file
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(StorageError, match="cannot write the result: no space left on device"):
+            Output().data("x")
+        full.flush()  # nothing is left to fail as the interpreter ends
+
+
+def test_a_closed_standard_output(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(StorageError, match="standard output is closed"):
+        Output().data("x")

@@ -75,8 +75,16 @@ def program() -> str:
 
 
 def _whole_number(_: type, tokens: Sequence[Token]) -> int:
+    return _read_whole(tokens[0])
+
+
+def _whole_numbers(_: type, tokens: Sequence[Token]) -> list[int]:
+    return [_read_whole(token) for token in tokens]
+
+
+def _read_whole(token: Token) -> int:
     """Read 32000, 32_000 or 32e3, as recipes do."""
-    written = plain(tokens[0].value)
+    written = plain(token.value)
     try:
         return int(written)
     except ValueError:
@@ -91,3 +99,4 @@ def _whole_number(_: type, tokens: Sequence[Token]) -> int:
 
 
 WholeNumber = Annotated[int, Parameter(converter=_whole_number)]
+WholeNumbers = Annotated[list[int], Parameter(converter=_whole_numbers, negative="")]

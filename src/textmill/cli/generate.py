@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from textmill.base import units
 from textmill.base.errors import ConfigError
-from textmill.cli.arguments import STANDARD_INPUT, text_or_stdin
+from textmill.cli.arguments import STANDARD_INPUT, WholeNumber, text_or_stdin
 from textmill.cli.model_argument import find_model
 from textmill.cli.model_options import DrawingOptions, LoadingOptions, load_model
-from textmill.cli.output import Output
+from textmill.cli.output import Bar, Output
 
 if TYPE_CHECKING:
     from textmill.infer.engine import LanguageModel
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 _DRAWING = DrawingOptions()
 _LOADING = LoadingOptions()
+_MOST_TOKENS = 256  # of a text, where --max-tokens is not given
+_SECONDS_BETWEEN_COUNTS = 0.2
 
 
 def generate(
@@ -27,13 +32,13 @@ def generate(
     prompt: list[str],
     /,
     *,
-    n: Annotated[int, Parameter(name=["--n", "-n"])] = 1,
-    logprobs: int | None = None,
+    n: Annotated[WholeNumber, Parameter(name=["--n", "-n"])] = 1,
+    logprobs: WholeNumber | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     drawing: DrawingOptions = _DRAWING,
     loading: LoadingOptions = _LOADING,
 ) -> int:
-    """Let a model go on from a prompt; the text appears as it is made.
+    """Let a model go on from a prompt; a single text appears as it is made.
 
     For example:
         textmill generate runs/demo "def main("
@@ -64,7 +69,9 @@ def generate(
     lm = load_model(find_model(model, out), loading)
     if len(prompts) == 1 and n == 1 and not json:
         return _stream(lm, prompts[0], options, out)
-    completions = lm.generate(prompts, **options)
+    most = (drawing.max_tokens or _MOST_TOKENS) * len(prompts) * n
+    with out.bar("generating", most) as bar, _counted(lm, bar):
+        completions = lm.generate(prompts, **options)
     texts = [
         (text, completion)
         for text, found in zip(prompts, completions, strict=True)
@@ -80,6 +87,25 @@ def generate(
         out.text(completion.text)
         out.data("")
     return 0
+
+
+@contextlib.contextmanager
+def _counted(lm: LanguageModel, bar: Bar) -> Iterator[None]:
+    """Show the tokens that are made while the block runs."""
+    ended = threading.Event()
+
+    def count() -> None:
+        while not ended.wait(_SECONDS_BETWEEN_COUNTS):
+            num_tokens = lm.batcher.statistics().num_drawn_tokens
+            bar.update(num_tokens, f"{num_tokens:,} tokens")
+
+    counter = threading.Thread(target=count, daemon=True)
+    counter.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        counter.join()
 
 
 def _stream(lm: LanguageModel, prompt: str, options: dict[str, Any], out: Output) -> int:

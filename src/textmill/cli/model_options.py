@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from textmill.base.errors import ConfigError
-from textmill.cli.arguments import WholeNumber, plain
+from textmill.cli.arguments import WholeNumber, WholeNumbers, plain
 
 if TYPE_CHECKING:
     from textmill.infer.engine import LanguageModel
@@ -24,19 +24,19 @@ class DrawingOptions:
     """How tokens are drawn; what is not given is left to the engine, or to the model's own files."""
 
     max_tokens: WholeNumber | None = None
-    """Tokens to make at most."""
+    """Tokens to make at most; 256 unless given, 1,024 in a chat."""
     min_tokens: WholeNumber | None = None
     """Go on at least so long, whatever would end the text."""
     temperature: float | None = None
-    """0 takes the most probable token every time; 1 draws from the model's own distribution."""
+    """0, unless given, takes the most probable token every time; 1 draws as the model itself says. Chats: 0.2."""
     top_k: WholeNumber | None = None
     """Draw from the k most probable tokens only; 0 draws from all."""
     top_p: float | None = None
-    """Draw from the fewest tokens that hold this much of the probability."""
+    """Draw from the fewest tokens that hold this much of the probability; 1 from all. Chats: 0.9."""
     min_p: float | None = None
     """Draw from tokens at least this probable, as a part of the most probable one."""
     repetition_penalty: float | None = None
-    """Above 1, tokens that stand in the text already are less probable; 1 changes nothing."""
+    """Above 1, tokens that stand in the text already are less probable; 1 changes nothing. Chats: 1.1."""
     presence_penalty: float | None = None
     """Take this off the logits of tokens that were made already."""
     frequency_penalty: float | None = None
@@ -47,7 +47,7 @@ class DrawingOptions:
     """The same seed gives the same text."""
     stop: Annotated[list[str] | None, Parameter(negative="")] = None
     """End before this text; may be given several times."""
-    stop_id: Annotated[list[int] | None, Parameter(negative="")] = None
+    stop_id: WholeNumbers | None = None
     """End before this token; may be given several times."""
     ignore_eos: Annotated[bool, Parameter(negative="")] = False
     """Go on after the token that ends a text."""

@@ -6,6 +6,7 @@ Progress is a bar on a terminal and a line every few seconds elsewhere. ``NO_COL
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -18,6 +19,8 @@ from rich.highlighter import NullHighlighter
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
+
+from textmill.base.errors import StorageError
 
 LINE_EVERY_S = 5.0
 _WIDE = 120
@@ -44,9 +47,22 @@ class Output:
         return max(20, self.messages.width)
 
     def data(self, text: str, end: str = "\n") -> None:
-        """Write a piece of the result to stdout."""
-        sys.stdout.write(text + end)
-        sys.stdout.flush()
+        """Write a piece of the result to stdout.
+
+        Raises:
+            StorageError: it is closed, or what it leads to is full.
+        """
+        if sys.stdout is None:
+            raise StorageError("cannot write the result: standard output is closed")
+        try:
+            sys.stdout.write(text + end)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # What is left in the buffer must not fail again as the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise StorageError(f"cannot write the result: {(error.strerror or str(error)).lower()}") from error
 
     @property
     def data_width(self) -> int:
