@@ -493,3 +493,11 @@ def test_statistics_count_what_was_done():
     assert statistics.num_drawn_tokens == 9
     assert (statistics.num_finished, statistics.num_aborted, statistics.num_failed) == (3, 0, 0)
     assert (statistics.num_running, statistics.num_waiting, statistics.num_blocks_in_use) == (0, 0, 0)
+
+
+def test_answers_that_were_never_submitted_are_not_counted():
+    batcher = make(num_blocks=4)
+    with pytest.raises(ConfigError, match="may have 17 tokens"):
+        batcher.run([answer([1], max_tokens=2), answer(range(10), max_tokens=8), answer([2], max_tokens=2)])
+    statistics = batcher.statistics()
+    assert (statistics.num_aborted, statistics.num_finished, statistics.num_waiting) == (1, 0, 0)

@@ -24,7 +24,7 @@ from textmill.infer.turn import Turn
 # Enough tokens to fill the matrix products; a prompt that is read holds decoding answers up for so many at most.
 TOKENS_PER_STEP = 512
 MAX_RUNNING = 64
-# Up to here a step on a CPU costs less than the tokens that right guesses save.
+# The longer a step, the more of its time goes into arithmetic, of which a wrong guess takes as much as a right one.
 TOKENS_WITH_GUESSES = 16
 
 
@@ -139,14 +139,19 @@ class Batcher:
             self.abort(answer)
 
     def run(self, answers: Sequence[Answer]) -> None:
-        """Submit answers and make steps until all are at their ends; where it is interrupted, they are aborted."""
+        """Submit answers and make steps until all are at their ends; where it breaks off, those submitted are aborted.
+
+        Raises:
+            ConfigError: where one could not be computed even with the whole KV cache.
+        """
         try:
             for answer in answers:
                 self.submit(answer)
             self._drive(lambda: all(answer.is_finished for answer in answers))
         finally:
             for answer in answers:
-                self.abort(answer)
+                if answer.number >= 0:
+                    self.abort(answer)
 
     def statistics(self) -> Statistics:
         """Count what there is; while another thread makes a step, numbers may be from before or after it."""
