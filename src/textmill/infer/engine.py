@@ -17,7 +17,7 @@ from textmill.checkpoint.text_rules import TextRules
 from textmill.infer.answer import Answer, Ending, seeds, whole
 from textmill.infer.batcher import Batcher
 from textmill.infer.option_checks import as_whole, check_whole
-from textmill.infer.request import Completion, Delta, Options, Request
+from textmill.infer.request import Completion, Delta, OneAnswer, Options, Request
 from textmill.infer.runners.runner import Runner
 from textmill.model.config import ModelConfig
 from textmill.model.ranges import SIZES
@@ -115,9 +115,11 @@ class LanguageModel:
         self._num_ids = min(config.vocab_size, _num_tokens(tokenizer.vocabulary))  # rows from there on only pad
 
     @overload
-    def generate(self, prompt_or_ids: Prompt, **options: Unpack[Options]) -> Completion: ...
+    def generate(self, prompt_or_ids: Prompt, **options: Unpack[OneAnswer]) -> Completion: ...
     @overload
-    def generate(self, prompt_or_ids: Sequence[Prompt], **options: Unpack[Options]) -> list[Completion]: ...
+    def generate(self, prompt_or_ids: Sequence[Prompt], **options: Unpack[OneAnswer]) -> list[Completion]: ...
+    @overload
+    def generate(self, prompt_or_ids: Prompt | Sequence[Prompt], **options: Unpack[Options]) -> Any: ...
     def generate(self, prompt_or_ids: Prompt | Sequence[Prompt], **options: Unpack[Options]) -> Any:
         """Go on from a prompt.
 
@@ -154,10 +156,10 @@ class LanguageModel:
         return self._stream(answer)
 
     @overload
-    def chat(self, messages: Sequence[Message], **options: Unpack[Options]) -> Completion: ...
+    def chat(self, messages: Sequence[Message], **options: Unpack[OneAnswer]) -> Completion: ...
     @overload
-    def chat(self, messages: Sequence[Message], *, n: int, **options: Any) -> Any: ...
-    def chat(self, messages: Sequence[Message], **options: Any) -> Any:
+    def chat(self, messages: Sequence[Message], **options: Unpack[Options]) -> Any: ...
+    def chat(self, messages: Sequence[Message], **options: Unpack[Options]) -> Any:
         """Answer a conversation, ``[{"role": "user", "content": "..."}, ...]``; options as in ``generate``.
 
         Raises:

@@ -27,10 +27,10 @@ def check_whole(name: str, value: Any, low: int, high: int | None = None) -> int
 
 def check_number(name: str, value: Any, low: float, high: float) -> float:
     """Return a finite number from ``low`` to ``high``; raises ``ConfigError`` for all else."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high:
+    number = _as_number(value)
+    if number is None or not low <= number <= high:
         raise ConfigError(f"{name} is {value!r}, and must be a number from {low:g} to {high:g}")
-    return float(value)
+    return number
 
 
 def check_above_zero(name: str, value: Any, high: float, instead: str) -> float:
@@ -80,3 +80,10 @@ def as_whole(value: Any) -> int | None:
 def is_bool(value: Any) -> bool:
     """Whether a value is true or false, Python's or numpy's."""
     return isinstance(value, bool | np.bool_)
+
+
+def _as_number(value: Any) -> float | None:
+    try:
+        return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else None
+    except OverflowError:  # a whole number beyond all floats
+        return None

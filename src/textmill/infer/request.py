@@ -31,8 +31,8 @@ GUESSES_MAX = 64
 SEED_MAX = (1 << 64) - 1
 
 
-class Options(TypedDict, total=False):
-    """The options of ``generate`` as callers write them; ``Request`` explains them. None is the default."""
+class OneAnswer(TypedDict, total=False):
+    """The options of one answer as callers write them; ``Request`` explains them. None is the default."""
 
     max_tokens: int | None
     min_tokens: int | None
@@ -45,13 +45,18 @@ class Options(TypedDict, total=False):
     frequency_penalty: float | None
     logit_bias: Mapping[int, float] | None
     seed: int | None
-    n: int | None
     stop: str | Sequence[str] | None
     stop_ids: Sequence[int] | None
     ignore_eos: bool | None
     logprobs: int | bool | None
     prompt_logprobs: bool | None
     speculate: int | None
+
+
+class Options(OneAnswer, total=False):
+    """The options of ``generate``: with ``n`` above 1 there is a list of answers to each prompt."""
+
+    n: int | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,7 +191,8 @@ class Completion:
     ``ids`` are the tokens that were drawn, those of a stop string included and the one that ended the text not.
     ``logprobs`` are natural logarithms under the model itself, before penalties, temperature and truncation, one for
     each id; ``top_logprobs`` the most probable tokens at each place. ``prompt_logprobs`` has one for each id of the
-    prompt, None for the first, which nothing stands before.
+    prompt, None for the first, which nothing stands before, and for rows that pad the model's table, which are no
+    tokens.
     """
 
     text: str
