@@ -9,6 +9,7 @@ import torch
 
 import textmill
 from checkpoint import tiny_models
+from textmill import Tokenizer
 from textmill.base.errors import ConfigError, DataError
 from textmill.checkpoint import huggingface
 from textmill.checkpoint.convert import convert
@@ -17,6 +18,7 @@ from textmill.checkpoint.store import save_checkpoint
 from textmill.model.hf_config import write_hf
 from textmill.model.llama import Llama
 from textmill.model.rope_scaling import LinearScaling, Llama3Scaling, YarnScaling
+from tokenizer import sentencepiece_models
 
 
 @pytest.fixture
@@ -84,27 +86,38 @@ def test_a_run_is_its_last_good_checkpoint(tmp_path, folder, config, model, toke
     assert loaded.generate("a", max_tokens=5) == textmill.load(folder).generate("a", max_tokens=5)
 
 
-def test_a_gguf_gives_what_the_folder_gives_whatever_pads_the_table(tmp_path):
-    sizes = tiny_models.config(vocab_size=320)  # 20 rows more than the tokenizer has tokens
+def over_characters(folder):
+    """A vocabulary as Llama 2's, whose last token is a special one, of which no text comes."""
+    pieces = [("▁", -1.0, 1), ("a", -2.0, 1), ("▁a", -1.5, 1), ("<|im_end|>", 0.0, 3)]
+    path = folder / "tokenizer.model"
+    path.write_bytes(
+        sentencepiece_models.model(
+            [*sentencepiece_models.CONTROLS, *sentencepiece_models.BYTES, *pieces], byte_fallback=True
+        )
+    )
+    return Tokenizer.load(path)
+
+
+@pytest.mark.parametrize("over", ["bytes", "characters"])
+def test_a_gguf_gives_what_the_folder_gives_whatever_pads_the_table(tmp_path, over):
+    tokenizer = tiny_models.tokenizer() if over == "bytes" else over_characters(tmp_path)
+    num_tokens = tokenizer.vocab_size
+    sizes = tiny_models.config(vocab_size=num_tokens + 20, bos_token_id=1, eos_token_id=2)
     tensors = tiny_models.weights(sizes)
     rows = tensors["model.embed_tokens.weight" if sizes.tie_word_embeddings else "lm_head.weight"]
-    rows[300:] *= 3  # likelier than any token, were they drawn
-    folder = tmp_path / "hf"
-    save_model(folder, sizes, tensors, tiny_models.tokenizer())
-    convert(folder, tmp_path / "x.gguf")
+    rows[num_tokens:] *= 3  # likelier than any token, were they drawn
+    save_model(tmp_path / "hf", sizes, tensors, tokenizer)
+    convert(tmp_path / "hf", tmp_path / "x.gguf")
     options = {"max_tokens": 24, "ignore_eos": True, "logprobs": 3, "prompt_logprobs": True, "seed": 5}
-    models = [textmill.load(path, kv="f32") for path in (folder, tmp_path / "x.gguf")]
-    for temperature in (0.0, 3.0):
-        expected, found = (model.generate("The quick", temperature=temperature, **options) for model in models)
-        assert found.ids == expected.ids
-        assert max(found.ids) < 300
-        assert found.logprobs == expected.logprobs
-        assert found.top_logprobs == expected.top_logprobs
-        assert found.prompt_logprobs == expected.prompt_logprobs
+    models = [textmill.load(path, kv="f32") for path in (tmp_path / "hf", tmp_path / "x.gguf")]
+    for prompt, temperature in (("The quick", 0.0), ("The quick", 3.0), ([num_tokens, 5, num_tokens + 19], 3.0)):
+        expected, found = (model.generate(prompt, temperature=temperature, **options) for model in models)
+        assert found == expected  # ids, text and all log-probabilities
+        assert max(found.ids) < num_tokens
     for model in models:
-        with pytest.raises(ConfigError, match="stop_ids has 300, which is no token: ids are 0 to 299"):
-            model.generate("x", stop_ids=[300])
-        assert model.generate([300, 5], max_tokens=1).ids == models[0].generate([300, 5], max_tokens=1).ids
+        assert model.generate("x", stop_ids=[num_tokens - 1], max_tokens=1)
+        with pytest.raises(ConfigError, match=f"stop_ids has {num_tokens}, which is no token"):
+            model.generate("x", stop_ids=[num_tokens])
 
 
 class TestLongestContext:
