@@ -122,10 +122,31 @@ def test_what_the_commands_do(talk, tmp_path):
     ]
 
 
+def test_a_message_may_begin_with_a_slash(talk, tmp_path):
+    path = tmp_path / "talk.json"
+    talk("//etc/hosts?", '"""/etc/passwd', 'is a file"""', f"/save {path}")
+    texts = [message["content"] for message in json.loads(path.read_text())["messages"]]
+    assert texts[::2] == ["/etc/hosts?", "/etc/passwd\nis a file"]
+
+
+def test_a_kept_conversation_is_shown_where_the_chat_begins(talk, tmp_path):
+    path = tmp_path / "talk.json"
+    talk("hello", f"/save {path}")
+    _, out, err = talk(options=["--load", str(path)])
+    assert out == f"{REPLY}\n"
+    assert "[2 messages; the last of them:]" in err
+
+
+def test_an_empty_message_is_none(talk):
+    code, _, err = talk(options=["--prompt", "  "])
+    assert code == 2
+    assert "the message is empty" in err
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("/rest", 'there is no command "/rest"; did you mean "reset"?'),
+        ("/rest", 'there is no command "/rest"; did you mean "/reset"?'),
         ("/save", "/save needs the name of a file"),
         ("/save .", "is a folder"),
         ("/save other.txt", "is no saved conversation"),

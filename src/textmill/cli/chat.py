@@ -72,6 +72,8 @@ def chat(
     if system is not None:
         conversation.system = plain(system)
     message = None if prompt is None else text_or_stdin(prompt)
+    if message is not None and not message.strip():
+        raise ConfigError("the message is empty; give --prompt a text")
     path = find_model(model, out)
     lm = load_model(path, loading)
     if lm.tokenizer.chat_template is None:
@@ -86,7 +88,8 @@ def chat(
     if not sys.stdin.isatty():
         return _put(session, _lines_of_stdin())
     _greet(out, model, lm)
-    session.tell_if_unanswered()
+    if load is not None:
+        session.tell_loaded()
     return _converse(session)
 
 
@@ -145,11 +148,11 @@ def _converse(session: Session) -> int:
         try:
             line = keyboard.read(_PROMPT)
             was_interrupted = False
-            if line.startswith("/"):
+            if line.startswith("/") and not line.startswith("//"):
                 if not run_command(session, line):
                     return 0
             elif line:
-                session.tell(session.ask(line))
+                session.tell(session.ask(line[1:] if line.startswith("//") else line))
         except EOFError:
             session.out.say()
             return 0

@@ -17,6 +17,7 @@ HELP = """/help               this list
 /load FILE          go on with one that was kept
 /stats              tokens, speed and cache so far
 /exit               leave, as Ctrl-D does
+//TEXT              a message that begins with a slash
 \"\"\"                 begins and ends a message of several lines; so does \\ at a line's end
 Ctrl-C              stops an answer; twice at the prompt leaves"""
 
@@ -30,8 +31,8 @@ def run_command(session: Session, line: str) -> bool:
     """
     name, _, argument = line[1:].partition(" ")
     if name not in _COMMANDS:
-        known = did_you_mean(name, _COMMANDS)
-        raise ConfigError(f'there is no command "/{name}"{known} /help lists them; a message to the model has no slash')
+        known = did_you_mean(f"/{name}", [f"/{command}" for command in _COMMANDS])
+        raise ConfigError(f'there is no command "/{name}"{known} /help lists them; // begins a message with a slash')
     return _COMMANDS[name](session, argument.strip()) is not False
 
 
@@ -65,11 +66,7 @@ def _save(session: Session, argument: str) -> None:
 
 def _load(session: Session, argument: str) -> None:
     session.conversation = Conversation.load(_path(argument, "/load"))
-    turns = session.conversation.turns
-    session.out.say(f"[{len(turns)} messages; the last of them:]" if turns else "[an empty conversation]")
-    if turns:
-        session.show_text(turns[-1]["content"])
-    session.tell_if_unanswered()
+    session.tell_loaded()
 
 
 def _stats(session: Session, argument: str) -> None:

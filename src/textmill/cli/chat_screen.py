@@ -29,6 +29,8 @@ class Keyboard:
     def read(self, prompt: str) -> str:
         """Read a message: a line, more lines after one that ends with a backslash, or all between two \"\"\".
 
+        A slash that begins what stands between quotes is doubled: it is no command.
+
         Raises:
             EOFError: Ctrl-D on an empty line.
             KeyboardInterrupt: Ctrl-C.
@@ -49,7 +51,8 @@ class Keyboard:
         while not lines[-1].rstrip().endswith(_QUOTES):
             lines.append(_line(more))
         lines[-1] = lines[-1].rstrip().removesuffix(_QUOTES)
-        return "\n".join(lines).strip("\n")
+        text = "\n".join(lines).strip("\n")
+        return f"/{text}" if text.startswith("/") else text
 
 
 def _line(prompt: str) -> str:

@@ -139,6 +139,14 @@ class Session:
         self.out.text(wrap.push(text) + wrap.finish())
         self.out.data("")
 
+    def tell_loaded(self) -> None:
+        """Show where a conversation that was kept stands."""
+        turns = self.conversation.turns
+        self.out.say(f"[{len(turns)} messages; the last of them:]" if turns else "[an empty conversation]")
+        if turns:
+            self.show_text(turns[-1]["content"])
+        self.tell_if_unanswered()
+
     def tell(self, answered: Answered) -> None:
         """Write the figures of an answer, and what to do where it was cut off."""
         self.out.messages.print(Text(figures(answered, self.out.width), style="dim"))

@@ -13,13 +13,11 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.infer.runners.native_weights import check_types, kept_bytes, kept_type
 from textmill.infer.runners.runner import Chunk
-from textmill.model.config import ModelConfig
-from textmill.model.flops import kv_cache_bytes
+from textmill.model.flops import KvType, kv_cache_bytes_of
 from textmill.model.machine import memory, num_cores
 from textmill.model.rope_scaling import rope_frequencies
 
 BLOCK_SIZE: int = _core.Inference.block_size
-_KV_BYTES = {"f32": 4, "bf16": 2, "int8": 1}
 # Room for so many texts of the whole context, where a quarter of the free memory holds them.
 _CONTEXTS_MAX = 8
 # A model that cannot hold 256 tokens is of no use.
@@ -59,7 +57,7 @@ def open_runner(
     stored: StoredModel,
     *,
     weights: str = "auto",
-    kv: str = "bf16",
+    kv: KvType = "bf16",
     context: int,
     threads: int | None = None,
     kv_memory: int | None = None,
@@ -129,7 +127,7 @@ def _place(name: str) -> tuple[int | None, str]:
     return int(layer), rest
 
 
-def _num_blocks(stored: StoredModel, weights: str, kv: str, context: int, kv_memory: int | None) -> int:
+def _num_blocks(stored: StoredModel, weights: str, kv: KvType, context: int, kv_memory: int | None) -> int:
     """Blocks for the texts, where weights and at least one whole context fit into the memory that is free.
 
     Memory is taken when it is first written, lowest blocks first: room that is never used costs nothing.
@@ -146,7 +144,7 @@ def _num_blocks(stored: StoredModel, weights: str, kv: str, context: int, kv_mem
         )
     return _blocks_within(
         free - needed,
-        block_bytes=kv_cache_bytes(config, BLOCK_SIZE, _KV_BYTES[kv]) + _scale_bytes(config, kv),
+        block_bytes=kv_cache_bytes_of(config, BLOCK_SIZE, kv),
         one_context=-(-context // BLOCK_SIZE),
         kv_memory=kv_memory,
     )
@@ -169,12 +167,6 @@ def _blocks_within(free: int, *, block_bytes: int, one_context: int, kv_memory: 
     if kv_memory > free:
         raise ConfigError(f"kv_memory is {units.num_bytes(kv_memory)}, and {units.num_bytes(free)} of memory are free")
     return kv_memory // block_bytes
-
-
-def _scale_bytes(config: ModelConfig, kv: str) -> int:
-    """The float32 scales of a block's keys and values, one for each token and head."""
-    heads = config.num_hidden_layers * config.num_key_value_heads
-    return 2 * 4 * BLOCK_SIZE * heads if kv == "int8" else 0
 
 
 def _int32(numbers: object) -> np.ndarray:
