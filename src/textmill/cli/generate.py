@@ -109,7 +109,8 @@ def _counted(lm: LanguageModel, bar: Bar) -> Iterator[None]:
 
 
 def _stream(lm: LanguageModel, prompt: str, options: dict[str, Any], out: Output) -> int:
-    deltas = lm.stream(prompt, **options)
+    ids = lm.prompt_ids(prompt)
+    deltas = lm.stream(ids, **options)
     out.data(prompt, end="")
     num_tokens, reason, begin = 0, None, time.monotonic()
     for delta in deltas:
@@ -119,9 +120,9 @@ def _stream(lm: LanguageModel, prompt: str, options: dict[str, Any], out: Output
         begin = begin if num_tokens > len(delta.ids) else time.monotonic()
     out.data("")
     if reason == "length":
-        room = lm.context - lm.tokenizer.count(prompt) - num_tokens
+        room = lm.context - len(ids) - num_tokens
         speed = f" at {(num_tokens - 1) / (time.monotonic() - begin):.0f} a second" if num_tokens > 1 else ""
-        more = "--max-tokens makes more" if room > 1 else f"the context of {lm.context:,} is full"
+        more = "--max-tokens makes more" if room > 0 else f"the context of {lm.context:,} is full"
         out.say(f"[{units.count(num_tokens)} {'token' if num_tokens == 1 else 'tokens'}{speed}; {more}]")
     return 0
 

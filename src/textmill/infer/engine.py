@@ -139,8 +139,8 @@ class LanguageModel:
         """
         request = Request.of(**options)
         if not _is_batch(prompt_or_ids):
-            return self._complete([self._prompt_ids(prompt_or_ids)], request)[0]
-        return self._complete([self._prompt_ids(prompt) for prompt in prompt_or_ids], request)
+            return self._complete([self.prompt_ids(prompt_or_ids)], request)[0]
+        return self._complete([self.prompt_ids(prompt) for prompt in prompt_or_ids], request)
 
     def stream(self, prompt_or_ids: Prompt, **options: Unpack[Options]) -> Iterator[Delta]:
         """Go on from one prompt, yielding each piece as it comes; arguments and errors as in ``generate``.
@@ -152,7 +152,7 @@ class LanguageModel:
         request = Request.of(**options)
         if request.n > 1:
             raise ConfigError(f"a stream gives one answer, and n is {request.n}; stream each, or use generate")
-        (answer,) = self.answers(self._prompt_ids(prompt_or_ids), request)
+        (answer,) = self.answers(self.prompt_ids(prompt_or_ids), request)
         return self._stream(answer)
 
     @overload
@@ -239,7 +239,8 @@ class LanguageModel:
         completions = [[whole(answer, list(answer.take_deltas())) for answer in group] for group in groups]
         return completions if request.n > 1 else [group[0] for group in completions]
 
-    def _prompt_ids(self, prompt: Any) -> list[int]:
+    def prompt_ids(self, prompt: Any) -> list[int]:
+        """The ids that a prompt becomes, with the BOS that the model's files ask for; raises like ``generate``."""
         if not isinstance(prompt, str | bytes):
             return self._checked(prompt)
         ids = [*self._rules.prefix_ids, *self.tokenizer.encode(prompt)]
