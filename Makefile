@@ -34,8 +34,10 @@ test-long: $(VENV)/.installed-tools
 	TEXTMILL_GREEDY_TOKENS=256 $(BIN)/python -m pytest tests/infer/test_real_model.py
 	TEXTMILL_FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/attacks/test_fuzz_loaders.py
 
+# Two processes share the files of tests; those that need the machine to themselves follow.
 test-python: $(VENV)/.installed-tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 SANITIZED := build/tests
 test-cpp: $(VENV)/.installed-tools
@@ -71,7 +73,7 @@ test-sanitized: test-cpp
 		$(addprefix tests/attacks/test_,regexes.py tokenizer_files.py) tests/infer/test_native_core.py
 
 test-fuzz:
-	@$(MAKE) --no-print-directory fuzz SECONDS=30
+	@$(MAKE) --no-print-directory fuzz SECONDS=20
 
 fuzz: $(VENV)/.installed-tools
 	@command -v $(CLANG) > /dev/null || \

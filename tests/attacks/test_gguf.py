@@ -58,6 +58,7 @@ F32 = 0
         (b"GGUF" + b"\xff" * 100_000, "its version is"),
     ],
 )
+@pytest.mark.alone
 def test_headers_that_lie(tmp_path, data, message):
     path = tmp_path / "x.gguf"
     path.write_bytes(data)

@@ -13,7 +13,7 @@ from textmill.tokenizer.patterns import PATTERNS
 SMALL, LARGE = 1 << 16, 1 << 20
 # n log n takes 20 times as long for 16 times as much, and n * n 256 times. Caches and other processes do the rest.
 MOST_GROWTH = 64
-TIME_BOUND_S = float(os.environ.get("TEXTMILL_TIME_BOUND_S", "1.5"))
+TIME_BOUND_S = float(os.environ.get("TEXTMILL_TIME_BOUND_S", "5"))
 
 UNITS = {
     "letters": "a",

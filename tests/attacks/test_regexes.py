@@ -34,6 +34,7 @@ def test_compiling_ends_soon_one_way_or_the_other(bomb):
 
 
 @pytest.mark.parametrize("regex", ["a*b|a", "(?:aa)*c|(?:aaa)*b|a", "a*b", r"(?:a|b)*c|\w", "(?:a+b?)+c|a"])
+@pytest.mark.alone
 def test_scans_that_fail_at_the_end_of_the_text_are_not_repeated(regex):
     splitter = _core.Splitter([regex])
     start = time.perf_counter()

@@ -101,7 +101,7 @@ def test_a_lie_is_named(tmp_path, content, reason):
     with pytest.raises(DataError, match=reason.replace("[", r"\[").replace("{", r"\{")) as caught:
         safetensors.load(path)
     assert str(path) in str(caught.value)
-    assert len(str(caught.value)) < 700
+    assert len(str(caught.value)) < 700 + len(str(path))
 
 
 def test_many_names_are_looked_through_once(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from fakes.tiny_run import write_recipe
 
 pytest.importorskip("torch")
+pytestmark = pytest.mark.alone
 
 
 def demo(folder, *arguments):

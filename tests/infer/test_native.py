@@ -307,6 +307,7 @@ def _resident_bytes():
 
 
 class TestThreads:
+    @pytest.mark.alone
     def test_an_idle_model_uses_no_processor(self):
         runner = runner_of(small_config(), threads=4)
         logits_of(runner, IDS)

@@ -15,7 +15,7 @@ from textmill.tokenizer.special import AddedTokens
 from textmill.tokenizer.vocabulary import AddedToken
 from tokenizer.hard_text import WHITESPACE, examples
 
-BOUND_S = float(os.environ.get("TEXTMILL_TIME_BOUND_S", "1.5"))
+BOUND_S = float(os.environ.get("TEXTMILL_TIME_BOUND_S", "5"))
 LETTERS = ["a", "b", "<", " ", "\n", "\u3000", "é", "\u200d", "²", "_", "中"]
 token_texts = st.lists(st.sampled_from(LETTERS), min_size=1, max_size=5).map("".join)
 bits = st.tuples(st.booleans(), st.booleans(), st.booleans())
@@ -83,6 +83,7 @@ def long_runs():
 
 
 @pytest.mark.parametrize(("tokens", "text"), [pytest.param(*case, id=name) for name, *case in long_runs()])
+@pytest.mark.alone
 def test_time_grows_with_the_text_alone(tokens, text):
     matcher = AddedTokens(added(tokens))
     start = time.perf_counter()
@@ -90,6 +91,7 @@ def test_time_grows_with_the_text_alone(tokens, text):
     assert time.perf_counter() - start < BOUND_S  # 0.2 s at most here; anything quadratic takes minutes
 
 
+@pytest.mark.alone
 def test_two_thousand_tokens_are_found_quickly():
     tokens = added({f"<|reserved {i}{'x' * (i % 97)}|>": (False,) * 3 for i in range(2000)})
     text = b"The quick brown fox | jumps over <the> lazy dog.\n" * 200_000 + b"<|reserved 1999" + b"x" * 59 + b"|>"

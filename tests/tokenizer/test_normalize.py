@@ -88,6 +88,7 @@ def test_a_place_inside_changed_characters_is_their_end():
 @pytest.mark.parametrize(
     "unit", ["\u0301", "\u0301\u0316\u0345\u0334", "\u1100\u1161", "é", "a\u0301", "\U0001109b\U000110ba"]
 )
+@pytest.mark.alone
 def test_long_runs_take_no_longer_than_sorting(unit):
     text = "a" + unit * (1_000_000 // len(unit))
     start = time.perf_counter()

@@ -44,6 +44,7 @@ def test_every_short_string_of_one_character_of_each_kind(pattern, length):
 
 @patterns
 @pytest.mark.parametrize("unit", ["a", "A", " ", "\n", "\r\n", "\u0301", "中", "1", "'", ".", "aA", "a\u0301", " \n"])
+@pytest.mark.alone
 def test_a_million_of_anything_takes_well_under_a_second(pattern, unit):
     text = (unit * 1_000_000).encode()[: 1_000_000 * len(unit.encode()) // len(unit)]
     start = time.perf_counter()
@@ -54,6 +55,7 @@ def test_a_million_of_anything_takes_well_under_a_second(pattern, unit):
 
 @patterns
 @pytest.mark.parametrize("byte", [b"\xff", b"\x80", b"\xe2\x82", b"\xf0"])
+@pytest.mark.alone
 def test_a_million_bytes_that_are_no_text_too(pattern, byte):
     start = time.perf_counter()
     ends, _ = _core.split(pattern.splitter(), byte * 1_000_000)

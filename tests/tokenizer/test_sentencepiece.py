@@ -527,6 +527,7 @@ LONG_TEXTS = {
 
 
 @pytest.mark.parametrize("text", LONG_TEXTS.values(), ids=LONG_TEXTS)
+@pytest.mark.alone
 def test_a_million_of_anything_takes_well_under_a_second(tmp_path, text):
     runs = [(letter * n, -float(n), 1) for letter in "a\u2581\u0301" for n in range(2, 60)]
     tokenizer = load(tmp_path, models.model([*LLAMA, *runs], byte_fallback=True, prefix=False))
