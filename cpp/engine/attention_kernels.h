@@ -81,12 +81,12 @@ TEXTMILL_FUSED void score_block(const uint8_t* block, size_t dim, size_t row, co
     if constexpr (kType == KvType::kInt8) {
         Ints sums[R];
         for (size_t r = 0; r < R; ++r) {
-            sums[r] = all_ints(-128 * scratch.sums[row + r]);
+            sums[r] = all_ints(-kByteOffset * scratch.sums[row + r]);
         }
         for (size_t d = 0; d < dim; d += 4) {
             const Bytes keys = load_bytes(block + d * kBlockTokens);
             for (size_t r = 0; r < R; ++r) {
-                sums[r] = dot_quads(sums[r], keys, scratch.numbers + (row + r) * dim + d);
+                sums[r] = dot_offset_quads(sums[r], keys, scratch.numbers + (row + r) * dim + d);
             }
         }
         const Floats scales = load(reinterpret_cast<const float*>(block + 2 * dim * kBlockTokens));

@@ -107,11 +107,22 @@ TEXTMILL_FUSED Bytes low_nibbles(Bytes a) {
 TEXTMILL_FUSED Bytes high_nibbles(Bytes a) {
     return low_nibbles(_mm512_srli_epi16(a, 4));
 }
-// Adds to each lane the products of its four bytes, without a sign, and four signed ones that all lanes share.
-TEXTMILL_FUSED Ints dot_quads(Ints sum, Bytes weights, const int8_t* quad) {
+TEXTMILL_FUSED Bytes same_quad(const int8_t* quad) {
     int32_t four;
     std::memcpy(&four, quad, sizeof(four));
-    return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(four));
+    return _mm512_set1_epi32(four);
+}
+// What is still in the weights of dot_offset_quads, so that its sums are too large by this times the sum of the quad.
+constexpr int32_t kByteOffset = 128;
+// Adds to each lane the products of its four weights, kept with 128 added, and of four numbers from -127 to 127 that
+// all lanes share.
+TEXTMILL_FUSED Ints dot_offset_quads(Ints sum, Bytes weights, const int8_t* quad) {
+    return _mm512_dpbusd_epi32(sum, weights, same_quad(quad));
+}
+// The same for two quads and weights from 0 to 15.
+TEXTMILL_FUSED Ints dot_nibble_quads(Ints sum, Bytes first, Bytes second, const int8_t* quads) {
+    sum = _mm512_dpbusd_epi32(sum, first, same_quad(quads));
+    return _mm512_dpbusd_epi32(sum, second, same_quad(quads + 4));
 }
 
 #if defined(__clang__) && __clang_major__ < 17

@@ -157,13 +157,18 @@ TEXTMILL_FUSED Bytes high_nibbles(const Bytes& a) {
     }
     return out;
 }
-TEXTMILL_FUSED Ints dot_quads(Ints sum, const Bytes& weights, const int8_t* quad) {
+// What is still in the weights of dot_offset_quads, so that its sums are too large by this times the sum of the quad.
+constexpr int32_t kByteOffset = 128;
+TEXTMILL_FUSED Ints dot_offset_quads(Ints sum, const Bytes& weights, const int8_t* quad) {
     for (size_t i = 0; i < 16; ++i) {
         for (size_t j = 0; j < 4; ++j) {
             sum.lane[i] += weights.byte[4 * i + j] * quad[j];
         }
     }
     return sum;
+}
+TEXTMILL_FUSED Ints dot_nibble_quads(const Ints& sum, const Bytes& first, const Bytes& second, const int8_t* quads) {
+    return dot_offset_quads(dot_offset_quads(sum, first, quads), second, quads + 4);
 }
 
 // The pair is read as eight bytes at once: read as two floats, GCC 12 gathers them with those of a row that is not

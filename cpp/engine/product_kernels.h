@@ -66,8 +66,8 @@ struct GroupBytes {
     static constexpr size_t kHead = kHasMin ? 2 * kScaleBytes : kScaleBytes;
     static constexpr size_t kNumbers = kType == WeightType::kQ8 ? kQ8GroupBytes : kQ4GroupBytes;
     static constexpr size_t kPair = kHead + 2 * kNumbers;
-    // What was added to the numbers, so that they have no sign.
-    static constexpr int32_t kOffset = kType == WeightType::kQ8 ? 128 : kType == WeightType::kQ4 ? 8 : 0;
+    // What is still to be taken from the numbers, to which it was added so that they have no sign.
+    static constexpr int32_t kOffset = kType == WeightType::kQ8 ? kByteOffset : kType == WeightType::kQ4 ? 8 : 0;
 };
 
 // The dot products of a group's 32 columns, exact in 32 bits.
@@ -82,15 +82,14 @@ TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const int8_t* input
         if constexpr (kType == WeightType::kQ8) {
             for (size_t t = 0; t < T; ++t) {
                 for (size_t p = 0; p < P; ++p) {
-                    sums[p][t] = dot_quads(sums[p][t], weights[p], inputs + t * stride + vector * 4);
+                    sums[p][t] = dot_offset_quads(sums[p][t], weights[p], inputs + t * stride + vector * 4);
                 }
             }
         } else {
             for (size_t t = 0; t < T; ++t) {
                 for (size_t p = 0; p < P; ++p) {
                     const int8_t* const eight = inputs + t * stride + vector * 8;
-                    sums[p][t] = dot_quads(sums[p][t], low_nibbles(weights[p]), eight);
-                    sums[p][t] = dot_quads(sums[p][t], high_nibbles(weights[p]), eight + 4);
+                    sums[p][t] = dot_nibble_quads(sums[p][t], low_nibbles(weights[p]), high_nibbles(weights[p]), eight);
                 }
             }
         }
