@@ -1,11 +1,79 @@
 #include "engine/kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
+#include "engine/tiers.h"
+
 namespace textmill::engine {
+namespace {
+
+bool runs_anywhere() {
+    return true;
+}
+
+#if defined(__x86_64__)
+bool has_avx512() {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+}
+
+// clang 16 has no names for F16C and AVX-VNNI: their bits are those of Intel's manual (volume 2A, CPUID).
+bool has_f16c() {
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 29 & 1) != 0;
+}
+
+bool has_avx_vnni() {
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
+}
+
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+}
+
+bool has_avx2_vnni() {
+    return has_avx2() && has_avx_vnni();
+}
+
+constexpr Tier kTiers[] = {
+    {"avx512", has_avx512, avx512_kernels},
+    {"avx2", has_avx2_vnni, avx2_vnni_kernels},
+    {"avx2", has_avx2, avx2_kernels},
+    {"portable", runs_anywhere, portable_kernels},
+};
+#else
+bool runs_nowhere() {
+    return false;
+}
+
+// The names of other processors' tiers may be given here too, as the most that is to be used.
+constexpr Tier kTiers[] = {
+    {"avx512", runs_nowhere, portable_kernels},
+    {"avx2", runs_nowhere, portable_kernels},
+    {"portable", runs_anywhere, portable_kernels},
+};
+#endif
+
+[[noreturn]] void refuse(std::string_view asked) {
+    std::string names;
+    for (const Tier& tier : kTiers) {
+        if (names.find(tier.name) == std::string::npos) {
+            names += (names.empty() ? "" : ", ") + std::string(tier.name);
+        }
+    }
+    throw std::invalid_argument("TEXTMILL_ISA is \"" + std::string(asked) + "\", and may be one of: " + names);
+}
+
+}  // namespace
 
 size_t attention_scratch_bytes(size_t num_rows, size_t padded_dim) {
     // Scores and weights of a split, queries in three forms, and two numbers a row, each part on lines of its own.
@@ -13,21 +81,20 @@ size_t attention_scratch_bytes(size_t num_rows, size_t padded_dim) {
            8 * 64;
 }
 
+std::span<const Tier> tiers() {
+    return kTiers;
+}
+
 const Kernels& kernels_of_this_machine() {
-    const char* const asked = std::getenv("TEXTMILL_ISA");
-    const std::string_view most = asked == nullptr ? "avx512" : asked;
-    if (most != "avx512" && most != "avx2" && most != "portable") {
-        throw std::invalid_argument("TEXTMILL_ISA is \"" + std::string(most) +
-                                    "\", and may be avx512, avx2 or portable");
+    const char* const most = std::getenv("TEXTMILL_ISA");
+    bool may_be_used = most == nullptr;
+    for (const Tier& tier : kTiers) {
+        may_be_used = may_be_used || std::string_view(tier.name) == most;
+        if (may_be_used && tier.is_supported()) {
+            return tier.kernels();
+        }
     }
-#if defined(__x86_64__)
-    if (most == "avx512" && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) {
-        return avx512_kernels();
-    }
-#endif
-    return portable_kernels();
+    refuse(most);
 }
 
 }  // namespace textmill::engine

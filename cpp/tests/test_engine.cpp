@@ -18,6 +18,7 @@
 #include "engine/panels.h"
 #include "engine/stored_rows.h"
 #include "engine/thread_pool.h"
+#include "engine/tiers.h"
 
 namespace {
 
@@ -31,12 +32,22 @@ void check(bool condition, const char* what, int line) {
 }
 #define CHECK(condition) check((condition), #condition, __LINE__)
 
-std::vector<const Kernels*> tiers() {
-    std::vector<const Kernels*> all = {&portable_kernels()};
-    if (&kernels_of_this_machine() != all[0]) {
-        all.push_back(&kernels_of_this_machine());
+std::vector<const Kernels*> kernels_here() {
+    std::vector<const Kernels*> here;
+    for (const Tier& tier : tiers()) {
+        if (tier.is_supported()) {
+            here.push_back(&tier.kernels());
+        } else {
+            std::printf("skipped: this processor has not all of %s\n", tier.name);
+        }
     }
-    return all;
+    return here;
+}
+
+// The kernels to test, chosen once.
+const std::vector<const Kernels*>& each_kernels() {
+    static const std::vector<const Kernels*> here = kernels_here();
+    return here;
 }
 
 std::vector<float> random_floats(size_t count, unsigned seed, float deviation = 1.0f) {
@@ -251,6 +262,78 @@ void test_extreme_numbers(const Kernels& kernels) {
     }
 }
 
+// A panel's 32 columns as they are kept, with scales of one: the numbers of all rows have the same order of columns.
+struct KeptGroup {
+    WeightType type;
+    std::vector<uint8_t> bytes;
+
+    explicit KeptGroup(WeightType weight_type) : type(weight_type), bytes(panel_bytes(weight_type, kGroupCols)) {
+        auto* const scales = reinterpret_cast<uint16_t*>(bytes.data());
+        std::fill_n(scales, kPanelRows, float_to_f16(1.0f));
+    }
+
+    void set(size_t row, size_t col, int kept) {
+        if (type == WeightType::kQ8) {
+            bytes[kScaleBytes + col / 4 * 64 + row * 4 + col % 4] = static_cast<uint8_t>(kept);
+            return;
+        }
+        uint8_t& both = bytes[kScaleBytes + col / 8 * 64 + row * 4 + col % 4];
+        both = static_cast<uint8_t>(col % 8 < 4 ? (both & 0xf0) | kept : (both & 0x0f) | kept << 4);
+    }
+};
+
+// `kept(row, col)` as Q8 or Q4 keeps it, times `number(col)`: whole numbers, which no tier may round or saturate.
+template <typename Kept, typename Number>
+void check_exact(const Kernels& kernels, WeightType type, Kept&& kept, Number&& number) {
+    const int offset = type == WeightType::kQ8 ? 128 : 8;
+    KeptGroup group(type);
+    int8_t numbers[kGroupCols];
+    int32_t sum = 0;
+    int32_t expected[kPanelRows] = {};
+    for (size_t col = 0; col < kGroupCols; ++col) {
+        numbers[col] = static_cast<int8_t>(number(col));
+        sum += numbers[col];
+        for (size_t row = 0; row < kPanelRows; ++row) {
+            group.set(row, col, kept(row, col));
+            expected[row] += (kept(row, col) - offset) * numbers[col];
+        }
+    }
+    const float one = 1.0f;
+    const auto scaled_sum = static_cast<float>(sum);
+    const Inputs inputs{1, kGroupCols, nullptr, nullptr, numbers, &one, &scaled_sum, &sum};
+    float out[kPanelRows];
+    kernels.multiply[static_cast<size_t>(type)](
+        {group.bytes.data(), group.bytes.size(), 0, 1, kGroupCols, nullptr, out, kPanelRows, false}, inputs);
+    for (size_t row = 0; row < kPanelRows; ++row) {
+        CHECK(out[row] == static_cast<float>(expected[row]));
+    }
+}
+
+void test_exact_sums(const Kernels& kernels) {
+    for (const WeightType type : {WeightType::kQ8, WeightType::kQ4}) {
+        const int num_kept = type == WeightType::kQ8 ? 256 : 16;
+        // Every weight times every number.
+        for (int first = 0; first < num_kept; first += 16) {
+            for (int input = -127; input <= 127; ++input) {
+                check_exact(
+                    kernels, type, [&](size_t row, size_t) { return first + static_cast<int>(row); },
+                    [&](size_t) { return input; });
+            }
+        }
+        // The extremes of four neighbours in every combination: those of the weights take 625 / 128 groups.
+        const int extremes[] = {0, 1, num_kept / 2 - 1, num_kept / 2, num_kept - 1};
+        for (size_t signs = 0; signs < 16; ++signs) {
+            for (size_t start = 0; start < 625; start += 128) {
+                const auto kept = [&](size_t row, size_t col) {
+                    constexpr size_t kPowers[] = {1, 5, 25, 125};
+                    return extremes[(start + row * 8 + col / 4) / kPowers[col % 4] % 5];
+                };
+                check_exact(kernels, type, kept, [&](size_t col) { return (signs >> col % 4 & 1) != 0 ? 127 : -127; });
+            }
+        }
+    }
+}
+
 void test_rounding_errors() {
     ThreadPool pool(1);
     const std::vector<float> weights = random_floats(16 * 256, 5, 0.02f);
@@ -282,7 +365,7 @@ void test_what_is_not_finite() {
                 panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool);
             CHECK(row && *row == 32);
         }
-        for (const Kernels* kernels : tiers()) {
+        for (const Kernels* kernels : each_kernels()) {
             std::vector<float> row(64, 0.25f);
             row[40] = bad;
             const Prepared prepared(*kernels, row, 1, 64);
@@ -452,6 +535,55 @@ void test_all_attention(const Kernels& kernels) {
     }
 }
 
+// What kernels make of the same inputs, one after the other.
+std::vector<float> results_of(const Kernels& kernels) {
+    constexpr size_t kRows = 7, kCols = 96, kOutputs = 48;
+    ThreadPool pool(1);
+    const std::vector<float> weights = random_floats(kOutputs * kCols, 21, 0.1f);
+    const Prepared prepared(kernels, random_floats(kRows * kCols, 22), kRows, kCols);
+    std::vector<float> results(prepared.inputs.scales, prepared.inputs.scales + kRows * kCols / kGroupCols);
+    for (size_t type = 0; type < kNumWeightTypes; ++type) {
+        Panels panels(static_cast<WeightType>(type), kOutputs, kCols);
+        panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool);
+        std::vector<float> out(kRows * kOutputs);
+        kernels.multiply[type](
+            {panels.data(), panels.panel_stride(), 0, panels.num_panels(), kCols, nullptr, out.data(), kOutputs, false},
+            prepared.inputs);
+        results.insert(results.end(), out.begin(), out.end());
+    }
+    for (const KvType type : {KvType::kF32, KvType::kBF16, KvType::kInt8}) {
+        const std::vector<float> queries = random_floats(40 * 3 * 64, 23);
+        const std::vector<float> out = attend(kernels, Text(kernels, type, 64, 40), queries, 3, 0, 40, 0);
+        results.insert(results.end(), out.begin(), out.end());
+    }
+    std::vector<float> gate = random_floats(kCols, 24, 20.0f);
+    kernels.swiglu(gate.data(), weights.data(), kCols);
+    kernels.rms_norm(gate.data(), weights.data() + kCols, kCols, kCols, 1e-5f, gate.data());
+    results.insert(results.end(), gate.begin(), gate.end());
+    return results;
+}
+
+void test_that_variants_of_a_tier_give_the_same_bits() {
+    for (const Kernels* first : each_kernels()) {
+        for (const Kernels* second : each_kernels()) {
+            if (std::strcmp(first->name, second->name) == 0) {
+                const std::vector<float> one = results_of(*first), other = results_of(*second);
+                CHECK(std::memcmp(one.data(), other.data(), one.size() * sizeof(float)) == 0);
+            }
+        }
+    }
+}
+
+void test_choice() {
+    for (const Tier& tier : tiers()) {
+        CHECK(setenv("TEXTMILL_ISA", tier.name, 1) == 0);
+        const Kernels& chosen = kernels_of_this_machine();
+        CHECK(!tier.is_supported() || std::strcmp(chosen.name, tier.name) == 0);
+    }
+    CHECK(unsetenv("TEXTMILL_ISA") == 0);
+    CHECK(&kernels_of_this_machine() == each_kernels().front());
+}
+
 void test_pool() {
     for (const unsigned num_threads : {1u, 2u, 5u}) {
         ThreadPool pool(num_threads);
@@ -479,11 +611,14 @@ int main() {
     test_rounding_errors();
     test_what_is_not_finite();
     test_pool();
-    for (const Kernels* kernels : tiers()) {
+    test_choice();
+    test_that_variants_of_a_tier_give_the_same_bits();
+    for (const Kernels* kernels : each_kernels()) {
         test_rows(*kernels);
         test_rotation(*kernels);
         test_all_products(*kernels);
         test_extreme_numbers(*kernels);
+        test_exact_sums(*kernels);
         test_all_attention(*kernels);
     }
     std::puts("ok");
