@@ -1,92 +1,84 @@
-"""The forward pass in torch, a text at a time, keys and values in blocks: for every device but the CPU."""
+"""The forward pass in torch, for every device but the CPU: all texts of a step together, keys and values in pages."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
+from textmill.base import units
 from textmill.base.errors import ConfigError
-from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.infer.runners.runner import Chunk
-from textmill.model.attention import KVCache
+from textmill.infer.runners.torch_attention import Attention
+from textmill.infer.runners.torch_batch import ragged_batch
+from textmill.infer.runners.torch_forward import Forward
+from textmill.infer.runners.torch_graphs import CudaRecorder, DecodeGraphs, Recorder
+from textmill.infer.runners.torch_pages import Pages
+from textmill.infer.runners.torch_sdpa import SdpaAttention
+from textmill.infer.runners.torch_varlen import VARLEN_BLOCK_SIZE, VarlenAttention, why_not_varlen
+from textmill.infer.runners.torch_weights import STORED_DTYPES, Weights, read_weights
 from textmill.model.config import ModelConfig
 from textmill.model.flops import kv_cache_bytes
-from textmill.model.llama import Llama
 
 BLOCK_SIZE = 16
 _DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
-_STORED_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 # Keys and values for so many texts of the whole context are more than a batch has.
 _CONTEXTS_MAX = 64
 _KV_MEMORY = 1 << 30
+# What is free on a CUDA device after the weights; the rest is for activations, logits and graphs.
+_KV_SHARE = 0.8
 
 
 class TorchRunner:
-    """Texts are run one after another, so what a text gives does not depend on its neighbours.
+    """A model on a device of torch's.
 
-    ``tolerance``: how a text is cut into chunks changes the order of sums in matrix products and attention. On random
-    weights of SmolLM2-135M's shape, whose logits reach 2.3, they differ by 2e-6 with weights and cache in f32, and by
-    5e-3 with a cache in bf16; logits of trained models are ten times as large.
+    ``tolerance``: the order of sums in products and attention follows how many tokens there are, so a text's logits
+    depend on its neighbours and its chunks as far as rounding goes. SmolLM2-135M-Instruct's logits, which reach 38,
+    differ by 1e-4 with weights and cache in f32, by 0.14 with a cache in bf16, and by 1.2 with both in bf16; the
+    tolerances are three to nine times that.
+
+    Attributes:
+        attention: the way it attends, ``varlen`` or ``sdpa``.
+        graphs: the steps that are recorded, or None where steps are not.
     """
 
-    def __init__(self, model: Llama, *, kv_dtype: torch.dtype, num_blocks: int, block_size: int = BLOCK_SIZE) -> None:
-        """Take a model on its device, and room for ``num_blocks`` blocks of ``block_size`` tokens there."""
-        self.block_size = block_size
-        self.num_blocks = num_blocks
-        self._model = model.eval().requires_grad_(False)
-        weight = model.model.norm.weight
-        self.tolerance = 1e-4 if {kv_dtype, weight.dtype} == {torch.float32} else 0.1
-        self._device = weight.device
-        self._places = _Places(model.config, num_blocks * block_size, kv_dtype, self._device)
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Weights,
+        pages: Pages,
+        attention: Attention,
+        *,
+        recorder: Recorder | None = None,
+    ) -> None:
+        """Take a model and its pages on one device; steps of single tokens are recorded where a recorder is given."""
+        self.block_size = pages.block_size
+        self.num_blocks = pages.num_blocks
+        self.tolerance = 4.0 if weights.dtype != torch.float32 else 0.5 if pages.dtype != torch.float32 else 1e-3
+        self.weights = weights
+        self.pages = pages
+        self.attention = attention
+        self._forward = Forward(config, weights, pages, attention)
+        self.graphs = None if recorder is None else DecodeGraphs(self._forward, pages, recorder)
 
     @torch.inference_mode()
     def forward(self, chunks: Sequence[Chunk]) -> np.ndarray:
-        """Append chunks of different texts; float32 [sum of num_logits, V], in their order."""
-        logits = [self._logits(chunk) for chunk in chunks]
-        return torch.cat(logits).float().cpu().numpy()
-
-    def _logits(self, chunk: Chunk) -> torch.Tensor:
-        cache = _BlockCache(self._places, chunk, self.block_size)
-        ids_BT = torch.tensor([list(chunk.ids)], dtype=torch.int64, device=self._device)
-        x_TD = self._model.backbone(ids_BT, cache)[0]
-        return self._model.head(x_TD[len(chunk.ids) - chunk.num_logits :])
-
-
-class _Places:
-    """Keys and values of all blocks, [layers, K, places, Q]: block b has the places from b * block_size on."""
-
-    def __init__(self, config: ModelConfig, num_places: int, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (config.num_hidden_layers, config.num_key_value_heads, num_places, config.head_dim)
-        self.keys = torch.empty(shape, dtype=dtype, device=device)
-        self.values = torch.empty(shape, dtype=dtype, device=device)
-
-
-class _BlockCache(KVCache):
-    """What ``KVCache`` is to the model, for one chunk of one text whose tokens lie in blocks."""
-
-    def __init__(self, places: _Places, chunk: Chunk, block_size: int) -> None:
-        blocks = torch.tensor(list(chunk.blocks), dtype=torch.int64, device=places.keys.device)
-        offsets = torch.arange(block_size, device=places.keys.device)
-        self.keys, self.values = places.keys, places.values
-        self._places = (blocks[:, None] * block_size + offsets).flatten()
-        self.length = chunk.start
-
-    @property
-    def capacity(self) -> int:
-        """How many tokens the text's blocks hold."""
-        return len(self._places)
-
-    def append(self, layer: int, k_BKTQ: torch.Tensor, v_BKTQ: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store one layer's new keys and values; return all of the text's, [1, K, S, Q], in the dtype given."""
-        places = self._places[: self.length + k_BKTQ.shape[2]]
-        new = places[self.length :]
-        keys, values = self.keys[layer], self.values[layer]
-        keys[:, new] = k_BKTQ[0].to(keys.dtype)
-        values[:, new] = v_BKTQ[0].to(values.dtype)
-        return keys[:, places][None].to(k_BKTQ.dtype), values[:, places][None].to(v_BKTQ.dtype)
+        """Append chunks of different texts in one pass; float32 [sum of num_logits, V], in their order."""
+        device = self.weights.device
+        with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+            if self.graphs is not None and self.graphs.takes(chunks):
+                return _on_host(self.graphs.forward(chunks))
+            batch = ragged_batch(
+                chunks,
+                block_size=self.block_size,
+                spare_block=self.pages.spare_block,
+                short_max=self.attention.short_max,
+                device=device,
+            )
+            return _on_host(self._forward(batch))
 
 
 def open_runner(
@@ -98,13 +90,17 @@ def open_runner(
     context: int,
     threads: int | None = None,
     kv_memory: int | None = None,
+    use_varlen: bool = True,
+    use_graphs: bool = True,
 ) -> TorchRunner:
     """Load a model's tensors onto a device; arguments as in ``textmill.load``, and their ranges checked there.
 
-    ``threads`` holds for everything that torch does in this process.
+    ``threads`` holds for everything that torch does in this process. ``use_varlen`` and ``use_graphs`` are what a CUDA
+    device is used with where it can; without, the same is computed more slowly.
 
     Raises:
-        ConfigError: for a device that is not there, a type that torch does not compute in, or too little ``kv_memory``.
+        ConfigError: for a device that is not there, a type that torch does not compute in, a model that the device does
+            not hold, or too little ``kv_memory``.
         DataError: for tensors that are damaged.
     """
     _check_device(device)
@@ -112,12 +108,23 @@ def open_runner(
     _check_type("kv", kv, tuple(_DTYPES), device)
     if threads is not None:
         torch.set_num_threads(threads)
-    num_blocks = _num_blocks(stored.config, _DTYPES[kv], context, kv_memory, torch.device(device))
-    model = Llama(stored.config).to(device=device, dtype=choose_dtype(weights, stored.tensors, device))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(_values(stored.tensors[name]))
-    return TorchRunner(model, kv_dtype=_DTYPES[kv], num_blocks=num_blocks)
+    on, config, kv_dtype = torch.device(device), stored.config, _DTYPES[kv]
+    dtype = choose_dtype(weights, stored.tensors, device)
+    why_not = why_not_varlen(on, weights_dtype=dtype, kv_dtype=kv_dtype, head_dim=config.head_dim)
+    is_varlen = use_varlen and why_not is None
+    try:
+        read = read_weights(stored, dtype, on)
+        block_size = VARLEN_BLOCK_SIZE if is_varlen else BLOCK_SIZE
+        num_blocks = _num_blocks(config, kv_dtype, context, block_size, kv_memory, on)
+        pages = Pages(config, num_blocks=num_blocks, block_size=block_size, dtype=kv_dtype, device=on)
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(
+            f'{stored.path} does not fit into the memory of "{device}", which has {units.num_bytes(_free(on))} left. '
+            'Take fewer bits (weights="bf16", kv="bf16"), less kv_memory where you gave one, or a smaller model'
+        ) from error
+    attention = VarlenAttention(pages) if is_varlen else SdpaAttention(pages)
+    recorder = CudaRecorder(on) if use_graphs and on.type == "cuda" else None
+    return TorchRunner(config, read, pages, attention, recorder=recorder)
 
 
 def choose_dtype(weights: str, tensors: Mapping[str, StoredTensor], device: str) -> torch.dtype:
@@ -128,7 +135,7 @@ def choose_dtype(weights: str, tensors: Mapping[str, StoredTensor], device: str)
     """
     if weights != "auto":
         return _DTYPES[weights]
-    stored = {_STORED_DTYPES.get(tensor.type, torch.float32) for tensor in tensors.values()}
+    stored = {STORED_DTYPES.get(tensor.type, torch.float32) for tensor in tensors.values()}
     if len(stored) > 1:
         return torch.float32
     (dtype,) = stored
@@ -136,28 +143,40 @@ def choose_dtype(weights: str, tensors: Mapping[str, StoredTensor], device: str)
     return torch.float32 if slow and torch.device(device).type == "cpu" else dtype
 
 
-def _values(tensor: StoredTensor) -> torch.Tensor:
-    """A stored tensor's values, without a copy where its type is one of torch's and its rows lie in order."""
-    dtype = _STORED_DTYPES.get(tensor.type)
-    if dtype is None or tensor.row_order is not None:
-        return torch.from_numpy(read_values(tensor))
-    return torch.from_numpy(np.array(tensor.data)).view(dtype).view(tensor.shape)
-
-
-def _num_blocks(
-    config: ModelConfig, dtype: torch.dtype, context: int, kv_memory: int | None, device: torch.device
+def _num_blocks(  # noqa: PLR0917
+    config: ModelConfig, dtype: torch.dtype, context: int, block_size: int, kv_memory: int | None, device: torch.device
 ) -> int:
-    block_bytes = kv_cache_bytes(config, BLOCK_SIZE, dtype.itemsize)
-    one_context = -(-context // BLOCK_SIZE)
-    if kv_memory is None:
-        free = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _KV_MEMORY
-        return max(one_context, min(free // block_bytes, _CONTEXTS_MAX * one_context))
-    if kv_memory < block_bytes:
+    """Blocks for texts of the whole context: as many as a batch has, or as a CUDA device still holds."""
+    block_bytes = kv_cache_bytes(config, block_size, dtype.itemsize)
+    one_context = -(-context // block_size)
+    if kv_memory is not None:
+        if kv_memory < block_bytes:
+            raise ConfigError(
+                f"kv_memory is {kv_memory:,} bytes, and the keys and values of {block_size} tokens are "
+                f"{block_bytes:,}; give it room for the longest text at least"
+            )
+        return kv_memory // block_bytes
+    if device.type != "cuda":
+        return max(one_context, min(_KV_MEMORY // block_bytes, _CONTEXTS_MAX * one_context))
+    fitting = int(_free(device) * _KV_SHARE) // block_bytes
+    if fitting == 0:
         raise ConfigError(
-            f"kv_memory is {kv_memory:,} bytes, and the keys and values of {BLOCK_SIZE} tokens are {block_bytes:,}; "
-            "give it room for the longest text at least"
+            f"{units.num_bytes(_free(device))} of memory are left on {device} for keys and values, and those of "
+            f"{block_size} tokens take {units.num_bytes(block_bytes)}. Take a smaller model"
         )
-    return kv_memory // block_bytes
+    return min(fitting, _CONTEXTS_MAX * one_context)
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that are free on a CUDA device; 0 for others, which do not say."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+def _on_host(logits_RV: torch.Tensor) -> np.ndarray:
+    """A copy on the host, float32; a CUDA device writes it without a detour, and what it was told before has ended."""
+    on_host = torch.empty(logits_RV.shape, dtype=torch.float32, pin_memory=logits_RV.is_cuda)
+    on_host.copy_(logits_RV)
+    return on_host.numpy()
 
 
 def _check_type(name: str, value: str, allowed: tuple[str, ...], device: str) -> None:
