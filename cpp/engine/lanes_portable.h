@@ -1,193 +1,232 @@
-// Sixteen floats at once in plain C++, which the compiler turns into what the processor has.
+// Sixteen floats at once in four vectors of GCC's and clang's C++, which become what the processor has.
 #pragma once
 
+#include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "engine/half.h"
 #include "engine/inline.h"
 #include "engine/tile_shape.h"
 
 namespace textmill::engine {
 namespace {
 
-// Where a register holds four floats, one panel's sums for two rows fill eight.
-constexpr TileShape kTileShape = {.panels = 1, .rows = 2, .quantized_rows = 1, .panels_of_one_row = 2};
+static_assert(std::endian::native == std::endian::little, "weights and models lie in memory with the low byte first");
+
+// A panel's sums for four rows are 16 vectors: half of NEON's registers. With the 16 of SSE2 fewer rows were no faster.
+constexpr TileShape kTileShape = {.panels = 1, .rows = 4, .quantized_rows = 4, .panels_of_one_row = 2};
+
+using FourFloats = float __attribute__((vector_size(16)));
+using FourInts = int32_t __attribute__((vector_size(16)));
+using FourWords = uint32_t __attribute__((vector_size(16)));
+using EightHalves = uint16_t __attribute__((vector_size(16)));
+using EightShorts = int16_t __attribute__((vector_size(16)));
 
 struct Floats {
-    float lane[16];
+    FourFloats part[4];
 };
 struct Ints {
-    int32_t lane[16];
+    FourInts part[4];
 };
 struct Bytes {
-    uint8_t byte[64];
+    FourWords part[4];
 };
 struct Pair {
     float first;
     float second;
 };
 
-template <typename F>
-TEXTMILL_FUSED Floats each_lane(F&& f) {
-    Floats out;
-    for (size_t i = 0; i < 16; ++i) {
-        out.lane[i] = f(i);
-    }
+template <typename T, typename F>
+TEXTMILL_FUSED T each_part(F&& f) {
+    return {{f(0), f(1), f(2), f(3)}};
+}
+template <typename Vector, typename T>
+TEXTMILL_FUSED Vector read(const T* p) {
+    Vector out;
+    std::memcpy(&out, p, sizeof(out));
     return out;
 }
 
+TEXTMILL_FUSED FourFloats four(float x) {
+    return FourFloats{x, x, x, x};
+}
 TEXTMILL_FUSED Floats all(float x) {
-    return each_lane([&](size_t) { return x; });
+    return each_part<Floats>([&](size_t) { return four(x); });
 }
 TEXTMILL_FUSED Floats zeros() {
     return all(0.0f);
 }
 TEXTMILL_FUSED Floats load(const float* p) {
-    Floats out;
-    std::memcpy(out.lane, p, sizeof(out.lane));
-    return out;
+    return each_part<Floats>([&](size_t i) { return read<FourFloats>(p + 4 * i); });
 }
 TEXTMILL_FUSED void store(float* p, const Floats& x) {
-    std::memcpy(p, x.lane, sizeof(x.lane));
+    std::memcpy(p, x.part, sizeof(x.part));
 }
 TEXTMILL_FUSED Floats add(const Floats& a, const Floats& b) {
-    return each_lane([&](size_t i) { return a.lane[i] + b.lane[i]; });
+    return each_part<Floats>([&](size_t i) { return a.part[i] + b.part[i]; });
 }
 TEXTMILL_FUSED Floats subtract(const Floats& a, const Floats& b) {
-    return each_lane([&](size_t i) { return a.lane[i] - b.lane[i]; });
+    return each_part<Floats>([&](size_t i) { return a.part[i] - b.part[i]; });
 }
 TEXTMILL_FUSED Floats multiply(const Floats& a, const Floats& b) {
-    return each_lane([&](size_t i) { return a.lane[i] * b.lane[i]; });
+    return each_part<Floats>([&](size_t i) { return a.part[i] * b.part[i]; });
 }
 TEXTMILL_FUSED Floats divide(const Floats& a, const Floats& b) {
-    return each_lane([&](size_t i) { return a.lane[i] / b.lane[i]; });
+    return each_part<Floats>([&](size_t i) { return a.part[i] / b.part[i]; });
 }
 // Rounded twice: not every processor has one instruction for it, and the file is compiled without contraction.
 TEXTMILL_FUSED Floats multiply_add(const Floats& a, const Floats& b, const Floats& c) {
-    return each_lane([&](size_t i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+    return each_part<Floats>([&](size_t i) { return a.part[i] * b.part[i] + c.part[i]; });
+}
+TEXTMILL_FUSED FourFloats without_sign(FourFloats a) {
+    return std::bit_cast<FourFloats>(std::bit_cast<FourWords>(a) & 0x7fffffffu);
 }
 TEXTMILL_FUSED Floats magnitude(const Floats& a) {
-    return each_lane([&](size_t i) { return std::fabs(a.lane[i]); });
+    return each_part<Floats>([&](size_t i) { return without_sign(a.part[i]); });
 }
 // Of two lanes of which one is NaN, the second.
+TEXTMILL_FUSED FourFloats larger_of(FourFloats a, FourFloats b) {
+    return a > b ? a : b;
+}
 TEXTMILL_FUSED Floats larger(const Floats& a, const Floats& b) {
-    return each_lane([&](size_t i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+    return each_part<Floats>([&](size_t i) { return larger_of(a.part[i], b.part[i]); });
 }
 TEXTMILL_FUSED Floats smaller(const Floats& a, const Floats& b) {
-    return each_lane([&](size_t i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+    return each_part<Floats>([&](size_t i) { return a.part[i] < b.part[i] ? a.part[i] : b.part[i]; });
 }
-TEXTMILL_FUSED float sum_of(Floats a) {
-    for (size_t width = 8; width > 0; width /= 2) {
-        for (size_t i = 0; i < width; ++i) {
-            a.lane[i] += a.lane[i + width];
-        }
-    }
-    return a.lane[0];
+TEXTMILL_FUSED float sum_of(const Floats& a) {
+    const FourFloats sums = (a.part[0] + a.part[2]) + (a.part[1] + a.part[3]);
+    return (sums[0] + sums[2]) + (sums[1] + sums[3]);
 }
 TEXTMILL_FUSED float largest_of(const Floats& a) {
-    float largest = a.lane[0];
-    for (size_t i = 1; i < 16; ++i) {
-        largest = a.lane[i] > largest ? a.lane[i] : largest;
-    }
-    return largest;
+    const FourFloats most = larger_of(larger_of(a.part[0], a.part[1]), larger_of(a.part[2], a.part[3]));
+    return std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
 }
 // For magnitudes below 2^22: adding 1.5 * 2^23 leaves no bits behind the point.
 TEXTMILL_FUSED Floats nearest_whole(const Floats& a) {
-    return each_lane([&](size_t i) { return (a.lane[i] + 0x1.8p23f) - 0x1.8p23f; });
+    return each_part<Floats>([&](size_t i) { return (a.part[i] + 0x1.8p23f) - 0x1.8p23f; });
 }
 // a * 2^n for whole n from -126 to 127; any value where n is NaN, as a is then.
 TEXTMILL_FUSED Floats times_power(const Floats& a, const Floats& n) {
-    return each_lane([&](size_t i) {
-        const uint32_t biased = std::bit_cast<uint32_t>(n.lane[i] + (0x1.8p23f + 127.0f));
-        return a.lane[i] * std::bit_cast<float>(biased << 23);
+    return each_part<Floats>([&](size_t i) {
+        const FourWords biased = std::bit_cast<FourWords>(n.part[i] + (0x1.8p23f + 127.0f));
+        return a.part[i] * std::bit_cast<FourFloats>(biased << 23);
     });
 }
+// Zero where x is less than least.
 TEXTMILL_FUSED Floats zero_below(const Floats& a, const Floats& x, float least) {
-    return each_lane([&](size_t i) { return x.lane[i] < least ? 0.0f : a.lane[i]; });
+    return each_part<Floats>([&](size_t i) { return x.part[i] < four(least) ? four(0.0f) : a.part[i]; });
 }
+// `other` in the lanes before `begin` and from `end` on.
 TEXTMILL_FUSED Floats keep_between(const Floats& a, size_t begin, size_t end, float other) {
-    return each_lane([&](size_t i) { return i >= begin && i < end ? a.lane[i] : other; });
+    const auto first = static_cast<int32_t>(begin);
+    const auto last = static_cast<int32_t>(end);
+    return each_part<Floats>([&](size_t i) {
+        const FourInts places = FourInts{0, 1, 2, 3} + static_cast<int32_t>(4 * i);
+        return (places >= first) & (places < last) ? a.part[i] : four(other);
+    });
 }
 
+// float16 to float, whatever it holds, as half.h does it for one.
+TEXTMILL_FUSED FourFloats widen_four_f16(FourWords halves) {
+    const FourWords magnitude = halves & 0x7fffu;
+    const FourWords shifted = magnitude << 13;
+    const FourFloats denormal = __builtin_convertvector(std::bit_cast<FourInts>(magnitude), FourFloats) * 0x1p-24f;
+    const FourWords normal = shifted + (112u << 23);
+    const FourWords finite = magnitude < 0x400u ? std::bit_cast<FourWords>(denormal) : normal;
+    const FourWords bits = magnitude < 0x7c00u ? finite : shifted | 0x7f800000u;
+    return std::bit_cast<FourFloats>(bits | (halves & 0x8000u) << 16);
+}
 TEXTMILL_FUSED Floats widen_f16(const uint16_t* p) {
-    return each_lane([&](size_t i) { return f16_to_float(p[i]); });
+    return each_part<Floats>(
+        [&](size_t i) { return widen_four_f16(FourWords{p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3]}); });
 }
 TEXTMILL_FUSED Floats widen_int8(const int8_t* p) {
-    return each_lane([&](size_t i) { return static_cast<float>(p[i]); });
+    return each_part<Floats>([&](size_t i) {
+        return __builtin_convertvector((FourInts{p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3]}), FourFloats);
+    });
 }
+// NaN and what is out of range have no number: 0, and the scale beside it says what it is.
 TEXTMILL_FUSED void store_int8(int8_t* p, const Floats& a) {
     const Floats whole = nearest_whole(a);
+    const Ints numbers = each_part<Ints>([&](size_t i) {
+        const FourFloats kept = without_sign(whole.part[i]) <= four(128.0f) ? whole.part[i] : four(0.0f);
+        return __builtin_convertvector(kept, FourInts);
+    });
     for (size_t i = 0; i < 16; ++i) {
-        // NaN and what is out of range have no number: 0, and the scale beside it says what it is.
-        p[i] =
-            std::fabs(whole.lane[i]) <= 128.0f ? static_cast<int8_t>(static_cast<int32_t>(whole.lane[i])) : int8_t{0};
+        p[i] = static_cast<int8_t>(numbers.part[i / 4][i % 4]);
     }
 }
 
 TEXTMILL_FUSED Ints all_ints(int32_t x) {
-    Ints out;
-    for (int32_t& lane : out.lane) {
-        lane = x;
-    }
-    return out;
+    return each_part<Ints>([&](size_t) { return FourInts{x, x, x, x}; });
 }
 TEXTMILL_FUSED Floats to_floats(const Ints& a) {
-    return each_lane([&](size_t i) { return static_cast<float>(a.lane[i]); });
+    return each_part<Floats>([&](size_t i) { return __builtin_convertvector(a.part[i], FourFloats); });
 }
 TEXTMILL_FUSED Bytes load_bytes(const uint8_t* p) {
-    Bytes out;
-    std::memcpy(out.byte, p, sizeof(out.byte));
-    return out;
+    return each_part<Bytes>([&](size_t i) { return read<FourWords>(p + 16 * i); });
 }
 TEXTMILL_FUSED Bytes low_nibbles(const Bytes& a) {
-    Bytes out;
-    for (size_t i = 0; i < 64; ++i) {
-        out.byte[i] = a.byte[i] & 15;
-    }
-    return out;
+    return each_part<Bytes>([&](size_t i) { return a.part[i] & 0x0f0f0f0fu; });
 }
 TEXTMILL_FUSED Bytes high_nibbles(const Bytes& a) {
-    Bytes out;
-    for (size_t i = 0; i < 64; ++i) {
-        out.byte[i] = static_cast<uint8_t>(a.byte[i] >> 4);
-    }
-    return out;
-}
-// What is still in the weights of dot_offset_quads, so that its sums are too large by this times the sum of the quad.
-constexpr int32_t kByteOffset = 128;
-TEXTMILL_FUSED Ints dot_offset_quads(Ints sum, const Bytes& weights, const int8_t* quad) {
-    for (size_t i = 0; i < 16; ++i) {
-        for (size_t j = 0; j < 4; ++j) {
-            sum.lane[i] += weights.byte[4 * i + j] * quad[j];
-        }
-    }
-    return sum;
-}
-TEXTMILL_FUSED Ints dot_nibble_quads(const Ints& sum, const Bytes& first, const Bytes& second, const int8_t* quads) {
-    return dot_offset_quads(dot_offset_quads(sum, first, quads), second, quads + 4);
+    return each_part<Bytes>([&](size_t i) { return a.part[i] >> 4 & 0x0f0f0f0fu; });
 }
 
-// The pair is read as eight bytes at once: read as two floats, GCC 12 gathers them with those of a row that is not
-// there.
-TEXTMILL_FUSED Floats dot_pairs(const Floats& sum, const Bytes& weights, const Pair& in) {
-    uint64_t bits;
-    std::memcpy(&bits, &in, sizeof(bits));
-    const Pair pair = {std::bit_cast<float>(static_cast<uint32_t>(bits)),
-                       std::bit_cast<float>(static_cast<uint32_t>(bits >> 32))};
-    uint32_t both[16];
-    std::memcpy(both, weights.byte, sizeof(both));
-    return each_lane([&](size_t i) {
-        const float first = std::bit_cast<float>(both[i] << 16);
-        const float second = std::bit_cast<float>(both[i] & 0xffff0000u);
-        return (sum.lane[i] + first * pair.first) + second * pair.second;
+// The even and the odd ones of neighbouring bytes, widened to 16 bits.
+struct Halves {
+    EightHalves even;
+    EightHalves odd;
+};
+TEXTMILL_FUSED Halves widen_signed(FourWords bytes) {
+    const auto both = std::bit_cast<EightShorts>(bytes);
+    return {std::bit_cast<EightHalves>(both << 8 >> 8), std::bit_cast<EightHalves>(both >> 8)};
+}
+TEXTMILL_FUSED Halves widen_unsigned(FourWords bytes) {
+    const auto both = std::bit_cast<EightHalves>(bytes);
+    return {both & 0xff, both >> 8};
+}
+TEXTMILL_FUSED Halves same_quad(const int8_t* quad) {
+    const auto word = read<uint32_t>(quad);
+    return widen_signed(FourWords{word, word, word, word});
+}
+TEXTMILL_FUSED EightHalves products(const Halves& weights, const Halves& numbers) {
+    return weights.even * numbers.even + weights.odd * numbers.odd;
+}
+TEXTMILL_FUSED FourInts add_neighbours(FourInts sum, EightHalves both) {
+    const auto words = std::bit_cast<FourInts>(both);
+    return sum + (words << 16 >> 16) + (words >> 16);
+}
+// Nothing is left in the sums of the 128 that was added to the weights: with their signs the sums of two products,
+// 2 * 128 * 127 at most, have room in 16 bits.
+constexpr int32_t kByteOffset = 0;
+TEXTMILL_FUSED Ints dot_offset_quads(const Ints& sum, const Bytes& weights, const int8_t* quad) {
+    const Halves numbers = same_quad(quad);
+    return each_part<Ints>([&](size_t i) {
+        return add_neighbours(sum.part[i], products(widen_signed(weights.part[i] ^ 0x80808080u), numbers));
+    });
+}
+TEXTMILL_FUSED Ints dot_nibble_quads(const Ints& sum, const Bytes& first, const Bytes& second, const int8_t* quads) {
+    const Halves numbers = same_quad(quads);
+    const Halves next_numbers = same_quad(quads + 4);
+    return each_part<Ints>([&](size_t i) {
+        return add_neighbours(sum.part[i], products(widen_unsigned(first.part[i]), numbers) +
+                                               products(widen_unsigned(second.part[i]), next_numbers));
+    });
+}
+
+TEXTMILL_FUSED Floats dot_pairs(const Floats& sum, const Bytes& weights, const Pair& pair) {
+    return each_part<Floats>([&](size_t i) {
+        const auto first = std::bit_cast<FourFloats>(weights.part[i] << 16);
+        const auto second = std::bit_cast<FourFloats>(weights.part[i] & 0xffff0000u);
+        return (sum.part[i] + first * pair.first) + second * pair.second;
     });
 }
 TEXTMILL_FUSED void store_pairs(Pair* p, const Floats& a) {
-    std::memcpy(p, a.lane, sizeof(a.lane));
+    store(&p->first, a);
 }
 
 }  // namespace
