@@ -26,7 +26,7 @@ SLIDING = {"model_type": "qwen2", "qkv_bias": True, "sliding_window": 9, "slidin
 SHAPES = [{}, {"num_key_value_heads": 4}, {"num_key_value_heads": 1, "head_dim": 24}, SLIDING]
 
 
-@pytest.fixture(params=["avx512", "portable"])
+@pytest.fixture(params=["avx512", "avx2", "portable"])
 def tier(request, monkeypatch):
     monkeypatch.setenv("TEXTMILL_ISA", request.param)
     if runner_of(small_config()).isa != request.param:
