@@ -2,7 +2,7 @@
 # make test     everything that is tested, without root
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
-# make system   what needs root: the Debian packages of the compiler, a browser and clang
+# make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,9 +15,11 @@ FORMATTED := $(shell find cpp -name '*.cpp' -o -name '*.h')
 DEMO_MINUTES ?= 2
 SECONDS ?= 600
 CLANG ?= clang++-16
+ARM_CXX ?= aarch64-linux-gnu-g++
+QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz fuzz check format stubs bench bench-tokenizer bench-inference system clean help
+.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -26,7 +28,7 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/textmill demo --minutes $(DEMO_MINUTES)
 
-test: test-cpp test-kernels test-threads test-sanitized test-fuzz test-python
+test: test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm test-python
 
 # The proofs that make test runs shortened, at full length: about 40 minutes on 2 cores.
 test-long: $(VENV)/.installed-tools
@@ -72,6 +74,17 @@ test-sanitized: test-cpp
 		$(addprefix tests/tokenizer/test_,added_tokens.py encode.py normalize.py scanner.py sentencepiece.py train.py) \
 		$(addprefix tests/attacks/test_,regexes.py tokenizer_files.py) tests/infer/test_native_core.py
 
+# The portable kernels and the forward pass on 64-bit Arm, compiled here and run by an emulator.
+test-arm: $(VENV)/.installed-tools
+	@for tool in $(ARM_CXX) $(QEMU_ARM); do command -v $$tool > /dev/null || \
+		{ echo "tests on Arm are skipped: $$tool is not here (sudo make system installs it)"; exit 0; }; done; \
+	$(CMAKE) -B build/arm -DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=OFF -DCMAKE_CXX_COMPILER=$(ARM_CXX) \
+		-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+		'-DCMAKE_CROSSCOMPILING_EMULATOR=$(QEMU_ARM);-L;/usr/aarch64-linux-gnu' \
+		> build/arm.log || { cat build/arm.log; exit 1; }; \
+	$(BIN)/cmake --build build/arm --target test_engine test_forward && \
+	$(BIN)/ctest --test-dir build/arm --tests-regex 'engine|forward' --output-on-failure --parallel 2
+
 test-fuzz:
 	@$(MAKE) --no-print-directory fuzz SECONDS=20
 
@@ -116,7 +129,8 @@ system:
 	@[ "$$(id -u)" = 0 ] || { echo "make system needs root: sudo make system" >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		g++ make python3.11-venv python3.11-dev chromium clang-16 libclang-rt-16-dev > /dev/null
+		g++ make python3.11-venv python3.11-dev chromium clang-16 libclang-rt-16-dev \
+		g++-aarch64-linux-gnu qemu-user > /dev/null
 
 clean:
 	rm -rf $(VENV) build dist
