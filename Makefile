@@ -19,7 +19,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference system clean help
+.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -123,6 +123,10 @@ bench-tokenizer: $(VENV)/.installed-tools
 bench-inference: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/inference.py --write
+
+# Checks and measures the torch runner on a CUDA device, in under 8 minutes; without one it says so.
+gpu-check: $(VENV)/.installed-tools
+	$(BIN)/python benchmarks/gpu.py
 
 system:
 	@command -v apt-get > /dev/null || { echo "make system installs Debian packages, and apt-get is not here" >&2; exit 1; }

@@ -1,8 +1,8 @@
 """Steps in which every text has one new token, recorded once for each size and replayed: CUDA graphs.
 
-A forward pass of a small model is hundreds of kernels of a few microseconds each, and to start one takes the host as
-long as it runs. A graph starts them all at once. It is bound to addresses and sizes, so tokens go into tensors that
-stay, batches are filled up to a power of two of texts, and their tables to a power of two of pages.
+A forward pass of a small model is hundreds of small kernels, each of which the host has to start; a graph starts them
+all at once. It is bound to addresses and sizes, so tokens go into tensors that stay, batches are filled up to a power of
+two of texts, and their tables to a power of two of pages.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from textmill.infer.runners.torch_pages import Pages
 
 # As many texts as a batcher runs at a time; larger batches keep the device busy without.
 NUM_TEXTS_MAX = 64
-# Texts up to so many tokens share a graph: pages that are not there cost little to pass over.
+# Texts of up to so many tokens share a graph.
 _NUM_TOKENS_MIN = 256
 
 
