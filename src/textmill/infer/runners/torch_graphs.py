@@ -1,8 +1,8 @@
 """Steps in which every text has one new token, recorded once for each size and replayed: CUDA graphs.
 
 A forward pass of a small model is hundreds of small kernels, each of which the host has to start; a graph starts them
-all at once. It is bound to addresses and sizes, so tokens go into tensors that stay, batches are filled up to a power of
-two of texts, and their tables to a power of two of pages.
+all at once. It is bound to addresses and sizes, so tokens go into tensors that stay, batches are filled up to a power
+of two of texts, and their tables to a power of two of pages.
 """
 
 from __future__ import annotations
