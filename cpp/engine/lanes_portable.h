@@ -62,7 +62,11 @@ TEXTMILL_FUSED Floats load(const float* p) {
     return each_part<Floats>([&](size_t i) { return read<FourFloats>(p + 4 * i); });
 }
 TEXTMILL_FUSED void store(float* p, const Floats& x) {
-    std::memcpy(p, x.part, sizeof(x.part));
+    const auto store_part = [&](size_t i) { std::memcpy(p + 4 * i, &x.part[i], sizeof(x.part[i])); };
+    store_part(0);
+    store_part(1);
+    store_part(2);
+    store_part(3);
 }
 TEXTMILL_FUSED Floats add(const Floats& a, const Floats& b) {
     return each_part<Floats>([&](size_t i) { return a.part[i] + b.part[i]; });
@@ -140,12 +144,18 @@ TEXTMILL_FUSED FourFloats widen_four_f16(FourWords halves) {
     return std::bit_cast<FourFloats>(bits | (halves & 0x8000u) << 16);
 }
 TEXTMILL_FUSED Floats widen_f16(const uint16_t* p) {
-    return each_part<Floats>(
-        [&](size_t i) { return widen_four_f16(FourWords{p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3]}); });
+    return each_part<Floats>([&](size_t i) {
+        const auto first = read<uint32_t>(p + 4 * i);
+        const auto second = read<uint32_t>(p + 4 * i + 2);
+        return widen_four_f16(FourWords{first, first, second, second} >> FourWords{0, 16, 0, 16} & 0xffffu);
+    });
 }
+// Each byte of a word is shifted to the top of a lane of its own, and comes down with its sign.
 TEXTMILL_FUSED Floats widen_int8(const int8_t* p) {
     return each_part<Floats>([&](size_t i) {
-        return __builtin_convertvector((FourInts{p[4 * i], p[4 * i + 1], p[4 * i + 2], p[4 * i + 3]}), FourFloats);
+        const auto word = read<uint32_t>(p + 4 * i);
+        const FourWords at_top = FourWords{word, word, word, word} << FourWords{24, 16, 8, 0};
+        return __builtin_convertvector(std::bit_cast<FourInts>(at_top) >> 24, FourFloats);
     });
 }
 // NaN and what is out of range have no number: 0, and the scale beside it says what it is.
