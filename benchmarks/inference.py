@@ -1,87 +1,89 @@
-"""From the command to the first token of the real model; writes docs/benchmarks/inference.md.
+"""Measure the engine beside llama.cpp and transformers, and write docs/benchmarks/inference.md.
 
-    make bench-inference
+    .venv/bin/python benchmarks/inference.py [--only decode,prefill,long,batch,first] [--types bf16,int8] [--rounds 5]
+                                             [--peer PYTHON] [--quick] [--write]
 
-Needs the model (textmill model get smollm2-135m-instruct). Nothing else may run meanwhile.
+Needs the model (textmill model get smollm2-135m-instruct). llama.cpp is built under build/ first, which takes minutes.
+Nothing else may run meanwhile. --peer names a Python that has llama-cpp-python already.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import re
-import statistics
-import subprocess
+import dataclasses
+import json
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "benchmarks" / "inference.md"
-MODEL = "smollm2-135m-instruct"
-QUESTION = "What is the capital of France?"
-TEXTMILL = str(Path(sys.executable).parent / "textmill")
+from inference_speed import bars, cases, first_token, measure, models, peers, report, text
+from inference_speed.places import MODELS, RESULTS
+from inference_speed.speed import CaseRun
+from textmill.checkpoint.stored_model import open_model
+
+PARTS = ("decode", "prefill", "long", "batch", "first")
+FIRST_TOKEN_ROUNDS = 9
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", type=_names(PARTS), default=PARTS, metavar="PARTS", help="of " + ",".join(PARTS))
+    types = tuple(case.name for case in cases.CASES)
+    parser.add_argument("--types", type=_names(types), default=types, help="of " + ",".join(types))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peer", type=Path, metavar="PYTHON", help="the Python that has llama-cpp-python")
+    parser.add_argument("--quick", action="store_true", help="few tokens, to see that everything runs")
+    parser.add_argument("--write", action="store_true", help="write the page; all parts and types")
+    given = parser.parse_args()
+    if given.write and (set(given.only) != set(PARTS) or set(given.types) != set(types) or given.quick):
+        parser.error("--write keeps whole runs: it goes with none of --only, --types and --quick")
+    return given
 
 
 def main() -> None:
-    """Measure, print, and with --write put the tables into the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
-    tables = first_token_table(arguments.rounds)
-    print(tables)
-    if arguments.write:
-        page = PAGE.read_text()
-        PAGE.write_text(
-            re.sub(
-                r"(<!-- measured -->\n).*(<!-- end -->)", lambda m: m[1] + tables + "\n" + m[2], page, flags=re.DOTALL
-            )
-        )
-
-
-def first_token_table(rounds: int) -> str:
-    """Seconds from the start of a process to the first token of an answer, all ways in turn."""
-    ways: dict[str, Sequence[str]] = {
-        "`textmill generate`": [TEXTMILL, "generate", MODEL, "The capital of France is", "--max-tokens", "16"],
-        "`textmill chat --prompt`": [TEXTMILL, "chat", MODEL, "--prompt", QUESTION],
+    """Measure, print, and with --write put it all into the page."""
+    given = arguments()
+    parts = set(given.only)
+    facts = measure.Facts()
+    measured: list[measure.Measured] = []
+    if parts - {"first"}:
+        python = given.peer or peers.build()
+        ids = open_model(models.shipped()).load_tokenizer().encode(text.held_out())
+        sizes = cases.QUICK if given.quick else cases.Sizes()
+        for case in cases.CASES:
+            if case.name in given.types:
+                with CaseRun(case, ids, sizes=sizes, rounds=given.rounds, peer_python=python, facts=facts) as run:
+                    for each in run.measure(parts):
+                        measured.append(each)
+                        print(report.speeds_table([each]), file=sys.stderr, flush=True)
+    lines = bars.speed_lines(measured, facts)
+    first = first_token.measure(max(given.rounds, FIRST_TOKEN_ROUNDS)) if "first" in parts else {}
+    if first:
+        lines.append(bars.first_line(first))
+    tables = [report.machine_lines(facts, given.rounds), report.bars_table(lines)]
+    tables.append("### All speeds\n\n" + report.speeds_table(measured))
+    MODELS.mkdir(parents=True, exist_ok=True)
+    kept = {
+        "facts": dataclasses.asdict(facts),
+        "first": first,
+        "measured": [dataclasses.asdict(each) for each in measured],
     }
-    skips = {"`textmill generate`": len("The capital of France is")}
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):  # the first round warms the caches of files
-        for name, command in ways.items():
-            times[name].append(seconds_to_output(command, skips.get(name, 0)))
-    rows = [
-        f"| {name} | {statistics.median(taken[1:]):.2f} | {min(taken[1:]):.2f} to {max(taken[1:]):.2f} |"
-        for name, taken in times.items()
-    ]
-    head = f"{rounds} rounds, all ways in turn, {os.cpu_count()} cores.\n\n"
-    return (
-        head
-        + "| from the start of the command to the first token | seconds, median | range |\n|---|---|---|\n"
-        + "\n".join(rows)
-    )
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    print("\n".join(tables))
+    if given.write:
+        report.write("\n".join(tables))
 
 
-def seconds_to_output(command: Sequence[str], skip: int) -> float:
-    """How long until a command has written more than ``skip`` bytes; it is ended then."""
-    begin = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        taken = _until(lambda: os.read(process.stdout.fileno(), 4096), skip, begin)  # type: ignore[union-attr]
-        process.kill()
-    return taken
+def _names(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(text.split(","))
+        unknown = sorted(set(names) - set(allowed))
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(allowed)}")
+        return names
 
-
-def _until(read: Callable[[], bytes], skip: int, begin: float) -> float:
-    seen = 0
-    while seen <= skip:
-        piece = read()
-        if not piece:
-            raise SystemExit("a command ended without a token; run it by hand to see why")
-        seen += len(piece)
-    return time.perf_counter() - begin
+    return parse
 
 
 if __name__ == "__main__":

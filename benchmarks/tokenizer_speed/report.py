@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterable
-from pathlib import Path
 from statistics import median
 
+from machine import machine
 from tokenizer_speed.cases import OURS, Bar
 from tokenizer_speed.corpora import MEGABYTE
 from tokenizer_speed.measure import Measured
@@ -48,7 +46,7 @@ tiktoken's is not timed.
 
 def page(measured: list[Measured], counted: dict[str, dict[str, float] | str], num_rounds: int) -> str:
     """Write the whole page."""
-    parts = [_HEAD, f"{machine()}\n\n{num_rounds} rounds. {_versions()}\n", bars(measured)]
+    parts = [_HEAD, f"{machine(('avx2', 'avx512bw'))}\n\n{num_rounds} rounds. {_versions()}\n", bars(measured)]
     parts += ["## All figures\n", *map(table, measured)]
     if counted:
         parts.append(instructions(counted))
@@ -112,20 +110,6 @@ def instructions(counted: dict[str, dict[str, float] | str]) -> str:
         values = f"{counts['cold']:.1f} | {counts['warm']:.1f}" if isinstance(counts, dict) else f"{counts} | "
         lines.append(f"| {name} | {values} |")
     return "\n".join([*lines, ""])
-
-
-def machine() -> str:
-    """Name the processor, its cores, and Python."""
-    info = dict(_pairs(Path("/proc/cpuinfo")))
-    names = [f"{info.get('model name', platform.machine())}", f"{info.get('siblings', '?')} cores"]
-    names += [flag for flag in ("avx2", "avx512bw") if flag in info.get("flags", "").split()]
-    return f"Machine: {', '.join(names)}, Linux {platform.release()}, Python {platform.python_version()}."
-
-
-def _pairs(path: Path) -> Iterable[tuple[str, str]]:
-    for line in path.read_text().splitlines():
-        key, _, value = line.partition(":")
-        yield key.strip(), value.strip()
 
 
 def _versions() -> str:

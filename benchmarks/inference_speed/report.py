@@ -1,0 +1,65 @@
+"""What was measured, as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from statistics import median
+
+from inference_speed import peers
+from inference_speed.bars import Line
+from inference_speed.cases import LLAMA_CPP, OURS, TRANSFORMERS
+from inference_speed.measure import Facts, Measured
+from inference_speed.places import PAGE
+from machine import machine
+
+_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+
+
+def write(measured: str) -> None:
+    """Put what was measured into the page, between its markers."""
+    begin, end = "<!-- measured -->\n", "<!-- end -->"
+    page = re.sub(f"({begin}).*?({end})", lambda match: f"{match[1]}{measured}{match[2]}", PAGE.read_text(), flags=re.S)
+    PAGE.write_text(page)
+
+
+def machine_lines(facts: Facts, rounds: int) -> str:
+    """Say where it was measured, what ran there, and how fast memory was read."""
+    lines = [f"{machine(_FLAGS)} {rounds} rounds, 2 threads."]
+    if OURS in facts.engines:
+        lines.append(f"textmill runs its `{facts.engines[OURS]['isa']}` kernels.")
+    if LLAMA_CPP in facts.engines:
+        lines.append(f"{peers.PACKAGE} {peers.version()} says of itself: `{facts.engines[LLAMA_CPP]['system']}`.")
+    if TRANSFORMERS in facts.engines:
+        lines.append(", ".join(f"{name} {version}" for name, version in facts.engines[TRANSFORMERS].items()) + ".")
+    if facts.bandwidths:
+        speeds = [speed / 1e9 for speed in facts.bandwidths]
+        lines.append(f"Memory is read at {median(speeds):.1f} GB/s ({min(speeds):.1f} to {max(speeds):.1f}).")
+    return "\n".join(lines) + "\n"
+
+
+def bars_table(lines: Sequence[Line]) -> str:
+    """Lay the bars out, a line each."""
+    rows = ["| work | bar | textmill | peer | ratio | range | met |", "|---|---|---|---|---|---|---|"]
+    for line in lines:
+        cells = (line.work, line.bar, line.ours, line.theirs, line.ratio, line.spread, "yes" if line.is_met else "no")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*rows, ""])
+
+
+def speeds_table(measured: Sequence[Measured]) -> str:
+    """Lay out tokens a second of every engine for all that was measured, and how llama.cpp was fastest."""
+    rows = ["| work | weights | engine | tokens/s, median | range | llama.cpp's options |", "|---|---|---|---|---|---|"]
+    for each in measured:
+        work = each.kind if each.number == 1 else f"{each.kind}, {each.number:,}"
+        for engine, speed in each.medians().items():
+            speeds = each.speeds[engine]
+            options = _options(each.way) if engine == LLAMA_CPP else ""
+            spread = f"{min(speeds):,.0f} to {max(speeds):,.0f}"
+            rows.append(f"| {work} | {each.case} | {engine} | {speed:,.0f} | {spread} | {options} |")
+    return "\n".join([*rows, ""])
+
+
+def _options(way: dict[str, bool]) -> str:
+    words = {"flash": ("flash attention", "no flash attention"), "unified": ("one cache for all", "a cache for each")}
+    return ", ".join(words[name][0 if value else 1] for name, value in way.items())
