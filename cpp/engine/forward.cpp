@@ -52,11 +52,15 @@ Forward::Forward(const Model& model, const Kernels& kernels, KvArena& arena, Thr
       v_(model.shape().key_value_size()),
       up_(model.shape().intermediate_size),
       partial_size_(kPartialHead + arena.layout().padded_dim()),
-      tile_tokens_(std::max<size_t>(1, kItemRows / model.shape().group())) {
+      tile_tokens_(std::max<size_t>(1, kernels.attention_rows / model.shape().group())) {
     const size_t most_rows = std::max(tile_tokens_, kFewTokens) * model.shape().group();
     const size_t sums_bytes = 2 * most_rows * partial_size_ * sizeof(float);
+    const ModelShape& shape = model.shape();
+    const size_t most_cols = std::max({shape.hidden_size, shape.query_size(), shape.intermediate_size});
+    const size_t scratch_bytes = std::max(attention_scratch_bytes(most_rows, arena.layout().padded_dim()) + sums_bytes,
+                                          product_scratch_bytes(most_cols));
     for (unsigned thread = 0; thread < pool.num_threads(); ++thread) {
-        scratch_.emplace_back(attention_scratch_bytes(most_rows, arena.layout().padded_dim()) + sums_bytes);
+        scratch_.emplace_back(scratch_bytes);
     }
 }
 
@@ -198,7 +202,8 @@ void Forward::multiply(unsigned thread, std::span<const Target> targets, const I
                               target.bias == nullptr || target.bias->empty() ? nullptr : target.bias->data(),
                               target.out,
                               target.stride,
-                              adds};
+                              adds,
+                              scratch_[thread].data()};
         if (product.begin < product.end && inputs.num_rows > 0) {
             kernels_.multiply[static_cast<size_t>(weight.type())](product, inputs);
         }

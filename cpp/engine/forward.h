@@ -86,8 +86,6 @@ class Forward {
         size_t partials;  // where the partial results of a single split go
     };
     static constexpr size_t kAllSplits = SIZE_MAX;
-    // Rows of queries that one item holds: their scores of a split stay in the second cache.
-    static constexpr size_t kItemRows = 24;
     // A chunk of up to so many tokens is shared out by splits of its text, a longer one by its tokens.
     static constexpr size_t kFewTokens = 8;
 

@@ -3,6 +3,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <cstdlib>
 #include <stdexcept>
@@ -25,6 +29,21 @@ bool has_avx512() {
            __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
 }
 
+// Tiles are larger than what the system saves for a thread unless it was asked to: arch_prctl(ARCH_REQ_XCOMP_PERM,
+// XFEATURE_XTILEDATA), which holds for all threads of the process (Linux, Documentation/arch/x86/xstate.rst).
+bool has_amx() {
+#if defined(__linux__)
+    unsigned eax, ebx, ecx, edx;
+    constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
+    constexpr unsigned kAll = kBf16 | kTile | kInt8;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;
+    return has_avx512() && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & kAll) == kAll &&
+           syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+    return false;
+#endif
+}
+
 // clang 16 has no names for F16C and AVX-VNNI: their bits are those of Intel's manual (volume 2A, CPUID).
 bool has_f16c() {
     unsigned eax, ebx, ecx, edx;
@@ -45,6 +64,7 @@ bool has_avx2_vnni() {
 }
 
 constexpr Tier kTiers[] = {
+    {"amx", has_amx, amx_kernels},
     {"avx512", has_avx512, avx512_kernels},
     {"avx2", has_avx2_vnni, avx2_vnni_kernels},
     {"avx2", has_avx2, avx2_kernels},
@@ -57,6 +77,7 @@ bool runs_nowhere() {
 
 // The names of other processors' tiers may be given here too, as the most that is to be used.
 constexpr Tier kTiers[] = {
+    {"amx", runs_nowhere, portable_kernels},
     {"avx512", runs_nowhere, portable_kernels},
     {"avx2", runs_nowhere, portable_kernels},
     {"portable", runs_anywhere, portable_kernels},
@@ -74,6 +95,10 @@ constexpr Tier kTiers[] = {
 }
 
 }  // namespace
+
+size_t product_scratch_bytes(size_t num_cols) {
+    return round_up(num_cols, kGroupCols) * kPanelRows;  // a panel's numbers as bytes
+}
 
 size_t attention_scratch_bytes(size_t num_rows, size_t padded_dim) {
     // Scores and weights of a split, queries in three forms, and two numbers a row, each part on lines of its own.

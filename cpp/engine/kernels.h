@@ -44,7 +44,8 @@ struct Product {
     const float* bias;  // null, or for each output
     float* out;
     size_t out_stride;
-    bool adds;  // to what stands in `out`
+    bool adds;         // to what stands in `out`
+    uint8_t* scratch;  // product_scratch_bytes
 };
 
 // Queries of neighbouring tokens and of the heads that share a key-value head, against one split of the text. Row
@@ -78,7 +79,8 @@ inline constexpr size_t kSplitTokens = 512;
 
 struct Kernels {
     const char* name;
-    size_t pair_bytes;  // of two neighbouring inputs, as a product with bf16 weights takes them
+    size_t pair_bytes;      // of two neighbouring inputs, as a product with bf16 weights takes them
+    size_t attention_rows;  // of queries that a task of many tokens has at most
 
     std::array<void (*)(const Product&, const Inputs&), kNumWeightTypes> multiply;
 
@@ -98,6 +100,7 @@ struct Kernels {
     void (*fold)(float* sum, const float* partial, size_t padded_dim);
 };
 
+size_t product_scratch_bytes(size_t num_cols);
 size_t attention_scratch_bytes(size_t num_rows, size_t padded_dim);
 
 const Kernels& portable_kernels();

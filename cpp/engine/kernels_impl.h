@@ -12,6 +12,7 @@ constexpr Kernels make_kernels(const char* name) {
     return {
         .name = name,
         .pair_bytes = sizeof(Pair),
+        .attention_rows = 24,
         .multiply = {multiply_panels<WeightType::kF32>, multiply_panels<WeightType::kBF16>,
                      multiply_panels<WeightType::kQ8>, multiply_panels<WeightType::kQ4>,
                      multiply_panels<WeightType::kQ4Min>},

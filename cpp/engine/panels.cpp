@@ -15,7 +15,7 @@ size_t panel_bytes(WeightType type, size_t num_cols) {
         case WeightType::kF32:
             return num_cols * kPanelRows * sizeof(float);
         case WeightType::kBF16:
-            return round_up(num_cols, 2) * kPanelRows * sizeof(uint16_t);
+            return round_up(num_cols, kGroupCols) * kPanelRows * sizeof(uint16_t);
         case WeightType::kQ8:
             return num_groups * kQ8GroupBytes + num_pairs * kScaleBytes;
         case WeightType::kQ4:

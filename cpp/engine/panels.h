@@ -39,7 +39,7 @@ inline constexpr size_t kQ4GroupBytes = kPanelRows * kGroupCols / 2;
 inline constexpr size_t kScaleBytes = 64;
 
 // kF32    64 bytes a column: 16 rows
-// kBF16   64 bytes for two columns: 16 rows of both
+// kBF16   64 bytes for two columns: 16 rows of both; zeros after the last up to a multiple of 32 columns
 // kQ8     64 bytes for four columns: 16 rows of four numbers, 128 added to each
 // kQ4     64 bytes for eight columns: 16 rows of four bytes, columns 0 to 3 in their low halves, 4 to 7 in the high
 // ones

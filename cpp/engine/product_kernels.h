@@ -134,6 +134,14 @@ TEXTMILL_FUSED void multiply_groups(const uint8_t* const* panels, const Product&
     }
 }
 
+TEXTMILL_FUSED void put_sum(const Product& product, Floats sum, size_t panel, size_t row) {
+    if (product.bias != nullptr) {
+        sum = add(sum, load(product.bias + panel * kPanelRows));
+    }
+    float* const out = product.out + row * product.out_stride + panel * kPanelRows;
+    store(out, product.adds ? add(load(out), sum) : sum);
+}
+
 template <WeightType kType, size_t P, size_t T>
 TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
     const uint8_t* panels[P];
@@ -149,14 +157,8 @@ TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, 
         multiply_groups<kType>(panels, product, inputs, row, tile);
     }
     for (size_t p = 0; p < P; ++p) {
-        const size_t first = (panel + p) * kPanelRows;
         for (size_t t = 0; t < T; ++t) {
-            Floats sum = tile.sum[p][t];
-            if (product.bias != nullptr) {
-                sum = add(sum, load(product.bias + first));
-            }
-            float* const out = product.out + (row + t) * product.out_stride + first;
-            store(out, product.adds ? add(load(out), sum) : sum);
+            put_sum(product, tile.sum[p][t], panel + p, row + t);
         }
     }
 }
@@ -170,11 +172,11 @@ TEXTMILL_FUSED size_t multiply_many(const Product& product, const Inputs& inputs
     return row;
 }
 
-// All rows of inputs against P panels: as many rows at once as the registers hold.
+// All rows of inputs from `row` on against P panels: as many rows at once as the registers hold.
 template <WeightType kType, size_t P>
-TEXTMILL_FUSED void multiply_rows(const Product& product, const Inputs& inputs, size_t panel) {
+TEXTMILL_FUSED void multiply_rows(const Product& product, const Inputs& inputs, size_t panel, size_t row = 0) {
     constexpr size_t kMany = is_quantized(kType) ? kTileShape.quantized_rows : kTileShape.rows;
-    size_t row = multiply_many<kType, P, kMany>(product, inputs, panel, 0);
+    row = multiply_many<kType, P, kMany>(product, inputs, panel, row);
     if constexpr (kMany > 4) {
         row = multiply_many<kType, P, 4>(product, inputs, panel, row);
     }

@@ -17,6 +17,7 @@ struct Tier {
 std::span<const Tier> tiers();
 
 #if defined(__x86_64__)
+const Kernels& amx_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx2_vnni_kernels();
 #endif

@@ -186,10 +186,11 @@ void test_products(const Kernels& kernels, WeightType type, size_t num_outputs, 
     std::vector<float> bias(stride, 0.0f);
     std::copy_n(random_floats(num_outputs, seed + 2).begin(), num_outputs, bias.begin());
     std::vector<float> out(num_rows * stride, 1.0f);
+    Guarded<uint8_t> scratch(product_scratch_bytes(num_cols));
     const auto multiply = [&](const Inputs& inputs, const float* with_bias, float* to, bool adds) {
-        kernels.multiply[static_cast<size_t>(type)](
-            {panels.data(), panels.panel_stride(), 0, panels.num_panels(), num_cols, with_bias, to, stride, adds},
-            inputs);
+        kernels.multiply[static_cast<size_t>(type)]({panels.data(), panels.panel_stride(), 0, panels.num_panels(),
+                                                     num_cols, with_bias, to, stride, adds, scratch.data()},
+                                                    inputs);
     };
     multiply(prepared.inputs, bias.data(), out.data(), true);
     const bool rounds_pairs = kernels.pair_bytes == 4;
@@ -240,6 +241,10 @@ void test_all_products(const Kernels& kernels) {
         for (size_t num_rows = 1; num_rows < 30; ++num_rows) {
             test_products(kernels, static_cast<WeightType>(type), 48, 64, num_rows);
         }
+        // More than one tile of rows, and panels that are taken a few at a time.
+        for (const size_t num_rows : {31, 32, 33, 47, 64, 70}) {
+            test_products(kernels, static_cast<WeightType>(type), 175, 96, num_rows);
+        }
     }
 }
 
@@ -255,8 +260,10 @@ void test_extreme_numbers(const Kernels& kernels) {
             panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool);
             const Prepared prepared(kernels, rows, 1, num_cols);
             float out[16];
+            Guarded<uint8_t> scratch(product_scratch_bytes(num_cols));
             kernels.multiply[static_cast<size_t>(type)](
-                {panels.data(), panels.panel_stride(), 0, 1, num_cols, nullptr, out, 16, false}, prepared.inputs);
+                {panels.data(), panels.panel_stride(), 0, 1, num_cols, nullptr, out, 16, false, scratch.data()},
+                prepared.inputs);
             CHECK(std::fabs(out[3] + sign * 4096.0f) < 4096.0f * 2e-3f);  // float16's scales are off by 2^-11 at most
         }
     }
@@ -302,8 +309,10 @@ void check_exact(const Kernels& kernels, WeightType type, Kept&& kept, Number&& 
     const auto scaled_sum = static_cast<float>(sum);
     const Inputs inputs{1, kGroupCols, nullptr, nullptr, numbers, &one, &scaled_sum, &sum};
     float out[kPanelRows];
+    Guarded<uint8_t> scratch(product_scratch_bytes(kGroupCols));
     kernels.multiply[static_cast<size_t>(type)](
-        {group.bytes.data(), group.bytes.size(), 0, 1, kGroupCols, nullptr, out, kPanelRows, false}, inputs);
+        {group.bytes.data(), group.bytes.size(), 0, 1, kGroupCols, nullptr, out, kPanelRows, false, scratch.data()},
+        inputs);
     for (size_t row = 0; row < kPanelRows; ++row) {
         CHECK(out[row] == static_cast<float>(expected[row]));
     }
@@ -562,9 +571,10 @@ std::vector<float> results_of(const Kernels& kernels) {
         Panels panels(static_cast<WeightType>(type), kOutputs, kCols);
         panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool);
         std::vector<float> out(kRows * kOutputs);
-        kernels.multiply[type](
-            {panels.data(), panels.panel_stride(), 0, panels.num_panels(), kCols, nullptr, out.data(), kOutputs, false},
-            prepared.inputs);
+        Guarded<uint8_t> scratch(product_scratch_bytes(kCols));
+        kernels.multiply[type]({panels.data(), panels.panel_stride(), 0, panels.num_panels(), kCols, nullptr,
+                                out.data(), kOutputs, false, scratch.data()},
+                               prepared.inputs);
         results.insert(results.end(), out.begin(), out.end());
     }
     for (const KvType type : {KvType::kF32, KvType::kBF16, KvType::kInt8}) {
@@ -587,6 +597,39 @@ void test_that_variants_of_a_tier_give_the_same_bits() {
                 CHECK(std::memcmp(one.data(), other.data(), one.size() * sizeof(float)) == 0);
             }
         }
+    }
+}
+
+// With AMX whole numbers are summed elsewhere, and scaled in the same order.
+void test_that_tiles_give_quantized_weights_the_same_bits() {
+    const auto kernels_named = [](const char* name) {
+        const auto& all = each_kernels();
+        const auto found = std::find_if(all.begin(), all.end(),
+                                        [&](const Kernels* kernels) { return std::strcmp(kernels->name, name) == 0; });
+        return found == all.end() ? nullptr : *found;
+    };
+    const Kernels* const with = kernels_named("amx");
+    const Kernels* const without = kernels_named("avx512");
+    if (with == nullptr) {
+        return;
+    }
+    constexpr size_t kRows = 50, kCols = 160, kOutputs = 48;
+    ThreadPool pool(1);
+    const std::vector<float> weights = random_floats(kOutputs * kCols, 31, 0.1f);
+    for (const WeightType type : {WeightType::kQ8, WeightType::kQ4, WeightType::kQ4Min}) {
+        Panels panels(type, kOutputs, kCols);
+        panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool);
+        const Prepared prepared(*with, random_floats(kRows * kCols, 32), kRows, kCols);
+        std::vector<float> outs[2];
+        for (const Kernels* kernels : {with, without}) {
+            std::vector<float>& out = outs[kernels == with ? 0 : 1];
+            out.resize(kRows * kOutputs);
+            Guarded<uint8_t> scratch(product_scratch_bytes(kCols));
+            kernels->multiply[static_cast<size_t>(type)]({panels.data(), panels.panel_stride(), 0, panels.num_panels(),
+                                                          kCols, nullptr, out.data(), kOutputs, false, scratch.data()},
+                                                         prepared.inputs);
+        }
+        CHECK(std::memcmp(outs[0].data(), outs[1].data(), outs[0].size() * sizeof(float)) == 0);
     }
 }
 
@@ -629,6 +672,7 @@ int main() {
     test_pool();
     test_choice();
     test_that_variants_of_a_tier_give_the_same_bits();
+    test_that_tiles_give_quantized_weights_the_same_bits();
     for (const Kernels* kernels : each_kernels()) {
         test_rows(*kernels);
         test_rotation(*kernels);
