@@ -39,28 +39,28 @@ def test_gathered_pages_equal_the_native_engine(name):
     expected = native.open_runner(stored, kv="f32", context=64, threads=1, kv_memory=1 << 20)
     runner = on_cuda(stored, "f32")
     assert runner.attention.name == "sdpa"
-    assert largest_difference(random_steps(1, stored.config, [expected, runner]))[0] < 5e-5
+    assert largest_difference(random_steps(1, stored.config, [expected, runner]))[0] < 2e-4
     assert runner.graphs.sizes
 
 
 @pytest.mark.parametrize("name", PAGED)
 @pytest.mark.parametrize("use_graphs", [True, False])
 def test_attention_over_pages_equals_gathered_pages(name, use_graphs):
-    """In bf16, which keeps 8 bits: through three layers and logits of 3, a tenth."""
+    """In bf16, whose rounding moved logits of 3 by up to 0.035 between these two ways on the CPU."""
     stored = model_of(name)
     runners = [paged(stored, use_graphs=use_graphs), on_cuda(stored, "bf16", use_varlen=False, use_graphs=False)]
-    assert largest_difference(random_steps(2, stored.config, runners))[0] < 0.3
+    assert largest_difference(random_steps(2, stored.config, runners))[0] < 0.1
     assert bool(runners[0].graphs and runners[0].graphs.sizes) == use_graphs
 
 
 @pytest.mark.parametrize("window", [None, 300])
 def test_texts_of_several_pages(window):
-    """To the native engine with bf16 cache and weights too, whose sums have another order."""
+    """Beside the native engine in bf16, from which logits of short texts differed by up to 0.075 on the CPU."""
     changes = {"sliding_window": window, "sliding_layers": (0, 2)} if window else {}
     stored = model_of("qwen2-window" if window else "mistral", **changes)
     expected = native.open_runner(stored, weights="bf16", kv="bf16", context=1024, threads=1, kv_memory=1 << 22)
     steps = random_steps(3, stored.config, [expected, paged(stored)], num_texts=4, longest=900)
-    assert largest_difference(steps)[0] < 0.3
+    assert largest_difference(steps)[0] < 0.2
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])

@@ -108,7 +108,8 @@ def open_runner(
     _check_type("kv", kv, tuple(_DTYPES), device)
     if threads is not None:
         torch.set_num_threads(threads)
-    on, config, kv_dtype = torch.device(device), stored.config, _DTYPES[kv]
+    on = torch.empty(0, device=device).device  # "cuda" is the current one, by its number
+    config, kv_dtype = stored.config, _DTYPES[kv]
     dtype = choose_dtype(weights, stored.tensors, device)
     why_not = why_not_varlen(on, weights_dtype=dtype, kv_dtype=kv_dtype, head_dim=config.head_dim)
     is_varlen = use_varlen and why_not is None

@@ -80,8 +80,10 @@ class Forward:
         return torch.cat([cos_TP, cos_TP], -1)[:, None], torch.cat([-sin_TP, sin_TP], -1)[:, None]
 
     def _head(self, x_RD: torch.Tensor) -> torch.Tensor:
-        x_RD = self._norm(x_RD, self._weights.norm)
         head = self._weights.head
+        if not len(x_RD):
+            return torch.empty((0, len(head)), dtype=torch.float32, device=x_RD.device)
+        x_RD = self._norm(x_RD, self._weights.norm)
         if x_RD.is_cuda and x_RD.dtype != torch.float32:  # sums that are in f32 anyway, and not rounded to 16 bits
             return torch.mm(x_RD, head.t(), out_dtype=torch.float32)
         return functional.linear(x_RD, head).float()

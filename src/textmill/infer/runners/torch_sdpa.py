@@ -101,9 +101,9 @@ def _seen_by_short(batch: Batch, pages: Pages, window: int | None) -> _Seen | No
     mask_NtS = keys_NS[:, None] <= at_Nt[:, :, None]
     if window is not None:
         mask_NtS &= keys_NS[:, None] > at_Nt[:, :, None] - window
-    is_there_NS = keys_NS < batch.lengths[: batch.num_short, None]
+    is_beyond_NS = keys_NS >= batch.lengths[: batch.num_short, None]
     places_NS = _places_of(batch.table[: batch.num_short], keys_NS, pages.block_size)
-    places_NS = torch.where(is_there_NS, places_NS, pages.zero_place)
+    places_NS = places_NS.masked_fill(is_beyond_NS, pages.zero_place)
     return _Seen(tokens=tokens_Nt, places=places_NS, mask=mask_NtS)
 
 
