@@ -34,8 +34,13 @@ from textmill.infer.reference import logits_of
 from textmill.infer.runners import native
 from textmill.infer.runners.runner import Chunk
 from textmill.infer.runners.torch import open_runner
+from textmill.infer.runners.torch_batch import DecodeBatch, ragged_batch
+from textmill.infer.runners.torch_forward import Forward
 from textmill.infer.runners.torch_graphs import NUM_TEXTS_MAX
-from textmill.infer.runners.torch_varlen import why_not_varlen
+from textmill.infer.runners.torch_pages import Pages
+from textmill.infer.runners.torch_sdpa import SdpaAttention
+from textmill.infer.runners.torch_varlen import VarlenAttention, why_not_varlen
+from textmill.infer.runners.torch_weights import read_weights
 from textmill.model.flops import kv_cache_bytes
 from textmill.model.llama import Llama
 
@@ -235,6 +240,24 @@ class TestGraphs:
             found = self.decode(runner, 3)
         np.testing.assert_allclose(found, self.decode(plain, 3), atol=2e-5)
         np.testing.assert_allclose(self.decode(runner, 3, 1), self.decode(plain, 3, 1), atol=2e-5)  # warns no more
+
+
+@pytest.mark.parametrize("way", [SdpaAttention, VarlenAttention])
+@pytest.mark.parametrize("name", ["llama-biases", "qwen3-all", "mistral-window", "smollm3-window"])
+def test_a_pass_asks_nothing_of_the_device(way, name):
+    """On tensors without values, where reading one is an error; torch's own varlen attention takes the arguments."""
+    stored, device = model_of(name), torch.device("meta")
+    with torch.inference_mode():
+        sizes = {"num_blocks": 9, "block_size": 256, "dtype": torch.bfloat16, "device": device}
+        pages = Pages(stored.config, **sizes)
+        forward = Forward(stored.config, read_weights(stored, torch.bfloat16, device), pages, way(pages))
+        places = {"block_size": 256, "spare_block": pages.spare_block, "device": device}
+        lengths = [(1, 5), (20, 300), (3, 700), (1, 255), (40, 0)]
+        chunks = [Chunk(ids=[1] * new, start=start, blocks=[0, 1, 2]) for new, start in lengths]
+        ragged = ragged_batch(chunks, short_max=forward._attention.short_max, **places)
+        single = DecodeBatch(num_texts=4, num_pages=2, **places).batch
+        assert forward(ragged).shape == (5, 60)
+        assert forward(single).shape == (4, 60)
 
 
 @pytest.mark.parametrize("recorder", [None, record_by_keeping])
