@@ -129,7 +129,8 @@ TEXTMILL_FUSED Floats keep_between(const Floats& a, size_t begin, size_t end, fl
     const auto last = static_cast<int32_t>(end);
     return each_part<Floats>([&](size_t i) {
         const FourInts places = FourInts{0, 1, 2, 3} + static_cast<int32_t>(4 * i);
-        return (places >= first) & (places < last) ? a.part[i] : four(other);
+        const FourInts kept = (places >= first) & (places < last);
+        return kept ? a.part[i] : four(other);
     });
 }
 
