@@ -295,5 +295,16 @@ void fold(float* sum, const float* partial, size_t padded_dim) {
     }
 }
 
+void divide_by_sum(const float* sum, size_t dim, float* out) {
+    const float* const values = sum + kPartialHead;
+    size_t d = 0;
+    for (; d + 16 <= dim; d += 16) {
+        store(out + d, divide(load(values + d), all(sum[1])));
+    }
+    for (; d < dim; ++d) {
+        out[d] = values[d] / sum[1];
+    }
+}
+
 }  // namespace
 }  // namespace textmill::engine

@@ -17,18 +17,19 @@ void InputRows::reserve(size_t num_rows) {
     sums_ = HugeArray<int32_t>(num_rows * stride_ / kGroupCols);
 }
 
-void InputRows::prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index) {
+void InputRows::prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index, size_t begin,
+                        size_t end) {
     const auto has = [&](auto&& asks) {
         return std::any_of(weights.begin(), weights.end(), [&](const Panels* panels) { return asks(panels->type()); });
     };
     if (has([](WeightType type) { return type == WeightType::kBF16; })) {
-        kernels.to_pairs(row(index), stride_, pairs_.data() + index * stride_ / 2 * pair_bytes_);
+        kernels.to_pairs(row(index) + begin, end - begin, pairs_.data() + (index * stride_ + begin) / 2 * pair_bytes_);
     }
     if (has(is_quantized)) {
-        const size_t groups = index * stride_ / kGroupCols;
-        kernels.to_numbers(row(index), stride_,
-                           {numbers_.data() + index * stride_, scales_.data() + groups, scaled_sums_.data() + groups,
-                            sums_.data() + groups});
+        const size_t groups = (index * stride_ + begin) / kGroupCols;
+        kernels.to_numbers(row(index) + begin, end - begin,
+                           {numbers_.data() + index * stride_ + begin, scales_.data() + groups,
+                            scaled_sums_.data() + groups, sums_.data() + groups});
     }
 }
 
@@ -45,22 +46,25 @@ Forward::Forward(const Model& model, const Kernels& kernels, KvArena& arena, Thr
       normed_(model.shape().hidden_size, kernels.pair_bytes),
       attended_(model.shape().query_size(), kernels.pair_bytes),
       gated_(model.shape().intermediate_size, kernels.pair_bytes),
-      last_(model.shape().hidden_size, kernels.pair_bytes),
       x_(model.shape().hidden_size),
       q_(model.shape().query_size()),
       k_(model.shape().key_value_size()),
       v_(model.shape().key_value_size()),
       up_(model.shape().intermediate_size),
+      last_attended_(model.shape().query_size(), kernels.pair_bytes),
+      last_x_(model.shape().hidden_size),
       partial_size_(kPartialHead + arena.layout().padded_dim()),
       tile_tokens_(std::max<size_t>(1, kernels.attention_rows / model.shape().group())) {
     const size_t most_rows = std::max(tile_tokens_, kFewTokens) * model.shape().group();
-    const size_t sums_bytes = 2 * most_rows * partial_size_ * sizeof(float);
+    const size_t sums_bytes = most_rows * (2 * partial_size_ + model.shape().head_dim) * sizeof(float);
     const ModelShape& shape = model.shape();
     const size_t most_cols = std::max({shape.hidden_size, shape.query_size(), shape.intermediate_size});
     const size_t scratch_bytes = std::max(attention_scratch_bytes(most_rows, arena.layout().padded_dim()) + sums_bytes,
                                           product_scratch_bytes(most_cols));
     for (unsigned thread = 0; thread < pool.num_threads(); ++thread) {
         scratch_.emplace_back(scratch_bytes);
+        own_normed_.emplace_back(shape.hidden_size, kernels.pair_bytes).reserve(kFewRows);
+        own_attended_.emplace_back(shape.query_size(), kernels.pair_bytes).reserve(kFewRows);
     }
 }
 
@@ -70,10 +74,10 @@ void Forward::reserve(size_t num_tokens) {
     }
     const size_t num_rows = round_up(num_tokens, 64);
     num_reserved_ = 0;  // until all of it is there
-    for (InputRows* rows : {&normed_, &attended_, &gated_, &last_}) {
+    for (InputRows* rows : {&normed_, &attended_, &gated_, &last_attended_}) {
         rows->reserve(num_rows);
     }
-    for (OutputRows* rows : {&x_, &q_, &k_, &v_, &up_}) {
+    for (OutputRows* rows : {&x_, &q_, &k_, &v_, &up_, &last_x_}) {
         rows->reserve(num_rows);
     }
     cosines_.resize(num_rows * model_.shape().head_dim / 2);
@@ -96,6 +100,7 @@ void Forward::plan(std::span<const Chunk> chunks) {
             places_.push_back({in.ids[i], chunk, in.start + i});
         }
     }
+    is_few_ = places_.size() <= kFewRows;
     reserve(places_.size());
     plan_attention(chunks);
 }
@@ -106,39 +111,42 @@ void Forward::run(std::span<const Chunk> chunks, float* logits, size_t stride) {
     pool_.run([&](unsigned thread) { walk(thread, logits, stride); });
 }
 
+Forward::Target Forward::to_rows(const Linear& linear, OutputRows& out) {
+    return {&linear.weight, &linear.bias, out.row(0), out.stride()};
+}
+
 // Between two barriers each thread writes what no other reads.
 void Forward::walk(unsigned thread, float* logits, size_t stride) {
     const size_t num_rows = places_.size();
+    const bool narrows = !is_few_ && logit_rows_.size() < num_rows;
+    const size_t num_layers = model_.shape().layers.size();
     embed(thread);
-    for (size_t index = 0; index < model_.shape().layers.size(); ++index) {
+    barrier();
+    for (size_t index = 0; index < num_layers; ++index) {
         const Layer& layer = model_.layer(index);
-        norm_inputs(thread, layer.input_norm, std::array{&layer.q.weight, &layer.k.weight, &layer.v.weight});
+        const Inputs inputs = norm_inputs(thread, x_, num_rows, {}, layer.input_norm,
+                                          std::array{&layer.q.weight, &layer.k.weight, &layer.v.weight});
+        multiply(thread, std::array{to_rows(layer.q, q_), to_rows(layer.k, k_), to_rows(layer.v, v_)}, inputs, false);
         barrier();
-        const auto to_rows = [](const Linear& linear, OutputRows& out) {
-            return Target{&linear.weight, &linear.bias, out.row(0), out.stride()};
-        };
-        multiply(thread, std::array{to_rows(layer.q, q_), to_rows(layer.k, k_), to_rows(layer.v, v_)},
-                 normed_.rows(num_rows), false);
-        barrier();
-        place_heads(thread, index);
-        barrier();
+        if (!is_few_) {
+            place_heads(thread, index);
+            barrier();
+        }
         attend(thread, index);
         barrier();
-        finish_attention(thread, index);
+        const bool narrows_here = narrows && index + 1 == num_layers;
+        OutputRows& x = narrows_here ? last_x_ : x_;
+        const Inputs attended = finish_attention(thread, index, narrows_here);
+        multiply(thread, std::array{to_rows(layer.o, x)}, attended, true);
         barrier();
-        multiply(thread, std::array{to_rows(layer.o, x_)}, attended_.rows(num_rows), true);
+        const Inputs normed = norm_inputs(thread, x, attended.num_rows, {}, layer.post_attention_norm,
+                                          std::array{&layer.gate.weight, &layer.up.weight});
+        multiply_gated(thread, layer, normed);
         barrier();
-        norm_inputs(thread, layer.post_attention_norm, std::array{&layer.gate.weight, &layer.up.weight});
-        barrier();
-        const Target gate{&layer.gate.weight, &layer.gate.bias, gated_.row(0), gated_.stride()};
-        multiply(thread, std::array{gate, to_rows(layer.up, up_)}, normed_.rows(num_rows), false);
-        barrier();
-        gate_inputs(thread, layer.down.weight);
-        barrier();
-        multiply(thread, std::array{to_rows(layer.down, x_)}, gated_.rows(num_rows), true);
+        multiply(thread, std::array{to_rows(layer.down, x)}, gated_.rows(attended.num_rows), true);
         barrier();
     }
-    multiply_head(thread, logits, stride);
+    multiply_head(thread, narrows, logits, stride);
 }
 
 // Earlier threads get the larger shares: of a single token's work the first does all.
@@ -170,14 +178,21 @@ size_t Forward::block_of(const Place& place) const {
     return static_cast<size_t>(chunks_[place.chunk].blocks[place.position / kBlockTokens]);
 }
 
-void Forward::norm_inputs(unsigned thread, const std::vector<float>& norm, std::span<const Panels* const> weights) {
+Inputs Forward::norm_inputs(unsigned thread, OutputRows& x, size_t num_rows, std::span<const size_t> rows,
+                            const std::vector<float>& norm, std::span<const Panels* const> weights) {
     const ModelShape& shape = model_.shape();
-    const auto [begin, end] = share(thread, places_.size());
-    for (size_t place = begin; place < end; ++place) {
-        kernels_.rms_norm(x_.row(place), norm.data(), shape.hidden_size, normed_.stride(), shape.rms_norm_eps,
-                          normed_.row(place));
-        normed_.prepare(kernels_, weights, place);
+    const bool is_few = num_rows <= kFewRows;
+    InputRows& normed = is_few ? own_normed_[thread] : normed_;
+    const auto [begin, end] = is_few ? Range{0, num_rows} : share(thread, num_rows);
+    for (size_t i = begin; i < end; ++i) {
+        kernels_.rms_norm(x.row(rows.empty() ? i : rows[i]), norm.data(), shape.hidden_size, normed.stride(),
+                          shape.rms_norm_eps, normed.row(i));
+        normed.prepare(kernels_, weights, i);
     }
+    if (!is_few) {
+        barrier();
+    }
+    return normed.rows(num_rows);
 }
 
 void Forward::multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds) {
@@ -194,49 +209,62 @@ void Forward::multiply(unsigned thread, std::span<const Target> targets, const I
                 byte <= before ? 0 : (byte - before + weight.panel_stride() - 1) / weight.panel_stride();
             return std::min(panels, weight.num_panels());
         };
-        const Product product{weight.data(),
-                              weight.panel_stride(),
-                              first_from(begin),
-                              first_from(end),
-                              weight.num_cols(),
-                              target.bias == nullptr || target.bias->empty() ? nullptr : target.bias->data(),
-                              target.out,
-                              target.stride,
-                              adds,
-                              scratch_[thread].data()};
-        if (product.begin < product.end && inputs.num_rows > 0) {
-            kernels_.multiply[static_cast<size_t>(weight.type())](product, inputs);
-        }
+        multiply_panels(thread, target, first_from(begin), first_from(end), inputs, adds);
         before += weight.num_bytes();
     }
 }
 
-// Queries and keys are normed where the model asks for it and turned; keys and values go to their blocks.
+void Forward::multiply_panels(unsigned thread, const Target& target, size_t begin, size_t end, const Inputs& inputs,
+                              bool adds) {
+    if (begin >= end || inputs.num_rows == 0) {
+        return;
+    }
+    const Panels& weight = *target.weight;
+    const Product product{weight.data(),
+                          weight.panel_stride(),
+                          begin,
+                          end,
+                          weight.num_cols(),
+                          target.bias == nullptr || target.bias->empty() ? nullptr : target.bias->data(),
+                          target.out,
+                          target.stride,
+                          adds,
+                          scratch_[thread].data()};
+    kernels_.multiply[static_cast<size_t>(weight.type())](product, inputs);
+}
+
 void Forward::place_heads(unsigned thread, size_t layer) {
     const ModelShape& shape = model_.shape();
-    const Layer& weights = model_.layer(layer);
-    const size_t dim = shape.head_dim;
     const auto [begin, end] = share(thread, places_.size());
     for (size_t place = begin; place < end; ++place) {
-        const auto turn = [&](float* head, const std::vector<float>& norm) {
-            if (shape.has_qk_norm) {
-                norm_head(head, norm);
-            }
-            if (shape.layers[layer].rotates) {
-                kernels_.rotate(head, &cosines_[place * dim / 2], &sines_[place * dim / 2], dim);
-            }
-        };
         for (size_t head = 0; head < shape.num_heads; ++head) {
-            turn(q_.row(place) + head * dim, weights.q_norm);
+            turn_head(q_.row(place) + head * shape.head_dim, place, layer, model_.layer(layer).q_norm);
         }
-        const size_t block = block_of(places_[place]);
         for (size_t head = 0; head < shape.num_key_value_heads; ++head) {
-            float* const key = k_.row(place) + head * dim;
-            turn(key, weights.k_norm);
-            kernels_.store_kv(arena_.layout(), arena_.head(block, layer, head), places_[place].position % kBlockTokens,
-                              key, v_.row(place) + head * dim);
+            place_key_value(place, layer, head);
         }
     }
+}
+
+// A head of queries or keys is normed where the model asks for it, and turned.
+void Forward::turn_head(float* head, size_t place, size_t layer, const std::vector<float>& norm) const {
+    const ModelShape& shape = model_.shape();
+    const size_t num_pairs = shape.head_dim / 2;
+    if (shape.has_qk_norm) {
+        norm_head(head, norm);
+    }
+    if (shape.layers[layer].rotates) {
+        kernels_.rotate(head, &cosines_[place * num_pairs], &sines_[place * num_pairs], shape.head_dim);
+    }
+}
+
+// Key and value of a token go to their block.
+void Forward::place_key_value(size_t place, size_t layer, size_t head) {
+    const size_t at = head * model_.shape().head_dim;
+    float* const key = k_.row(place) + at;
+    turn_head(key, place, layer, model_.layer(layer).k_norm);
+    kernels_.store_kv(arena_.layout(), arena_.head(block_of(places_[place]), layer, head),
+                      places_[place].position % kBlockTokens, key, v_.row(place) + at);
 }
 
 void Forward::norm_head(float* head, const std::vector<float>& norm) const {
@@ -247,27 +275,34 @@ void Forward::norm_head(float* head, const std::vector<float>& norm) const {
     std::copy_n(padded.begin(), dim, head);
 }
 
-void Forward::gate_inputs(unsigned thread, const Panels& down) {
-    const std::array weights{&down};
-    const auto [begin, end] = share(thread, places_.size());
-    for (size_t place = begin; place < end; ++place) {
-        kernels_.swiglu(gated_.row(place), up_.row(place), gated_.stride());
-        gated_.prepare(kernels_, weights, place);
+// silu(gate) * up, by columns, which are prepared for the next product where they are made: groups of 32 stay together.
+void Forward::multiply_gated(unsigned thread, const Layer& layer, const Inputs& inputs) {
+    const Target gate{&layer.gate.weight, &layer.gate.bias, gated_.row(0), gated_.stride()};
+    const Target up = to_rows(layer.up, up_);
+    const std::array weights{&layer.down.weight};
+    constexpr size_t kPanelsOfGroup = kGroupCols / kPanelRows;
+    const size_t num_panels = layer.gate.weight.num_panels();
+    const auto [begin, end] = share(thread, (num_panels + kPanelsOfGroup - 1) / kPanelsOfGroup);
+    const size_t step = inputs.num_rows <= kFewRows ? num_panels : kGatedPanels;
+    for (size_t first = begin * kPanelsOfGroup; first < end * kPanelsOfGroup; first += step) {
+        const size_t last = std::min({first + step, end * kPanelsOfGroup, num_panels});
+        multiply_panels(thread, gate, first, last, inputs, false);
+        multiply_panels(thread, up, first, last, inputs, false);
+        const size_t col = first * kPanelRows;
+        const size_t num_cols = (last - first) * kPanelRows;
+        for (size_t row = 0; row < inputs.num_rows; ++row) {
+            kernels_.swiglu(gated_.row(row) + col, up_.row(row) + col, num_cols);
+            gated_.prepare(kernels_, weights, row, col, col + round_up(num_cols, kGroupCols));
+        }
     }
 }
 
-void Forward::multiply_head(unsigned thread, float* logits, size_t stride) {
-    const ModelShape& shape = model_.shape();
+void Forward::multiply_head(unsigned thread, bool narrowed, float* logits, size_t stride) {
     const std::array weights{&model_.head()};
-    const auto [begin, end] = share(thread, logit_rows_.size());
-    for (size_t row = begin; row < end; ++row) {
-        kernels_.rms_norm(x_.row(logit_rows_[row]), model_.final_norm().data(), shape.hidden_size, last_.stride(),
-                          shape.rms_norm_eps, last_.row(row));
-        last_.prepare(kernels_, weights, row);
-    }
-    barrier();
-    multiply(thread, std::array{Target{&model_.head(), nullptr, logits, stride}}, last_.rows(logit_rows_.size()),
-             false);
+    const auto rows = narrowed ? std::span<const size_t>() : std::span<const size_t>(logit_rows_);
+    const Inputs inputs =
+        norm_inputs(thread, narrowed ? last_x_ : x_, logit_rows_.size(), rows, model_.final_norm(), weights);
+    multiply(thread, std::array{Target{&model_.head(), nullptr, logits, stride}}, inputs, false);
 }
 
 }  // namespace textmill::engine

@@ -30,8 +30,12 @@ class InputRows {
     void reserve(size_t num_rows);
     float* row(size_t index) { return values_.data() + index * stride_; }
     size_t stride() const { return stride_; }
-    // Prepares a row for products with these weights.
-    void prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index);
+    // Prepares a row's columns begin to end, multiples of 32, for products with these weights.
+    void prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index, size_t begin,
+                 size_t end);
+    void prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index) {
+        prepare(kernels, weights, index, 0, stride_);
+    }
     Inputs rows(size_t num_rows) const;
 
   private:
@@ -88,6 +92,11 @@ class Forward {
     static constexpr size_t kAllSplits = SIZE_MAX;
     // A chunk of up to so many tokens is shared out by splits of its text, a longer one by its tokens.
     static constexpr size_t kFewTokens = 8;
+    // What comes before a product of up to so many rows every thread does for itself: that takes less time than to
+    // meet.
+    static constexpr size_t kFewRows = 4;
+    // Panels of gates, and of what they gate, that stay near until both are multiplied.
+    static constexpr size_t kGatedPanels = 4;
 
     void reserve(size_t num_tokens);
     void plan(std::span<const Chunk> chunks);
@@ -95,17 +104,21 @@ class Forward {
     void walk(unsigned thread, float* logits, size_t stride);
 
     void embed(unsigned thread);
-    void norm_inputs(unsigned thread, const std::vector<float>& norm, std::span<const Panels* const> weights);
+    // Rows of x, normed: row i is x's row rows[i], or i where `rows` is empty. Of a few rows each thread makes its own.
+    Inputs norm_inputs(unsigned thread, OutputRows& x, size_t num_rows, std::span<const size_t> rows,
+                       const std::vector<float>& norm, std::span<const Panels* const> weights);
     size_t block_of(const Place& place) const;
     void place_heads(unsigned thread, size_t layer);
+    void turn_head(float* head, size_t place, size_t layer, const std::vector<float>& norm) const;
+    void place_key_value(size_t place, size_t layer, size_t head);
     void norm_head(float* head, const std::vector<float>& norm) const;
     void attend(unsigned thread, size_t layer);
     void attend_item(const AttentionItem& item, size_t layer, uint8_t* scratch);
-    void finish_attention(unsigned thread, size_t layer);
-    void fold_splits(size_t place, float* sum);
-    void write_attended(const float* sum, size_t place, size_t head);
-    void gate_inputs(unsigned thread, const Panels& down);
-    void multiply_head(unsigned thread, float* logits, size_t stride);
+    void attend_split(const AttentionItem& item, size_t layer, AttentionTask& task, float* turned);
+    Inputs finish_attention(unsigned thread, size_t layer, bool narrows);
+    void fold_splits(size_t place, float* sum, float* out);
+    void multiply_gated(unsigned thread, const Layer& layer, const Inputs& inputs);
+    void multiply_head(unsigned thread, bool narrowed, float* logits, size_t stride);
 
     // Matrices with the same inputs, their panels shared out by bytes.
     struct Target {
@@ -115,6 +128,10 @@ class Forward {
         size_t stride;
     };
     void multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds);
+    // Panels begin to end of one of them.
+    void multiply_panels(unsigned thread, const Target& target, size_t begin, size_t end, const Inputs& inputs,
+                         bool adds);
+    static Target to_rows(const Linear& linear, OutputRows& out);
     struct Range {
         size_t begin;
         size_t end;
@@ -135,9 +152,15 @@ class Forward {
     std::vector<size_t> split_partials_;  // of each chunk, where it is shared out by splits; else kAllSplits
     alignas(64) std::atomic<size_t> next_item_{0};
 
+    bool is_few_ = false;  // rows
     size_t num_reserved_ = 0;
-    InputRows normed_, attended_, gated_, last_;
+    InputRows normed_, attended_, gated_;
     OutputRows x_, q_, k_, v_, up_;
+    // After the last layer's attention only rows with logits go on.
+    InputRows last_attended_;
+    OutputRows last_x_;
+    // Of each thread, for few rows.
+    std::vector<InputRows> own_normed_, own_attended_;
     std::vector<float> cosines_, sines_;
     std::vector<float> partials_;
     size_t partial_size_;

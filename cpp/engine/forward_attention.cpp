@@ -11,6 +11,17 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
+// The first token of a text that a token at `position` sees.
+size_t first_seen_by(size_t position, size_t window) {
+    return window != 0 && position + 1 > window ? position + 1 - window : 0;
+}
+
+void run_split(const Kernels& kernels, KvType type, size_t split, AttentionTask& task) {
+    task.split_begin = split * kSplitTokens;
+    task.split_end = task.split_begin + kSplitTokens;
+    kernels.attend[static_cast<size_t>(type)](task);
+}
+
 }  // namespace
 
 void Forward::plan_attention(std::span<const Chunk> chunks) {
@@ -59,7 +70,7 @@ void Forward::attend_item(const AttentionItem& item, size_t layer, uint8_t* scra
     const size_t first_position = chunk.start + item.token;
     const size_t window = shape.layers[layer].window;
     const size_t num_seen = first_position + item.num_tokens;
-    const size_t first_seen = window != 0 && first_position + 1 > window ? first_position + 1 - window : 0;
+    const size_t first_seen = first_seen_by(first_position, window);
     auto* const partials =
         reinterpret_cast<float*>(scratch + attention_scratch_bytes(num_rows, arena_.layout().padded_dim()));
     AttentionTask task{.queries = q_.row(first_place) + item.head * group * shape.head_dim,
@@ -77,21 +88,9 @@ void Forward::attend_item(const AttentionItem& item, size_t layer, uint8_t* scra
                        .split_end = 0,
                        .scratch = scratch,
                        .partials = partials};
-    const auto run_split = [&](size_t split) {
-        task.split_begin = split * kSplitTokens;
-        task.split_end = task.split_begin + kSplitTokens;
-        kernels_.attend[static_cast<size_t>(arena_.layout().type)](task);
-    };
     if (item.split != kAllSplits) {
         task.partials = partials_.data() + item.partials * partial_size_;
-        if ((item.split + 1) * kSplitTokens > first_seen) {
-            run_split(item.split);
-        } else {
-            for (size_t row = 0; row < num_rows; ++row) {
-                task.partials[row * partial_size_] = kMinusInfinity;
-            }
-        }
-        return;
+        return attend_split(item, layer, task, partials);
     }
     float* const sums = partials + num_rows * partial_size_;
     std::fill_n(sums, num_rows * partial_size_, 0.0f);
@@ -99,45 +98,83 @@ void Forward::attend_item(const AttentionItem& item, size_t layer, uint8_t* scra
         sums[row * partial_size_] = kMinusInfinity;
     }
     for (size_t split = first_seen / kSplitTokens; split * kSplitTokens < num_seen; ++split) {
-        run_split(split);
+        run_split(kernels_, arena_.layout().type, split, task);
         for (size_t row = 0; row < num_rows; ++row) {
             kernels_.fold(sums + row * partial_size_, partials + row * partial_size_, arena_.layout().padded_dim());
         }
     }
     for (size_t row = 0; row < num_rows; ++row) {
-        write_attended(sums + row * partial_size_, first_place + row / group, item.head * group + row % group);
+        const size_t head = item.head * group + row % group;
+        kernels_.divide(sums + row * partial_size_, shape.head_dim,
+                        attended_.row(first_place + row / group) + head * shape.head_dim);
     }
 }
 
-void Forward::write_attended(const float* sum, size_t place, size_t head) {
-    const size_t dim = model_.shape().head_dim;
-    float* const out = attended_.row(place) + head * dim;
-    for (size_t d = 0; d < dim; ++d) {
-        out[d] = sum[kPartialHead + d] / sum[1];
+// One split of a chunk of few tokens. Where there are few rows in all, nobody has turned the heads before: the queries
+// are turned here, beside the others', and the keys of this split's own tokens.
+void Forward::attend_split(const AttentionItem& item, size_t layer, AttentionTask& task, float* turned) {
+    const size_t begin = item.split * kSplitTokens;
+    if (is_few_) {
+        const size_t first_place = first_place_[item.chunk];
+        const size_t width = task.group * task.head_dim;
+        for (size_t token = 0; token < item.num_tokens; ++token) {
+            const size_t place = first_place + token;
+            const size_t position = task.first_position + token;
+            if (position >= begin && position < begin + kSplitTokens) {
+                place_key_value(place, layer, item.head);
+            }
+            float* const queries = turned + token * width;
+            std::copy_n(task.queries + token * task.query_stride, width, queries);
+            for (size_t i = 0; i < task.group; ++i) {
+                turn_head(queries + i * task.head_dim, place, layer, model_.layer(layer).q_norm);
+            }
+        }
+        task.queries = turned;
+        task.query_stride = width;
+    }
+    if (begin + kSplitTokens > first_seen_by(task.first_position, task.window)) {
+        run_split(kernels_, arena_.layout().type, item.split, task);
+        return;
+    }
+    for (size_t row = 0; row < item.num_tokens * task.group; ++row) {
+        task.partials[row * partial_size_] = kMinusInfinity;
     }
 }
 
-void Forward::finish_attention(unsigned thread, size_t layer) {
+// What attention gave, prepared for the product that follows: all rows, or those with logits where it narrows.
+Inputs Forward::finish_attention(unsigned thread, size_t layer, bool narrows) {
     if (thread == 0) {
         next_item_.store(0, std::memory_order_relaxed);
     }
     const std::array weights{&model_.layer(layer).o.weight};
     auto* const sum = reinterpret_cast<float*>(scratch_[thread].data());
-    const auto [begin, end] = share(thread, places_.size());
-    for (size_t place = begin; place < end; ++place) {
-        if (split_partials_[places_[place].chunk] != kAllSplits) {
-            fold_splits(place, sum);
+    InputRows& attended = is_few_ ? own_attended_[thread] : narrows ? last_attended_ : attended_;
+    const size_t num_rows = narrows ? logit_rows_.size() : places_.size();
+    const auto [begin, end] = is_few_ ? Range{0, num_rows} : share(thread, num_rows);
+    for (size_t row = begin; row < end; ++row) {
+        const size_t place = narrows ? logit_rows_[row] : row;
+        if (narrows) {
+            std::copy_n(x_.row(place), x_.stride(), last_x_.row(row));
+            std::copy_n(attended_.row(place), attended_.stride(), attended.row(row));
         }
-        attended_.prepare(kernels_, weights, place);
+        if (split_partials_[places_[place].chunk] != kAllSplits) {
+            fold_splits(place, sum, attended.row(row));
+        }
+        attended.prepare(kernels_, weights, row);
     }
+    if (!is_few_) {
+        barrier();
+    }
+    return attended.rows(num_rows);
 }
 
 // The partial results of a token whose text was shared out by splits, in the order of the text.
-void Forward::fold_splits(size_t place, float* sum) {
+void Forward::fold_splits(size_t place, float* sum, float* out) {
     const uint32_t chunk = places_[place].chunk;
     const size_t num_tokens = chunks_[chunk].ids.size();
     const size_t token = place - first_place_[chunk];
     const size_t group = model_.shape().group();
+    const size_t dim = model_.shape().head_dim;
     const size_t num_splits = (chunks_[chunk].start + num_tokens + kSplitTokens - 1) / kSplitTokens;
     for (size_t head = 0; head < model_.shape().num_heads; ++head) {
         sum[0] = kMinusInfinity;
@@ -146,7 +183,7 @@ void Forward::fold_splits(size_t place, float* sum) {
             const size_t row = split_partials_[chunk] + (task * num_tokens + token) * group + head % group;
             kernels_.fold(sum, partials_.data() + row * partial_size_, arena_.layout().padded_dim());
         }
-        write_attended(sum, place, head);
+        kernels_.divide(sum, dim, out + head * dim);
     }
 }
 

@@ -98,6 +98,8 @@ struct Kernels {
     std::array<void (*)(const AttentionTask&), kNumKvTypes> attend;
     // Adds the partial result of the next split to `sum`, which begins with a maximum of minus infinity.
     void (*fold)(float* sum, const float* partial, size_t padded_dim);
+    // The `dim` values of a result, divided by its sum of weights.
+    void (*divide)(const float* sum, size_t dim, float* out);
 };
 
 size_t product_scratch_bytes(size_t num_cols);

@@ -24,6 +24,7 @@ constexpr Kernels make_kernels(const char* name) {
         .store_kv = store_kv,
         .attend = {attend<KvType::kF32>, attend<KvType::kBF16>, attend<KvType::kInt8>},
         .fold = fold,
+        .divide = divide_by_sum,
     };
 }
 
