@@ -120,6 +120,7 @@ bench: $(VENV)/.installed-tools
 bench-tokenizer: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/tokenizer.py --write
 
+# llama.cpp is built for this machine first (build/peers), and a model is trained to be scored (build/bench-model).
 bench-inference: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/inference.py --write

@@ -1,7 +1,7 @@
 """Measure the engine beside llama.cpp and transformers, and write docs/benchmarks/inference.md.
 
-    .venv/bin/python benchmarks/inference.py [--only decode,prefill,long,batch,first] [--types bf16,int8] [--rounds 5]
-                                             [--peer PYTHON] [--quick] [--write]
+    .venv/bin/python benchmarks/inference.py [--only decode,prefill,batch,long,first,quality] [--types bf16,int8]
+                                             [--rounds 5] [--peer PYTHON] [--quick] [--write]
 
 Needs the model (textmill model get smollm2-135m-instruct). llama.cpp is built under build/ first, which takes minutes.
 Nothing else may run meanwhile. --peer names a Python that has llama-cpp-python already.
@@ -15,13 +15,13 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from inference_speed import bars, cases, first_token, measure, models, peers, report, text
-from inference_speed.places import MODELS, RESULTS
-from inference_speed.speed import CaseRun
+from inference_speed import cases, first_token, measure, models, peers, quality, report, speed, text
+from inference_speed.places import RESULTS
 from textmill.checkpoint.stored_model import open_model
 
-PARTS = ("decode", "prefill", "long", "batch", "first")
+PARTS = (*speed.PARTS, "first", "quality")
 FIRST_TOKEN_ROUNDS = 9
 
 
@@ -47,32 +47,42 @@ def main() -> None:
     parts = set(given.only)
     facts = measure.Facts()
     measured: list[measure.Measured] = []
-    if parts - {"first"}:
-        python = given.peer or peers.build()
-        ids = open_model(models.shipped()).load_tokenizer().encode(text.held_out())
-        sizes = cases.QUICK if given.quick else cases.Sizes()
-        for case in cases.CASES:
-            if case.name in given.types:
-                with CaseRun(case, ids, sizes=sizes, rounds=given.rounds, peer_python=python, facts=facts) as run:
-                    for each in run.measure(parts):
-                        measured.append(each)
-                        print(report.speeds_table([each]), file=sys.stderr, flush=True)
-    lines = bars.speed_lines(measured, facts)
-    first = first_token.measure(max(given.rounds, FIRST_TOKEN_ROUNDS)) if "first" in parts else {}
-    if first:
-        lines.append(bars.first_line(first))
-    tables = [report.machine_lines(facts, given.rounds), report.bars_table(lines)]
-    tables.append("### All speeds\n\n" + report.speeds_table(measured))
-    MODELS.mkdir(parents=True, exist_ok=True)
-    kept = {
-        "facts": dataclasses.asdict(facts),
-        "first": first,
-        "measured": [dataclasses.asdict(each) for each in measured],
-    }
-    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
-    print("\n".join(tables))
+    scores: list[quality.Score] = []
+    first: dict[str, list[float]] = {}
+    python = given.peer or (peers.build() if parts - {"first"} else Path())
+    if parts & set(speed.PARTS):
+        measured = measure_speed(given, python, facts)
+    if "first" in parts:
+        first = first_token.measure(FIRST_TOKEN_ROUNDS)
+    if "quality" in parts:
+        scores = list(quality.measure(python, quick=given.quick))
+    keep({"facts": facts, "measured": measured, "first": first, "scores": scores})
+    page = report.page(measured, facts, first, scores, given.rounds)
+    print(page)
     if given.write:
-        report.write("\n".join(tables))
+        report.write(page)
+
+
+def measure_speed(given: argparse.Namespace, peer_python: Path, facts: measure.Facts) -> list[measure.Measured]:
+    """Measure the cases and parts that are wanted, telling of each on stderr."""
+    ids = open_model(models.shipped()).load_tokenizer().encode(text.held_out())
+    sizes = cases.QUICK if given.quick else cases.Sizes()
+    measured = []
+    for case in cases.CASES:
+        if case.name in given.types:
+            with speed.CaseRun(
+                case, ids, sizes=sizes, rounds=given.rounds, peer_python=peer_python, facts=facts
+            ) as run:
+                for each in run.measure(set(given.only)):
+                    measured.append(each)
+                    print(report.speeds_table([each]), file=sys.stderr, flush=True)
+    return measured
+
+
+def keep(results: dict[str, Any]) -> None:
+    """Write all figures of all rounds down, for whoever wants more than medians."""
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1, default=dataclasses.asdict) + "\n")
 
 
 def _names(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:

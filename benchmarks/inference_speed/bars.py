@@ -10,6 +10,7 @@ from statistics import median
 from inference_speed import cases, first_token
 from inference_speed.cases import LLAMA_CPP, OURS, TRANSFORMERS, Case
 from inference_speed.measure import Facts, Measured
+from inference_speed.quality import Score
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,34 @@ def first_line(times: dict[str, list[float]]) -> Line:
         spread,
         seconds <= bar,
     )
+
+
+def quality_lines(scores: Sequence[Score]) -> list[Line]:
+    """Compare the perplexity of rounded weights with its bars, for each model."""
+    lines = []
+    for model in dict.fromkeys(score.model for score in scores):
+        found = {(score.engine, score.weights): score for score in scores if score.model == model}
+        int8, int4 = found[OURS, "int8"], found[OURS, "int4"]
+        most = 1 + cases.INT8_PERPLEXITY
+        lines.append(_quality_line(int8, None, f"≤ {_more(most)} over f32", is_met=int8.over_f32 <= most))
+        for kind in ("q4_0", "q4_1"):
+            theirs = found[LLAMA_CPP, kind]
+            is_met = int4.over_f32 <= theirs.over_f32
+            lines.append(_quality_line(int4, theirs, f"≤ llama.cpp's {kind}", is_met=is_met))
+    return lines
+
+
+def _quality_line(ours: Score, theirs: Score | None, bar: str, *, is_met: bool) -> Line:
+    work = f"perplexity over f32, {ours.weights}, {ours.model}"
+    return Line(work, bar, _shown(ours), _shown(theirs) if theirs else "", "", "", is_met)
+
+
+def _shown(score: Score) -> str:
+    return f"{_more(score.over_f32)} ({score.perplexity:.2f})"
+
+
+def _more(ratio: float) -> str:
+    return f"{100 * (ratio - 1):+.2f} %"
 
 
 def _lines_of(kind: str, case: Case, own: dict[tuple[str, int], Measured], facts: Facts) -> Iterator[Line]:

@@ -19,11 +19,16 @@ def _no_log(level: int, text: bytes, data: Any) -> None:
     pass
 
 
+def silence() -> None:
+    """Keep llama.cpp from telling of every tensor that it loads."""
+    llama_cpp.llama_log_set(_no_log, ctypes.c_void_p(0))
+
+
 class LlamaCppEngine:
     """A GGUF in llama.cpp, keys and values in F16."""
 
     def __init__(self, model: str, threads: int) -> None:
-        llama_cpp.llama_log_set(_no_log, ctypes.c_void_p(0))
+        silence()
         llama_cpp.llama_backend_init()
         self._model = llama_cpp.llama_model_load_from_file(model.encode(), llama_cpp.llama_model_default_params())
         if not self._model:

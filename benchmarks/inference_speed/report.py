@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from statistics import median
 
 from inference_speed import peers
-from inference_speed.bars import Line
+from inference_speed.bars import Line, first_line, quality_lines, speed_lines
 from inference_speed.cases import LLAMA_CPP, OURS, TRANSFORMERS
 from inference_speed.measure import Facts, Measured
 from inference_speed.places import PAGE
+from inference_speed.quality import Score
 from machine import machine
 
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
@@ -21,6 +22,26 @@ def write(measured: str) -> None:
     begin, end = "<!-- measured -->\n", "<!-- end -->"
     page = re.sub(f"({begin}).*?({end})", lambda match: f"{match[1]}{measured}{match[2]}", PAGE.read_text(), flags=re.S)
     PAGE.write_text(page)
+
+
+def page(
+    measured: Sequence[Measured],
+    facts: Facts,
+    first: dict[str, list[float]],
+    scores: Sequence[Score],
+    rounds: int,
+) -> str:
+    """Lay out all that was measured: the machine, the bars, and every figure behind them."""
+    lines = speed_lines(measured, facts) + ([first_line(first)] if first else []) + quality_lines(scores)
+    parts = [machine_lines(facts, rounds), bars_table(lines)]
+    for heading, rows in (
+        ("### All speeds", speeds_table(measured) if measured else ""),
+        ("### The first token", first_table(first) if first else ""),
+        ("### All perplexities", quality_table(scores) if scores else ""),
+    ):
+        if rows:
+            parts.append(f"{heading}\n\n{rows}")
+    return "\n".join(parts)
 
 
 def machine_lines(facts: Facts, rounds: int) -> str:
@@ -57,6 +78,23 @@ def speeds_table(measured: Sequence[Measured]) -> str:
             options = _options(each.way) if engine == LLAMA_CPP else ""
             spread = f"{min(speeds):,.0f} to {max(speeds):,.0f}"
             rows.append(f"| {work} | {each.case} | {engine} | {speed:,.0f} | {spread} | {options} |")
+    return "\n".join([*rows, ""])
+
+
+def first_table(times: dict[str, list[float]]) -> str:
+    """Lay out the time to the first token."""
+    rows = ["| from the start of the command to the first token | seconds, median | range |", "|---|---|---|"]
+    for name, taken in times.items():
+        rows.append(f"| {name} | {median(taken):.2f} | {min(taken):.2f} to {max(taken):.2f} |")
+    return "\n".join([*rows, ""])
+
+
+def quality_table(scores: Sequence[Score]) -> str:
+    """Lay out all perplexities."""
+    rows = ["| model | weights | engine | perplexity | over the engine's f32 |", "|---|---|---|---|---|"]
+    for score in scores:
+        more = f"{100 * (score.over_f32 - 1):+.2f} %"
+        rows.append(f"| {score.model} | {score.weights} | {score.engine} | {score.perplexity:.3f} | {more} |")
     return "\n".join([*rows, ""])
 
 

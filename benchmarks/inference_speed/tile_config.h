@@ -1,5 +1,5 @@
-// GCC 12's _tile_loadconfig says that it reads 8 bytes, and it reads 64 (gcc.gnu.org/PR114098). The stores of the others
-// are taken for dead and left out, so that llama.cpp, built with it, stops at its first product with AMX.
+// GCC 12's _tile_loadconfig says that it reads 8 bytes, and it reads 64 (gcc.gnu.org/PR114098). The stores of the
+// others are taken for dead and left out, so that llama.cpp, built with it, stops at its first product with AMX.
 #pragma once
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)

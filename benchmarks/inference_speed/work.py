@@ -83,7 +83,7 @@ class Work:
         for start in range(0, len(ids), window):
             part = ids[start : start + window]
             self._engine.rewind(0, 0)
-            for begin in range(0, len(part), CHUNK):
+            for begin in range(0, len(part) - 1, CHUNK):
                 chunk = part[begin : begin + CHUNK]
                 targets = part[begin + 1 : begin + CHUNK + 1]
                 logits_NV = self._engine.step([0], [chunk], all_logits=True)[: len(targets)]
