@@ -28,12 +28,11 @@ class Line:
 
 def speed_lines(measured: Sequence[Measured], facts: Facts) -> list[Line]:
     """Lay the bars of all cases out, those of one kind of work together."""
-    by_name = {case.name: case for case in cases.CASES}
-    lines = []
-    for kind in ("decode", "share", "prefill", "long prefill", "long decode", "batch"):
-        for case in by_name.values():
-            own = {(each.kind, each.number): each for each in measured if each.case == case.name}
-            lines += _lines_of(kind, case, own, facts)
+    lines: list[Line] = []
+    for lay_out in (_decode_lines, _share_lines, _prefill_lines, _long_lines, _batch_lines):
+        for case in cases.CASES:
+            own = [each for each in measured if each.case == case.name]
+            lines += lay_out(case, own, facts)
     return lines
 
 
@@ -81,35 +80,40 @@ def _more(ratio: float) -> str:
     return f"{100 * (ratio - 1):+.2f} %"
 
 
-def _lines_of(kind: str, case: Case, own: dict[tuple[str, int], Measured], facts: Facts) -> Iterator[Line]:
-    decode, prefill = own.get(("decode", 1)), own.get(("prefill", 1))
-    if kind == "decode" and decode:
-        yield _ratio_line("decode", decode, LLAMA_CPP, case.decode)
-    if kind == "share" and decode:
-        yield _share_line(case, decode, facts)
-    if kind == "prefill" and prefill:
-        yield _ratio_line("prefill of 512", prefill, LLAMA_CPP, case.prefill)
-        if case.over_transformers is not None:
-            yield _ratio_line("prefill of 512", prefill, TRANSFORMERS, case.over_transformers)
-    for name, work, bar in (
-        ("long prefill", "prefill of 512 more", cases.LONG_PREFILL),
-        ("long decode", "decode", cases.LONG_DECODE),
-    ):
-        for each in own.values() if kind == name else ():
-            if each.kind == kind:
-                yield _ratio_line(f"{work} after {each.number:,}", each, LLAMA_CPP, bar)
-    batches = [own[key] for key in own if key[0] == "batch"]
-    if kind == "batch" and batches:
-        for size, bar in ((8, case.batch_of_8), (32, case.batch_of_32)):
-            yield _ratio_line(f"batch of {size}", own["batch", size], LLAMA_CPP, bar)
-        yield _rise_line(case, [*([decode] if decode else []), *batches])
+def _decode_lines(case: Case, own: Sequence[Measured], facts: Facts) -> Iterator[Line]:
+    return (_ratio_line(each, LLAMA_CPP, case.decode) for each in own if each.kind == "decode")
 
 
-def _ratio_line(work: str, measured: Measured, peer: str, bar: float) -> Line:
+def _share_lines(case: Case, own: Sequence[Measured], facts: Facts) -> Iterator[Line]:
+    return (_share_line(case, each, facts) for each in own if each.kind == "decode")
+
+
+def _prefill_lines(case: Case, own: Sequence[Measured], facts: Facts) -> Iterator[Line]:
+    for each in own:
+        if each.kind == "prefill":
+            yield _ratio_line(each, LLAMA_CPP, case.prefill)
+            if case.over_transformers is not None:
+                yield _ratio_line(each, TRANSFORMERS, case.over_transformers)
+
+
+def _long_lines(case: Case, own: Sequence[Measured], facts: Facts) -> Iterator[Line]:
+    bars = {"long prefill": cases.LONG_PREFILL, "long decode": cases.LONG_DECODE}
+    return (_ratio_line(each, LLAMA_CPP, bars[each.kind]) for each in own if each.kind in bars)
+
+
+def _batch_lines(case: Case, own: Sequence[Measured], facts: Facts) -> Iterator[Line]:
+    batches = [each for each in own if each.kind == "batch"]
+    bars = {8: case.batch_of_8, 32: case.batch_of_32}
+    yield from (_ratio_line(each, LLAMA_CPP, bars[each.number]) for each in batches if each.number in bars)
+    if batches:
+        yield _rise_line(case, [*(each for each in own if each.kind == "decode"), *batches])
+
+
+def _ratio_line(measured: Measured, peer: str, bar: float) -> Line:
     values, ratios = measured.medians(), measured.ratios(peer)
     ours, theirs, ratio = values[OURS], values[peer], median(ratios)
     return Line(
-        f"{work}, {measured.case}",
+        f"{measured.work}, {measured.case}",
         f"≥ {bar:g}× {peer}",
         f"{ours:,.0f} tokens/s",
         f"{theirs:,.0f} tokens/s",

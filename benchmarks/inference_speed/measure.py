@@ -16,8 +16,8 @@ class Measured:
     """What came of one work.
 
     Attributes:
-        kind, number: the work: decode, prefill, long prefill, long decode (after ``number`` tokens), or batch (of
-            ``number`` texts).
+        kind, number: the work: prefill of ``number`` tokens, long prefill and long decode after so many, a batch of so
+            many texts, which is 1 for decode.
         case: the name of a case.
         speeds: tokens a second of each engine, in the order of the rounds.
         way: the options that were llama.cpp's fastest.
@@ -28,6 +28,13 @@ class Measured:
     case: str
     way: dict[str, Any]
     speeds: dict[str, list[float]]
+
+    @property
+    def work(self) -> str:
+        """Name the work in words."""
+        if self.kind.startswith("long "):
+            return f"{self.kind.removeprefix('long ')} after {self.number:,}"
+        return {"decode": "decode", "batch": f"batch of {self.number}"}.get(self.kind, f"{self.kind} of {self.number}")
 
     def medians(self) -> dict[str, float]:
         """Tokens a second of each engine."""

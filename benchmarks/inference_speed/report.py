@@ -72,12 +72,11 @@ def speeds_table(measured: Sequence[Measured]) -> str:
     """Lay out tokens a second of every engine for all that was measured, and how llama.cpp was fastest."""
     rows = ["| work | weights | engine | tokens/s, median | range | llama.cpp's options |", "|---|---|---|---|---|---|"]
     for each in measured:
-        work = each.kind if each.number == 1 else f"{each.kind}, {each.number:,}"
         for engine, speed in each.medians().items():
             speeds = each.speeds[engine]
             options = _options(each.way) if engine == LLAMA_CPP else ""
             spread = f"{min(speeds):,.0f} to {max(speeds):,.0f}"
-            rows.append(f"| {work} | {each.case} | {engine} | {speed:,.0f} | {spread} | {options} |")
+            rows.append(f"| {each.work} | {each.case} | {engine} | {speed:,.0f} | {spread} | {options} |")
     return "\n".join([*rows, ""])
 
 

@@ -83,12 +83,11 @@ class CaseRun:
         return measured
 
     def _prefill(self) -> Measured:
+        compare = partial(self._compare, "prefill", self._sizes.prefill, self._read_prompt, partial(_open, 1, _CONTEXT))
         if self._case.over_transformers is None:
-            return self._compare("prefill", 1, self._read_prompt, partial(_open, 1, _CONTEXT))
+            return compare()
         with self._start(sys.executable, TRANSFORMERS, models.folder()) as peer:
-            return self._compare(
-                "prefill", 1, self._read_prompt, partial(_open, 1, _CONTEXT), engines={TRANSFORMERS: peer}
-            )
+            return compare(engines={TRANSFORMERS: peer})
 
     def _batch(self, num_texts: int) -> Measured:
         size, num_steps = self._sizes.prompt, self._sizes.batch_steps
