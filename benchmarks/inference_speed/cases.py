@@ -43,6 +43,7 @@ class Case:
         peer_file: what llama.cpp loads.
         decode, prefill, batch_of_8, batch_of_32: ours / llama.cpp's tokens a second that are to be reached.
         share: decoding, as a part of what the memory allows.
+        is_batched: whether batches are measured: q8_0 and q4_0 are so like int8 and int4 that one of each is enough.
         is_long: whether it is measured after 4,096 tokens too.
         over_transformers: prefill by that of transformers in bf16, where it is compared.
     """
@@ -56,15 +57,16 @@ class Case:
     prefill: float = 2.5
     batch_of_8: float = 2.0
     batch_of_32: float = 2.5
+    is_batched: bool = True
     is_long: bool = False
     over_transformers: float | None = None
 
 
 CASES = (
     Case("bf16", "bf16", "auto", "bf16", 1.05, 0.8, prefill=2.0, batch_of_32=2.0, is_long=True, over_transformers=1.3),
-    Case("q8_0", "q8_0", "auto", "q8_0", 1.4, 0.7, is_long=True),
+    Case("q8_0", "q8_0", "auto", "q8_0", 1.4, 0.7, is_batched=False, is_long=True),
     Case("int8", "bf16", "int8", "q8_0", 1.4, 0.7),
-    Case("q4_0", "q4_0", "auto", "q4_0", 1.4, 0.6),
+    Case("q4_0", "q4_0", "auto", "q4_0", 1.4, 0.6, is_batched=False),
     Case("int4", "bf16", "int4", "q4_0", 1.4, 0.6),
     Case("q4_1", "q4_1", "file", "q4_1", 2.0, 0.6),
 )

@@ -68,11 +68,10 @@ def in_turn(jobs: dict[str, Callable[[], float]], rounds: int) -> dict[str, list
 def fastest_way(
     process: Process, run: Callable[[Process], float], ways: Sequence[dict[str, Any]], opened: Callable[..., None]
 ) -> dict[str, Any]:
-    """Try each way of an engine, the second of two runs counting, and leave the fastest open."""
+    """Try each way of an engine once, and leave the fastest open."""
     speeds = []
     for way in ways:
         opened(process, way)
-        run(process)
         speeds.append(run(process))
     best = ways[speeds.index(max(speeds))]
     if best != ways[-1]:

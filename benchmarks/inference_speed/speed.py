@@ -59,7 +59,7 @@ class CaseRun:
             yield self._decode()
         if "prefill" in parts:
             yield self._prefill()
-        if "batch" in parts:
+        if "batch" in parts and self._case.is_batched:
             yield from map(self._batch, self._sizes.batches)
         if "long" in parts and self._case.is_long:
             yield from self._long()

@@ -48,9 +48,10 @@ class Work:
         return self._engine.info()
 
     def open(self, num_texts: int, context: int, way: dict[str, Any]) -> dict[str, Any]:
-        """Make room for texts; ``way`` has the options of the engine, such as flash attention."""
+        """Make room for texts; ``way`` has the options of the engine, such as flash attention. One pass warms it up."""
         self._engine.open(num_texts, context, way)
         self._next = [0] * num_texts
+        self.read([[0] * min(CHUNK // num_texts, context)] * num_texts)
         return {}
 
     def read(self, ids: list[list[int]], keep: int = 0) -> dict[str, Any]:
