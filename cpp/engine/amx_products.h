@@ -13,8 +13,8 @@ namespace {
 
 // Panels that stay in the second cache while all rows of inputs pass.
 constexpr size_t kPanelsAtOnce = 8;
-// From so many rows on unpacking quantized weights for tiles is less work than their dot products without.
-constexpr size_t kQuantizedTileRows = 16;
+// Tiles of a panel that are on their way to the first cache while one is multiplied.
+constexpr size_t kTilesAhead = 4;
 
 // Four tiles of sums come first, then the inputs of as many rows, then weights.
 constexpr int kFirstInputTile = 4;
@@ -25,6 +25,12 @@ TEXTMILL_FUSED TileConfig pairs_config(size_t num_rows, size_t num_input_tiles) 
         config.set(tile, tile < kFirstInputTile + num_input_tiles ? num_rows : kTileRows, 64);
     }
     return config;
+}
+
+TEXTMILL_FUSED void prefetch_tile(const uint8_t* from) {
+    for (size_t line = 0; line < kTileBytes; line += 64) {
+        __builtin_prefetch(from + line);
+    }
 }
 
 // kPanels panels times kRowTiles tiles of `num_rows` rows each, from `row` on.
@@ -38,12 +44,21 @@ TEXTMILL_FUSED void multiply_pairs(const Product& product, const Inputs& inputs,
     const uint8_t* const pairs = inputs.pairs + row * stride;
     const uint8_t* const weights = product.panels + panel * product.panel_stride;
     for_each_tile<kPanels * kRowTiles>([](auto sum) { tile_zero<sum>(); });
-    for (size_t at = 0; at < inputs.stride / 32; ++at) {
+    const size_t next = panel + 2 * kPanels <= product.end ? panel + kPanels : panel;
+    const uint8_t* const following = product.panels + next * product.panel_stride;
+    const size_t num_tiles = inputs.stride / 32;
+    for (size_t at = 0; at < num_tiles; ++at) {
         for_each_tile<kRowTiles>(
             [&](auto r) { tile_load<kFirstInputTile + r>(pairs + r * kTileRows * stride + at * 64, stride); });
         for_each_tile<kPanels>([&](auto p) {
             constexpr int kWeight = kFirstWeight + p % kNumWeights;
             tile_load<kWeight>(weights + p * product.panel_stride + at * kTileBytes, 64);
+            if constexpr (kRowTiles == 1) {
+                const size_t ahead = at + kTilesAhead;
+                prefetch_tile(ahead < num_tiles
+                                  ? weights + p * product.panel_stride + ahead * kTileBytes
+                                  : following + p * product.panel_stride + (ahead - num_tiles) * kTileBytes);
+            }
             for_each_tile<kRowTiles>(
                 [&](auto r) { tile_dot_pairs<p * kRowTiles + r, kFirstInputTile + r, kWeight>(); });
         });
@@ -109,29 +124,44 @@ void multiply_bf16_tiles(const Product& product, const Inputs& inputs) {
     }
 }
 
-// A panel's numbers as signed bytes, quads of columns one after the other: 512 bytes for a group of 32 columns.
+TEXTMILL_FUSED uint8_t* put_quads(uint8_t* out, Bytes quads, int offset) {
+    _mm512_storeu_si512(out, _mm512_sub_epi8(quads, _mm512_set1_epi8(static_cast<char>(offset))));
+    return out + 64;
+}
+
+// A panel's numbers as signed bytes, without their offset; `following` is the next panel.
 template <WeightType kType>
-TEXTMILL_FUSED void unpack_panel(const uint8_t* panel, size_t num_groups, uint8_t* out) {
+TEXTMILL_FUSED void unpack_panel(const uint8_t* panel, const uint8_t* following, size_t num_groups, uint8_t* out) {
     using Place = GroupBytes<kType>;
     for (size_t group = 0; group < num_groups; ++group) {
         const uint8_t* from = panel + group / 2 * Place::kPair + Place::kHead + group % 2 * Place::kNumbers;
-        for (uint8_t* const end = out + kQ8GroupBytes; out < end; from += 64) {
-            const Bytes packed = load_bytes(from);
+        for (size_t vector = 0; vector < Place::kNumbers / 64; ++vector) {
+            const Bytes packed = load_bytes(from + vector * 64);
+            __builtin_prefetch(following + (from - panel) + vector * 64);
             if constexpr (kType == WeightType::kQ8) {
-                _mm512_storeu_si512(out, _mm512_sub_epi8(packed, _mm512_set1_epi8(-128)));
-                out += 64;
+                out = put_quads(out, packed, 128);
             } else {
-                const Bytes offset = _mm512_set1_epi8(kType == WeightType::kQ4 ? 8 : 0);
-                _mm512_storeu_si512(out, _mm512_sub_epi8(low_nibbles(packed), offset));
-                _mm512_storeu_si512(out + 64, _mm512_sub_epi8(high_nibbles(packed), offset));
-                out += 128;
+                constexpr int kOffset = kType == WeightType::kQ4 ? 8 : 0;
+                out = put_quads(out, low_nibbles(packed), kOffset);
+                out = put_quads(out, high_nibbles(packed), kOffset);
             }
         }
     }
 }
 
+// What belongs to each row and group, those of the sixteen rows of a tile side by side: [rows / 16][groups][16].
+TEXTMILL_FUSED void gather_rows_of_tiles(const float* from, size_t num_rows, size_t num_groups, size_t stride,
+                                         float* out) {
+    for (size_t row = 0; row < num_rows; ++row) {
+        float* const to = out + row / kTileRows * num_groups * kTileRows + row % kTileRows;
+        for (size_t group = 0; group < num_groups; ++group) {
+            to[group * kTileRows] = from[row * stride + group];
+        }
+    }
+}
+
 // Four tiles of sums, two of numbers of sixteen rows and two of weights, for the 32 columns of a group.
-TEXTMILL_FUSED TileConfig quads_config() {
+TEXTMILL_FUSED TileConfig group_config() {
     TileConfig config;
     for (size_t tile = 0; tile < 8; ++tile) {
         if (tile < 4) {
@@ -145,77 +175,130 @@ TEXTMILL_FUSED TileConfig quads_config() {
     return config;
 }
 
-// One panel times sixteen rows of inputs: the sums of four groups at a time, which are then scaled and added as
-// multiply_groups does it.
+// A group of a panel against sixteen rows of inputs.
+struct GroupStep {
+    size_t tile = 0;
+    size_t group = 0;
+
+    TEXTMILL_FUSED void next(size_t num_groups) {
+        ++group;
+        const bool is_last = group == num_groups;
+        group = is_last ? 0 : group;
+        tile += is_last ? 1 : 0;
+    }
+};
+
+constexpr size_t kSumsOfStep = kTileRows * kPanelRows;
+
+// What all panels of a product share.
+struct GroupInputs {
+    const int8_t* numbers;  // a row `stride` from the next
+    size_t stride;
+    size_t num_rows;  // a multiple of sixteen
+    size_t num_groups;
+    const float* scales;       // as gather_rows_of_tiles puts them
+    const float* scaled_sums;  // the same, where weights have a least value
+};
+
+template <int kTile>
+TEXTMILL_FUSED void begin_step(const GroupInputs& inputs, const uint8_t* unpacked, const GroupStep& step) {
+    constexpr int kInput = 4 + kTile % 2;
+    constexpr int kWeight = 6 + kTile % 2;
+    tile_zero<kTile>();
+    tile_load<kInput>(inputs.numbers + step.tile * kTileRows * inputs.stride + step.group * kGroupCols, inputs.stride);
+    tile_load<kWeight>(unpacked + step.group * kQ8GroupBytes, 64);
+    tile_dot_quads<kTile, kInput, kWeight>();
+}
+
+// Scales the sums of a group and adds them, in the order of multiply_groups.
 template <WeightType kType>
-TEXTMILL_FUSED void multiply_quads(const Product& product, const Inputs& inputs, size_t panel, size_t row,
-                                   const uint8_t* unpacked, int32_t* group_sums) {
+TEXTMILL_FUSED void end_step(const GroupInputs& inputs, const uint8_t* packed, const GroupStep& step,
+                             const int32_t* group_sums, Floats (&sums)[kTileRows]) {
     using Place = GroupBytes<kType>;
-    constexpr size_t kAtOnce = 4;
-    constexpr size_t kSumsInTile = kTileRows * kPanelRows;
-    const size_t num_groups = (product.num_cols + kGroupCols - 1) / kGroupCols;
-    const size_t group_stride = inputs.stride / kGroupCols;
-    const uint8_t* const packed = product.panels + panel * product.panel_stride;
-    const int8_t* const numbers = inputs.numbers + row * inputs.stride;
-    Floats sums[kTileRows];
-    for (Floats& sum : sums) {
-        sum = zeros();
-    }
-    for (size_t first = 0; first < num_groups; first += kAtOnce) {
-        const size_t count = std::min(kAtOnce, num_groups - first);
-        for_each_tile<kAtOnce>([&](auto i) {
-            if (i < count) {
-                tile_zero<i>();
-                tile_load<4 + i % 2>(numbers + (first + i) * kGroupCols, inputs.stride);
-                tile_load<6 + i % 2>(unpacked + (first + i) * kQ8GroupBytes, 64);
-                tile_dot_quads<i, 4 + i % 2, 6 + i % 2>();
-            }
+    const size_t at = (step.tile * inputs.num_groups + step.group) * kTileRows;
+    const auto* const line =
+        reinterpret_cast<const uint16_t*>(packed + step.group / 2 * Place::kPair) + step.group % 2 * kPanelRows;
+    const Floats scales = widen_f16(line);
+    // By constant numbers, so that the sums stay in registers beside what is said to touch memory.
+    for_each_tile<kTileRows>([&](auto t) TEXTMILL_LAMBDA_FUSED {
+        const Floats sum = to_floats(_mm512_load_si512(group_sums + t * kPanelRows));
+        sums[t] = multiply_add(sum, multiply(scales, all(inputs.scales[at + t])), sums[t]);
+    });
+    if constexpr (Place::kHasMin) {
+        const Floats leasts = widen_f16(line + kScaleBytes / 2);
+        for_each_tile<kTileRows>([&](auto t) TEXTMILL_LAMBDA_FUSED {
+            sums[t] = multiply_add(leasts, all(inputs.scaled_sums[at + t]), sums[t]);
         });
-        for_each_tile<kAtOnce>([&](auto i) {
-            if (i < count) {
-                tile_store<i>(group_sums + i * kSumsInTile, 64);
-            }
-        });
-        for (size_t i = 0; i < count; ++i) {
-            const size_t group = first + i;
-            const auto* const line =
-                reinterpret_cast<const uint16_t*>(packed + group / 2 * Place::kPair) + group % 2 * kPanelRows;
-            const Floats scales = widen_f16(line);
-            for (size_t t = 0; t < kTileRows; ++t) {
-                const Floats by = multiply(scales, all(inputs.scales[(row + t) * group_stride + group]));
-                const Floats sum = to_floats(_mm512_load_si512(group_sums + i * kSumsInTile + t * kPanelRows));
-                sums[t] = multiply_add(sum, by, sums[t]);
-            }
-            if constexpr (Place::kHasMin) {
-                const Floats leasts = widen_f16(line + kScaleBytes / 2);
-                for (size_t t = 0; t < kTileRows; ++t) {
-                    const Floats input = all(inputs.scaled_sums[(row + t) * group_stride + group]);
-                    sums[t] = multiply_add(leasts, input, sums[t]);
-                }
-            }
-        }
-    }
-    for (size_t t = 0; t < kTileRows; ++t) {
-        put_sum(product, sums[t], panel, row + t);
     }
 }
 
-// The same bits as multiply_panels: sums of a group are whole numbers.
 template <WeightType kType>
-void multiply_quantized_tiles(const Product& product, const Inputs& inputs) {
-    if (inputs.num_rows < kQuantizedTileRows) {
-        return multiply_panels<kType>(product, inputs);
+TEXTMILL_FUSED void multiply_group_tiles(const Product& product, const GroupInputs& inputs, size_t panel,
+                                         uint8_t* unpacked) {
+    const size_t num_steps = inputs.num_rows / kTileRows * inputs.num_groups;
+    const uint8_t* const packed = product.panels + panel * product.panel_stride;
+    alignas(64) int32_t ring[4][kSumsOfStep];
+    const uint8_t* const following = panel + 1 < product.end ? packed + product.panel_stride : packed;
+    unpack_panel<kType>(packed, following, inputs.num_groups, unpacked);
+    GroupStep ahead, step;
+    Floats sums[kTileRows];
+    for_each_tile<kTileRows>([&](auto t) TEXTMILL_LAMBDA_FUSED { sums[t] = zeros(); });
+    // A step's sums are stored while the next is under way, and read in the one after: neither waits for the other.
+    for (size_t first = 0; first < num_steps + 2; first += 4) {
+        for_each_tile<4>([&](auto i) TEXTMILL_LAMBDA_FUSED {
+            constexpr int kBefore = (i + 3) % 4;
+            const size_t at = first + i;
+            if (at < num_steps) {
+                begin_step<i>(inputs, unpacked, ahead);
+                ahead.next(inputs.num_groups);
+            }
+            if (at >= 1 && at <= num_steps) {
+                tile_store<kBefore>(ring[kBefore], 64);
+            }
+            if (at < 2 || at >= num_steps + 2) {
+                return;
+            }
+            end_step<kType>(inputs, packed, step, ring[(i + 2) % 4], sums);
+            if (step.group + 1 == inputs.num_groups) {
+                for_each_tile<kTileRows>([&](auto t) TEXTMILL_LAMBDA_FUSED {
+                    put_sum(product, sums[t], panel, step.tile * kTileRows + t);
+                    sums[t] = zeros();
+                });
+            }
+            step.next(inputs.num_groups);
+        });
     }
-    alignas(64) int32_t group_sums[4 * kTileRows * kPanelRows];
+}
+
+// The same bits as multiply_panels: sums of a group are exact, and what follows has its order. Returns the first row
+// that is left.
+template <WeightType kType>
+TEXTMILL_FUSED size_t multiply_grouped(const Product& product, const Inputs& inputs) {
     const size_t num_rows = inputs.num_rows / kTileRows * kTileRows;
     const size_t num_groups = (product.num_cols + kGroupCols - 1) / kGroupCols;
-    const TilesInUse tiles(quads_config());
+    uint8_t* const unpacked = product.scratch;
+    float* const scales = reinterpret_cast<float*>(unpacked + num_groups * kQ8GroupBytes);
+    float* const scaled_sums = scales + num_rows * num_groups;
+    gather_rows_of_tiles(inputs.scales, num_rows, num_groups, inputs.stride / kGroupCols, scales);
+    if constexpr (GroupBytes<kType>::kHasMin) {
+        gather_rows_of_tiles(inputs.scaled_sums, num_rows, num_groups, inputs.stride / kGroupCols, scaled_sums);
+    }
+    const GroupInputs shared{inputs.numbers, inputs.stride, num_rows, num_groups, scales, scaled_sums};
+    const TilesInUse tiles(group_config());
     for (size_t panel = product.begin; panel < product.end; ++panel) {
-        unpack_panel<kType>(product.panels + panel * product.panel_stride, num_groups, product.scratch);
-        for (size_t row = 0; row < num_rows; row += kTileRows) {
-            multiply_quads<kType>(product, inputs, panel, row, product.scratch, group_sums);
-        }
-        multiply_rows<kType, 1>(product, inputs, panel, num_rows);
+        multiply_group_tiles<kType>(product, shared, panel, unpacked);
+    }
+    return num_rows;
+}
+
+template <WeightType kType>
+void multiply_quantized_tiles(const Product& product, const Inputs& inputs) {
+    if (inputs.num_rows < kTileRows) {
+        return multiply_panels<kType>(product, inputs);
+    }
+    const size_t row = multiply_grouped<kType>(product, inputs);
+    for (size_t panel = product.begin; row < inputs.num_rows && panel < product.end; ++panel) {
+        multiply_rows<kType, 1>(product, inputs, panel, row);
     }
 }
 

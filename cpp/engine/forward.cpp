@@ -10,26 +10,26 @@ void InputRows::reserve(size_t num_rows) {
     // A row more than are used: a compiler may read, and drop, what stands behind the last one.
     ++num_rows;
     values_ = HugeArray<float>(num_rows * stride_);
-    pairs_ = HugeArray<uint8_t>(num_rows * stride_ / 2 * pair_bytes_);
+    pairs_ = HugeArray<uint8_t>(num_rows * stride_ / 2 * kernels_.pair_bytes);
     numbers_ = HugeArray<int8_t>(num_rows * stride_);
     scales_ = HugeArray<float>(num_rows * stride_ / kGroupCols);
     scaled_sums_ = HugeArray<float>(num_rows * stride_ / kGroupCols);
     sums_ = HugeArray<int32_t>(num_rows * stride_ / kGroupCols);
 }
 
-void InputRows::prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index, size_t begin,
-                        size_t end) {
+void InputRows::prepare(std::span<const Panels* const> weights, size_t index, size_t begin, size_t end) {
     const auto has = [&](auto&& asks) {
         return std::any_of(weights.begin(), weights.end(), [&](const Panels* panels) { return asks(panels->type()); });
     };
     if (has([](WeightType type) { return type == WeightType::kBF16; })) {
-        kernels.to_pairs(row(index) + begin, end - begin, pairs_.data() + (index * stride_ + begin) / 2 * pair_bytes_);
+        kernels_.to_pairs(row(index) + begin, end - begin,
+                          pairs_.data() + (index * stride_ + begin) / 2 * kernels_.pair_bytes);
     }
     if (has(is_quantized)) {
         const size_t groups = (index * stride_ + begin) / kGroupCols;
-        kernels.to_numbers(row(index) + begin, end - begin,
-                           {numbers_.data() + index * stride_ + begin, scales_.data() + groups,
-                            scaled_sums_.data() + groups, sums_.data() + groups});
+        kernels_.to_numbers(row(index) + begin, end - begin,
+                            {numbers_.data() + index * stride_ + begin, scales_.data() + groups,
+                             scaled_sums_.data() + groups, sums_.data() + groups});
     }
 }
 
@@ -43,28 +43,26 @@ Forward::Forward(const Model& model, const Kernels& kernels, KvArena& arena, Thr
       kernels_(kernels),
       arena_(arena),
       pool_(pool),
-      normed_(model.shape().hidden_size, kernels.pair_bytes),
-      attended_(model.shape().query_size(), kernels.pair_bytes),
-      gated_(model.shape().intermediate_size, kernels.pair_bytes),
+      normed_(model.shape().hidden_size, kernels),
+      attended_(model.shape().query_size(), kernels),
+      gated_(model.shape().intermediate_size, kernels),
       x_(model.shape().hidden_size),
       q_(model.shape().query_size()),
       k_(model.shape().key_value_size()),
       v_(model.shape().key_value_size()),
       up_(model.shape().intermediate_size),
-      last_attended_(model.shape().query_size(), kernels.pair_bytes),
+      last_attended_(model.shape().query_size(), kernels),
       last_x_(model.shape().hidden_size),
       partial_size_(kPartialHead + arena.layout().padded_dim()),
       tile_tokens_(std::max<size_t>(1, kernels.attention_rows / model.shape().group())) {
     const size_t most_rows = std::max(tile_tokens_, kFewTokens) * model.shape().group();
     const size_t sums_bytes = most_rows * (2 * partial_size_ + model.shape().head_dim) * sizeof(float);
     const ModelShape& shape = model.shape();
-    const size_t most_cols = std::max({shape.hidden_size, shape.query_size(), shape.intermediate_size});
-    const size_t scratch_bytes = std::max(attention_scratch_bytes(most_rows, arena.layout().padded_dim()) + sums_bytes,
-                                          product_scratch_bytes(most_cols));
+    scratch_bytes_ = attention_scratch_bytes(most_rows, arena.layout().padded_dim()) + sums_bytes;
     for (unsigned thread = 0; thread < pool.num_threads(); ++thread) {
-        scratch_.emplace_back(scratch_bytes);
-        own_normed_.emplace_back(shape.hidden_size, kernels.pair_bytes).reserve(kFewRows);
-        own_attended_.emplace_back(shape.query_size(), kernels.pair_bytes).reserve(kFewRows);
+        scratch_.emplace_back(scratch_bytes_);
+        own_normed_.emplace_back(shape.hidden_size, kernels).reserve(kFewRows);
+        own_attended_.emplace_back(shape.query_size(), kernels).reserve(kFewRows);
     }
 }
 
@@ -82,6 +80,11 @@ void Forward::reserve(size_t num_tokens) {
     }
     cosines_.resize(num_rows * model_.shape().head_dim / 2);
     sines_.resize(cosines_.size());
+    const ModelShape& shape = model_.shape();
+    const size_t most_cols = std::max({shape.hidden_size, shape.query_size(), shape.intermediate_size});
+    for (HugeArray<uint8_t>& scratch : scratch_) {
+        scratch = HugeArray<uint8_t>(std::max(scratch_bytes_, product_scratch_bytes(num_rows, most_cols)));
+    }
     num_reserved_ = num_rows;
 }
 
@@ -187,7 +190,7 @@ Inputs Forward::norm_inputs(unsigned thread, OutputRows& x, size_t num_rows, std
     for (size_t i = begin; i < end; ++i) {
         kernels_.rms_norm(x.row(rows.empty() ? i : rows[i]), norm.data(), shape.hidden_size, normed.stride(),
                           shape.rms_norm_eps, normed.row(i));
-        normed.prepare(kernels_, weights, i);
+        normed.prepare(weights, i);
     }
     if (!is_few) {
         barrier();
@@ -292,7 +295,7 @@ void Forward::multiply_gated(unsigned thread, const Layer& layer, const Inputs& 
         const size_t num_cols = (last - first) * kPanelRows;
         for (size_t row = 0; row < inputs.num_rows; ++row) {
             kernels_.swiglu(gated_.row(row) + col, up_.row(row) + col, num_cols);
-            gated_.prepare(kernels_, weights, row, col, col + round_up(num_cols, kGroupCols));
+            gated_.prepare(weights, row, col, col + round_up(num_cols, kGroupCols));
         }
     }
 }

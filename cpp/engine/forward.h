@@ -25,22 +25,19 @@ struct Chunk {
 // Rows of inputs in all the forms that weights may ask for.
 class InputRows {
   public:
-    InputRows(size_t num_cols, size_t pair_bytes) : stride_(input_stride(num_cols)), pair_bytes_(pair_bytes) {}
+    InputRows(size_t num_cols, const Kernels& kernels) : stride_(input_stride(num_cols)), kernels_(kernels) {}
 
     void reserve(size_t num_rows);
     float* row(size_t index) { return values_.data() + index * stride_; }
     size_t stride() const { return stride_; }
     // Prepares a row's columns begin to end, multiples of 32, for products with these weights.
-    void prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index, size_t begin,
-                 size_t end);
-    void prepare(const Kernels& kernels, std::span<const Panels* const> weights, size_t index) {
-        prepare(kernels, weights, index, 0, stride_);
-    }
+    void prepare(std::span<const Panels* const> weights, size_t index, size_t begin, size_t end);
+    void prepare(std::span<const Panels* const> weights, size_t index) { prepare(weights, index, 0, stride_); }
     Inputs rows(size_t num_rows) const;
 
   private:
     size_t stride_;
-    size_t pair_bytes_;
+    const Kernels& kernels_;
     HugeArray<float> values_;
     HugeArray<uint8_t> pairs_;
     HugeArray<int8_t> numbers_;
@@ -96,7 +93,13 @@ class Forward {
     // meet.
     static constexpr size_t kFewRows = 4;
     // Panels of gates, and of what they gate, that stay near until both are multiplied.
-    static constexpr size_t kGatedPanels = 4;
+    static constexpr size_t kGatedPanels = 8;
+
+    struct Range {
+        size_t begin;
+        size_t end;
+    };
+    Range share(unsigned thread, size_t count) const;
 
     void reserve(size_t num_tokens);
     void plan(std::span<const Chunk> chunks);
@@ -132,11 +135,6 @@ class Forward {
     void multiply_panels(unsigned thread, const Target& target, size_t begin, size_t end, const Inputs& inputs,
                          bool adds);
     static Target to_rows(const Linear& linear, OutputRows& out);
-    struct Range {
-        size_t begin;
-        size_t end;
-    };
-    Range share(unsigned thread, size_t count) const;
     void barrier() { pool_.barrier(); }
 
     const Model& model_;
@@ -165,6 +163,7 @@ class Forward {
     std::vector<float> partials_;
     size_t partial_size_;
     size_t tile_tokens_;
+    size_t scratch_bytes_;                     // for attention
     std::vector<HugeArray<uint8_t>> scratch_;  // of each thread
 };
 

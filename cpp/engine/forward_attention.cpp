@@ -160,7 +160,7 @@ Inputs Forward::finish_attention(unsigned thread, size_t layer, bool narrows) {
         if (split_partials_[places_[place].chunk] != kAllSplits) {
             fold_splits(place, sum, attended.row(row));
         }
-        attended.prepare(kernels_, weights, row);
+        attended.prepare(weights, row);
     }
     if (!is_few_) {
         barrier();

@@ -12,6 +12,8 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || TEXTMILL_HAS_FEATURE(address_sanitizer) || \
     TEXTMILL_HAS_FEATURE(thread_sanitizer)
 #define TEXTMILL_FUSED inline
+#define TEXTMILL_LAMBDA_FUSED
 #else
 #define TEXTMILL_FUSED inline __attribute__((always_inline))
+#define TEXTMILL_LAMBDA_FUSED __attribute__((always_inline))
 #endif

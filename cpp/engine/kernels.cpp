@@ -96,8 +96,10 @@ constexpr Tier kTiers[] = {
 
 }  // namespace
 
-size_t product_scratch_bytes(size_t num_cols) {
-    return round_up(num_cols, kGroupCols) * kPanelRows;  // a panel's numbers as bytes
+size_t product_scratch_bytes(size_t num_rows, size_t num_cols) {
+    // A panel's numbers as bytes, and two numbers for each row and group.
+    const size_t num_groups = round_up(num_cols, kGroupCols) / kGroupCols;
+    return num_groups * (kGroupCols * kPanelRows + num_rows * 2 * sizeof(float));
 }
 
 size_t attention_scratch_bytes(size_t num_rows, size_t padded_dim) {

@@ -102,7 +102,7 @@ struct Kernels {
     void (*divide)(const float* sum, size_t dim, float* out);
 };
 
-size_t product_scratch_bytes(size_t num_cols);
+size_t product_scratch_bytes(size_t num_rows, size_t num_cols);
 size_t attention_scratch_bytes(size_t num_rows, size_t padded_dim);
 
 const Kernels& portable_kernels();

@@ -23,14 +23,17 @@ struct Tile {
     }
 };
 
-template <size_t P, size_t T>
-TEXTMILL_FUSED void multiply_f32(const uint8_t* const* panels, const Product& product, const Inputs& inputs, size_t row,
-                                 Tile<P, T>& tile) {
+template <size_t P, size_t T, bool kFetches>
+TEXTMILL_FUSED void multiply_f32(const uint8_t* const* panels, const uint8_t* following, const Product& product,
+                                 const Inputs& inputs, size_t row, Tile<P, T>& tile) {
     const float* const values = inputs.values + row * inputs.stride;
     for (size_t col = 0; col < product.num_cols; ++col) {
         Floats weights[P];
         for (size_t p = 0; p < P; ++p) {
             weights[p] = load(reinterpret_cast<const float*>(panels[p]) + col * kPanelRows);
+        }
+        for (size_t p = 0; kFetches && p < P; ++p) {
+            __builtin_prefetch(following + p * product.panel_stride + col * 64);
         }
         for (size_t t = 0; t < T; ++t) {
             const Floats input = all(values[t * inputs.stride + col]);
@@ -41,9 +44,9 @@ TEXTMILL_FUSED void multiply_f32(const uint8_t* const* panels, const Product& pr
     }
 }
 
-template <size_t P, size_t T>
-TEXTMILL_FUSED void multiply_bf16(const uint8_t* const* panels, const Product& product, const Inputs& inputs,
-                                  size_t row, Tile<P, T>& tile) {
+template <size_t P, size_t T, bool kFetches>
+TEXTMILL_FUSED void multiply_bf16(const uint8_t* const* panels, const uint8_t* following, const Product& product,
+                                  const Inputs& inputs, size_t row, Tile<P, T>& tile) {
     const size_t stride = inputs.stride / 2;
     const Pair* const pairs = reinterpret_cast<const Pair*>(inputs.pairs) + row * stride;
     const size_t num_pairs = (product.num_cols + 1) / 2;
@@ -51,6 +54,9 @@ TEXTMILL_FUSED void multiply_bf16(const uint8_t* const* panels, const Product& p
         Bytes weights[P];
         for (size_t p = 0; p < P; ++p) {
             weights[p] = load_bytes(panels[p] + pair * 64);
+        }
+        for (size_t p = 0; kFetches && p < P; ++p) {
+            __builtin_prefetch(following + p * product.panel_stride + pair * 64);
         }
         for (size_t t = 0; t < T; ++t) {
             for (size_t p = 0; p < P; ++p) {
@@ -71,13 +77,17 @@ struct GroupBytes {
 };
 
 // The dot products of a group's 32 columns, exact in 32 bits.
-template <WeightType kType, size_t P, size_t T>
-TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const int8_t* inputs, size_t stride, Ints (&sums)[P][T]) {
+template <WeightType kType, size_t P, size_t T, bool kFetches>
+TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const uint8_t* const* following, const int8_t* inputs,
+                              size_t stride, Ints (&sums)[P][T]) {
     constexpr size_t kVectors = GroupBytes<kType>::kNumbers / 64;
     for (size_t vector = 0; vector < kVectors; ++vector) {
         Bytes weights[P];
         for (size_t p = 0; p < P; ++p) {
             weights[p] = load_bytes(numbers[p] + vector * 64);
+            if constexpr (kFetches) {
+                __builtin_prefetch(following[p] + vector * 64);
+            }
         }
         if constexpr (kType == WeightType::kQ8) {
             for (size_t t = 0; t < T; ++t) {
@@ -96,17 +106,20 @@ TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const int8_t* input
     }
 }
 
-template <WeightType kType, size_t P, size_t T>
-TEXTMILL_FUSED void multiply_groups(const uint8_t* const* panels, const Product& product, const Inputs& inputs,
-                                    size_t row, Tile<P, T>& tile) {
+template <WeightType kType, size_t P, size_t T, bool kFetches>
+TEXTMILL_FUSED void multiply_groups(const uint8_t* const* panels, const uint8_t* following, const Product& product,
+                                    const Inputs& inputs, size_t row, Tile<P, T>& tile) {
     using Place = GroupBytes<kType>;
     const size_t num_groups = (product.num_cols + kGroupCols - 1) / kGroupCols;
     const size_t group_stride = inputs.stride / kGroupCols;
     for (size_t group = 0; group < num_groups; ++group) {
         const size_t at = group / 2 * Place::kPair;
+        const size_t numbers_at = at + Place::kHead + group % 2 * Place::kNumbers;
         const uint8_t* numbers[P];
+        const uint8_t* numbers_ahead[P];
         for (size_t p = 0; p < P; ++p) {
-            numbers[p] = panels[p] + at + Place::kHead + group % 2 * Place::kNumbers;
+            numbers[p] = panels[p] + numbers_at;
+            numbers_ahead[p] = following + p * product.panel_stride + numbers_at;
         }
         Ints sums[P][T];
         for (size_t t = 0; t < T; ++t) {
@@ -115,7 +128,8 @@ TEXTMILL_FUSED void multiply_groups(const uint8_t* const* panels, const Product&
                 sums[p][t] = all_ints(-offset);
             }
         }
-        dot_group<kType, P, T>(numbers, inputs.numbers + row * inputs.stride + group * kGroupCols, inputs.stride, sums);
+        dot_group<kType, P, T, kFetches>(
+            numbers, numbers_ahead, inputs.numbers + row * inputs.stride + group * kGroupCols, inputs.stride, sums);
         for (size_t p = 0; p < P; ++p) {
             const auto* const line = reinterpret_cast<const uint16_t*>(panels[p] + at) + group % 2 * kPanelRows;
             const Floats scales = widen_f16(line);
@@ -142,19 +156,23 @@ TEXTMILL_FUSED void put_sum(const Product& product, Floats sum, size_t panel, si
     store(out, product.adds ? add(load(out), sum) : sum);
 }
 
-template <WeightType kType, size_t P, size_t T>
+// Where kFetches, the next panels are fetched meanwhile, which the processor does not foresee well enough by itself.
+template <WeightType kType, size_t P, size_t T, bool kFetches>
 TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
     const uint8_t* panels[P];
     for (size_t p = 0; p < P; ++p) {
         panels[p] = product.panels + (panel + p) * product.panel_stride;
     }
+    // Where there are no next panels, the same ones are named again, which are near already.
+    const size_t next = panel + 2 * P <= product.end ? panel + P : panel;
+    const uint8_t* const following = product.panels + next * product.panel_stride;
     Tile<P, T> tile;
     if constexpr (kType == WeightType::kF32) {
-        multiply_f32(panels, product, inputs, row, tile);
+        multiply_f32<P, T, kFetches>(panels, following, product, inputs, row, tile);
     } else if constexpr (kType == WeightType::kBF16) {
-        multiply_bf16(panels, product, inputs, row, tile);
+        multiply_bf16<P, T, kFetches>(panels, following, product, inputs, row, tile);
     } else {
-        multiply_groups<kType>(panels, product, inputs, row, tile);
+        multiply_groups<kType, P, T, kFetches>(panels, following, product, inputs, row, tile);
     }
     for (size_t p = 0; p < P; ++p) {
         for (size_t t = 0; t < T; ++t) {
@@ -166,8 +184,12 @@ TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, 
 // From `row` on, T rows at once while there are so many.
 template <WeightType kType, size_t P, size_t T>
 TEXTMILL_FUSED size_t multiply_many(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
+    if (row == 0 && row + T <= inputs.num_rows) {
+        multiply_tile<kType, P, T, true>(product, inputs, panel, row);
+        row += T;
+    }
     for (; row + T <= inputs.num_rows; row += T) {
-        multiply_tile<kType, P, T>(product, inputs, panel, row);
+        multiply_tile<kType, P, T, false>(product, inputs, panel, row);
     }
     return row;
 }
@@ -192,7 +214,7 @@ void multiply_panels(const Product& product, const Inputs& inputs) {
     if (inputs.num_rows == 1) {  // many panels at once hide the latency of each sum
         constexpr size_t kAlone = kTileShape.panels_of_one_row;
         for (; panel + kAlone <= product.end; panel += kAlone) {
-            multiply_tile<kType, kAlone, 1>(product, inputs, panel, 0);
+            multiply_tile<kType, kAlone, 1, true>(product, inputs, panel, 0);
         }
     }
     for (; panel + kTileShape.panels <= product.end; panel += kTileShape.panels) {

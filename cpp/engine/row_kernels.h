@@ -71,10 +71,34 @@ TEXTMILL_FUSED Rounded round_to_int8(const float* values, size_t num, int8_t* nu
     return {most / 127.0f + sum_of(poison), sum};
 }
 
+TEXTMILL_FUSED bool are_numbers(const float* values, size_t num) {
+    Floats poison = zeros();
+    for (size_t i = 0; i < num; i += 16) {
+        poison = multiply_add(load(values + i), zeros(), poison);
+    }
+    return sum_of(poison) == 0.0f;
+}
+
+// round_to_int8 for one group of values that are all finite.
+TEXTMILL_FUSED Rounded round_group(const float* values, int8_t* numbers) {
+    static_assert(kGroupCols == 32);
+    const Floats first = load(values);
+    const Floats second = load(values + 16);
+    const float most = largest_of(larger(magnitude(first), magnitude(second)));
+    const Floats inverse = all(most > 0.0f ? 127.0f / most : 0.0f);
+    const Floats first_whole = nearest_whole(multiply(first, inverse));
+    const Floats second_whole = nearest_whole(multiply(second, inverse));
+    store_int8(numbers, first_whole);
+    store_int8(numbers + 16, second_whole);
+    return {most / 127.0f, static_cast<int32_t>(sum_of(add(first_whole, second_whole)))};  // exact: small whole numbers
+}
+
 void to_numbers(const float* row, size_t num, const RoundedRow& out) {
+    const bool is_finite = are_numbers(row, num);
     for (size_t group = 0; group * kGroupCols < num; ++group) {
         const size_t at = group * kGroupCols;
-        const Rounded rounded = round_to_int8(row + at, kGroupCols, out.numbers + at);
+        const Rounded rounded =
+            is_finite ? round_group(row + at, out.numbers + at) : round_to_int8(row + at, kGroupCols, out.numbers + at);
         out.scales[group] = rounded.scale;
         out.scaled_sums[group] = rounded.scale * static_cast<float>(rounded.sum);
         out.sums[group] = rounded.sum;

@@ -186,7 +186,7 @@ void test_products(const Kernels& kernels, WeightType type, size_t num_outputs, 
     std::vector<float> bias(stride, 0.0f);
     std::copy_n(random_floats(num_outputs, seed + 2).begin(), num_outputs, bias.begin());
     std::vector<float> out(num_rows * stride, 1.0f);
-    Guarded<uint8_t> scratch(product_scratch_bytes(num_cols));
+    Guarded<uint8_t> scratch(product_scratch_bytes(num_rows, num_cols));
     const auto multiply = [&](const Inputs& inputs, const float* with_bias, float* to, bool adds) {
         kernels.multiply[static_cast<size_t>(type)]({panels.data(), panels.panel_stride(), 0, panels.num_panels(),
                                                      num_cols, with_bias, to, stride, adds, scratch.data()},
@@ -260,7 +260,7 @@ void test_extreme_numbers(const Kernels& kernels) {
             panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool);
             const Prepared prepared(kernels, rows, 1, num_cols);
             float out[16];
-            Guarded<uint8_t> scratch(product_scratch_bytes(num_cols));
+            Guarded<uint8_t> scratch(product_scratch_bytes(1, num_cols));
             kernels.multiply[static_cast<size_t>(type)](
                 {panels.data(), panels.panel_stride(), 0, 1, num_cols, nullptr, out, 16, false, scratch.data()},
                 prepared.inputs);
@@ -309,7 +309,7 @@ void check_exact(const Kernels& kernels, WeightType type, Kept&& kept, Number&& 
     const auto scaled_sum = static_cast<float>(sum);
     const Inputs inputs{1, kGroupCols, nullptr, nullptr, numbers, &one, &scaled_sum, &sum};
     float out[kPanelRows];
-    Guarded<uint8_t> scratch(product_scratch_bytes(kGroupCols));
+    Guarded<uint8_t> scratch(product_scratch_bytes(1, kGroupCols));
     kernels.multiply[static_cast<size_t>(type)](
         {group.bytes.data(), group.bytes.size(), 0, 1, kGroupCols, nullptr, out, kPanelRows, false, scratch.data()},
         inputs);
@@ -571,7 +571,7 @@ std::vector<float> results_of(const Kernels& kernels) {
         Panels panels(static_cast<WeightType>(type), kOutputs, kCols);
         panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool);
         std::vector<float> out(kRows * kOutputs);
-        Guarded<uint8_t> scratch(product_scratch_bytes(kCols));
+        Guarded<uint8_t> scratch(product_scratch_bytes(kRows, kCols));
         kernels.multiply[type]({panels.data(), panels.panel_stride(), 0, panels.num_panels(), kCols, nullptr,
                                 out.data(), kOutputs, false, scratch.data()},
                                prepared.inputs);
@@ -624,7 +624,7 @@ void test_that_tiles_give_quantized_weights_the_same_bits() {
         for (const Kernels* kernels : {with, without}) {
             std::vector<float>& out = outs[kernels == with ? 0 : 1];
             out.resize(kRows * kOutputs);
-            Guarded<uint8_t> scratch(product_scratch_bytes(kCols));
+            Guarded<uint8_t> scratch(product_scratch_bytes(kRows, kCols));
             kernels->multiply[static_cast<size_t>(type)]({panels.data(), panels.panel_stride(), 0, panels.num_panels(),
                                                           kCols, nullptr, out.data(), kOutputs, false, scratch.data()},
                                                          prepared.inputs);
