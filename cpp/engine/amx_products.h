@@ -44,7 +44,7 @@ TEXTMILL_FUSED void multiply_pairs(const Product& product, const Inputs& inputs,
     const uint8_t* const pairs = inputs.pairs + row * stride;
     const uint8_t* const weights = product.panels + panel * product.panel_stride;
     for_each_tile<kPanels * kRowTiles>([](auto sum) { tile_zero<sum>(); });
-    const size_t next = panel + 2 * kPanels <= product.end ? panel + kPanels : panel;
+    const size_t next = panel + 2 * kPanels <= product.num_panels ? panel + kPanels : panel;
     const uint8_t* const following = product.panels + next * product.panel_stride;
     const size_t num_tiles = inputs.stride / 32;
     for (size_t at = 0; at < num_tiles; ++at) {
@@ -115,8 +115,8 @@ TEXTMILL_FUSED size_t multiply_many_rows(const Product& product, const Inputs& i
 }
 
 void multiply_bf16_tiles(const Product& product, const Inputs& inputs) {
-    for (size_t begin = product.begin; begin < product.end; begin += kPanelsAtOnce) {
-        const size_t end = std::min(begin + kPanelsAtOnce, product.end);
+    for (size_t begin = 0; begin < product.num_panels; begin += kPanelsAtOnce) {
+        const size_t end = std::min(begin + kPanelsAtOnce, product.num_panels);
         size_t row = inputs.num_rows >= 2 * kTileRows ? multiply_many_rows(product, inputs, begin, end) : 0;
         for (; row < inputs.num_rows; row += kTileRows) {
             multiply_few_rows(product, inputs, begin, end, row, std::min(kTileRows, inputs.num_rows - row));
@@ -238,7 +238,7 @@ TEXTMILL_FUSED void multiply_group_tiles(const Product& product, const GroupInpu
     const size_t num_steps = inputs.num_rows / kTileRows * inputs.num_groups;
     const uint8_t* const packed = product.panels + panel * product.panel_stride;
     alignas(64) int32_t ring[4][kSumsOfStep];
-    const uint8_t* const following = panel + 1 < product.end ? packed + product.panel_stride : packed;
+    const uint8_t* const following = panel + 1 < product.num_panels ? packed + product.panel_stride : packed;
     unpack_panel<kType>(packed, following, inputs.num_groups, unpacked);
     GroupStep ahead, step;
     Floats sums[kTileRows];
@@ -285,7 +285,7 @@ TEXTMILL_FUSED size_t multiply_grouped(const Product& product, const Inputs& inp
     }
     const GroupInputs shared{inputs.numbers, inputs.stride, num_rows, num_groups, scales, scaled_sums};
     const TilesInUse tiles(group_config());
-    for (size_t panel = product.begin; panel < product.end; ++panel) {
+    for (size_t panel = 0; panel < product.num_panels; ++panel) {
         multiply_group_tiles<kType>(product, shared, panel, unpacked);
     }
     return num_rows;
@@ -297,7 +297,7 @@ void multiply_quantized_tiles(const Product& product, const Inputs& inputs) {
         return multiply_panels<kType>(product, inputs);
     }
     const size_t row = multiply_grouped<kType>(product, inputs);
-    for (size_t panel = product.begin; row < inputs.num_rows && panel < product.end; ++panel) {
+    for (size_t panel = 0; row < inputs.num_rows && panel < product.num_panels; ++panel) {
         multiply_rows<kType, 1>(product, inputs, panel, row);
     }
 }

@@ -17,19 +17,23 @@ void InputRows::reserve(size_t num_rows) {
     sums_ = HugeArray<int32_t>(num_rows * stride_ / kGroupCols);
 }
 
-void InputRows::prepare(std::span<const Panels* const> weights, size_t index, size_t begin, size_t end) {
+void InputRows::prepare(std::span<const Panels* const> weights, size_t index, size_t begin, size_t end,
+                        const float* values) {
     const auto has = [&](auto&& asks) {
         return std::any_of(weights.begin(), weights.end(), [&](const Panels* panels) { return asks(panels->type()); });
     };
+    if (values != row(index) + begin && has([](WeightType type) { return type == WeightType::kF32; })) {
+        std::copy_n(values, end - begin, row(index) + begin);
+    }
+    const size_t at = index * stride_ + begin;
     if (has([](WeightType type) { return type == WeightType::kBF16; })) {
-        kernels_.to_pairs(row(index) + begin, end - begin,
-                          pairs_.data() + (index * stride_ + begin) / 2 * kernels_.pair_bytes);
+        kernels_.to_pairs(values, end - begin, pairs_.data() + at / 2 * kernels_.pair_bytes);
     }
     if (has(is_quantized)) {
-        const size_t groups = (index * stride_ + begin) / kGroupCols;
-        kernels_.to_numbers(row(index) + begin, end - begin,
-                            {numbers_.data() + index * stride_ + begin, scales_.data() + groups,
-                             scaled_sums_.data() + groups, sums_.data() + groups});
+        const size_t group = at / kGroupCols;
+        kernels_.to_numbers(
+            values, end - begin,
+            {numbers_.data() + at, scales_.data() + group, scaled_sums_.data() + group, sums_.data() + group});
     }
 }
 
@@ -50,7 +54,6 @@ Forward::Forward(const Model& model, const Kernels& kernels, KvArena& arena, Thr
       q_(model.shape().query_size()),
       k_(model.shape().key_value_size()),
       v_(model.shape().key_value_size()),
-      up_(model.shape().intermediate_size),
       last_attended_(model.shape().query_size(), kernels),
       last_x_(model.shape().hidden_size),
       partial_size_(kPartialHead + arena.layout().padded_dim()),
@@ -61,6 +64,7 @@ Forward::Forward(const Model& model, const Kernels& kernels, KvArena& arena, Thr
     scratch_bytes_ = attention_scratch_bytes(most_rows, arena.layout().padded_dim()) + sums_bytes;
     for (unsigned thread = 0; thread < pool.num_threads(); ++thread) {
         scratch_.emplace_back(scratch_bytes_);
+        gates_.emplace_back();
         own_normed_.emplace_back(shape.hidden_size, kernels).reserve(kFewRows);
         own_attended_.emplace_back(shape.query_size(), kernels).reserve(kFewRows);
     }
@@ -75,13 +79,17 @@ void Forward::reserve(size_t num_tokens) {
     for (InputRows* rows : {&normed_, &attended_, &gated_, &last_attended_}) {
         rows->reserve(num_rows);
     }
-    for (OutputRows* rows : {&x_, &q_, &k_, &v_, &up_, &last_x_}) {
+    for (OutputRows* rows : {&x_, &q_, &k_, &v_, &last_x_}) {
         rows->reserve(num_rows);
     }
     cosines_.resize(num_rows * model_.shape().head_dim / 2);
     sines_.resize(cosines_.size());
     const ModelShape& shape = model_.shape();
     const size_t most_cols = std::max({shape.hidden_size, shape.query_size(), shape.intermediate_size});
+    const size_t num_gates = std::max(num_rows * gated_panels(num_rows), kFewRows * gated_panels(kFewRows));
+    for (HugeArray<float>& gates : gates_) {
+        gates = HugeArray<float>(2 * num_gates * kPanelRows);
+    }
     for (HugeArray<uint8_t>& scratch : scratch_) {
         scratch = HugeArray<uint8_t>(std::max(scratch_bytes_, product_scratch_bytes(num_rows, most_cols)));
     }
@@ -115,7 +123,7 @@ void Forward::run(std::span<const Chunk> chunks, float* logits, size_t stride) {
 }
 
 Forward::Target Forward::to_rows(const Linear& linear, OutputRows& out) {
-    return {&linear.weight, &linear.bias, out.row(0), out.stride()};
+    return {&linear, out.row(0), out.stride()};
 }
 
 // Between two barriers each thread writes what no other reads.
@@ -201,36 +209,37 @@ Inputs Forward::norm_inputs(unsigned thread, OutputRows& x, size_t num_rows, std
 void Forward::multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds) {
     size_t total = 0;
     for (const Target& target : targets) {
-        total += target.weight->num_bytes();
+        total += target.linear->weight.num_bytes();
     }
     const auto [begin, end] = share(thread, total);
     size_t before = 0;
     for (const Target& target : targets) {
-        const Panels& weight = *target.weight;
+        const Panels& weight = target.linear->weight;
         const auto first_from = [&](size_t byte) {
             const size_t panels =
                 byte <= before ? 0 : (byte - before + weight.panel_stride() - 1) / weight.panel_stride();
             return std::min(panels, weight.num_panels());
         };
-        multiply_panels(thread, target, first_from(begin), first_from(end), inputs, adds);
+        const size_t first = first_from(begin);
+        multiply_panels(thread, *target.linear, first, first_from(end), inputs, target.out + first * kPanelRows,
+                        target.stride, adds);
         before += weight.num_bytes();
     }
 }
 
-void Forward::multiply_panels(unsigned thread, const Target& target, size_t begin, size_t end, const Inputs& inputs,
-                              bool adds) {
+void Forward::multiply_panels(unsigned thread, const Linear& linear, size_t begin, size_t end, const Inputs& inputs,
+                              float* out, size_t out_stride, bool adds) {
     if (begin >= end || inputs.num_rows == 0) {
         return;
     }
-    const Panels& weight = *target.weight;
-    const Product product{weight.data(),
+    const Panels& weight = linear.weight;
+    const Product product{weight.data() + begin * weight.panel_stride(),
                           weight.panel_stride(),
-                          begin,
-                          end,
+                          end - begin,
                           weight.num_cols(),
-                          target.bias == nullptr || target.bias->empty() ? nullptr : target.bias->data(),
-                          target.out,
-                          target.stride,
+                          linear.bias.empty() ? nullptr : linear.bias.data() + begin * kPanelRows,
+                          out,
+                          out_stride,
                           adds,
                           scratch_[thread].data()};
     kernels_.multiply[static_cast<size_t>(weight.type())](product, inputs);
@@ -280,32 +289,42 @@ void Forward::norm_head(float* head, const std::vector<float>& norm) const {
 
 // silu(gate) * up, by columns, which are prepared for the next product where they are made: groups of 32 stay together.
 void Forward::multiply_gated(unsigned thread, const Layer& layer, const Inputs& inputs) {
-    const Target gate{&layer.gate.weight, &layer.gate.bias, gated_.row(0), gated_.stride()};
-    const Target up = to_rows(layer.up, up_);
     const std::array weights{&layer.down.weight};
     constexpr size_t kPanelsOfGroup = kGroupCols / kPanelRows;
     const size_t num_panels = layer.gate.weight.num_panels();
     const auto [begin, end] = share(thread, (num_panels + kPanelsOfGroup - 1) / kPanelsOfGroup);
-    const size_t step = inputs.num_rows <= kFewRows ? num_panels : kGatedPanels;
+    const size_t step = gated_panels(inputs.num_rows);
+    const size_t stride = step * kPanelRows;
+    float* const gates = gates_[thread].data();
+    float* const ups = gates + inputs.num_rows * stride;
     for (size_t first = begin * kPanelsOfGroup; first < end * kPanelsOfGroup; first += step) {
         const size_t last = std::min({first + step, end * kPanelsOfGroup, num_panels});
-        multiply_panels(thread, gate, first, last, inputs, false);
-        multiply_panels(thread, up, first, last, inputs, false);
+        multiply_panels(thread, layer.gate, first, last, inputs, gates, stride, false);
+        multiply_panels(thread, layer.up, first, last, inputs, ups, stride, false);
         const size_t col = first * kPanelRows;
         const size_t num_cols = (last - first) * kPanelRows;
+        const size_t num_padded = round_up(num_cols, kGroupCols);
         for (size_t row = 0; row < inputs.num_rows; ++row) {
-            kernels_.swiglu(gated_.row(row) + col, up_.row(row) + col, num_cols);
-            gated_.prepare(weights, row, col, col + round_up(num_cols, kGroupCols));
+            float* const gate = gates + row * stride;
+            kernels_.swiglu(gate, ups + row * stride, num_cols);
+            std::fill(gate + num_cols, gate + num_padded, 0.0f);
+            gated_.prepare(weights, row, col, col + num_padded, gate);
         }
     }
 }
 
+// How many are taken at once: all for few rows.
+size_t Forward::gated_panels(size_t num_rows) const {
+    const size_t num_panels = round_up(model_.shape().intermediate_size, kGroupCols) / kPanelRows;
+    return num_rows <= kFewRows ? num_panels : std::min(num_panels, kGatedPanels);
+}
+
 void Forward::multiply_head(unsigned thread, bool narrowed, float* logits, size_t stride) {
-    const std::array weights{&model_.head()};
+    const std::array weights{&model_.head().weight};
     const auto rows = narrowed ? std::span<const size_t>() : std::span<const size_t>(logit_rows_);
     const Inputs inputs =
         norm_inputs(thread, narrowed ? last_x_ : x_, logit_rows_.size(), rows, model_.final_norm(), weights);
-    multiply(thread, std::array{Target{&model_.head(), nullptr, logits, stride}}, inputs, false);
+    multiply(thread, std::array{Target{&model_.head(), logits, stride}}, inputs, false);
 }
 
 }  // namespace textmill::engine

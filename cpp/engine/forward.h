@@ -30,9 +30,12 @@ class InputRows {
     void reserve(size_t num_rows);
     float* row(size_t index) { return values_.data() + index * stride_; }
     size_t stride() const { return stride_; }
-    // Prepares a row's columns begin to end, multiples of 32, for products with these weights.
-    void prepare(std::span<const Panels* const> weights, size_t index, size_t begin, size_t end);
-    void prepare(std::span<const Panels* const> weights, size_t index) { prepare(weights, index, 0, stride_); }
+    // Prepares a row for products with these weights.
+    void prepare(std::span<const Panels* const> weights, size_t index) {
+        prepare(weights, index, 0, stride_, row(index));
+    }
+    // The same for its columns begin to end, multiples of 32, whose values stand elsewhere.
+    void prepare(std::span<const Panels* const> weights, size_t index, size_t begin, size_t end, const float* values);
     Inputs rows(size_t num_rows) const;
 
   private:
@@ -92,7 +95,7 @@ class Forward {
     // What comes before a product of up to so many rows every thread does for itself: that takes less time than to
     // meet.
     static constexpr size_t kFewRows = 4;
-    // Panels of gates, and of what they gate, that stay near until both are multiplied.
+    // Panels of gates that, with what they gate, stay in the second cache until both are multiplied.
     static constexpr size_t kGatedPanels = 8;
 
     struct Range {
@@ -121,19 +124,19 @@ class Forward {
     Inputs finish_attention(unsigned thread, size_t layer, bool narrows);
     void fold_splits(size_t place, float* sum, float* out);
     void multiply_gated(unsigned thread, const Layer& layer, const Inputs& inputs);
+    size_t gated_panels(size_t num_rows) const;
     void multiply_head(unsigned thread, bool narrowed, float* logits, size_t stride);
 
     // Matrices with the same inputs, their panels shared out by bytes.
     struct Target {
-        const Panels* weight;
-        const std::vector<float>* bias;
+        const Linear* linear;
         float* out;
         size_t stride;
     };
     void multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds);
-    // Panels begin to end of one of them.
-    void multiply_panels(unsigned thread, const Target& target, size_t begin, size_t end, const Inputs& inputs,
-                         bool adds);
+    // Panels begin to end of one of them; `out` is for the first of these.
+    void multiply_panels(unsigned thread, const Linear& linear, size_t begin, size_t end, const Inputs& inputs,
+                         float* out, size_t out_stride, bool adds);
     static Target to_rows(const Linear& linear, OutputRows& out);
     void barrier() { pool_.barrier(); }
 
@@ -153,12 +156,14 @@ class Forward {
     bool is_few_ = false;  // rows
     size_t num_reserved_ = 0;
     InputRows normed_, attended_, gated_;
-    OutputRows x_, q_, k_, v_, up_;
+    OutputRows x_, q_, k_, v_;
     // After the last layer's attention only rows with logits go on.
     InputRows last_attended_;
     OutputRows last_x_;
     // Of each thread, for few rows.
     std::vector<InputRows> own_normed_, own_attended_;
+    // Of each thread: columns of gates, and as many of what they gate.
+    std::vector<HugeArray<float>> gates_;
     std::vector<float> cosines_, sines_;
     std::vector<float> partials_;
     size_t partial_size_;

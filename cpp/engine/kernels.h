@@ -34,12 +34,11 @@ struct RoundedRow {
     int32_t* sums;
 };
 
-// Panels begin to end of a product; out[row][16 * panel + lane].
+// out[row][16 * panel + lane]
 struct Product {
     const uint8_t* panels;
     size_t panel_stride;
-    size_t begin;
-    size_t end;
+    size_t num_panels;
     size_t num_cols;
     const float* bias;  // null, or for each output
     float* out;

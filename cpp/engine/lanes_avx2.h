@@ -57,6 +57,10 @@ TEXTMILL_FUSED Floats multiply(const Floats& a, const Floats& b) {
 TEXTMILL_FUSED Floats divide(const Floats& a, const Floats& b) {
     return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
 }
+// As good as divide, where a tier has nothing faster.
+TEXTMILL_FUSED Floats quotient(const Floats& a, const Floats& b) {
+    return divide(a, b);
+}
 TEXTMILL_FUSED Floats multiply_add(const Floats& a, const Floats& b, const Floats& c) {
     return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
 }

@@ -67,7 +67,7 @@ class Model {
     const ModelShape& shape() const { return shape_; }
     const Layer& layer(size_t index) const { return layers_[index]; }
     const Table& table() const { return table_; }
-    const Panels& head() const { return head_.weight; }
+    const Linear& head() const { return head_; }
     const std::vector<float>& final_norm() const { return final_norm_; }
     size_t num_bytes() const;
 

@@ -86,7 +86,7 @@ TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const uint8_t* cons
         for (size_t p = 0; p < P; ++p) {
             weights[p] = load_bytes(numbers[p] + vector * 64);
             if constexpr (kFetches) {
-                __builtin_prefetch(following[p] + vector * 64);
+                __builtin_prefetch(following[p] + vector * 64, 0, 1);
             }
         }
         if constexpr (kType == WeightType::kQ8) {
@@ -164,7 +164,7 @@ TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, 
         panels[p] = product.panels + (panel + p) * product.panel_stride;
     }
     // Where there are no next panels, the same ones are named again, which are near already.
-    const size_t next = panel + 2 * P <= product.end ? panel + P : panel;
+    const size_t next = panel + 2 * P <= product.num_panels ? panel + P : panel;
     const uint8_t* const following = product.panels + next * product.panel_stride;
     Tile<P, T> tile;
     if constexpr (kType == WeightType::kF32) {
@@ -210,17 +210,17 @@ TEXTMILL_FUSED void multiply_rows(const Product& product, const Inputs& inputs, 
 
 template <WeightType kType>
 void multiply_panels(const Product& product, const Inputs& inputs) {
-    size_t panel = product.begin;
+    size_t panel = 0;
     if (inputs.num_rows == 1) {  // many panels at once hide the latency of each sum
         constexpr size_t kAlone = kTileShape.panels_of_one_row;
-        for (; panel + kAlone <= product.end; panel += kAlone) {
+        for (; panel + kAlone <= product.num_panels; panel += kAlone) {
             multiply_tile<kType, kAlone, 1, true>(product, inputs, panel, 0);
         }
     }
-    for (; panel + kTileShape.panels <= product.end; panel += kTileShape.panels) {
+    for (; panel + kTileShape.panels <= product.num_panels; panel += kTileShape.panels) {
         multiply_rows<kType, kTileShape.panels>(product, inputs, panel);
     }
-    for (; panel < product.end; ++panel) {
+    for (; panel < product.num_panels; ++panel) {
         multiply_rows<kType, 1>(product, inputs, panel);
     }
 }

@@ -109,7 +109,7 @@ void swiglu(float* gate, const float* up, size_t num) {
     for (size_t i = 0; i < num; i += 16) {
         const Floats lanes = load(gate + i);
         const Floats below = add(all(1.0f), exp_of(subtract(zeros(), lanes)));
-        store(gate + i, multiply(divide(lanes, below), load(up + i)));
+        store(gate + i, multiply(quotient(lanes, below), load(up + i)));
     }
 }
 

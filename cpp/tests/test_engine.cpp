@@ -188,7 +188,7 @@ void test_products(const Kernels& kernels, WeightType type, size_t num_outputs, 
     std::vector<float> out(num_rows * stride, 1.0f);
     Guarded<uint8_t> scratch(product_scratch_bytes(num_rows, num_cols));
     const auto multiply = [&](const Inputs& inputs, const float* with_bias, float* to, bool adds) {
-        kernels.multiply[static_cast<size_t>(type)]({panels.data(), panels.panel_stride(), 0, panels.num_panels(),
+        kernels.multiply[static_cast<size_t>(type)]({panels.data(), panels.panel_stride(), panels.num_panels(),
                                                      num_cols, with_bias, to, stride, adds, scratch.data()},
                                                     inputs);
     };
@@ -262,7 +262,7 @@ void test_extreme_numbers(const Kernels& kernels) {
             float out[16];
             Guarded<uint8_t> scratch(product_scratch_bytes(1, num_cols));
             kernels.multiply[static_cast<size_t>(type)](
-                {panels.data(), panels.panel_stride(), 0, 1, num_cols, nullptr, out, 16, false, scratch.data()},
+                {panels.data(), panels.panel_stride(), 1, num_cols, nullptr, out, 16, false, scratch.data()},
                 prepared.inputs);
             CHECK(std::fabs(out[3] + sign * 4096.0f) < 4096.0f * 2e-3f);  // float16's scales are off by 2^-11 at most
         }
@@ -311,7 +311,7 @@ void check_exact(const Kernels& kernels, WeightType type, Kept&& kept, Number&& 
     float out[kPanelRows];
     Guarded<uint8_t> scratch(product_scratch_bytes(1, kGroupCols));
     kernels.multiply[static_cast<size_t>(type)](
-        {group.bytes.data(), group.bytes.size(), 0, 1, kGroupCols, nullptr, out, kPanelRows, false, scratch.data()},
+        {group.bytes.data(), group.bytes.size(), 1, kGroupCols, nullptr, out, kPanelRows, false, scratch.data()},
         inputs);
     for (size_t row = 0; row < kPanelRows; ++row) {
         CHECK(out[row] == static_cast<float>(expected[row]));
@@ -572,8 +572,8 @@ std::vector<float> results_of(const Kernels& kernels) {
         panels.fill(StoredType::kF32, reinterpret_cast<const uint8_t*>(weights.data()), nullptr, pool);
         std::vector<float> out(kRows * kOutputs);
         Guarded<uint8_t> scratch(product_scratch_bytes(kRows, kCols));
-        kernels.multiply[type]({panels.data(), panels.panel_stride(), 0, panels.num_panels(), kCols, nullptr,
-                                out.data(), kOutputs, false, scratch.data()},
+        kernels.multiply[type]({panels.data(), panels.panel_stride(), panels.num_panels(), kCols, nullptr, out.data(),
+                                kOutputs, false, scratch.data()},
                                prepared.inputs);
         results.insert(results.end(), out.begin(), out.end());
     }
@@ -625,7 +625,7 @@ void test_that_tiles_give_quantized_weights_the_same_bits() {
             std::vector<float>& out = outs[kernels == with ? 0 : 1];
             out.resize(kRows * kOutputs);
             Guarded<uint8_t> scratch(product_scratch_bytes(kRows, kCols));
-            kernels->multiply[static_cast<size_t>(type)]({panels.data(), panels.panel_stride(), 0, panels.num_panels(),
+            kernels->multiply[static_cast<size_t>(type)]({panels.data(), panels.panel_stride(), panels.num_panels(),
                                                           kCols, nullptr, out.data(), kOutputs, false, scratch.data()},
                                                          prepared.inputs);
         }
