@@ -225,15 +225,29 @@ TEXTMILL_FUSED void gather_values(const AttentionTask& task, size_t num_tokens, 
     }
 }
 
+// The values are read once for R rows: the more rows, the fewer dimensions at a time.
 template <KvType kType, size_t R>
 TEXTMILL_FUSED void gather_rows(const AttentionTask& task, size_t num_tokens, size_t dim, size_t row,
                                 const AttentionScratch& scratch) {
+    constexpr size_t kAtOnce = R <= 3 ? 4 : 2;
     size_t d = 0;
-    for (; d + 64 <= dim; d += 64) {
-        gather_values<kType, R, 4>(task, num_tokens, dim, row, d, scratch);
+    for (; d + 16 * kAtOnce <= dim; d += 16 * kAtOnce) {
+        gather_values<kType, R, kAtOnce>(task, num_tokens, dim, row, d, scratch);
     }
     for (; d < dim; d += 16) {
         gather_values<kType, R, 1>(task, num_tokens, dim, row, d, scratch);
+    }
+}
+
+// All rows from `row` on, R at once and then what is left at once.
+template <KvType kType, size_t R>
+TEXTMILL_FUSED void gather_all(const AttentionTask& task, size_t num_tokens, size_t dim, size_t row, size_t num_rows,
+                               const AttentionScratch& scratch) {
+    for (; row + R <= num_rows; row += R) {
+        gather_rows<kType, R>(task, num_tokens, dim, row, scratch);
+    }
+    if constexpr (R > 1) {
+        gather_all<kType, R - 1>(task, num_tokens, dim, row, num_rows, scratch);
     }
 }
 
@@ -267,13 +281,7 @@ void attend(const AttentionTask& task) {
         partial[0] = weighed.maximum;
         partial[1] = weighed.sum;
     }
-    size_t row = 0;
-    for (; row + 3 <= num_rows; row += 3) {
-        gather_rows<kType, 3>(task, num_even, dim, row, scratch);
-    }
-    for (; row < num_rows; ++row) {
-        gather_rows<kType, 1>(task, num_even, dim, row, scratch);
-    }
+    gather_all<kType, kTileShape.value_rows>(task, num_even, dim, 0, num_rows, scratch);
 }
 
 void fold(float* sum, const float* partial, size_t padded_dim) {

@@ -14,7 +14,8 @@ namespace textmill::engine {
 namespace {
 
 // 24 sums, the weights and an input fill 32 registers; with eight bits a sum of integers stands beside each.
-constexpr TileShape kTileShape = {.panels = 2, .rows = 12, .quantized_rows = 4, .panels_of_one_row = 4};
+constexpr TileShape kTileShape = {
+    .panels = 2, .rows = 12, .quantized_rows = 4, .panels_of_one_row = 4, .value_rows = 8};
 
 using Floats = __m512;
 using Ints = __m512i;

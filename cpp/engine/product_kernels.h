@@ -9,6 +9,14 @@
 namespace textmill::engine {
 namespace {
 
+// Into the second cache, if panel p is one of those that are fetched now. p is a constant in an unrolled loop.
+template <uint32_t kFetched>
+TEXTMILL_FUSED void fetch(size_t p, const uint8_t* line) {
+    if ((kFetched >> p & 1) != 0) {
+        __builtin_prefetch(line, 0, 1);
+    }
+}
+
 // P panels times T rows of inputs: each sum over the columns in their order.
 template <size_t P, size_t T>
 struct Tile {
@@ -23,7 +31,7 @@ struct Tile {
     }
 };
 
-template <size_t P, size_t T, bool kFetches>
+template <size_t P, size_t T, uint32_t kFetched>
 TEXTMILL_FUSED void multiply_f32(const uint8_t* const* panels, const uint8_t* following, const Product& product,
                                  const Inputs& inputs, size_t row, Tile<P, T>& tile) {
     const float* const values = inputs.values + row * inputs.stride;
@@ -32,8 +40,8 @@ TEXTMILL_FUSED void multiply_f32(const uint8_t* const* panels, const uint8_t* fo
         for (size_t p = 0; p < P; ++p) {
             weights[p] = load(reinterpret_cast<const float*>(panels[p]) + col * kPanelRows);
         }
-        for (size_t p = 0; kFetches && p < P; ++p) {
-            __builtin_prefetch(following + p * product.panel_stride + col * 64);
+        for (size_t p = 0; p < P; ++p) {
+            fetch<kFetched>(p, following + p * product.panel_stride + col * 64);
         }
         for (size_t t = 0; t < T; ++t) {
             const Floats input = all(values[t * inputs.stride + col]);
@@ -44,7 +52,7 @@ TEXTMILL_FUSED void multiply_f32(const uint8_t* const* panels, const uint8_t* fo
     }
 }
 
-template <size_t P, size_t T, bool kFetches>
+template <size_t P, size_t T, uint32_t kFetched>
 TEXTMILL_FUSED void multiply_bf16(const uint8_t* const* panels, const uint8_t* following, const Product& product,
                                   const Inputs& inputs, size_t row, Tile<P, T>& tile) {
     const size_t stride = inputs.stride / 2;
@@ -55,8 +63,8 @@ TEXTMILL_FUSED void multiply_bf16(const uint8_t* const* panels, const uint8_t* f
         for (size_t p = 0; p < P; ++p) {
             weights[p] = load_bytes(panels[p] + pair * 64);
         }
-        for (size_t p = 0; kFetches && p < P; ++p) {
-            __builtin_prefetch(following + p * product.panel_stride + pair * 64);
+        for (size_t p = 0; p < P; ++p) {
+            fetch<kFetched>(p, following + p * product.panel_stride + pair * 64);
         }
         for (size_t t = 0; t < T; ++t) {
             for (size_t p = 0; p < P; ++p) {
@@ -77,7 +85,7 @@ struct GroupBytes {
 };
 
 // The dot products of a group's 32 columns, exact in 32 bits.
-template <WeightType kType, size_t P, size_t T, bool kFetches>
+template <WeightType kType, size_t P, size_t T, uint32_t kFetched>
 TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const uint8_t* const* following, const int8_t* inputs,
                               size_t stride, Ints (&sums)[P][T]) {
     constexpr size_t kVectors = GroupBytes<kType>::kNumbers / 64;
@@ -85,9 +93,7 @@ TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const uint8_t* cons
         Bytes weights[P];
         for (size_t p = 0; p < P; ++p) {
             weights[p] = load_bytes(numbers[p] + vector * 64);
-            if constexpr (kFetches) {
-                __builtin_prefetch(following[p] + vector * 64, 0, 1);
-            }
+            fetch<kFetched>(p, following[p] + vector * 64);
         }
         if constexpr (kType == WeightType::kQ8) {
             for (size_t t = 0; t < T; ++t) {
@@ -106,7 +112,7 @@ TEXTMILL_FUSED void dot_group(const uint8_t* const* numbers, const uint8_t* cons
     }
 }
 
-template <WeightType kType, size_t P, size_t T, bool kFetches>
+template <WeightType kType, size_t P, size_t T, uint32_t kFetched>
 TEXTMILL_FUSED void multiply_groups(const uint8_t* const* panels, const uint8_t* following, const Product& product,
                                     const Inputs& inputs, size_t row, Tile<P, T>& tile) {
     using Place = GroupBytes<kType>;
@@ -128,7 +134,7 @@ TEXTMILL_FUSED void multiply_groups(const uint8_t* const* panels, const uint8_t*
                 sums[p][t] = all_ints(-offset);
             }
         }
-        dot_group<kType, P, T, kFetches>(
+        dot_group<kType, P, T, kFetched>(
             numbers, numbers_ahead, inputs.numbers + row * inputs.stride + group * kGroupCols, inputs.stride, sums);
         for (size_t p = 0; p < P; ++p) {
             const auto* const line = reinterpret_cast<const uint16_t*>(panels[p] + at) + group % 2 * kPanelRows;
@@ -156,8 +162,9 @@ TEXTMILL_FUSED void put_sum(const Product& product, Floats sum, size_t panel, si
     store(out, product.adds ? add(load(out), sum) : sum);
 }
 
-// Where kFetches, the next panels are fetched meanwhile, which the processor does not foresee well enough by itself.
-template <WeightType kType, size_t P, size_t T, bool kFetches>
+// kFetched says which of the next panels are fetched meanwhile, a bit for each: the processor does not foresee them
+// well enough by itself.
+template <WeightType kType, size_t P, size_t T, uint32_t kFetched>
 TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
     const uint8_t* panels[P];
     for (size_t p = 0; p < P; ++p) {
@@ -168,11 +175,11 @@ TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, 
     const uint8_t* const following = product.panels + next * product.panel_stride;
     Tile<P, T> tile;
     if constexpr (kType == WeightType::kF32) {
-        multiply_f32<P, T, kFetches>(panels, following, product, inputs, row, tile);
+        multiply_f32<P, T, kFetched>(panels, following, product, inputs, row, tile);
     } else if constexpr (kType == WeightType::kBF16) {
-        multiply_bf16<P, T, kFetches>(panels, following, product, inputs, row, tile);
+        multiply_bf16<P, T, kFetched>(panels, following, product, inputs, row, tile);
     } else {
-        multiply_groups<kType, P, T, kFetches>(panels, following, product, inputs, row, tile);
+        multiply_groups<kType, P, T, kFetched>(panels, following, product, inputs, row, tile);
     }
     for (size_t p = 0; p < P; ++p) {
         for (size_t t = 0; t < T; ++t) {
@@ -181,15 +188,21 @@ TEXTMILL_FUSED void multiply_tile(const Product& product, const Inputs& inputs, 
     }
 }
 
-// From `row` on, T rows at once while there are so many.
+// From `row` on, T rows at once while there are so many. The first and the last of them share the fetching.
 template <WeightType kType, size_t P, size_t T>
 TEXTMILL_FUSED size_t multiply_many(const Product& product, const Inputs& inputs, size_t panel, size_t row) {
-    if (row == 0 && row + T <= inputs.num_rows) {
-        multiply_tile<kType, P, T, true>(product, inputs, panel, row);
-        row += T;
-    }
+    constexpr uint32_t kAll = (1u << P) - 1;
     for (; row + T <= inputs.num_rows; row += T) {
-        multiply_tile<kType, P, T, false>(product, inputs, panel, row);
+        const bool is_last = row + T == inputs.num_rows;
+        if (row == 0 && is_last) {
+            multiply_tile<kType, P, T, kAll>(product, inputs, panel, row);
+        } else if (row == 0) {
+            multiply_tile<kType, P, T, 1>(product, inputs, panel, row);
+        } else if (is_last) {
+            multiply_tile<kType, P, T, kAll - 1>(product, inputs, panel, row);
+        } else {
+            multiply_tile<kType, P, T, 0>(product, inputs, panel, row);
+        }
     }
     return row;
 }
@@ -214,7 +227,7 @@ void multiply_panels(const Product& product, const Inputs& inputs) {
     if (inputs.num_rows == 1) {  // many panels at once hide the latency of each sum
         constexpr size_t kAlone = kTileShape.panels_of_one_row;
         for (; panel + kAlone <= product.num_panels; panel += kAlone) {
-            multiply_tile<kType, kAlone, 1, true>(product, inputs, panel, 0);
+            multiply_tile<kType, kAlone, 1, (1u << kAlone) - 1>(product, inputs, panel, 0);
         }
     }
     for (; panel + kTileShape.panels <= product.num_panels; panel += kTileShape.panels) {
