@@ -109,8 +109,8 @@ const Kernels& portable_kernels();
 const Kernels& avx512_kernels();
 #endif
 
-// The best tier that the processor has, up to the one that TEXTMILL_ISA names: avx512, avx2 (here the portable one) or
-// portable. Throws std::invalid_argument for another name.
+// The best tier that the processor has, up to the one that TEXTMILL_ISA names (tiers.h). Throws std::invalid_argument
+// for another name.
 const Kernels& kernels_of_this_machine();
 
 }  // namespace textmill::engine

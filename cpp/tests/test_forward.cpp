@@ -12,6 +12,7 @@
 
 #include "engine/bandwidth.h"
 #include "engine/forward.h"
+#include "engine/tiers.h"
 
 namespace {
 
@@ -159,10 +160,13 @@ void test_refusals() {
 
 int main() {
     test_refusals();
-    test_threads_and_cuts(portable_kernels());
-    test_short_chunks(kernels_of_this_machine());
-    if (&kernels_of_this_machine() != &portable_kernels()) {
-        test_threads_and_cuts(kernels_of_this_machine());
+    for (const Tier& tier : tiers()) {
+        if (tier.is_supported()) {
+            test_threads_and_cuts(tier.kernels());
+            test_short_chunks(tier.kernels());
+        } else {
+            std::printf("skipped: this processor has not all of %s\n", tier.name);
+        }
     }
     ThreadPool pool(2);
     CHECK(read_bandwidth(pool, 1 << 20) > 0.0);

@@ -49,10 +49,10 @@ WindowRule window_rule_of(std::span<const std::string> stage_regexes) {
 
 FindEnds find_ends_tier() {
     const char* const asked = std::getenv("TEXTMILL_ISA");
-    const std::string_view most = asked == nullptr ? "avx512" : asked;
-    if (most != "avx512" && most != "avx2" && most != "portable") {
+    const std::string_view most = asked == nullptr ? "amx" : asked;
+    if (most != "amx" && most != "avx512" && most != "avx2" && most != "portable") {
         throw std::invalid_argument("TEXTMILL_ISA is \"" + std::string(most) +
-                                    "\", and may be avx512, avx2 or portable");
+                                    "\", and may be one of: amx, avx512, avx2, portable");
     }
 #if defined(__x86_64__)
     if (most != "portable" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) {

@@ -45,9 +45,9 @@ size_t find_ends_avx2(const WindowRule& rule, const PaddedText& text, size_t beg
 size_t find_ends_portable(const WindowRule& rule, const PaddedText& text, size_t begin, uint32_t* ends,
                           size_t capacity);
 
-// The fastest of them that this machine runs. TEXTMILL_ISA in the environment can ask for less: avx512 (masks of 64
-// bytes by AVX-512 were no faster, so this is avx2 here), avx2 or portable. Throws std::invalid_argument for another
-// name.
+// The fastest of them that this machine runs. TEXTMILL_ISA in the environment can ask for less, by the names that the
+// engine's tiers have too: amx and avx512 (masks of 64 bytes by AVX-512 were no faster, so both are avx2 here), avx2 or
+// portable. Throws std::invalid_argument for another name.
 FindEnds find_ends_tier();
 
 }  // namespace textmill::tokenizer

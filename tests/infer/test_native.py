@@ -32,7 +32,7 @@ from textmill.model.machine import Memory
 IDS = np.random.default_rng(5).integers(0, 60, 70).tolist()
 
 
-@pytest.fixture(params=["avx512", "avx2", "portable"])
+@pytest.fixture(params=["amx", "avx512", "avx2", "portable"])
 def tier(request, monkeypatch):
     monkeypatch.setenv("TEXTMILL_ISA", request.param)
     runner = runner_of(small_config())
@@ -51,7 +51,7 @@ def relative(ours, exact):
 
 
 @settings(deadline=None, max_examples=60)
-@given(configs(), st.integers(0, 99), st.sampled_from(["avx512", "avx2", "portable"]))
+@given(configs(), st.integers(0, 99), st.sampled_from(["amx", "avx512", "avx2", "portable"]))
 def test_every_family_equals_its_twin(config, seed, tier):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTMILL_ISA", tier)

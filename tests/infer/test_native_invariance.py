@@ -26,7 +26,7 @@ SLIDING = {"model_type": "qwen2", "qkv_bias": True, "sliding_window": 9, "slidin
 SHAPES = [{}, {"num_key_value_heads": 4}, {"num_key_value_heads": 1, "head_dim": 24}, SLIDING]
 
 
-@pytest.fixture(params=["avx512", "avx2", "portable"])
+@pytest.fixture(params=["amx", "avx512", "avx2", "portable"])
 def tier(request, monkeypatch):
     monkeypatch.setenv("TEXTMILL_ISA", request.param)
     if runner_of(small_config()).isa != request.param:
@@ -50,7 +50,7 @@ def with_blocks(runner, kv, num_blocks):
 
 @pytest.mark.timeout(7200)
 def test_any_batch_gives_every_answer_as_if_it_were_alone(tier):
-    for seed in range(NUM_CASES if tier == "avx512" else NUM_CASES // 4):
+    for seed in range(NUM_CASES if tier in ("amx", "avx512") else NUM_CASES // 4):
         rng = random.Random(seed)
         weights, kv = TYPES[seed % len(TYPES)]
         shape = rng.randrange(len(SHAPES))
