@@ -2,6 +2,9 @@
 # make test     everything that is tested, without root
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
+# make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
+# make bench-tokenizer, bench-inference   the figures of docs/benchmarks, beside the peers
+# make gpu-check   the runner on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
 
 PYTHON ?= python3

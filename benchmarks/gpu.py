@@ -31,10 +31,13 @@ def main() -> None:
     """Run the parts one after another, print what they found, and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--device", default="cuda", help="torch's name of the device")
+    parser.add_argument("--small", action="store_true", help="tiny models, to see that everything runs")
     parser.add_argument("--part", help="print this part alone, in this process")
     arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    if unknown := set(names) - set(PARTS):
+        parser.error(f"{min(unknown)} is none of {', '.join(PARTS)}")
     if arguments.part:
         if arguments.small:
             _use_one_thread()
@@ -43,7 +46,6 @@ def main() -> None:
     if reason := why_not(arguments.device):
         print(f"make gpu-check does nothing here: {reason}")
         return
-    names = arguments.only.split(",")
     measured, succeeded = _run_parts(names, ["--device", arguments.device] + ["--small"] * arguments.small)
     if not arguments.small and names == list(PARTS):
         _write(measured)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,8 @@ from inference_speed.places import RESULTS
 from textmill.checkpoint.stored_model import open_model
 
 PARTS = (*speed.PARTS, "first", "quality")
-FIRST_TOKEN_ROUNDS = 9
+# More work than a measurement's own: the load of the last minute.
+_BUSY = 0.5
 
 
 def arguments() -> argparse.Namespace:
@@ -36,6 +38,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few tokens, to see that everything runs")
     parser.add_argument("--write", action="store_true", help="write the page; all parts and types")
     given = parser.parse_args()
+    if given.rounds < 1:
+        parser.error(f"--rounds is {given.rounds}, and there is no median of less than one")
+    if given.write and os.getloadavg()[0] > _BUSY:
+        parser.error(f"the machine is busy (load {os.getloadavg()[0]:.1f}): its figures would be those of other work")
     if given.write and (set(given.only) != set(PARTS) or set(given.types) != set(types) or given.quick):
         parser.error("--write keeps whole runs: it goes with none of --only, --types and --quick")
     return given
@@ -53,10 +59,13 @@ def main() -> None:
     if parts & set(speed.PARTS):
         measured = measure_speed(given, python, facts)
     if "first" in parts:
-        first = first_token.measure(FIRST_TOKEN_ROUNDS)
+        first = first_token.measure(first_token.ROUNDS)
     if "quality" in parts:
         scores = list(quality.measure(python, quick=given.quick))
-    keep({"facts": facts, "measured": measured, "first": first, "scores": scores})
+    keep(
+        RESULTS if given.write else RESULTS.with_name("trial.json"),
+        {"facts": facts, "measured": measured, "first": first, "scores": scores},
+    )
     page = report.page(measured, facts, first, scores, given.rounds)
     print(page)
     if given.write:
@@ -79,10 +88,10 @@ def measure_speed(given: argparse.Namespace, peer_python: Path, facts: measure.F
     return measured
 
 
-def keep(results: dict[str, Any]) -> None:
+def keep(path: Path, results: dict[str, Any]) -> None:
     """Write all figures of all rounds down, for whoever wants more than medians."""
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1, default=dataclasses.asdict) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1, default=dataclasses.asdict) + "\n")
 
 
 def _names(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:

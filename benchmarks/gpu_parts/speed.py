@@ -64,6 +64,7 @@ def prefill(name: str, device: str, *, small: bool) -> str:
         times = [_timed(lambda n=num_tokens, s=step: read_prompts(runner, 1, n, s)) for _ in range(6)][1:]
         median = statistics.median(times)
         flops = num_tokens * inference_flops_per_token(config, num_tokens // 2)
+        flops -= (num_tokens - 1) * 2 * config.vocab_size * config.hidden_size  # the head computes the last row alone
         rows.append(
             f"| {num_tokens} | {step} | {num_tokens / median:,.0f} | {median * 1e3:.2f} | "
             f"{min(times) * 1e3:.2f} to {max(times) * 1e3:.2f} | {flops / median / 1e12:.1f} |"

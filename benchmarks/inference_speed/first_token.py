@@ -20,6 +20,8 @@ _WAYS: dict[str, tuple[Sequence[str], int]] = {
     "`textmill chat --prompt`": ([_TEXTMILL, "chat", NAME, "--prompt", "What is the capital of France?"], 0),
 }
 
+ROUNDS = 9
+
 
 def measure(rounds: int) -> dict[str, list[float]]:
     """Seconds of each command, in turn; a round before them warms the caches of files."""

@@ -45,9 +45,10 @@ class Score:
 def measure(peer_python: Path, *, quick: bool) -> Iterator[Score]:
     """Score SmolLM2, and a model that textmill trains where that has not been done."""
     yield from _score_model("SmolLM2-135M-Instruct", models.shipped(), text.held_out(), peer_python, quick=quick)
-    trained = _trained(_QUICK_MINUTES if quick else _MINUTES)
+    minutes = _QUICK_MINUTES if quick else _MINUTES
+    trained = _trained(minutes)
     yield from _score_model(
-        f"trained for {_MINUTES:g} minutes", trained, text.held_out(("code", "prose")), peer_python, quick=quick
+        f"trained for {minutes:g} minutes", trained, text.held_out(("code", "prose")), peer_python, quick=quick
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from statistics import median
 
-from inference_speed import peers
+from inference_speed import first_token, peers
 from inference_speed.bars import Line, first_line, quality_lines, speed_lines
 from inference_speed.cases import LLAMA_CPP, OURS, TRANSFORMERS
 from inference_speed.measure import Facts, Measured
@@ -46,7 +46,7 @@ def page(
 
 def machine_lines(facts: Facts, rounds: int) -> str:
     """Say where it was measured, what ran there, and how fast memory was read."""
-    lines = [f"{machine(_FLAGS)} {rounds} rounds, 2 threads."]
+    lines = [f"{machine(_FLAGS)} {rounds} rounds ({first_token.ROUNDS} of the first token), 2 threads."]
     if OURS in facts.engines:
         lines.append(f"textmill runs its `{facts.engines[OURS]['isa']}` kernels.")
     if LLAMA_CPP in facts.engines:

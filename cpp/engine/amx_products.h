@@ -270,10 +270,13 @@ TEXTMILL_FUSED void multiply_group_tiles(const Product& product, const GroupInpu
     }
 }
 
-// The same bits as multiply_panels: sums of a group are exact, and what follows has its order. Returns the first row
-// that is left.
+// The same bits as multiply_panels: sums of a group are exact, and what follows has its order. Rows that fill no tile
+// are multiplied without, panel by panel, while these are near.
 template <WeightType kType>
-TEXTMILL_FUSED size_t multiply_grouped(const Product& product, const Inputs& inputs) {
+void multiply_quantized_tiles(const Product& product, const Inputs& inputs) {
+    if (inputs.num_rows < kTileRows) {
+        return multiply_panels<kType>(product, inputs);
+    }
     const size_t num_rows = inputs.num_rows / kTileRows * kTileRows;
     const size_t num_groups = (product.num_cols + kGroupCols - 1) / kGroupCols;
     uint8_t* const unpacked = product.scratch;
@@ -287,18 +290,7 @@ TEXTMILL_FUSED size_t multiply_grouped(const Product& product, const Inputs& inp
     const TilesInUse tiles(group_config());
     for (size_t panel = 0; panel < product.num_panels; ++panel) {
         multiply_group_tiles<kType>(product, shared, panel, unpacked);
-    }
-    return num_rows;
-}
-
-template <WeightType kType>
-void multiply_quantized_tiles(const Product& product, const Inputs& inputs) {
-    if (inputs.num_rows < kTileRows) {
-        return multiply_panels<kType>(product, inputs);
-    }
-    const size_t row = multiply_grouped<kType>(product, inputs);
-    for (size_t panel = 0; row < inputs.num_rows && panel < product.num_panels; ++panel) {
-        multiply_rows<kType, 1>(product, inputs, panel, row);
+        multiply_rows<kType, 1>(product, inputs, panel, num_rows);
     }
 }
 

@@ -30,7 +30,8 @@ bool has_avx512() {
 }
 
 // Tiles are larger than what the system saves for a thread unless it was asked to: arch_prctl(ARCH_REQ_XCOMP_PERM,
-// XFEATURE_XTILEDATA), which holds for all threads of the process (Linux, Documentation/arch/x86/xstate.rst).
+// XFEATURE_XTILEDATA), which holds for all threads of the process (Linux, Documentation/arch/x86/xstate.rst). It is
+// refused where a thread already has a stack for signals that is too small to hold them.
 bool has_amx() {
 #if defined(__linux__)
     unsigned eax, ebx, ecx, edx;
@@ -114,7 +115,7 @@ std::span<const Tier> tiers() {
 
 const Kernels& kernels_of_this_machine() {
     const char* const most = std::getenv("TEXTMILL_ISA");
-    bool may_be_used = most == nullptr;
+    bool may_be_used = most == nullptr || *most == '\0';
     for (const Tier& tier : kTiers) {
         may_be_used = may_be_used || std::string_view(tier.name) == most;
         if (may_be_used && tier.is_supported()) {

@@ -60,7 +60,7 @@ TEXTMILL_FUSED Rounded round_to_int8(const float* values, size_t num, int8_t* nu
         poison = multiply_add(lanes, zeros(), poison);
     }
     const float most = largest_of(largest);
-    const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
+    const float inverse = most >= 0x1p-119f ? 127.0f / most : 0.0f;
     for (size_t i = 0; i < num; i += 16) {
         store_int8(numbers + i, multiply(load(values + i), all(inverse)));
     }
@@ -85,7 +85,8 @@ TEXTMILL_FUSED Rounded round_group(const float* values, int8_t* numbers) {
     const Floats first = load(values);
     const Floats second = load(values + 16);
     const float most = largest_of(larger(magnitude(first), magnitude(second)));
-    const Floats inverse = all(most > 0.0f ? 127.0f / most : 0.0f);
+    // Of smaller numbers the inverse would not be finite; their scale is as good as zero.
+    const Floats inverse = all(most >= 0x1p-119f ? 127.0f / most : 0.0f);
     const Floats first_whole = nearest_whole(multiply(first, inverse));
     const Floats second_whole = nearest_whole(multiply(second, inverse));
     store_int8(numbers, first_whole);

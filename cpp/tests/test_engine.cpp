@@ -385,16 +385,19 @@ void test_what_is_not_finite() {
 
 // Exact sums need numbers without the least of eight bits, which has no counterpart.
 void test_numbers_are_within_127(const Kernels& kernels) {
-    for (const float largest : {1e-45f, 3e-39f, 1.2e-38f, 1e-30f, 1.0f, 1e30f, 3.4e38f}) {
+    for (const float largest : {1e-45f, 3e-39f, 1.2e-38f, 1e-37f, 1e-36f, 1e-30f, 1.0f, 1e30f, 3.4e38f}) {
         for (unsigned seed = 0; seed < 200; ++seed) {
             std::vector<float> row = random_floats(kGroupCols, seed);
             const float most = std::fabs(*std::max_element(
                 row.begin(), row.end(), [](float a, float b) { return std::fabs(a) < std::fabs(b); }));
             std::transform(row.begin(), row.end(), row.begin(), [&](float value) { return value / most * largest; });
             const Prepared prepared(kernels, row, 1, kGroupCols);
+            int32_t sum = 0;
             for (size_t i = 0; i < kGroupCols; ++i) {
                 CHECK(prepared.numbers[i] >= -127 && prepared.numbers[i] <= 127);
+                sum += prepared.numbers[i];
             }
+            CHECK(prepared.sums[0] == sum);
         }
     }
 }

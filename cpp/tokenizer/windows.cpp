@@ -49,7 +49,7 @@ WindowRule window_rule_of(std::span<const std::string> stage_regexes) {
 
 FindEnds find_ends_tier() {
     const char* const asked = std::getenv("TEXTMILL_ISA");
-    const std::string_view most = asked == nullptr ? "amx" : asked;
+    const std::string_view most = asked == nullptr || *asked == '\0' ? "amx" : asked;
     if (most != "amx" && most != "avx512" && most != "avx2" && most != "portable") {
         throw std::invalid_argument("TEXTMILL_ISA is \"" + std::string(most) +
                                     "\", and may be one of: amx, avx512, avx2, portable");

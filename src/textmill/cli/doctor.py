@@ -23,7 +23,19 @@ _PARTS = {
     "pyarrow": ("data", "reading .parquet"),
     "huggingface_hub": ("hub", "fetching models"),
 }
-_CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+_CPU_FEATURES = (
+    "avx2",
+    "fma",
+    "f16c",
+    "avx_vnni",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "bf16",
+)
 
 
 def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> int:

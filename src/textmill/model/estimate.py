@@ -127,4 +127,6 @@ def _type_of(name: str, weights: WeightType) -> str:
         return weights
     if name == _TABLE:
         return "bf16"
+    if name.endswith(".v_proj.weight"):
+        return "bf16"
     return "q8_0" if name == _HEAD else _KEPT[weights]

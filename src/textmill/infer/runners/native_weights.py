@@ -30,10 +30,14 @@ def check_types(stored: StoredModel, weights: str) -> None:
 def kept_type(name: str, stored_type: str, weights: str) -> str:
     """How the engine keeps a matrix: ``f32``, ``bf16``, ``q8``, ``q4`` or ``q4_min``.
 
-    ``auto`` and ``file`` round no weight. With ``int4`` the head has eight bits: it decides between tokens.
+    ``auto`` and ``file`` round no weight. With ``int4`` the head has eight bits: it decides between tokens. With
+    ``int8`` and ``int4`` the projection to values has bf16, and so have its inputs: rounding those to eight bits took
+    more than half of what all rounding took from SmolLM2-135M (docs/benchmarks/log.md), for 3 % of the weights.
     """
     if weights in ("auto", "file") or (weights == "int4" and stored_type == "Q4_0"):
         return _AS_STORED.get(stored_type, "f32")
+    if weights in ("int8", "int4") and name.endswith(".v_proj.weight"):
+        return "bf16"
     return "q8" if weights == "int4" and name == "lm_head.weight" else _ASKED[weights]
 
 
