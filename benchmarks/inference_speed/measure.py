@@ -45,7 +45,7 @@ class Measured:
         return [ours / theirs for ours, theirs in zip(self.speeds[OURS], self.speeds[peer], strict=True)]
 
 
-_TRIES = 3
+_TRIES = 2
 
 
 @dataclass
@@ -71,7 +71,7 @@ def in_turn(jobs: dict[str, Callable[[], float]], rounds: int) -> dict[str, list
 def fastest_way(
     process: Process, run: Callable[[Process], float], ways: Sequence[dict[str, Any]], opened: Callable[..., None]
 ) -> dict[str, Any]:
-    """Try the ways of an engine three times in turn, and leave open the one with the best of all speeds."""
+    """Try the ways of an engine twice in turn, and leave open the one with the best of all speeds."""
     speeds = [0.0] * len(ways)
     for _ in range(_TRIES if len(ways) > 1 else 1):
         for number, way in enumerate(ways):
