@@ -12,6 +12,8 @@ SOURCES = sorted(
     str(p.relative_to(ROOT / "cpp")) for room in ("tokenizer", "engine") for p in (ROOT / "cpp" / room).glob("*.cpp")
 )
 AVX512 = "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mfma -mf16c -mbmi2".split()
+AMX = "-mamx-tile -mamx-int8 -mamx-bf16".split()
+FLAGS = {"engine/kernels_avx512.cpp": AVX512, "engine/kernels_amx.cpp": [*AVX512, *AMX]}
 WARNINGS = "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror".split()
 
 
@@ -24,7 +26,7 @@ def test_clang_has_nothing_to_say(source):
         "-fsyntax-only",
         *WARNINGS,
         f"-I{ROOT / 'cpp'}",
-        *(AVX512 if "avx512" in source else ()),
+        *FLAGS.get(source, ()),
         ROOT / "cpp" / source,
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
