@@ -12,6 +12,7 @@ void bind_trainer(nb::module_& m);
 void bind_character(nb::module_& m);
 void bind_normalize(nb::module_& m);
 void bind_added_tokens(nb::module_& m);
+void bind_block_checksums(nb::module_& m);
 void bind_engine(nb::module_& m);
 
 NB_MODULE(_core, m) {
@@ -26,5 +27,6 @@ NB_MODULE(_core, m) {
     bind_character(m);
     bind_normalize(m);
     bind_added_tokens(m);
+    bind_block_checksums(m);
     bind_engine(m);
 }
