@@ -1,0 +1,24 @@
+"""``textmill data``: from raw files to the exact batch."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+data_app = App(
+    name="data",
+    help="""Prepare text for training, plan a run's data, and look into both.
+
+For example:
+    textmill data prepare pipeline.toml          raw files to shard sets
+    textmill data show shards --verify           what is in them, and whether it is whole
+    textmill data plan smollm2-1.7b              tokens, epochs and days of a recipe
+    textmill data inspect runs/mine --step 900   the documents of a batch
+""",
+    help_format="plaintext",
+)
+# By name: only the module of the command that is asked for is imported.
+_COMMANDS = {
+    "prepare": "data_prepare:prepare",
+}
+for _name, _place in _COMMANDS.items():
+    data_app.command(f"textmill.cli.{_place}", name=_name)

@@ -1,0 +1,88 @@
+"""What a pipeline comes to on this input: files, units, and a hash that says whether a later start is the same job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textmill.base.config import to_table
+from textmill.base.errors import DataError
+from textmill.data.pipeline import Pipeline, SourceTable
+from textmill.text.folders import LeftOut
+from textmill.text.reading import InputFile, SourceInput, Unit, cut_units, list_files
+from textmill.text.stdlib import STDLIB_FORMAT, module_files
+from textmill.tokenizer.end_of_text import end_of_text
+from textmill.tokenizer.tokenizer import Tokenizer
+
+# What a release makes of the same input may differ from what the last one made: its work is not gone on with then.
+_WORK_VERSION = 1
+
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A pipeline and its input.
+
+    Attributes:
+        pipeline: the pipeline.
+        units: the units of each source; of a chain the first.
+        num_bytes: bytes of each source's files, packed as they are.
+        hash: of all that the output depends on, and of where the input lies.
+        made_by: the same for manifests, without places and times: only what the output depends on.
+        left_out: what folders hold besides text.
+    """
+
+    pipeline: Pipeline
+    units: dict[str, list[Unit]]
+    num_bytes: dict[str, int]
+    hash: str
+    made_by: dict[str, Any]
+    left_out: LeftOut
+
+
+def make_job(pipeline: Pipeline, each: Each = map) -> Job:
+    """Look at a pipeline's input.
+
+    Args:
+        pipeline: what is to be done.
+        each: like ``map``; lines of large files are counted with it.
+
+    Raises:
+        DataError: a path does not exist or holds no text, or a file that the pipeline names cannot be read.
+    """
+    left_out = LeftOut()
+    units: dict[str, list[Unit]] = {}
+    num_bytes: dict[str, int] = {}
+    states: dict[str, Any] = {}
+    for name in pipeline.sources:
+        source = pipeline.steps_of(name)
+        files = list_files(source_input(pipeline, source), left_out)
+        units[name] = cut_units(files, pipeline.run.unit_mb << 20, each)
+        num_bytes[name] = sum(file.size for file in files)
+        states[name] = [[file.path, file.member, file.size, _time_of(file)] for file in files]
+    settings = to_table(pipeline)
+    named = {path: _sha256(path) for path in _named_files(pipeline)}
+    everything = [_WORK_VERSION, settings, states, named]
+    return Job(
+        pipeline,
+        units,
+        num_bytes,
+        hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest(),
+        {"settings": _without_places(settings), "files": sorted(named.values())},
+        left_out,
+    )
+
+
+def source_input(pipeline: Pipeline, source: SourceTable) -> SourceInput:
+    """Say to reading what a pipeline says of a source."""
+    return SourceInput(
+        path=source.path,
+        format=source.format,
+        fields=source.fields,
+        max_document_bytes=pipeline.run.max_document_mb << 20,
+    )
