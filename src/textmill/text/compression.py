@@ -26,23 +26,31 @@ def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         MissingExtraError: a ``.zst`` without the package ``zstandard``.
     """
     packing = path.suffix.lower()
-    damaged: list[type[Exception]] = [OSError, EOFError, zlib.error]
-    zstandard = require_extra("zstandard", "data", f"reading {path.name}") if packing == ".zst" else None
-    if zstandard is not None:
-        damaged.append(zstandard.ZstdError)
+    damage = damage_errors(packing)
     try:
         with path.open("rb") as file:
-            if zstandard is not None:
-                new_frame = zstandard.ZstdDecompressor().decompressobj
-                yield cast(IO[bytes], io.BufferedReader(ZstandardReader(file, new_frame), 1 << 20)), file
-            elif packing == ".gz":
-                yield cast(IO[bytes], gzip.GzipFile(fileobj=file)), file
-            else:
-                yield file, file
+            yield unpacked(file, packing), file
     except DataError:
         raise
-    except tuple(damaged) as error:
+    except (OSError, *damage) as error:
         raise DataError(f"cannot read {path}: {error}") from error
+
+
+def unpacked(file: IO[bytes], packing: str) -> IO[bytes]:
+    """Return the content of an open file that is packed with ``.gz`` or ``.zst``, or the file itself."""
+    if packing == ".zst":
+        zstandard = require_extra("zstandard", "data", "reading .zst files")
+        new_frame = zstandard.ZstdDecompressor().decompressobj
+        return cast(IO[bytes], io.BufferedReader(ZstandardReader(file, new_frame), 1 << 20))
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packing == ".gz" else file
+
+
+def damage_errors(packing: str) -> tuple[type[Exception], ...]:
+    """List the errors that reading damaged content of a kind of packing raises."""
+    damaged: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
+    return (
+        (*damaged, require_extra("zstandard", "data", "reading .zst files").ZstdError) if packing == ".zst" else damaged
+    )
 
 
 class ZstandardReader(io.RawIOBase):
