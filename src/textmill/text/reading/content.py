@@ -25,7 +25,7 @@ class Content:
 
     def __init__(self, file: InputFile, stream: Any, is_packed: bool) -> None:
         self._file, self._stream, self._is_packed = file, stream, is_packed
-        self._damage: tuple[type[Exception], ...] = (*damage_errors(file.packing), zipfile.BadZipFile)
+        self._damage: tuple[type[Exception], ...] = (*damage_errors(file.location), zipfile.BadZipFile)
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the front of a buffer of at least ``PIECE_BYTES``; returns the bytes that were read, 0 at the end.
@@ -84,4 +84,4 @@ def open_content(file: InputFile) -> Iterator[Content]:
             raise DamagedContentError(f"{error}") from error
         except OSError as error:
             raise DataError(f"cannot read {file.location}: {error.strerror or error}") from error
-        yield Content(file, unpacked(stream, file.packing), is_zip or bool(file.packing))
+        yield Content(file, unpacked(stream, file.location), is_zip or bool(file.packing))
