@@ -13,6 +13,7 @@ void bind_character(nb::module_& m);
 void bind_normalize(nb::module_& m);
 void bind_added_tokens(nb::module_& m);
 void bind_block_checksums(nb::module_& m);
+void bind_json_lines(nb::module_& m);
 void bind_engine(nb::module_& m);
 
 NB_MODULE(_core, m) {
@@ -28,5 +29,6 @@ NB_MODULE(_core, m) {
     bind_normalize(m);
     bind_added_tokens(m);
     bind_block_checksums(m);
+    bind_json_lines(m);
     bind_engine(m);
 }

@@ -261,6 +261,16 @@ class AddedTokens:
         The parts of a text, (begin, end, id), int64[n, 3]: bytes, and the id -1 for what is no added token.
         """
 
+def block_checksums(data: numpy.typing.NDArray[numpy.uint8], block_bytes: int) -> numpy.typing.NDArray[numpy.uint64]:
+    """
+    A checksum of 64 bits for each block of so many bytes, the last one shorter; uint64[blocks].
+    """
+
+def parse_json_lines(data: numpy.typing.NDArray[numpy.uint8], fields: list[list[bytes]], max_line_bytes: int, num_threads: int = 1, task_bytes: int = 1048576) -> tuple[list[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int64]]], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], int]:
+    """
+    The fields of lines of JSON, each named by its keys from the outermost object inwards; the first one is a record's text. Returns data and offsets of each field's values, the records' lines from 0, int64[lines, 3] of the lines that Python's json is to look at (number, begin, end), and how many lines there are.
+    """
+
 def read_bandwidth(num_threads: int = 0, num_bytes: int = 268435456) -> float:
     """
     Bytes a second that the threads together read from memory; zero threads are one for each core.

@@ -1,0 +1,78 @@
+// How far a text goes on without a byte that JSON or UTF-8 has something to say about: 16 bytes at a time.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace textmill::text {
+
+// A byte that ends a plain run: a quote, a backslash, a control character (below 0x20) or a byte above 0x7F.
+inline bool is_special(char c) {
+    return static_cast<signed char>(c) < 0x20 || c == '"' || c == '\\';
+}
+
+namespace internal {
+
+constexpr size_t kStep = 16;
+
+#if defined(__SSE2__)
+
+// Copies 16 bytes where `out` is not null; returns the index of the first special one, 16 where there is none.
+inline size_t copy_step(const char* at, char* out) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    if (out != nullptr) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
+    }
+    // Compared as signed numbers, bytes above 0x7F are below 0x20 too.
+    const __m128i below_space = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+    const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    const __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    const __m128i special = _mm_or_si128(below_space, _mm_or_si128(quote, backslash));
+    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(special));
+    return static_cast<size_t>(std::countr_zero(mask | 1u << kStep));
+}
+
+#else
+
+inline size_t copy_step(const char* at, char* out) {
+    if (out != nullptr) {
+        std::memcpy(out, at, kStep);
+    }
+    size_t i = 0;
+    while (i < kStep && !is_special(at[i])) {
+        ++i;
+    }
+    return i;
+}
+
+#endif
+
+}  // namespace internal
+
+// Returns how many bytes from `at` on are plain, and copies them to `out` where that is not null. Up to 15 bytes more
+// are written behind them, never more than there are up to `end`.
+inline size_t copy_plain_run(const char* at, const char* end, char* out) {
+    const char* const begin = at;
+    while (static_cast<size_t>(end - at) >= internal::kStep) {
+        const size_t count = internal::copy_step(at, out);
+        at += count;
+        if (count < internal::kStep) {
+            return static_cast<size_t>(at - begin);
+        }
+        out = out == nullptr ? nullptr : out + count;
+    }
+    for (; at < end && !is_special(*at); ++at) {
+        if (out != nullptr) {
+            *out++ = *at;
+        }
+    }
+    return static_cast<size_t>(at - begin);
+}
+
+}  // namespace textmill::text

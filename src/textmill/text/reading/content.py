@@ -1,0 +1,87 @@
+"""The content of a file: as it lies on disk, unpacked, or a member of a zip archive."""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from textmill.base.errors import DataError
+from textmill.text.compression import damage_errors, unpacked
+from textmill.text.reading.files import ZIP_SUFFIX, InputFile
+
+# Packed content is asked for in these pieces, always: how far a damaged file can be read depends on them.
+PIECE_BYTES = 64 << 10
+
+
+class DamagedContentError(Exception):
+    """Content cannot be read on."""
+
+
+class Content:
+    """Content that is read from its start; where it is damaged, all that comes before can be read."""
+
+    def __init__(self, file: InputFile, stream: Any, is_packed: bool) -> None:
+        self._file, self._stream, self._is_packed = file, stream, is_packed
+        self._damage: tuple[type[Exception], ...] = (*damage_errors(file.location), zipfile.BadZipFile)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the front of a buffer of at least ``PIECE_BYTES``; returns the bytes that were read, 0 at the end.
+
+        Raises:
+            DamagedContentError: it is damaged, or is cut short.
+            DataError: the file cannot be read.
+        """
+        try:
+            if not self._is_packed:
+                return self._stream.readinto(buffer)
+            piece = self._stream.read1(PIECE_BYTES)
+        except self._damage as error:
+            raise DamagedContentError(str(error) or "it ends in the middle; is the file complete?") from error
+        except OSError as error:
+            raise DataError(f"cannot read {self._file.location}: {error}") from error
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def read(self, max_bytes: int) -> bytes | None:
+        """Read all there is; None where that is more than ``max_bytes``. Raises as ``readinto``."""
+        pieces = []
+        num_bytes = 0
+        buffer = memoryview(bytearray(1 << 20 if not self._is_packed else PIECE_BYTES))
+        while count := self.readinto(buffer):
+            num_bytes += count
+            if num_bytes > max_bytes:
+                return None
+            pieces.append(bytes(buffer[:count]))
+        return b"".join(pieces)
+
+    def seek(self, offset: int) -> None:
+        """Go to an offset of content that is not packed."""
+        self._stream.seek(offset)
+
+
+@contextlib.contextmanager
+def open_content(file: InputFile) -> Iterator[Content]:
+    """Open a file's content.
+
+    Raises:
+        DamagedContentError: it is in a zip archive that cannot be opened, or is encrypted.
+        DataError: the file cannot be opened.
+        MissingExtraError: a ``.zst`` without the package ``zstandard``.
+    """
+    is_zip = bool(file.member) or PurePosixPath(file.path).suffix.lower() == ZIP_SUFFIX
+    with contextlib.ExitStack() as opened:
+        try:
+            stream: Any
+            if is_zip:
+                archive = opened.enter_context(zipfile.ZipFile(file.path))
+                stream = opened.enter_context(archive.open(file.member))
+            else:
+                stream = opened.enter_context(open(file.path, "rb", buffering=0 if not file.packing else -1))  # noqa: PTH123
+        except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError) as error:
+            raise DamagedContentError(f"{error}") from error
+        except OSError as error:
+            raise DataError(f"cannot read {file.location}: {error.strerror or error}") from error
+        yield Content(file, unpacked(stream, file.location), is_zip or bool(file.packing))

@@ -1,0 +1,67 @@
+"""Files that are one document each: text, HTML, and the modules and docstrings of the standard library."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+
+import numpy as np
+
+from textmill.text.readers import describe_not_utf8
+from textmill.text.reading.content import DamagedContentError, open_content
+from textmill.text.reading.html_text import main_text
+from textmill.text.reading.records import BATCH_BYTES, Intake, RecordBatch, RecordError, place_of, too_long
+from textmill.text.reading.source import ID
+from textmill.text.stdlib import read_stdlib
+from textmill.text.text_batch import TextBatch
+
+
+def read_whole_file(number: int, intake: Intake) -> Iterator[RecordBatch]:
+    """Read a file of text or HTML."""
+    file = intake.files[number]
+    try:
+        with open_content(file) as content:
+            data = content.read(intake.source.max_document_bytes)
+    except DamagedContentError as error:
+        intake.refuse(file, "byte 0", f"and all that follows cannot be unpacked: {error}")
+        return
+    if data is None:
+        intake.refuse(
+            file, "byte 0", too_long("document", max(file.size, intake.source.max_document_bytes + 1), intake)
+        )
+        return
+    try:
+        text = main_text(data) if file.format == "html" else _checked_text(data, file.location)
+    except RecordError as error:
+        line = data.count(b"\n", 0, error.offset) + 1
+        intake.refuse(file, place_of(line, error.offset), error.what)
+        return
+    yield from intake.batch(number, TextBatch.of([text]), np.ones(1, np.int64), {})
+
+
+def _checked_text(data: bytes, path: str) -> bytes:
+    """The UTF-8 of a text, a byte order mark left out."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise RecordError(describe_not_utf8(path, data[error.start :], error.start), error.start) from error
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def read_standard_library(number: int, intake: Intake) -> Iterator[RecordBatch]:
+    """Read the standard library; the ids of its documents name modules, docstrings and topics."""
+    texts: list[bytes] = []
+    ids: list[str] = []
+    num_bytes = 0
+
+    def flush() -> Iterator[RecordBatch]:
+        yield from intake.batch(number, TextBatch.of(texts), np.ones(len(texts), np.int64), {ID: TextBatch.of(ids)})
+
+    for document in read_stdlib(intake.files[number].path, ""):
+        texts.append(document.text.encode())
+        ids.append(document.id)
+        num_bytes += len(texts[-1])
+        if num_bytes >= BATCH_BYTES:
+            yield from flush()
+            texts, ids, num_bytes = [], [], 0
+    yield from flush()
