@@ -72,6 +72,12 @@ class Encoder:
         Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].
         """
 
+    def encode_documents(self, data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], end: int, num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint16] | numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        Ids of texts that stand side by side, data[offsets[i]:offsets[i + 1]], end behind each, and how many ids each has with it; uint16 where the
+        vocabulary has at most 65,536 ids. ValueError for an end that is no id.
+        """
+
     def count(self, text: str | bytes) -> int:
         """The number of tokens of a text."""
 
@@ -264,11 +270,6 @@ class AddedTokens:
 def block_checksums(data: numpy.typing.NDArray[numpy.uint8], block_bytes: int) -> numpy.typing.NDArray[numpy.uint64]:
     """
     A checksum of 64 bits for each block of so many bytes, the last one shorter; uint64[blocks].
-    """
-
-def parse_json_lines(data: numpy.typing.NDArray[numpy.uint8], fields: list[list[bytes]], max_line_bytes: int, num_threads: int = 1, task_bytes: int = 1048576) -> tuple[list[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int64]]], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], int]:
-    """
-    The fields of lines of JSON, each named by its keys from the outermost object inwards; the first one is a record's text. Returns data and offsets of each field's values, the records' lines from 0, int64[lines, 3] of the lines that Python's json is to look at (number, begin, end), and how many lines there are.
     """
 
 def read_bandwidth(num_threads: int = 0, num_bytes: int = 268435456) -> float:
