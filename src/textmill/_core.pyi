@@ -272,6 +272,48 @@ def block_checksums(data: numpy.typing.NDArray[numpy.uint8], block_bytes: int) -
     A checksum of 64 bits for each block of so many bytes, the last one shorter; uint64[blocks].
     """
 
+def parse_json_lines(data: numpy.typing.NDArray[numpy.uint8], fields: list[list[bytes]], max_line_bytes: int, num_threads: int = 1, task_bytes: int = 1048576) -> tuple[list[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int64]]], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], int]:
+    """
+    The fields of lines of JSON, each named by its keys from the outermost object inwards; the first one is a record's text. Returns data and offsets of each field's values, the records' lines from 0, int64[lines, 3] of the lines that Python's json is to look at (number, begin, end), and how many lines there are.
+    """
+
+class CheckedFiles:
+    """
+    Files in memory or mapped, whose blocks are checked when first touched.
+    """
+
+    def __init__(self, files: Sequence[numpy.typing.NDArray[numpy.uint8]], checksums: Sequence[numpy.typing.NDArray[numpy.uint64]], block_bytes: int) -> None: ...
+
+    def check(self, file: int, begins: numpy.typing.NDArray[numpy.int64], ends: numpy.typing.NDArray[numpy.int64]) -> tuple[int, int] | None:
+        """
+        File and number of the first damaged block of those that hold the bytes [begin, end) of a file.
+        """
+
+class TokenStream:
+    """The tokens of files as one stream."""
+
+    def __init__(self, files: CheckedFiles, token_bytes: int) -> None: ...
+
+    def tokens(self, start: int, stop: int) -> tuple[numpy.typing.NDArray[numpy.int64], tuple[int, int] | None]:
+        """
+        The tokens [start, stop), and the first damaged block, which makes them worthless.
+        """
+
+    def gather(self, row_segments: numpy.typing.NDArray[numpy.int64], segment_spans: numpy.typing.NDArray[numpy.int64], segment_firsts: numpy.typing.NDArray[numpy.int64], span_places: numpy.typing.NDArray[numpy.int64], span_lengths: numpy.typing.NDArray[numpy.int64], context: int, padding: int, with_segments: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int32], tuple[int, int] | None]:
+        """
+        Inputs, targets, positions and segments, each [rows, context], and the first damaged block.
+        """
+
+def pack_best_fit(lengths: numpy.typing.NDArray[numpy.int64], overheads: numpy.typing.NDArray[numpy.uint8], context: int) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]]:
+    """
+    Pack documents into rows: int64[rows + 1] pieces before each row; document, offset and length of each.
+    """
+
+def feistel_permute(numbers: numpy.typing.NDArray[numpy.int64], size: int, round_keys: numpy.typing.NDArray[numpy.uint64]) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    The place of each number in a keyed order of those below `size`; int64[n].
+    """
+
 def read_bandwidth(num_threads: int = 0, num_bytes: int = 268435456) -> float:
     """
     Bytes a second that the threads together read from memory; zero threads are one for each core.
