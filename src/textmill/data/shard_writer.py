@@ -92,13 +92,15 @@ class ShardWriter:
     Args:
         path: where the file goes.
         dtype: uint16 or uint32.
+        sync: whether the file is on the disk, and not just with the system, when it is there.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
 
-    def __init__(self, path: Path, dtype: np.dtype | str) -> None:
+    def __init__(self, path: Path, dtype: np.dtype | str, *, sync: bool = True) -> None:
         self._path = path
+        self._sync = sync
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._lengths: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         self._text_bytes: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
@@ -108,7 +110,7 @@ class ShardWriter:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        file = self._open.enter_context(new_file(self._path))
+        file = self._open.enter_context(new_file(self._path, sync=self._sync))
         self._writer = self._open.enter_context(HashedWriter(file, BLOCK_BYTES))
         return self
 

@@ -20,6 +20,7 @@ from textmill.text.text_batch import TextBatch
 from textmill.tokenizer.tokenizer import Tokenizer
 
 PARTS = ("train", "heldout")
+Holdout = Literal["none", "all", "documents", "tail"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,7 @@ class TokenSettings:
 
     tokenizer: str
     document_end: int
-    holdout: Literal["none", "all", "documents", "tail"]
+    holdout: Holdout
     fraction: float
 
 
@@ -69,22 +70,9 @@ class TokenWriter:
 
     def add(self, batch: KeptBatch, cluster_sizes: NDArray[np.uint32] | None = None) -> None:
         """Add documents; ``cluster_sizes``, uint32[n], say how many duplicates each stands for."""
-        match self._settings.holdout:
-            case "none":
-                self._write("train", batch, cluster_sizes)
-            case "all":
-                self._write("heldout", batch, cluster_sizes)
-            case "documents":
-                held_out = _held_out(batch.names, self._settings.fraction)
-                for name, chosen in (("train", ~held_out), ("heldout", held_out)):
-                    sizes = None if cluster_sizes is None else cluster_sizes[chosen]
-                    self._write(name, batch.select(chosen), sizes)
-            case "tail":
-                for name, texts in zip(PARTS, split_tail(batch.texts, self._settings.fraction), strict=True):
-                    part = KeptBatch(texts, batch.names, batch.scores)
-                    chosen = texts.lengths > 0
-                    sizes = None if cluster_sizes is None else cluster_sizes[chosen]
-                    self._write(name, part.select(chosen), sizes)
+        for name, (texts, chosen) in zip(PARTS, split(batch, self._settings.holdout, self._settings.fraction), strict=True):
+            part = KeptBatch(texts, batch.names, batch.scores).select(chosen)
+            self._write(name, part, None if cluster_sizes is None else cluster_sizes[chosen])
 
     def _write(self, name: str, batch: KeptBatch, cluster_sizes: NDArray[np.uint32] | None) -> None:
         if not len(batch.texts):
@@ -98,12 +86,20 @@ def read_part(folder: Path, name: str) -> ShardPart:
     return ShardPart.load(folder / f"{name}.part")
 
 
-def _held_out(names: TextBatch, fraction: float) -> NDArray[np.bool_]:
-    """Say which documents are held out; returns bool[n]."""
-    separator = PART_SEPARATOR.encode()
-    return np.fromiter(
-        (is_held_out(name.partition(separator)[0].decode(), fraction) for name in names), bool, len(names)
-    )
+Part = tuple[TextBatch, NDArray[np.bool_]]
+
+
+def split(batch: KeptBatch, holdout: Holdout, fraction: float) -> tuple[Part, Part]:
+    """Part documents into what is trained on and what is held out: texts, and which of them belong there, bool[n]."""
+    if holdout == "tail":
+        train, heldout = split_tail(batch.texts, fraction)
+        return (train, train.lengths > 0), (heldout, heldout.lengths > 0)
+    held_out = np.full(len(batch), holdout == "all")
+    if holdout == "documents":
+        separator = PART_SEPARATOR.encode()
+        origins = (name.partition(separator)[0].decode() for name in batch.names)
+        held_out = np.fromiter((is_held_out(origin, fraction) for origin in origins), bool, len(batch))
+    return (batch.texts, ~held_out), (batch.texts, held_out)
 
 
 @functools.lru_cache(maxsize=1)

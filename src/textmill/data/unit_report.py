@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from textmill.text.rules.drop_counts import DropCounts
+from textmill.data.drop_counts import DropCounts
 
 REPORT = "report.json"
 MAX_SAMPLES = 5
@@ -47,7 +47,7 @@ class UnitReport:
         """As JSON keeps it."""
         return {
             "counts": dict(self.counts),
-            "drops": self.drops.to_json(),
+            "drops": self.drops.to_table(),
             "bad": self.bad,
             "contamination": self.contamination,
         }
@@ -55,7 +55,7 @@ class UnitReport:
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> UnitReport:
         """Read what ``to_table`` made."""
-        return cls(Counter(table["counts"]), DropCounts.from_json(table["drops"]), table["bad"], table["contamination"])
+        return cls(Counter(table["counts"]), DropCounts.from_table(table["drops"]), table["bad"], table["contamination"])
 
     def write(self, folder: Path) -> None:
         """Write it into a unit's folder."""
@@ -65,3 +65,11 @@ class UnitReport:
     def read(cls, folder: Path) -> UnitReport:
         """Read it from a unit's folder."""
         return cls.from_table(json.loads((folder / REPORT).read_text()))
+
+
+def bytes_done(folder: Path) -> int:
+    """How much input a unit's folder stands for, in bytes; 0 where it is gone again."""
+    try:
+        return int(UnitReport.read(folder).counts["input_bytes"])
+    except (OSError, ValueError, KeyError):
+        return 0

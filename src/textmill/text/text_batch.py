@@ -67,6 +67,11 @@ class TextBatch:
         """Decode all texts."""
         return [text.decode() for text in self]
 
+    def between(self, begin: int, end: int) -> TextBatch:
+        """Copy the texts from ``begin`` up to ``end``."""
+        offsets = self.offsets[begin : end + 1]
+        return TextBatch(np.array(self.data[offsets[0] : offsets[-1]]), offsets - offsets[0])
+
     def select(self, chosen: NDArray[np.bool_]) -> TextBatch:
         """Keep the texts where ``chosen``, bool[num_texts], is true."""
         if chosen.all():

@@ -17,11 +17,11 @@ from textmill.text.dedup import drop_exact_duplicates
 from textmill.text.documents import Document
 from textmill.text.readers import read_documents
 from textmill.text.stdlib import is_stdlib, read_stdlib
+from textmill.tokenizer.end_of_text import END_OF_TEXT, end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.recipe import Recipe, SourceTable
 
-END_OF_TEXT = "<|endoftext|>"
 TOKENIZER = "tokenizer.json"
 
 
@@ -106,18 +106,6 @@ def make_tokenizer(recipe: Recipe, corpus: Corpus, progress: Callable[[int], Non
 
 # A character vocabulary grows until every character has its token; 65,536 leaves shards in uint16.
 CHAR_VOCAB_SIZE = 65_536
-
-
-def end_of_text(tokenizer: Tokenizer) -> int:
-    """Find the id that ends a document; raises ``DataError`` where the tokenizer has none."""
-    for name in (END_OF_TEXT, "<|end_of_text|>", "</s>", "<|im_end|>", "<eos>"):
-        if name in tokenizer.special_tokens:
-            return tokenizer.special_tokens[name]
-    known = ", ".join(list(tokenizer.special_tokens)[:8]) or "none"
-    raise DataError(
-        f"the tokenizer has no special token that ends a text (its special tokens: {known}); "
-        f'train one with special_tokens=("{END_OF_TEXT}",)'
-    )
 
 
 def write_corpus(
