@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from textmill.text.reading.content import DamagedContentError, open_content
+from textmill.text.reading.content import PIECE_BYTES, Content, DamagedContentError, open_content
 from textmill.text.reading.csv_records import CsvRecords
 from textmill.text.reading.files import STDLIB
 from textmill.text.reading.json_lines import JsonLineRecords
@@ -103,14 +102,26 @@ def _open_records(span: Span, intake: Intake) -> Iterator[JsonLineRecords | CsvR
     """Open a file at the first record that begins in a span."""
     file = intake.files[span.file]
     with open_content(file) as content:
-        before = max(span.begin - 1, 0)
-        stream = LineStream(content, intake.source.max_document_bytes, offset=before, line=span.num_before + 1)
-        if before > 0:
-            content.seek(before)
-            stream.skip_lines_before(span.begin)
-        else:
-            stream.skip(codecs.BOM_UTF8)
+        offset = _first_line(content, span)
+        line = span.num_before + (2 if span.begin > 0 else 1)
+        stream = LineStream(content, intake.source.max_document_bytes, offset=offset, line=line)
         yield CsvRecords(stream, span.file, intake) if file.format == "csv" else JsonLineRecords(stream, span.file)
+
+
+def _first_line(content: Content, span: Span) -> int:
+    """Go to the first line that begins in a span; returns its place, or the span's end where none does."""
+    if span.begin == 0:
+        return 0
+    offset = span.begin - 1
+    content.seek(offset)
+    buffer = bytearray(PIECE_BYTES)
+    while (span.end is None or offset < span.end) and (count := content.readinto(memoryview(buffer))):
+        if (line_end := buffer.find(b"\n", 0, count)) >= 0:
+            offset += line_end + 1
+            break
+        offset += count
+    content.seek(offset)
+    return offset
 
 
 def _read_stretches(
