@@ -1,4 +1,4 @@
-"""Batches with document masks and packing: every token a target once an epoch, documents apart, any rank's rows alone."""
+"""Batches with masks and packing: every token a target once an epoch, documents apart, any rank's rows alone."""
 
 import numpy as np
 import pytest
