@@ -129,7 +129,9 @@ def start_up(folder: Path, cold: bool) -> dict[str, float]:
             forget(folder)
         done = subprocess.run([*python, "-c", _OPEN, folder], check=True, capture_output=True, text=True)
         rounds.append([float(word) for word in done.stdout.split()])
-    return dict(zip(("set", "loader", "batch"), (statistics.median(each) for each in zip(*rounds)), strict=True))
+    return dict(
+        zip(("set", "loader", "batch"), (statistics.median(each) for each in zip(*rounds, strict=True)), strict=True)
+    )
 
 
 def batches_per_s(folder: Path, way: dict[str, object], cold: bool) -> dict[str, float]:

@@ -27,7 +27,7 @@ def all_pieces(table):
     window_tokens=st.sampled_from([1, 50, 1 << 27]),
     fill=st.sampled_from([None, FIM]),
 )
-def test_every_token_is_in_one_row(tmp_path_factory, lengths, context, window_documents, window_tokens, fill):
+def test_every_token_is_in_one_row(tmp_path_factory, *, lengths, context, window_documents, window_tokens, fill):
     """For windows of any size, and no row is too long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "WINDOW_DOCUMENTS", window_documents)

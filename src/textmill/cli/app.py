@@ -45,6 +45,7 @@ _COMMANDS = {
     "generate": "generate:generate",
     "chat": "chat:chat",
     "model": "model:model_app",
+    "data": "data:data_app",
     "tokenizer": "tokenizer:tokenizer_app",
     "doctor": "doctor:doctor",
 }

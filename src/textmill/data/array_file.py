@@ -52,7 +52,7 @@ class ArrayFileWriter:
     def __enter__(self) -> ArrayFileWriter:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         for name in self._dtypes:
-            part = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES, dir=self._path.parent)  # noqa: SIM115
+            part = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES, dir=str(self._path.parent))
             self._parts[name] = self._open.enter_context(part)
         return self
 

@@ -16,15 +16,17 @@ from textmill.text.token_stream import RowPlan
 
 
 class RowSource(Protocol):
-    """Makes rows of one source.
+    """Makes rows of one source."""
 
-    Attributes:
-        shards: its tokens.
-        num_rows: rows of an epoch.
-    """
+    @property
+    def shards(self) -> ShardSet:
+        """The source's tokens."""
+        ...
 
-    shards: ShardSet
-    num_rows: int
+    @property
+    def num_rows(self) -> int:
+        """Rows of an epoch."""
+        ...
 
     def plan(self, epoch: int, within: NDArray[np.int64]) -> RowPlan:
         """Say what the rows at the places ``within`` of an epoch are made of, int64[n] in [0, num_rows)."""

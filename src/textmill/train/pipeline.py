@@ -12,7 +12,6 @@ from textmill.base.events import Event
 from textmill.checkpoint.huggingface import check_vocabularies, load_config, load_tokenizer
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.store import list_checkpoints
-from textmill.data.loader import BatchLoader
 from textmill.data.shards import ShardSet
 from textmill.model.config import ModelConfig
 from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
@@ -31,6 +30,7 @@ from textmill.train.plan import Plan, make_plan, model_config
 from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
 from textmill.train.run import Run, begin_folder, claim_folder, resumable, save_run
+from textmill.train.run_loader import make_loader
 
 
 class Listener(Protocol):
@@ -107,7 +107,7 @@ def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
     shards, held_out = open_shards(folder, recipe, tokenizer)
     listener.shards(shards, held_out)
     # Made here only to refuse a context longer than the data before a model of that context is timed.
-    BatchLoader(shards, recipe.mixture, rows=recipe.batch.rows, context=recipe.stage.context, seed=recipe.run.seed)
+    make_loader(recipe, shards)
     listener.doing("timing a few steps")
     run = Run(folder, recipe, _decide(recipe, tokenizer, base, listener))
     save_run(run)
