@@ -13,6 +13,8 @@ void bind_character(nb::module_& m);
 void bind_normalize(nb::module_& m);
 void bind_added_tokens(nb::module_& m);
 void bind_block_checksums(nb::module_& m);
+void bind_ngram_index(nb::module_& m);
+void bind_hashed_ngrams(nb::module_& m);
 void bind_engine(nb::module_& m);
 
 NB_MODULE(_core, m) {
@@ -28,5 +30,7 @@ NB_MODULE(_core, m) {
     bind_normalize(m);
     bind_added_tokens(m);
     bind_block_checksums(m);
+    bind_ngram_index(m);
+    bind_hashed_ngrams(m);
     bind_engine(m);
 }
