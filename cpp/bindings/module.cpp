@@ -17,6 +17,8 @@ void bind_json_lines(nb::module_& m);
 void bind_checked_files(nb::module_& m);
 void bind_best_fit(nb::module_& m);
 void bind_feistel(nb::module_& m);
+void bind_ngram_index(nb::module_& m);
+void bind_hashed_ngrams(nb::module_& m);
 void bind_engine(nb::module_& m);
 
 NB_MODULE(_core, m) {
@@ -36,5 +38,7 @@ NB_MODULE(_core, m) {
     bind_checked_files(m);
     bind_best_fit(m);
     bind_feistel(m);
+    bind_ngram_index(m);
+    bind_hashed_ngrams(m);
     bind_engine(m);
 }
