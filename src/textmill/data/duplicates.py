@@ -9,7 +9,7 @@ from typing import Any
 
 from textmill.data.engines.engine import Engine
 from textmill.data.job import Job
-from textmill.data.prepare_listener import PrepareListener
+from textmill.data.prepare_listener import KeptSource, PrepareListener
 from textmill.data.read_stage import Units
 from textmill.data.work_folder import WorkFolder
 
@@ -21,13 +21,13 @@ class Found:
     Attributes:
         folder: of flags and sizes, by source and unit; None where nothing was looked for.
         read_bytes: bytes of all texts.
-        kept_bytes: bytes of those that stay.
+        sources: what stays of each source.
         report: what was found, as plain data.
     """
 
     folder: Path | None
     read_bytes: int
-    kept_bytes: int
+    sources: dict[str, KeptSource]
     report: dict[str, Any] = field(default_factory=dict)
 
     def keep_of(self, source: str, unit: str) -> Path | None:
@@ -50,8 +50,10 @@ def find_duplicates_of(
     from textmill.data.kept_texts import KeptTexts
 
     seen: set[bytes] = set()
-    total = kept_bytes = 0
+    total = 0
+    sources = {}
     for name, names in units.items():
+        n = d = kept_bytes = 0
         (work.duplicates / name).mkdir(parents=True, exist_ok=True)
         for unit in names:
             kept = KeptTexts(work.read / name / unit)
@@ -63,5 +65,8 @@ def find_duplicates_of(
                 total += len(text)
                 kept_bytes += len(text) if keep[i] else 0
             np.save(work.duplicates / name / f"{unit}.keep.npy", keep)
+            n += int(keep.sum())
+            d += int((~keep).sum())
+            sources[name] = KeptSource(n, kept_bytes, d)
             np.save(work.duplicates / name / f"{unit}.sizes.npy", np.ones(len(kept), np.uint32))
-    return Found(work.duplicates, total, kept_bytes)
+    return Found(work.duplicates, total, sources)

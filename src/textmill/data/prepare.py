@@ -17,15 +17,16 @@ from textmill.data.duplicates import find_duplicates_of
 from textmill.data.engines.engine import Engine
 from textmill.data.engines.local import LocalEngine
 from textmill.data.job import Job, make_job
+from textmill.data.kept_corpus import KeptCorpus
 from textmill.data.pipeline import Pipeline
 from textmill.data.place_sets import place_sets
 from textmill.data.prepare_listener import PrepareListener, Silence
 from textmill.data.prepare_report import REPORT, PrepareReport, read_report
 from textmill.data.read_stage import Units, read_sources
 from textmill.data.text_steps import rules_off
-from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, token_settings, training_texts
+from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, token_settings
 from textmill.data.token_stage import make_tokens
-from textmill.data.unit_report import UnitReport
+from textmill.data.source_checks import check_kept, check_texts, read_reports
 from textmill.data.work_folder import WorkFolder, claimed
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.tokenizer import Tokenizer
@@ -80,7 +81,7 @@ def _prepare(pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> P
         report = PrepareReport(
             folder=output,
             job=job.hash,
-            sources={name: _report_of(work.read / name, units) for name, units in made.units.items()},
+            sources=read_reports(work, made.units),
             totals=totals,
             duplicates=made.duplicates,
             rules_off=tuple(rules_off(pipeline)),
@@ -103,34 +104,41 @@ class _Made:
 
 def _make(job: Job, work: WorkFolder, engine: Engine, listener: PrepareListener) -> _Made:
     """Go through the stages up to units of tokens."""
-    pipeline = job.pipeline
-    if not pipeline.needs_all:
-        tokenizer = pipeline_tokenizer(pipeline, iter(()))
-        path = work.path / TOKENIZER
-        tokenizer.save(path)
-        kinds = dict.fromkeys(pipeline.sources, pipeline.holdout.kind)
-        settings = token_settings(pipeline, path, end_of_text(tokenizer), kinds)
-        units = read_sources(job, work, engine, listener, settings)
-        return _Made(work.read, units, tokenizer, {})
+    make = _make_after_all if job.pipeline.needs_all else _make_at_once
+    return make(job, work, engine, listener)
+
+
+def _make_at_once(job: Job, work: WorkFolder, engine: Engine, listener: PrepareListener) -> _Made:
+    """Read documents and make tokens of them in one go: none has to wait for others."""
+    pipeline, path = job.pipeline, work.path / TOKENIZER
+    tokenizer = pipeline_tokenizer(pipeline, iter(()))
+    tokenizer.save(path)
+    listener.tokenizer(tokenizer)
+    settings = token_settings(pipeline, tokenizer, path, holdout_kinds(pipeline, None))
+    units = read_sources(job, work, engine, listener, settings)
+    check_texts(job, read_reports(work, units))
+    return _Made(work.read, units, tokenizer, {})
+
+
+def _make_after_all(job: Job, work: WorkFolder, engine: Engine, listener: PrepareListener) -> _Made:
+    """Read all documents, look at them together, and make tokens of those that stay."""
+    pipeline, path = job.pipeline, work.path / TOKENIZER
     units = read_sources(job, work, engine, listener, None)
+    reports = read_reports(work, units)
+    check_texts(job, reports)
     found = find_duplicates_of(job, work, units, engine, listener)
-    kinds = holdout_kinds(pipeline, work.read, units, found.keep_of)
-    path = work.path / TOKENIZER
+    check_kept(job, reports, found)
+    corpus = KeptCorpus(pipeline, work.read, units, found)
+    listener.kept(found.sources, corpus.sample())
+    kinds = holdout_kinds(pipeline, corpus)
     if path.is_file():
         tokenizer = Tokenizer.load(path)
     else:
-        listener.stage("training the tokenizer", found.kept_bytes if pipeline.tokenizer.path is None else None)
-        texts = training_texts(pipeline, work.read, units, found.keep_of, kinds)
-        tokenizer = pipeline_tokenizer(pipeline, texts, listener.progress)
+        num_bytes = sum(source.num_bytes for source in found.sources.values())
+        listener.stage("training the tokenizer", num_bytes if pipeline.tokenizer.path is None else None)
+        tokenizer = pipeline_tokenizer(pipeline, corpus.training_texts(kinds), listener.progress)
         tokenizer.save(path)
-    settings = token_settings(pipeline, path, end_of_text(tokenizer), kinds)
+    listener.tokenizer(tokenizer)
+    settings = token_settings(pipeline, tokenizer, path, kinds)
     make_tokens(work, units, found, settings, engine, listener)
     return _Made(work.tokens, units, tokenizer, found.report)
-
-
-def _report_of(folder: Path, units: list[str]) -> UnitReport:
-    """Add up what happened in a source's units."""
-    total = UnitReport()
-    for unit in units:
-        total.add(UnitReport.read(folder / unit))
-    return total

@@ -46,6 +46,7 @@ def read_sources(
                     pipeline.run,
                     tokens[name] if tokens else None,
                     engine.threads,
+                    job.hash,
                 )
             )
     listener.stage("reading" if tokens is None else "reading and making tokens", job.total_bytes)

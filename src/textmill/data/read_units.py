@@ -35,6 +35,7 @@ class ReadTask:
         run: limits, and what becomes of bad records.
         tokens: how tokens are made at once, where no document has to wait for others; then there is nothing to keep.
         threads: that the task may use.
+        job: the hash of the job, so that a process makes the steps of a source anew for another one.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class ReadTask:
     run: RunTable
     tokens: TokenSettings | None
     threads: int
+    job: str
 
 
 def unit_name(key: tuple[int, int]) -> str:
@@ -66,10 +68,10 @@ def read_task(task: ReadTask) -> tuple[list[str], Path]:
 
     def on_bad(bad: BadRecord) -> None:
         if task.run.on_bad == "stop":
-            raise DataError(f'{bad}; or pass over bad records, with on_bad = "skip" in [run]')
+            raise DataError(str(bad))
         reports[-1].add_bad(str(bad))
 
-    steps = steps_of(json.dumps(to_table(task.source)), task.threads)
+    steps = steps_of(json.dumps(to_table(task.source)), task.threads, task.job)
     done = _done_units(task)
     source = source_input(task.run, task.source)
     for reading in read_chain(task.unit, source, on_bad=on_bad, done=done, num_threads=task.threads):
@@ -106,6 +108,6 @@ def _write_unit(folder: Path, task: ReadTask, steps: TextSteps, reading: UnitRea
 
 
 @functools.lru_cache(maxsize=8)
-def steps_of(source: str, threads: int) -> TextSteps:
-    """The steps of a source, made once for each process, of its table as JSON."""
+def steps_of(source: str, threads: int, job: str) -> TextSteps:
+    """The steps of a source, made once for each process and job, of its table as JSON."""
     return TextSteps(from_table(SourceTable, json.loads(source)), threads)

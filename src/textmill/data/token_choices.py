@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 from textmill.base.errors import DataError
 from textmill.data.holdout import FEW_DOCUMENTS, is_held_out
+from textmill.data.kept_corpus import KeptCorpus
 from textmill.data.pipeline import Pipeline
-from textmill.data.read_stage import Units
-from textmill.data.token_tasks import kept_batches
-from textmill.data.token_units import Holdout, TokenSettings, split
+from textmill.data.token_units import Holdout, TokenSettings
 from textmill.text.documents import PART_SEPARATOR
 from textmill.tokenizer.end_of_text import END_OF_TEXT, end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN
@@ -20,50 +18,42 @@ from textmill.tokenizer.tokenizer import Tokenizer
 # A character vocabulary grows until every character has its token; 65,536 leaves shards in uint16.
 CHAR_VOCAB_SIZE = 65_536
 
-HoldoutKind = Literal["documents", "tail"]
-# The folder of a unit of a source, and which of its documents stay.
-KeepOf = Callable[[str, str], Path | None]
 
+def holdout_kinds(pipeline: Pipeline, corpus: KeptCorpus | None) -> dict[str, Holdout]:
+    """Decide what is held out of each source. Where the pipeline leaves it open, of a few texts the end of each is.
 
-def token_settings(
-    pipeline: Pipeline, tokenizer: Path, document_end: int, kinds: dict[str, HoldoutKind]
-) -> dict[str, TokenSettings]:
-    """Say for each source how its documents become tokens; ``kinds`` says what is held out where a share is."""
-    settings = {}
-    for name, source in pipeline.sources.items():
-        share = pipeline.holdout.fraction if source.holdout == "share" else 0.0
-        whole: Holdout = "all" if source.holdout == "all" else "none"
-        settings[name] = TokenSettings(
-            tokenizer=str(tokenizer),
-            document_end=document_end,
-            holdout=kinds[name] if share > 0 else whole,
-            fraction=share,
-        )
-    return settings
-
-
-def holdout_kinds(pipeline: Pipeline, read: Path, units: Units, keep_of: KeepOf) -> dict[str, HoldoutKind]:
-    """Decide for each source what is held out where the pipeline leaves it open: of a few texts, the ends of each.
+    Args:
+        pipeline: says what is wanted.
+        corpus: what there is; without it, it is taken for granted that hashes hold out some documents and not all.
 
     Raises:
         DataError: of a source all documents would be held out, or none.
     """
-    kinds: dict[str, HoldoutKind] = {}
+    kinds: dict[str, Holdout] = {}
     for name, source in pipeline.sources.items():
-        kind = pipeline.holdout.kind
-        if pipeline.holdout.fraction == 0 or source.holdout != "share" or kind == "tail":
-            kinds[name] = "tail" if kind == "tail" else "documents"
-            continue
-        num_documents, num_held_out = _count(pipeline.holdout.fraction, names_kept(read, name, units[name], keep_of))
-        has_both = 0 < num_held_out < num_documents
-        if kind == "documents" and not has_both:
-            raise DataError(
-                f'of the source "{name}" {num_held_out} of {num_documents} documents would be held out at '
-                f"holdout.fraction = {pipeline.holdout.fraction:g}; give more documents, or set "
-                'holdout.kind = "tail" to hold out the last part of each'
-            )
-        kinds[name] = "documents" if has_both and (kind == "documents" or num_documents >= FEW_DOCUMENTS) else "tail"
+        if source.holdout != "share":
+            kinds[name] = source.holdout
+        elif pipeline.holdout.fraction == 0:
+            kinds[name] = "none"
+        elif pipeline.holdout.kind == "tail" or corpus is None:
+            kinds[name] = "tail" if pipeline.holdout.kind == "tail" else "documents"
+        else:
+            kinds[name] = _kind_for(pipeline, name, corpus)
     return kinds
+
+
+def _kind_for(pipeline: Pipeline, name: str, corpus: KeptCorpus) -> Holdout:
+    fraction, is_open = pipeline.holdout.fraction, pipeline.holdout.kind == "auto"
+    names = (document for batch in corpus.batches(name) for document in batch.names)
+    num_documents, num_held_out = _count(fraction, names)
+    if 0 < num_held_out < num_documents and (not is_open or num_documents >= FEW_DOCUMENTS):
+        return "documents"
+    if is_open:
+        return "tail"
+    raise DataError(
+        f'of the source "{name}" {num_held_out} of {num_documents} documents would be held out at holdout.fraction = '
+        f'{fraction:g}; give more documents, or set holdout.kind = "tail" to hold out the last part of each'
+    )
 
 
 def _count(fraction: float, names: Iterable[bytes]) -> tuple[int, int]:
@@ -77,25 +67,20 @@ def _count(fraction: float, names: Iterable[bytes]) -> tuple[int, int]:
     return num_documents, num_held_out
 
 
-def names_kept(read: Path, source: str, units: list[str], keep_of: KeepOf) -> Iterator[bytes]:
-    """Yield the ids of a source's documents that stay."""
-    for unit in units:
-        for batch, _ in kept_batches(read / source / unit, keep_of(source, unit)):
-            yield from batch.names
-
-
-def training_texts(
-    pipeline: Pipeline, read: Path, units: Units, keep_of: KeepOf, kinds: dict[str, HoldoutKind]
-) -> Iterator[str]:
-    """Yield the texts that are not held out, which a tokenizer learns from."""
-    for name, source in pipeline.sources.items():
-        if source.holdout == "all":
-            continue
-        fraction = pipeline.holdout.fraction if source.holdout == "share" else 0.0
-        for unit in units[name]:
-            for batch, _ in kept_batches(read / name / unit, keep_of(name, unit)):
-                (texts, chosen), _ = split(batch, kinds[name] if fraction else "none", fraction)
-                yield from texts.select(chosen).texts()
+def token_settings(
+    pipeline: Pipeline, tokenizer: Tokenizer, path: Path, kinds: Mapping[str, Holdout]
+) -> dict[str, TokenSettings]:
+    """Say for each source how its documents become tokens; ``kinds`` says what is held out, ``path`` where it lies."""
+    return {
+        name: TokenSettings(
+            tokenizer=str(path),
+            tokenizer_sha256=tokenizer.sha256,
+            document_end=end_of_text(tokenizer),
+            holdout=kinds[name],
+            fraction=pipeline.holdout.fraction,
+        )
+        for name in pipeline.sources
+    }
 
 
 def pipeline_tokenizer(

@@ -29,6 +29,7 @@ class TokenSettings:
 
     Attributes:
         tokenizer: its file.
+        tokenizer_sha256: its hash, so that a process that has read another one at this place reads it again.
         document_end: the id that ends each document.
         holdout: what is held out: nothing, everything, whole documents by hash of where they come from, or the last
             part of each.
@@ -36,6 +37,7 @@ class TokenSettings:
     """
 
     tokenizer: str
+    tokenizer_sha256: str
     document_end: int
     holdout: Holdout
     fraction: float
@@ -49,7 +51,7 @@ class TokenWriter:
 
     def __init__(self, folder: Path, settings: TokenSettings, threads: int) -> None:
         self._folder, self._settings, self._threads = folder, settings, threads
-        self._tokenizer = _load(settings.tokenizer)
+        self._tokenizer = _load(settings.tokenizer, settings.tokenizer_sha256)
         self._dtype = "uint16" if self._tokenizer.vocab_size <= 1 << 16 else "uint32"
         self._stack = ExitStack()
         self._writers: dict[str, ShardWriter] = {}
@@ -103,5 +105,7 @@ def split(batch: KeptBatch, holdout: Holdout, fraction: float) -> tuple[Part, Pa
 
 
 @functools.lru_cache(maxsize=1)
-def _load(path: str) -> Tokenizer:
-    return Tokenizer.load(path)
+def _load(path: str, sha256: str) -> Tokenizer:
+    tokenizer = Tokenizer.load(path)
+    assert tokenizer.sha256 == sha256, (path, tokenizer.sha256, sha256)
+    return tokenizer
