@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import zipfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from textmill.base.errors import DataError
@@ -14,6 +13,7 @@ from textmill.text.reading.files import ZIP_SUFFIX, InputFile
 
 # Packed content is asked for in these pieces, always: how far a damaged file can be read depends on them.
 PIECE_BYTES = 64 << 10
+_MAX_PIECE_BYTES = 1 << 20
 
 
 class DamagedContentError(Exception):
@@ -49,7 +49,8 @@ class Content:
         """Read all there is; None where that is more than ``max_bytes``. Raises as ``readinto``."""
         pieces = []
         num_bytes = 0
-        buffer = memoryview(bytearray(1 << 20 if not self._is_packed else PIECE_BYTES))
+        piece_bytes = PIECE_BYTES if self._is_packed else min(max(self._file.size, PIECE_BYTES), _MAX_PIECE_BYTES)
+        buffer = memoryview(bytearray(piece_bytes))
         while count := self.readinto(buffer):
             num_bytes += count
             if num_bytes > max_bytes:
@@ -71,7 +72,7 @@ def open_content(file: InputFile) -> Iterator[Content]:
         DataError: the file cannot be opened.
         MissingExtraError: a ``.zst`` without the package ``zstandard``.
     """
-    is_zip = bool(file.member) or PurePosixPath(file.path).suffix.lower() == ZIP_SUFFIX
+    is_zip = bool(file.member) or file.path.lower().endswith(ZIP_SUFFIX)
     with contextlib.ExitStack() as opened:
         try:
             stream: Any

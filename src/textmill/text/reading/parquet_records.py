@@ -142,7 +142,9 @@ def _type_of(schema: Any, name: str) -> Any:
     type_ = schema.field(first).type if first in schema.names else None
     for key in rest:
         index = type_.get_field_index(key) if hasattr(type_, "get_field_index") else -1
-        type_ = type_.field(index).type if index >= 0 else None
+        if type_ is None or index < 0:
+            return None
+        type_ = type_.field(index).type
     return type_
 
 

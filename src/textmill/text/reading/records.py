@@ -147,6 +147,9 @@ def in_larger_batches(batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
             held, num_bytes = [], 0
         held.append(batch)
         num_bytes += batch.texts.num_bytes
+        if num_bytes >= BATCH_BYTES:
+            yield _joined(held)
+            held, num_bytes = [], 0
     if held:
         yield _joined(held)
 
