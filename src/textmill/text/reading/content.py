@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from textmill.base.errors import DataError
 from textmill.text.compression import damage_errors, unpacked
@@ -63,9 +63,30 @@ class Content:
         self._stream.seek(offset)
 
 
+class OpenArchive:
+    """The zip archive that was read last, kept open: its list of members is read once for many of them."""
+
+    def __init__(self) -> None:
+        self._path = ""
+        self._archive: zipfile.ZipFile | None = None
+
+    def open(self, path: str, member: str) -> IO[bytes]:
+        """Open a member of an archive; raises what ``zipfile`` does."""
+        if self._archive is None or path != self._path:
+            self.close()
+            self._archive, self._path = zipfile.ZipFile(path), path
+        return self._archive.open(member)
+
+    def close(self) -> None:
+        """Close the archive, if one is open."""
+        if self._archive is not None:
+            self._archive.close()
+            self._archive = None
+
+
 @contextlib.contextmanager
-def open_content(file: InputFile) -> Iterator[Content]:
-    """Open a file's content.
+def open_content(file: InputFile, archive: OpenArchive) -> Iterator[Content]:
+    """Open a file's content; ``archive`` is where the members of archives are read.
 
     Raises:
         DamagedContentError: it is in a zip archive that cannot be opened, or is encrypted.
@@ -77,10 +98,10 @@ def open_content(file: InputFile) -> Iterator[Content]:
         try:
             stream: Any
             if is_zip:
-                archive = opened.enter_context(zipfile.ZipFile(file.path))
-                stream = opened.enter_context(archive.open(file.member))
+                stream = archive.open(file.path, file.member)
             else:
-                stream = opened.enter_context(open(file.path, "rb", buffering=0 if not file.packing else -1))  # noqa: PTH123
+                stream = open(file.path, "rb", buffering=-1 if file.packing else 0)  # noqa: PTH123, SIM115
+            opened.enter_context(stream)
         except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError) as error:
             raise DamagedContentError(f"{error}") from error
         except OSError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.text.reading.content import OpenArchive
 from textmill.text.reading.files import InputFile
 from textmill.text.reading.source import ID, SourceInput
 from textmill.text.text_batch import TextBatch
@@ -107,6 +108,7 @@ class Intake:
     on_bad: Callable[[BadRecord], None]
     counts: ReadCounts
     num_threads: int = 1
+    archive: OpenArchive = field(default_factory=OpenArchive)
 
     def refuse(self, file: InputFile, place: str, what: str) -> None:
         """Count and tell of a bad record."""

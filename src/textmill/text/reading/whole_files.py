@@ -23,7 +23,7 @@ def read_whole_file(number: int, intake: Intake) -> Iterator[RecordBatch]:
     """Read a file of text or HTML."""
     file = intake.files[number]
     try:
-        with open_content(file) as content:
+        with open_content(file, intake.archive) as content:
             data = content.read(intake.source.max_document_bytes)
     except DamagedContentError as error:
         intake.refuse(file, "byte 0", f"and all that follows cannot be unpacked: {error}")
