@@ -56,6 +56,16 @@ char* put_utf8(uint32_t code_point, char* out) {
     return out;
 }
 
+// Copies 2 to 4 bytes, in one move where there are 4.
+void copy_character(const char* at, const char* end, size_t num_bytes, char* out) {
+    constexpr size_t kMost = 4;
+    if (static_cast<size_t>(end - at) >= kMost) {
+        std::memcpy(out, at, kMost);
+    } else {
+        std::memcpy(out, at, num_bytes);
+    }
+}
+
 }  // namespace
 
 LineKind JsonRecordReader::read_line() {
@@ -177,9 +187,7 @@ bool JsonRecordReader::read_key(std::string_view& key) {
 bool JsonRecordReader::read_string(char*& out) {
     ++at_;
     for (;;) {
-        const size_t num_plain = copy_plain_run(at_, end_, out);
-        at_ += num_plain;
-        out += num_plain;
+        at_ = copy_plain_run(at_, end_, out);
         const char c = peek();
         if (c == '"') {
             ++at_;
@@ -199,7 +207,7 @@ bool JsonRecordReader::read_string(char*& out) {
             if (num_bytes == 0) {
                 return false;
             }
-            std::copy_n(at_, num_bytes, out);
+            copy_character(at_, end_, num_bytes, out);
             at_ += num_bytes;
             out += num_bytes;
         }
@@ -344,7 +352,7 @@ bool JsonRecordReader::skip_array(int depth) {
 bool JsonRecordReader::skip_string() {
     ++at_;
     for (;;) {
-        at_ += copy_plain_run(at_, end_, nullptr);
+        at_ = skip_plain_run(at_, end_);
         const char c = peek();
         if (c == '"') {
             ++at_;

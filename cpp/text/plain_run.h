@@ -21,14 +21,10 @@ namespace internal {
 
 constexpr size_t kStep = 16;
 
+// The index of the first special one of 16 bytes, 16 where there is none.
+inline size_t first_special(const char* at) {
 #if defined(__SSE2__)
-
-// Copies 16 bytes where `out` is not null; returns the index of the first special one, 16 where there is none.
-inline size_t copy_step(const char* at, char* out) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    if (out != nullptr) {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
-    }
     // Compared as signed numbers, bytes above 0x7F are below 0x20 too.
     const __m128i below_space = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
     const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
@@ -36,43 +32,48 @@ inline size_t copy_step(const char* at, char* out) {
     const __m128i special = _mm_or_si128(below_space, _mm_or_si128(quote, backslash));
     const auto mask = static_cast<unsigned>(_mm_movemask_epi8(special));
     return static_cast<size_t>(std::countr_zero(mask | 1u << kStep));
-}
-
 #else
-
-inline size_t copy_step(const char* at, char* out) {
-    if (out != nullptr) {
-        std::memcpy(out, at, kStep);
-    }
     size_t i = 0;
     while (i < kStep && !is_special(at[i])) {
         ++i;
     }
     return i;
-}
-
 #endif
+}
 
 }  // namespace internal
 
-// Returns how many bytes from `at` on are plain, and copies them to `out` where that is not null. Up to 15 bytes more
-// are written behind them, never more than there are up to `end`.
-inline size_t copy_plain_run(const char* at, const char* end, char* out) {
-    const char* const begin = at;
+// Goes behind the plain bytes from `at` on.
+inline const char* skip_plain_run(const char* at, const char* end) {
     while (static_cast<size_t>(end - at) >= internal::kStep) {
-        const size_t count = internal::copy_step(at, out);
+        const size_t count = internal::first_special(at);
         at += count;
         if (count < internal::kStep) {
-            return static_cast<size_t>(at - begin);
-        }
-        out = out == nullptr ? nullptr : out + count;
-    }
-    for (; at < end && !is_special(*at); ++at) {
-        if (out != nullptr) {
-            *out++ = *at;
+            return at;
         }
     }
-    return static_cast<size_t>(at - begin);
+    while (at < end && !is_special(*at)) {
+        ++at;
+    }
+    return at;
+}
+
+// The same, and copies them to `out`, which goes behind them. Up to 15 bytes more are written there, never more in all
+// than there are from `at` to `end`.
+inline const char* copy_plain_run(const char* at, const char* end, char*& out) {
+    while (static_cast<size_t>(end - at) >= internal::kStep) {
+        std::memcpy(out, at, internal::kStep);
+        const size_t count = internal::first_special(at);
+        at += count;
+        out += count;
+        if (count < internal::kStep) {
+            return at;
+        }
+    }
+    while (at < end && !is_special(*at)) {
+        *out++ = *at++;
+    }
+    return at;
 }
 
 }  // namespace textmill::text

@@ -76,16 +76,17 @@ def _give(unit: Unit, batches: Iterator[RecordBatch], intake: Intake) -> Iterato
 
 
 def _read_spans(unit: Unit, intake: Intake) -> Iterator[RecordBatch]:
-    for span in unit.spans:
-        match unit.files[span.file].format:
-            case "jsonl" | "csv":
-                yield from _read_lines(span, intake)
-            case "parquet":
-                yield from read_parquet(span.file, span.begin, span.end, span.num_before, intake)
-            case format_ if format_ == STDLIB:
-                yield from read_standard_library(span.file, intake)
-            case _:
-                yield from read_whole_file(span.file, intake)
+    with contextlib.closing(intake.archive):
+        for span in unit.spans:
+            match unit.files[span.file].format:
+                case "jsonl" | "csv":
+                    yield from _read_lines(span, intake)
+                case "parquet":
+                    yield from read_parquet(span.file, span.begin, span.end, span.num_before, intake)
+                case format_ if format_ == STDLIB:
+                    yield from read_standard_library(span.file, intake)
+                case _:
+                    yield from read_whole_file(span.file, intake)
 
 
 def _read_lines(span: Span, intake: Intake) -> Iterator[RecordBatch]:
@@ -101,7 +102,7 @@ def _read_lines(span: Span, intake: Intake) -> Iterator[RecordBatch]:
 def _open_records(span: Span, intake: Intake) -> Iterator[JsonLineRecords | CsvRecords]:
     """Open a file at the first record that begins in a span."""
     file = intake.files[span.file]
-    with open_content(file) as content:
+    with open_content(file, intake.archive) as content:
         offset = _first_line(content, span)
         line = span.num_before + (2 if span.begin > 0 else 1)
         stream = LineStream(content, intake.source.max_document_bytes, offset=offset, line=line)
@@ -133,7 +134,7 @@ def _read_stretches(
     unheard = intake_of(lambda bad: None)
     (span,) = unit.spans
     try:
-        with _open_records(span, unheard) as records:
+        with contextlib.closing(unheard.archive), _open_records(span, unheard) as records:
             for stretch in count():
                 end = (stretch + 1) * unit.stretch_bytes
                 key = (unit.key[0], stretch)

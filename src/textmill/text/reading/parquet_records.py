@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from textmill.base.errors import DataError, require_extra
 from textmill.text.readers import describe_not_utf8
-from textmill.text.reading.content import PIECE_BYTES, DamagedContentError, open_content
+from textmill.text.reading.content import PIECE_BYTES, DamagedContentError, OpenArchive, open_content
 from textmill.text.reading.files import InputFile
 from textmill.text.reading.records import BATCH_BYTES, Intake, RecordBatch, RecordError, too_long
 from textmill.text.reading.source import TEXT
@@ -46,7 +46,7 @@ def read_parquet(number: int, begin: int, end: int | None, num_before: int, inta
         return
     row = num_before
     try:
-        with _seekable(file) as opened:
+        with _seekable(file, intake.archive) as opened:
             table, names = _open_table(opened, intake)
             groups = range(begin, table.num_row_groups if end is None else end)
             for group in groups:
@@ -66,14 +66,14 @@ def read_parquet(number: int, begin: int, end: int | None, num_before: int, inta
 
 
 @contextlib.contextmanager
-def _seekable(file: InputFile) -> Iterator[str | IO[bytes]]:
+def _seekable(file: InputFile, archive: OpenArchive) -> Iterator[str | IO[bytes]]:
     """A file's path, or its unpacked content in a temporary file: parquet is read from its end."""
     if not file.packing and not file.member:
         yield file.path
         return
     with tempfile.TemporaryFile() as unpacked:
         buffer = memoryview(bytearray(PIECE_BYTES))
-        with open_content(file) as content:
+        with open_content(file, archive) as content:
             while count := content.readinto(buffer):
                 unpacked.write(buffer[:count])
         unpacked.seek(0)
@@ -142,7 +142,9 @@ def _type_of(schema: Any, name: str) -> Any:
     type_ = schema.field(first).type if first in schema.names else None
     for key in rest:
         index = type_.get_field_index(key) if hasattr(type_, "get_field_index") else -1
-        type_ = type_.field(index).type if index >= 0 else None
+        if type_ is None or index < 0:
+            return None
+        type_ = type_.field(index).type
     return type_
 
 
