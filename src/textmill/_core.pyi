@@ -72,6 +72,12 @@ class Encoder:
         Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].
         """
 
+    def encode_documents(self, data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], end: int, num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint16] | numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        Ids of texts that stand side by side, data[offsets[i]:offsets[i + 1]], end behind each, and how many ids each has with it; uint16 where the
+        vocabulary has at most 65,536 ids. ValueError for an end that is no id.
+        """
+
     def count(self, text: str | bytes) -> int:
         """The number of tokens of a text."""
 
@@ -260,6 +266,57 @@ class AddedTokens:
         """
         The parts of a text, (begin, end, id), int64[n, 3]: bytes, and the id -1 for what is no added token.
         """
+
+def block_checksums(data: numpy.typing.NDArray[numpy.uint8], block_bytes: int) -> numpy.typing.NDArray[numpy.uint64]:
+    """
+    A checksum of 64 bits for each block of so many bytes, the last one shorter; uint64[blocks].
+    """
+
+def folded_word_spans(data: numpy.typing.NDArray[numpy.uint8]) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    First and last byte (exclusive) of each word of a text as matching sees words: int64[n, 2].
+    """
+
+class NgramIndex:
+    """
+    Texts of eval items, found in documents by shared n-grams of words and a measure of what
+    lies around them. Immutable; any thread may use it.
+    """
+
+    def __init__(self, data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], *, ngram: int, min_words: int, measure: str, min_ratio: float) -> None:
+        """
+        The measure is subsequence, blocks, ngram, whole or containment. Texts of fewer words than `ngram` are
+        compared whole, those of fewer than `min_words` not at all. ValueError for a measure that is none.
+        """
+
+    @property
+    def num_words(self) -> numpy.typing.NDArray[numpy.int64]:
+        """Words of each text."""
+
+    def scan(self, data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
+        """
+        What is found in documents: (document, text, begin, end, n-gram's begin, n-gram's end), places in bytes
+        of the document, int64[n, 6]; the ratio of each, float64[n]; and for each text in how many documents an
+        n-gram was found and the measure said no, int64[texts]. Zero threads are one for each core.
+        """
+
+def hashed_ngrams(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_buckets: int, max_ngram: int = 2, num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint32]]:
+    """
+    The distinct buckets of the n-grams of each text's words, as rows: starts int64[n + 1] and buckets
+    uint32[starts[n]]. ValueError where the number of buckets is no power of two.
+    """
+
+def linear_scores(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], weights: numpy.typing.NDArray[numpy.float32], bias: float, max_ngram: int = 2, num_threads: int = 0) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    The bias and the sum of the weights of each text's buckets over the square root of their number:
+    float32[n]. There is a weight for each bucket.
+    """
+
+def fit_logistic(starts: numpy.typing.NDArray[numpy.int64], buckets: numpy.typing.NDArray[numpy.uint32], labels: numpy.typing.NDArray[numpy.uint8], row_weights: numpy.typing.NDArray[numpy.float32], order: numpy.typing.NDArray[numpy.int64], *, num_buckets: int, learning_rate: float, l2: float) -> tuple[numpy.typing.NDArray[numpy.float32], float]:
+    """
+    Logistic regression over rows of buckets by AdaGrad, the rows in the order given: the weight of each bucket
+    and the bias. ValueError where the arrays do not describe the same rows.
+    """
 
 def read_bandwidth(num_threads: int = 0, num_bytes: int = 268435456) -> float:
     """
