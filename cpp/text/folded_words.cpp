@@ -70,11 +70,9 @@ const FoldTable& fold_table() {
     return table;
 }
 
-std::vector<FoldedWord> folded_words(std::string_view text) {
-    std::vector<FoldedWord> words;
-    words.reserve(text.size() / 6);
+void read_folded_words(std::string_view text, std::vector<FoldedWord>& words) {
+    words.clear();
     each_folded_word(text, [&words](const FoldedWord& word) { words.push_back(word); });
-    return words;
 }
 
 std::vector<uint32_t> folded_characters(std::string_view text, const FoldedWord* first, const FoldedWord* last) {

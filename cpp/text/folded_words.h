@@ -47,25 +47,33 @@ class WordHash {
 // Reads the word that begins at the character at `at`, whose folded form is known to be no separator and not ignored.
 inline FoldedWord read_folded_word(std::string_view text, size_t at, const FoldTable& table) {
     const size_t begin = at;
-    size_t end = at;
     WordHash hash;
     while (at < text.size()) {
         const auto byte = static_cast<uint8_t>(text[at]);
-        const tokenizer::Char character = byte < 0x80 ? tokenizer::Char{byte, 1} : tokenizer::char_at(text, at);
+        if (byte < 0x80) [[likely]] {
+            const uint32_t folded = table[byte];
+            if (folded == kSeparator) {
+                break;
+            }
+            hash.add(folded);
+            ++at;
+            continue;
+        }
+        const tokenizer::Char character = tokenizer::char_at(text, at);
         const uint32_t folded = table[character.code_point];
-        if (folded == kSeparator || ((folded & kAlone) != 0 && end != begin)) {
+        const bool is_alone = (folded & kAlone) != 0;
+        if (folded == kSeparator || (is_alone && at != begin)) {
             break;
         }
         at += character.num_bytes;
-        end = at;
         if (folded != kIgnored) {
             hash.add(folded);
         }
-        if ((folded & kAlone) != 0) {
+        if (is_alone) {
             break;
         }
     }
-    return {hash.value(), static_cast<uint32_t>(begin), static_cast<uint32_t>(end)};
+    return {hash.value(), static_cast<uint32_t>(begin), static_cast<uint32_t>(at)};
 }
 
 // Calls sink(FoldedWord) for each word from left to right. Texts are shorter than 4 GiB.
@@ -85,7 +93,8 @@ void each_folded_word(std::string_view text, Sink&& sink) {
     }
 }
 
-std::vector<FoldedWord> folded_words(std::string_view text);
+// Replaces `words` by those of a text.
+void read_folded_words(std::string_view text, std::vector<FoldedWord>& words);
 
 // The folded characters of words [first, last) of a text, one space between two words.
 std::vector<uint32_t> folded_characters(std::string_view text, const FoldedWord* first, const FoldedWord* last);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <stdexcept>
 #include <tuple>
+#include <unordered_set>
 
 #include "tokenizer/parallel.h"
 
@@ -14,19 +15,12 @@ namespace {
 constexpr size_t kTaskBytes = size_t{1} << 20;
 constexpr size_t kShorterDropped = 5;  // characters: matching blocks up to this length are chance
 // N-grams of more items than this are a template around them, and lead to none that has n-grams of its own.
-constexpr size_t kTemplateItems = 1000;
+constexpr uint32_t kTemplateItems = 1000;
 constexpr uint32_t kUnknownWord = std::numeric_limits<uint32_t>::max();
 
-// The hash of each n-gram of words; empty where there are fewer words.
-template <typename Words>
-std::vector<uint64_t> ngram_hashes(const Words& words, size_t n) {
+std::vector<uint64_t> ngram_hashes(std::span<const FoldedWord> words, size_t n) {
     std::vector<uint64_t> hashes;
-    RollingHash rolling(n);
-    for (const FoldedWord& word : words) {
-        if (rolling.add(word.hash)) {
-            hashes.push_back(rolling.value());
-        }
-    }
+    each_ngram(words, n, [&hashes](uint64_t hash, size_t) { hashes.push_back(hash); });
     return hashes;
 }
 
@@ -37,8 +31,8 @@ std::vector<uint64_t> distinct(std::vector<uint64_t> values) {
 }
 
 // How many of `size` things a ratio asks for.
-size_t num_needed(double ratio, size_t size) {
-    return std::max<size_t>(1, static_cast<size_t>(std::ceil(ratio * static_cast<double>(size) - 1e-9)));
+ptrdiff_t num_needed(double ratio, size_t size) {
+    return std::max<ptrdiff_t>(1, static_cast<ptrdiff_t>(std::ceil(ratio * static_cast<double>(size) - 1e-9)));
 }
 
 }  // namespace
@@ -53,7 +47,7 @@ struct NgramIndex::Hit {
 };
 
 struct NgramIndex::Document {
-    int64_t number;
+    int64_t number = 0;
     std::string_view text;
     std::vector<FoldedWord> words;
     std::vector<uint32_t> word_numbers;  // kUnknownWord for those of no item
@@ -73,7 +67,8 @@ NgramIndex::NgramIndex(std::span<const std::string_view> entries, const OverlapS
 }
 
 NgramIndex::Entry NgramIndex::read_entry(std::string_view text, std::vector<uint64_t>& grams) {
-    const std::vector<FoldedWord> words = folded_words(text);
+    std::vector<FoldedWord> words;
+    read_folded_words(text, words);
     Entry entry;
     for (const FoldedWord& word : words) {
         const auto next_number = static_cast<uint32_t>(word_numbers_.size());
@@ -81,10 +76,8 @@ NgramIndex::Entry NgramIndex::read_entry(std::string_view text, std::vector<uint
     }
     const bool is_long = words.size() >= settings_.ngram;
     entry.measure = is_long ? settings_.measure : OverlapMeasure::kWhole;
-    if (is_long) {
-        grams = ngram_hashes(words, settings_.ngram);
-    } else if (words.size() >= settings_.min_words) {
-        grams = ngram_hashes(words, settings_.min_words);
+    if (words.size() >= settings_.min_words) {
+        grams = ngram_hashes(words, is_long ? settings_.ngram : settings_.min_words);
     }
     if (entry.measure == OverlapMeasure::kWhole && grams.size() > 1) {
         grams.erase(grams.begin() + 1, grams.end());
@@ -98,8 +91,40 @@ NgramIndex::Entry NgramIndex::read_entry(std::string_view text, std::vector<uint
     return entry;
 }
 
-// Which n-grams lead to an entry. For containment the rarest ones do: of any set that has all n-grams of the entry but
-// as many as may be missing, one at least is found where the ratio is reached.
+// Which n-grams lead to an entry, ascending: all but those of a template. For containment the rarest ones do: of any
+// set that has all n-grams of the entry but as many as may be missing, one at least is found where the ratio is
+// reached.
+std::vector<uint64_t> NgramIndex::anchors_of(const Entry& entry, const std::vector<uint64_t>& grams,
+                                             const std::unordered_map<uint64_t, uint32_t>& num_entries) const {
+    struct Candidate {
+        uint32_t num_entries;
+        size_t place;  // where it comes first
+        uint64_t gram;
+    };
+    std::vector<Candidate> candidates;
+    std::unordered_set<uint64_t> seen;
+    for (size_t at = 0; at < grams.size(); ++at) {
+        if (seen.insert(grams[at]).second) {
+            candidates.push_back({num_entries.at(grams[at]), at, grams[at]});
+        }
+    }
+    std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+        return std::tie(a.num_entries, a.place) < std::tie(b.num_entries, b.place);
+    });
+    if (entry.measure == OverlapMeasure::kContainment && !candidates.empty()) {
+        candidates.erase(candidates.end() - num_needed(settings_.min_ratio, candidates.size()) + 1, candidates.end());
+    } else if (!candidates.empty()) {
+        const uint32_t most = std::max(kTemplateItems, candidates.front().num_entries);
+        std::erase_if(candidates, [most](const Candidate& candidate) { return candidate.num_entries > most; });
+    }
+    std::vector<uint64_t> anchors;
+    for (const Candidate& candidate : candidates) {
+        anchors.push_back(candidate.gram);
+    }
+    std::sort(anchors.begin(), anchors.end());
+    return anchors;
+}
+
 void NgramIndex::choose_anchors(const std::vector<std::vector<uint64_t>>& grams) {
     std::unordered_map<uint64_t, uint32_t> num_entries;
     for (const std::vector<uint64_t>& of_entry : grams) {
@@ -112,25 +137,7 @@ void NgramIndex::choose_anchors(const std::vector<std::vector<uint64_t>>& grams)
     for (size_t i = 0; i < grams.size(); ++i) {
         const Entry& entry = entries_[i];
         const bool is_short = entry.words.size() < settings_.ngram;
-        uint64_t most = kTemplateItems;  // n-grams of more items than this do not lead here
-        std::vector<std::pair<uint32_t, uint64_t>> by_rarity;
-        for (const uint64_t gram : distinct(grams[i])) {
-            by_rarity.emplace_back(num_entries[gram], gram);
-        }
-        std::sort(by_rarity.begin(), by_rarity.end());
-        if (entry.measure == OverlapMeasure::kContainment) {
-            by_rarity.resize(by_rarity.size() + 1 - num_needed(settings_.min_ratio, by_rarity.size()));
-            most = by_rarity.back().first;
-        } else if (!by_rarity.empty()) {
-            most = std::max<uint64_t>(most, by_rarity.front().first);
-        }
-        std::vector<uint64_t> anchors;
-        for (const auto& [count, gram] : by_rarity) {
-            if (count <= most) {
-                anchors.push_back(gram);
-            }
-        }
-        std::sort(anchors.begin(), anchors.end());
+        const std::vector<uint64_t> anchors = anchors_of(entry, grams[i], num_entries);
         for (size_t at = 0; at < grams[i].size(); ++at) {
             if (std::binary_search(anchors.begin(), anchors.end(), grams[i][at])) {
                 (is_short ? beginnings : ngrams)
@@ -163,13 +170,14 @@ OverlapMatches NgramIndex::scan(std::span<const std::string_view> documents, uns
             num_bytes = 0;
         }
     }
+    const unsigned threads = tokenizer::threads_for(num_threads, task_ends.size());
     std::vector<OverlapMatches> found(task_ends.size());
-    tokenizer::run_tasks(task_ends.size(), tokenizer::threads_for(num_threads, task_ends.size()),
-                         [&](size_t task, unsigned) {
-                             for (size_t i = task == 0 ? 0 : task_ends[task - 1]; i < task_ends[task]; ++i) {
-                                 scan_document(documents[i], static_cast<int64_t>(i), found[task]);
-                             }
-                         });
+    std::vector<Document> in_hand(threads);
+    tokenizer::run_tasks(task_ends.size(), threads, [&](size_t task, unsigned thread) {
+        for (size_t i = task == 0 ? 0 : task_ends[task - 1]; i < task_ends[task]; ++i) {
+            scan_document(documents[i], static_cast<int64_t>(i), in_hand[thread], found[task]);
+        }
+    });
     OverlapMatches all{{}, std::vector<int64_t>(entries_.size(), 0)};
     for (const OverlapMatches& part : found) {
         all.matches.insert(all.matches.end(), part.matches.begin(), part.matches.end());
@@ -180,14 +188,16 @@ OverlapMatches NgramIndex::scan(std::span<const std::string_view> documents, uns
     return all;
 }
 
-// Inside a task `num_rejected` lists the entries themselves.
-void NgramIndex::scan_document(std::string_view text, int64_t number, OverlapMatches& found) const {
-    std::vector<Hit> hits = find_hits(text);
+// Inside a task `num_rejected` lists the entries themselves. `document` lends its memory.
+void NgramIndex::scan_document(std::string_view text, int64_t number, Document& document, OverlapMatches& found) const {
+    document.number = number;
+    document.text = text;
+    read_folded_words(text, document.words);
+    std::vector<Hit> hits = find_hits(document.words);
     if (hits.empty()) {
         return;
     }
-    Document document{number, text, folded_words(text), {}};
-    document.word_numbers.reserve(document.words.size());
+    document.word_numbers.clear();
     for (const FoldedWord& word : document.words) {
         const auto known = word_numbers_.find(word.hash);
         document.word_numbers.push_back(known == word_numbers_.end() ? kUnknownWord : known->second);
@@ -196,6 +206,7 @@ void NgramIndex::scan_document(std::string_view text, int64_t number, OverlapMat
     std::sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
         return std::tie(a.entry, a.start, a.ngram) < std::tie(b.entry, b.start, b.ngram);
     });
+    join_same_starts(hits);
     for (size_t begin = 0; begin < hits.size();) {
         size_t end = begin + 1;
         while (end < hits.size() && hits[end].entry == hits[begin].entry) {
@@ -206,37 +217,40 @@ void NgramIndex::scan_document(std::string_view text, int64_t number, OverlapMat
     }
 }
 
-std::vector<NgramIndex::Hit> NgramIndex::find_hits(std::string_view text) const {
+// Neighbouring n-grams that stand as far apart in both are one hit.
+std::vector<NgramIndex::Hit> NgramIndex::find_hits(std::span<const FoldedWord> words) const {
     std::vector<Hit> hits;
     std::unordered_map<uint32_t, size_t> latest;  // hit of each entry
-    uint32_t num_words = 0;
-    const auto add = [&](const NgramTable& table, uint64_t hash) {
-        const auto n = static_cast<uint32_t>(table.n());
-        const uint32_t at = num_words + 1 - n;
-        for (const Posting& posting : table.find(hash)) {
-            const int64_t start = int64_t{at} - int64_t{posting.position};
-            const auto [known, is_new] = latest.try_emplace(posting.entry, hits.size());
-            if (!is_new && hits[known->second].start == start) {
-                hits[known->second].last = at;
-                continue;
+    for (const NgramTable* const table : {ngrams_.get(), beginnings_.get()}) {
+        const auto n = static_cast<uint32_t>(table->n());
+        table->each_known(words, [&](size_t place, std::span<const Posting> postings) {
+            const auto at = static_cast<uint32_t>(place);
+            for (const Posting& posting : postings) {
+                const int64_t start = int64_t{at} - int64_t{posting.position};
+                const auto [known, is_new] = latest.try_emplace(posting.entry, hits.size());
+                if (!is_new && hits[known->second].start == start) {
+                    hits[known->second].last = at;
+                    continue;
+                }
+                known->second = hits.size();
+                hits.push_back({posting.entry, start, at, at, n});
             }
-            known->second = hits.size();
-            hits.push_back({posting.entry, start, at, at, n});
-        }
-    };
-    RollingHash ngram(settings_.ngram);
-    RollingHash beginning(settings_.min_words);
-    const bool has_beginnings = !beginnings_->empty();
-    each_folded_word(text, [&](const FoldedWord& word) {
-        if (ngram.add(word.hash) && ngrams_->may_have(ngram.value())) {
-            add(*ngrams_, ngram.value());
-        }
-        if (has_beginnings && beginning.add(word.hash) && beginnings_->may_have(beginning.value())) {
-            add(*beginnings_, beginning.value());
-        }
-        ++num_words;
-    });
+        });
+    }
     return hits;
+}
+
+// Hits are sorted by entry, start and place.
+void NgramIndex::join_same_starts(std::vector<Hit>& hits) {
+    size_t num_kept = 0;
+    for (const Hit& hit : hits) {
+        if (num_kept > 0 && hits[num_kept - 1].entry == hit.entry && hits[num_kept - 1].start == hit.start) {
+            hits[num_kept - 1].last = std::max(hits[num_kept - 1].last, hit.last);
+        } else {
+            hits[num_kept++] = hit;
+        }
+    }
+    hits.resize(num_kept);
 }
 
 // Whether the first n-gram that led here is the same words, not only the same hash.
@@ -326,17 +340,15 @@ Overlap NgramIndex::blocks_in(const Document& document, const Entry& entry, cons
 }
 
 Overlap NgramIndex::ngrams_in(const Document& document, const Entry& entry, const Stretch& in) const {
-    RollingHash rolling(settings_.ngram);
     std::vector<uint64_t> seen;
     Overlap overlap{0, in.end, in.begin};
-    for (size_t i = in.begin; i < in.end; ++i) {
-        if (rolling.add(document.words[i].hash) &&
-            std::binary_search(entry.ngrams.begin(), entry.ngrams.end(), rolling.value())) {
-            seen.push_back(rolling.value());
-            overlap.begin = std::min(overlap.begin, i + 1 - settings_.ngram);
-            overlap.end = i + 1;
+    each_ngram({&document.words[in.begin], in.end - in.begin}, settings_.ngram, [&](uint64_t hash, size_t at) {
+        if (std::binary_search(entry.ngrams.begin(), entry.ngrams.end(), hash)) {
+            seen.push_back(hash);
+            overlap.begin = std::min(overlap.begin, in.begin + at);
+            overlap.end = in.begin + at + settings_.ngram;
         }
-    }
+    });
     overlap.length = distinct(std::move(seen)).size();
     return overlap;
 }

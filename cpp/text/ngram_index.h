@@ -25,8 +25,9 @@ enum class OverlapMeasure : uint8_t {
 };
 
 struct OverlapSettings {
-    size_t ngram;      // words
-    size_t min_words;  // items with fewer cannot be found; those between this and `ngram` are compared whole
+    size_t ngram;  // words
+    size_t
+        min_words;  // items with fewer are not looked for; of the others, those shorter than `ngram` are compared whole
     OverlapMeasure measure;
     double min_ratio;
 };
@@ -73,9 +74,12 @@ class NgramIndex {
     struct Document;
 
     Entry read_entry(std::string_view text, std::vector<uint64_t>& grams);
+    std::vector<uint64_t> anchors_of(const Entry& entry, const std::vector<uint64_t>& grams,
+                                     const std::unordered_map<uint64_t, uint32_t>& num_entries) const;
     void choose_anchors(const std::vector<std::vector<uint64_t>>& grams);
-    void scan_document(std::string_view text, int64_t number, OverlapMatches& found) const;
-    std::vector<Hit> find_hits(std::string_view text) const;
+    void scan_document(std::string_view text, int64_t number, Document& document, OverlapMatches& found) const;
+    std::vector<Hit> find_hits(std::span<const FoldedWord> words) const;
+    static void join_same_starts(std::vector<Hit>& hits);
     bool is_sound(const Document& document, const Hit& hit) const;
     void compare(const Document& document, std::span<const Hit> hits, OverlapMatches& found) const;
     Overlap overlap_of(const Document& document, const Entry& entry, const Hit& hit) const;
