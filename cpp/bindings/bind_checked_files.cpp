@@ -59,6 +59,9 @@ class Files {
         std::optional<DamagedBlock> damage;
         {
             const nb::gil_scoped_release release;
+            for (size_t i = 0; i < begins.size() && begins.size() > 1 && checked_->may_wait(); ++i) {
+                checked_->expect(file, static_cast<size_t>(begins.data()[i]), static_cast<size_t>(ends.data()[i]));
+            }
             for (size_t i = 0; i < begins.size() && !damage; ++i) {
                 damage =
                     checked_->check(file, static_cast<size_t>(begins.data()[i]), static_cast<size_t>(ends.data()[i]));
