@@ -91,6 +91,11 @@ class ShardIndex:
         """How many files of tokens it speaks of."""
         return len(self._file_blocks) - 1
 
+    @property
+    def num_tokens(self) -> int:
+        """Where the last document ends."""
+        return int(self.starts(self.num_documents, self.num_documents + 1)[0])
+
     def checksums(self, file: int) -> NDArray[np.uint64]:
         """Return the checksums of a file's blocks, uint64[blocks]."""
         return self._checksums[self._file_blocks[file] : self._file_blocks[file + 1]]
