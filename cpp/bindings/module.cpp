@@ -14,6 +14,7 @@ void bind_normalize(nb::module_& m);
 void bind_added_tokens(nb::module_& m);
 void bind_block_checksums(nb::module_& m);
 void bind_json_lines(nb::module_& m);
+void bind_minhash(nb::module_& m);
 void bind_checked_files(nb::module_& m);
 void bind_best_fit(nb::module_& m);
 void bind_feistel(nb::module_& m);
@@ -35,6 +36,7 @@ NB_MODULE(_core, m) {
     bind_added_tokens(m);
     bind_block_checksums(m);
     bind_json_lines(m);
+    bind_minhash(m);
     bind_checked_files(m);
     bind_best_fit(m);
     bind_feistel(m);

@@ -277,6 +277,29 @@ def parse_json_lines(data: numpy.typing.NDArray[numpy.uint8], fields: list[list[
     The fields of lines of JSON, each named by its keys from the outermost object inwards; the first one is a record's text. Returns data and offsets of each field's values, the records' lines from 0, int64[lines, 3] of the lines that Python's json is to look at (number, begin, end), and how many lines there are.
     """
 
+def text_hashes(data: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], num_threads: int = 1) -> Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order='C')]:
+    """
+    128 bits of each text, uint64[n, 2]: equal texts have equal ones, and others do not in practice.
+    """
+
+def minhash_bands(data: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], bands: int, rows: int, ngram: int, seed: int, num_threads: int = 1) -> Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order='C')]:
+    """
+    MinHash keys of texts, uint64[n, bands], over shingles of ngram words; a text without words has zeros.
+    """
+
+def shingle_sets(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], ngram: int, num_threads: int = 1) -> tuple[numpy.typing.NDArray[numpy.uint64], numpy.typing.NDArray[numpy.int64]]:
+    """
+    The set of shingles of each text, ascending: hashes, and int64[n + 1] of where each set begins.
+    """
+
+def pair_jaccards(shingles: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], pairs: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_threads: int = 1) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+    """
+    The Jaccard index of each pair of sets, float64[p], sets as shingle_sets gives them.
+    """
+
+def linked_groups(links: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_nodes: int) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+    """For each node the least one that links lead to, int64[num_nodes]."""
+
 class CheckedFiles:
     """
     Files in memory or mapped, whose blocks are checked when first touched.
