@@ -4,10 +4,12 @@ texts.bin     their UTF-8, one after the other
 texts.npy     int64[n + 1]: where each begins
 names.bin     their ids, and names.npy where each begins
 scores.npy    float32[n]: what the quality classifier says, 0 where there is none
+keys.bin      what deduplication compares (``text.dedup.keys``), where documents are compared
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -17,16 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.data.kept_batch import KeptBatch
+from textmill.text.dedup import UnitKeys
 from textmill.text.text_batch import TextBatch
 
+KEYS = "keys.bin"
 _COLUMNS = ("texts", "names")
 
 
 class KeptTextsWriter:
-    """Writes documents into a folder, batch after batch, in a ``with`` block."""
+    """Writes documents into a folder, batch after batch, in a ``with`` block.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where the files go.
+        make_keys: makes the keys of a batch; None where documents are not compared.
+    """
+
+    def __init__(self, folder: Path, make_keys: Callable[[KeptBatch], UnitKeys] | None) -> None:
         self._folder = folder
+        self._make_keys = make_keys
+        self._keys: list[UnitKeys] = []
         self._stack = ExitStack()
         self._lengths: dict[str, list[NDArray[np.int64]]] = {name: [np.zeros(1, np.int64)] for name in _COLUMNS}
         self._scores: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
@@ -43,6 +54,9 @@ class KeptTextsWriter:
             for name in _COLUMNS:
                 np.save(self._folder / f"{name}.npy", np.cumsum(np.concatenate(self._lengths[name])))
             np.save(self._folder / "scores.npy", np.concatenate(self._scores))
+            if self._make_keys is not None:
+                nothing = KeptBatch(TextBatch.of([]), TextBatch.of([]), np.zeros(0, np.float32))
+                UnitKeys.joined([self._make_keys(nothing), *self._keys]).write(self._folder / KEYS)
 
     def add(self, batch: KeptBatch) -> None:
         """Add documents."""
@@ -50,6 +64,8 @@ class KeptTextsWriter:
             self._files[name].write(memoryview(np.ascontiguousarray(column.data[: column.num_bytes])))
             self._lengths[name].append(column.lengths)
         self._scores.append(batch.scores)
+        if self._make_keys is not None:
+            self._keys.append(self._make_keys(batch))
 
 
 class KeptTexts:

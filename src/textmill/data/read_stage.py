@@ -44,6 +44,7 @@ def read_sources(
                     pipeline.steps_of(name),
                     unit,
                     pipeline.run,
+                    pipeline.dedup,
                     tokens[name] if tokens else None,
                     engine.threads,
                     job.hash,

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from textmill.base.config import from_table, to_table
 from textmill.base.errors import DataError
 from textmill.base.files import write_file
+from textmill.data.dedup_settings import minhash_settings, wants_keys
 from textmill.data.job import source_input
+from textmill.data.kept_batch import KeptBatch
 from textmill.data.kept_texts import KeptTextsWriter
-from textmill.data.pipeline import RunTable, SourceTable
+from textmill.data.pipeline import DedupTable, RunTable, SourceTable
 from textmill.data.text_steps import TextSteps
 from textmill.data.token_units import TokenSettings, TokenWriter
 from textmill.data.unit_folders import is_whole, unit_folder
 from textmill.data.unit_report import UnitReport
+from textmill.text.dedup import UnitKeys
 from textmill.text.reading import BadRecord, Unit, UnitReading, read_chain
 
 
@@ -33,6 +37,7 @@ class ReadTask:
         source: how it is read, and what is done to it.
         unit: what to read.
         run: limits, and what becomes of bad records.
+        dedup: how documents are compared.
         tokens: how tokens are made at once, where no document has to wait for others; then there is nothing to keep.
         threads: that the task may use.
         job: the hash of the job, so that a process makes the steps of a source anew for another one.
@@ -42,6 +47,7 @@ class ReadTask:
     source: SourceTable
     unit: Unit
     run: RunTable
+    dedup: DedupTable
     tokens: TokenSettings | None
     threads: int
     job: str
@@ -96,7 +102,11 @@ def _done_units(task: ReadTask) -> set[tuple[int, int]]:
 
 def _write_unit(folder: Path, task: ReadTask, steps: TextSteps, reading: UnitReading, report: UnitReport) -> None:
     """Read a unit to its end into a folder."""
-    sink = KeptTextsWriter(folder) if task.tokens is None else TokenWriter(folder, task.tokens, task.threads)
+    sink = (
+        KeptTextsWriter(folder, _keys_maker(task))
+        if task.tokens is None
+        else TokenWriter(folder, task.tokens, task.threads)
+    )
     with sink:
         for records in reading.batches:
             kept = steps.apply(records, report)
@@ -105,6 +115,14 @@ def _write_unit(folder: Path, task: ReadTask, steps: TextSteps, reading: UnitRea
     report.counts["empty"] += reading.counts.empty
     report.counts["input_bytes"] += reading.counts.bytes
     report.write(folder)
+
+
+def _keys_maker(task: ReadTask) -> Callable[[KeptBatch], UnitKeys] | None:
+    """What makes the keys of documents; None where they are not compared."""
+    if not wants_keys(task.dedup):
+        return None
+    minhash = minhash_settings(task.dedup)
+    return lambda batch: UnitKeys.of(batch.texts, batch.scores, minhash, num_threads=task.threads)
 
 
 @functools.lru_cache(maxsize=8)

@@ -72,6 +72,15 @@ class TextBatch:
         offsets = self.offsets[begin : end + 1]
         return TextBatch(np.array(self.data[offsets[0] : offsets[-1]]), offsets - offsets[0])
 
+    def at(self, numbers: NDArray[np.int64]) -> TextBatch:
+        """Copy the texts with some numbers, int64[m], in their order."""
+        begins, lengths = self.offsets[numbers], self.lengths[numbers]
+        offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
+        data = np.empty(int(offsets[-1]), np.uint8)
+        for begin, length, to in zip(begins.tolist(), lengths.tolist(), offsets.tolist(), strict=False):
+            data[to : to + length] = self.data[begin : begin + length]
+        return TextBatch(data, offsets)
+
     def select(self, chosen: NDArray[np.bool_]) -> TextBatch:
         """Keep the texts where ``chosen``, bool[num_texts], is true."""
         if chosen.all():

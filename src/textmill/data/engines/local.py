@@ -34,6 +34,7 @@ class LocalEngine:
         if not 1 <= self.workers <= _MAX_WORKERS:
             raise ConfigError(f"workers is {self.workers}, and must be 1 to {_MAX_WORKERS}")
         self.threads = max(1, num_cores // self.workers)
+        self.threads_here = num_cores
         self._pool: ProcessPoolExecutor | None = None
 
     def run(

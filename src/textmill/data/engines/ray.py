@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ class RayEngine:
     """
 
     threads = 1
+    threads_here = os.cpu_count() or 1
 
     def __init__(self, address: str | None = None) -> None:
         self._ray: Any = require_extra("ray", "ray", "--engine ray")

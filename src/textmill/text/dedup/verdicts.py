@@ -27,7 +27,8 @@ class UnitVerdict:
     cluster_sizes: NDArray[np.uint32]
 
 
-def _files(folder: Path, unit: int) -> tuple[Path, Path]:
+def verdict_files(folder: Path, unit: int) -> tuple[Path, Path]:
+    """The files of a unit, by its number in the call of ``find_duplicates``: who stays, bool[n], and sizes, uint32[n]."""
     return folder / f"{unit:08d}.kept.npy", folder / f"{unit:08d}.sizes.npy"
 
 
@@ -39,12 +40,12 @@ def write_verdict(folder: Path, unit: int, clusters: Clusters, begin: int, end: 
     first, last = np.searchsorted(clusters.dropped, (begin, end))
     sizes[clusters.dropped[first:last] - begin] = 0
     arrays: tuple[NDArray[Any], ...] = (sizes > 0, sizes)
-    for path, array in zip(_files(folder, unit), arrays, strict=True):
+    for path, array in zip(verdict_files(folder, unit), arrays, strict=True):
         with new_file(path) as file:
             np.save(file, array)
 
 
 def read_verdict(folder: Path, unit: int) -> UnitVerdict:
     """Read what became of a unit's documents, by the unit's number in the call of ``find_duplicates``."""
-    kept, sizes = _files(folder, unit)
+    kept, sizes = verdict_files(folder, unit)
     return UnitVerdict(np.load(kept), np.load(sizes))
