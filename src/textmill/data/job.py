@@ -19,6 +19,9 @@ from textmill.text.reading import InputFile, SourceInput, Unit, cut_units, list_
 # What a release makes of the same input may differ from what the last one made: its work is not gone on with then.
 _WORK_VERSION = 1
 
+# What [run] unit_mb counts in. Units are cut in one place only, so other processes need not know.
+UNIT_BYTES_OF_MB = 1 << 20
+
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
@@ -65,7 +68,7 @@ def make_job(pipeline: Pipeline, each: Each = map) -> Job:
     for name in pipeline.sources:
         source = pipeline.steps_of(name)
         files = list_files(source_input(pipeline.run, source), left_out)
-        units[name] = cut_units(files, pipeline.run.unit_mb << 20, each)
+        units[name] = cut_units(files, pipeline.run.unit_mb * UNIT_BYTES_OF_MB, each)
         num_bytes[name] = sum(file.size for file in files)
         states[name] = [[file.path, file.member, file.size, _time_of(file)] for file in files]
     settings = to_table(pipeline)
