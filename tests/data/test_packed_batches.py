@@ -1,5 +1,7 @@
 """Batches with masks and packing: every token a target once an epoch, documents apart, any rank's rows alone."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -120,6 +122,13 @@ def test_any_step_is_made_alone_as_in_turn_and_ahead(sets):
     for threads in (1, 3):
         ahead = list(prefetch(mixed.batch, range(30), depth=4, threads=threads))
         assert all((one.inputs == other.inputs).all() for one, other in zip(ahead, in_turn, strict=True))
+
+
+@pytest.mark.parametrize("packing", ["concat", "best-fit"])
+def test_a_loader_goes_to_another_process(sets, packing):
+    mixed = loader(sets, {"a": 0.5, "b": 0.5}, packing=packing, starts={"a": 5})
+    copy = pickle.loads(pickle.dumps(mixed))
+    assert (copy.batch(7).targets == mixed.batch(7).targets).all()
 
 
 def test_rows_are_counted_exactly(sets):

@@ -9,7 +9,8 @@ from fakes.token_set import token_set
 from textmill.base.errors import ConfigError, DataError
 from textmill.data import packing
 from textmill.data.fill_in_the_middle import FillInTheMiddle
-from textmill.data.packing import PackingTable, find_packing_tables, open_packing_table
+from textmill.data.packing import open_packing_table
+from textmill.data.packing_table import PackingTable, find_packing_tables
 
 FIM = FillInTheMiddle(rate=0.5, prefix_id=70_001, suffix_id=70_002, middle_id=70_003)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.data.fill_in_the_middle import FillInTheMiddle
-from textmill.data.packing import PackingTable
+from textmill.data.packing_table import PackingTable
 from textmill.data.permutation import hash_key, permute
 from textmill.data.shards import ShardSet
 from textmill.text.token_stream import RowPlan

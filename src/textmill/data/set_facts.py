@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from textmill.data.manifest import MANIFEST, Manifest
-from textmill.data.packing import PackingFigures, find_packing_tables
+from textmill.data.packing_table import PackingFigures, find_packing_tables
 from textmill.data.shards import ShardSet
 
 _DOCUMENTS_AT_ONCE = 1 << 20
@@ -67,7 +67,11 @@ def describe_set(shards: ShardSet) -> SetFacts:
         manifest=shards.manifest,
         file_bytes=shards.num_file_bytes,
         lengths=_lengths(shards),
-        packing=tuple(table.figures for table in find_packing_tables(shards.folder)),
+        packing=tuple(
+            table.figures
+            for table in find_packing_tables(shards.folder)
+            if table.made_for["manifest_sha256"] == shards.manifest_sha256
+        ),
         has_names=shards.manifest.names is not None,
         duplicates=None if sizes is None else int(sizes.sum(dtype=np.int64)) - len(sizes),
     )

@@ -139,6 +139,9 @@ class ShardSet:
         )
         self.stream = TokenStream(files, self.token_bytes)
 
+    def __reduce__(self) -> tuple[type[ShardSet], tuple[Path]]:
+        return ShardSet, (self.folder,)
+
     @property
     def num_tokens(self) -> int:
         """Tokens in all files, the ids that end documents among them."""
