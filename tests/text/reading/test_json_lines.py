@@ -1,5 +1,6 @@
 """Lines of JSON: what the native parser vouches for is what Python's json reads, byte for byte."""
 
+import codecs
 import json
 import os
 from itertools import pairwise
@@ -9,7 +10,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from text.reading.reading_of import read_all
 from textmill import _core
+from textmill.text.reading import SourceInput
+from textmill.text.reading.json_record import read_json_line
+from textmill.text.reading.records import RecordError
 
 MAX_EXAMPLES = int(os.environ.get("TEXTMILL_MAX_EXAMPLES", "150"))
 examples = settings(max_examples=MAX_EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -227,3 +232,33 @@ def test_wrong_fields_are_refused():
     for paths in ([], [[]], [["a"], ["a"]], [[str(i)] for i in range(70)]):
         with pytest.raises(ValueError):
             parse(b"", paths)
+
+
+@settings(examples, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(lines() | st.sampled_from(["\xa0".encode(), b'{"text": null}', b'{"text": "a", "text": "b"}']), max_size=6)
+)
+def test_a_file_reads_as_its_twin_reads_its_lines(tmp_path, given_lines):
+    """What the parser hands back is put where it belongs."""
+    data = b"\n".join(given_lines)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data)
+    wanted, wrong, empty = [], [], 0
+    offset = 0
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        body = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        offset += len(line) - len(body)
+        try:
+            values = read_json_line(body, PATHS, str(path), offset)
+        except RecordError as error:
+            wrong.append(f"{path}, line {number}, byte {offset + error.offset} {error.what}")
+        else:
+            if values and values[0]:
+                text, id_, url, score = values
+                wanted.append((id_ or f"a.jsonl:{number}", text, id_, score, url))
+            empty += values is not None and not values[0]
+        offset += len(body) + 1
+    source = SourceInput(path=str(path), fields={"id": "id", "url": "meta.url", "score": "meta.score"})
+    units, bad, counts = read_all(source)
+    assert [document for documents in units.values() for document in documents] == wanted
+    assert (bad, counts.empty) == (wrong, empty)
