@@ -70,9 +70,9 @@ class WordReader {
         const size_t at = begin + first.num_bytes;
         switch (class_of(first)) {
             case WordClass::kSymbol:
-                return {begin32(begin), begin32(skip_marks(skip_same(at, first.code_point))), false, true};
+                return {to32(begin), to32(skip_marks(skip_same(at, first.code_point))), false, true};
             case WordClass::kAlone:
-                return {begin32(begin), begin32(skip_marks(at)), true, false};
+                return {to32(begin), to32(skip_marks(at)), true, false};
             default:
                 return read_run(begin);
         }
@@ -91,7 +91,7 @@ class WordReader {
     }
 
   private:
-    static uint32_t begin32(size_t at) { return static_cast<uint32_t>(at); }
+    static uint32_t to32(size_t at) { return static_cast<uint32_t>(at); }
 
     WordClass class_of(const Char& character) const { return classes_[character.code_point]; }
 
@@ -137,7 +137,7 @@ class WordReader {
             }
             at += character.num_bytes;
         }
-        return {begin32(begin), begin32(at), has_letter, false};
+        return {to32(begin), to32(at), has_letter, false};
     }
 
     static bool joins(const Char& character, WordClass before, WordClass after) {
