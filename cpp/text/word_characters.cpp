@@ -1,6 +1,5 @@
 #include "text/word_characters.h"
 
-#include <algorithm>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -15,24 +14,21 @@ constexpr std::string_view kScriptsWithoutSpaces[] = {"Han", "Hiragana", "Kataka
 
 std::vector<WordCharacter> make_kinds() {
     std::vector<WordCharacter> kinds(tokenizer::kNumCodePoints, WordCharacter::kNone);
-    const auto set = [&](std::string_view property, WordCharacter kind, WordCharacter only_where) {
+    const auto set = [&](std::string_view property, WordCharacter kind, bool only_letters) {
         for (const tokenizer::CodePointRange& range : tokenizer::property_ranges(property)) {
-            std::replace(kinds.begin() + range.first, kinds.begin() + range.last + 1, only_where, kind);
+            for (uint32_t code = range.first; code <= range.last; ++code) {
+                if (!only_letters || tokenizer::class_of(code) == tokenizer::CharClass::kLetter) {
+                    kinds[code] = kind;
+                }
+            }
         }
     };
-    set("N", WordCharacter::kRun, WordCharacter::kNone);
-    set("M", WordCharacter::kMark, WordCharacter::kNone);
-    // Letters last, so that nothing but them can be alone.
-    std::vector<WordCharacter> others = kinds;
-    set("L", WordCharacter::kAlone, WordCharacter::kNone);
+    set("L", WordCharacter::kRun, false);
+    set("N", WordCharacter::kRun, false);
+    set("M", WordCharacter::kMark, false);
     for (const std::string_view script : kScriptsWithoutSpaces) {
-        for (const tokenizer::CodePointRange& range : tokenizer::property_ranges(script)) {
-            std::copy(kinds.begin() + range.first, kinds.begin() + range.last + 1, others.begin() + range.first);
-        }
+        set(script, WordCharacter::kAlone, true);
     }
-    set("L", WordCharacter::kRun, WordCharacter::kAlone);
-    std::transform(kinds.begin(), kinds.end(), others.begin(), kinds.begin(),
-                   [](WordCharacter kind, WordCharacter other) { return std::max(kind, other); });
     return kinds;
 }
 

@@ -1,6 +1,7 @@
 #include "text/word_hashes.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "text/little_endian.h"
@@ -11,23 +12,29 @@
 namespace textmill::text {
 namespace {
 
-constexpr size_t kWordBytes = sizeof(uint64_t);
+constexpr size_t kBlockBytes = sizeof(uint64_t);
 constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15;  // 2^64 by the golden ratio, odd
 constexpr uint64_t kLower = 0x2020202020202020;       // letters to lower case; digits have the bit
+constexpr std::array<uint64_t, kBlockBytes + 1> kFirstBytes{
+    0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF};
 
 uint64_t mix(uint64_t state, uint64_t block) {
     state = (state ^ block) * kMultiplier;
     return state ^ (state >> 32);
 }
 
-// The hash of one to any number of bytes, `with` set in each of them. Bytes up to the next multiple of 8 are read.
+// The hash of one to any number of bytes, `with` set in each of them: of two blocks of 8 bytes, or as many as there
+// are, since a branch on the length of a usual word would be guessed wrong often. Reads 16 bytes, and to whole blocks.
 uint64_t hash_word(const char* at, size_t num_bytes, uint64_t with) {
+    const auto block = [&](size_t begin, size_t count) { return (word_at(at + begin) | with) & kFirstBytes[count]; };
     uint64_t state = num_bytes * kMultiplier;
-    for (; num_bytes > kWordBytes; at += kWordBytes, num_bytes -= kWordBytes) {
-        state = mix(state, word_at(at) | with);
+    size_t begin = 0;
+    for (; num_bytes - begin > 2 * kBlockBytes; begin += kBlockBytes) {
+        state = mix(state, block(begin, kBlockBytes));
     }
-    const uint64_t mask = ~uint64_t{0} >> (64 - 8 * num_bytes);
-    return mix(mix(state, (word_at(at) | with) & mask), 0);
+    const size_t num_left = num_bytes - begin;
+    const size_t num_first = std::min(num_left, kBlockBytes);
+    return mix(mix(state, block(begin, num_first)), block(begin + kBlockBytes, num_left - num_first));
 }
 
 uint64_t low_bits(size_t count) {
@@ -38,7 +45,7 @@ uint64_t low_bits(size_t count) {
 
 // Goes on with whole windows until it meets a word or a character that it cannot judge, or the end; returns its place.
 size_t WordHasher::scan_ascii(std::string_view text, size_t at) {
-    char copy[kWindowBytes + kWordBytes];
+    char copy[kWindowBytes + 2 * kBlockBytes];
     while (at < text.size()) {
         const size_t num_left = text.size() - at;
         const char* window = text.data() + at;
@@ -56,13 +63,18 @@ size_t WordHasher::scan_ascii(std::string_view text, size_t at) {
         if (limit < num_left) {
             closed -= static_cast<size_t>(std::countl_one(masks.words << (kWindowBytes - limit)));
         }
-        uint64_t words = masks.words & low_bits(closed);
-        while (words != 0) {
-            const auto begin = static_cast<size_t>(std::countr_zero(words));
-            const auto length = static_cast<size_t>(std::countr_one(words >> begin));
-            hashes_[num_hashes_++] = hash_word(window + begin, length, kLower);
-            words &= ~low_bits(begin + length);
+        const uint64_t words = masks.words & low_bits(closed);
+        uint64_t begins = words & ~(words << 1);
+        uint64_t ends = ~words & (words << 1);
+        uint64_t* out = hashes_.data() + num_hashes_;
+        while (begins != 0) {
+            const auto begin = static_cast<size_t>(std::countr_zero(begins));
+            const auto end = static_cast<size_t>(std::countr_zero(ends));  // 64 where there is none
+            *out++ = hash_word(window + begin, end - begin, kLower);
+            begins &= begins - 1;
+            ends &= ends - 1;
         }
+        num_hashes_ = static_cast<size_t>(out - hashes_.data());
         at += closed;
         if (closed == 0 || masks.high != 0) {
             return at;
@@ -95,7 +107,7 @@ size_t WordHasher::scan_any(std::string_view text, size_t at) {
             kind = word_character(c.code_point);
         } while (kind == WordCharacter::kMark || (kind == WordCharacter::kRun && first != WordCharacter::kAlone));
         const size_t num_bytes = folded_.size();
-        folded_.append(kWordBytes, '\0');
+        folded_.append(2 * kBlockBytes, '\0');
         hashes_[num_hashes_++] = hash_word(folded_.data(), num_bytes, 0);
     }
     return at;

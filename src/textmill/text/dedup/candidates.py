@@ -117,7 +117,7 @@ class CandidateSearch:
             spill.add(rows, part_of_key(keys[chosen], spill.num_parts))
 
     def _round(self, pairs: Spill, verify: Verify, leader: int, *, is_last: bool) -> tuple[Spill, int]:
-        """Compare all pairs; returns those of the next leaders, or counts what is left where there are none any more."""
+        """Compare all pairs; returns those with the next leaders, or in the last round how many are left."""
         following = self._pairs(f"pairs-{leader + 1:02d}")
         leaders = _NextLeaders()
         num_left = 0

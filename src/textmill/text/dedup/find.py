@@ -9,8 +9,10 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from textmill.base.errors import ConfigError
 from textmill.base.files import storage_errors
 from textmill.text.dedup.candidates import CandidateSearch, Links
 from textmill.text.dedup.clusters import Clusters, make_clusters
@@ -47,24 +49,25 @@ def find_duplicates(
         progress: is told how many of so many steps are done.
 
     Raises:
+        ConfigError: the units' keys were made with other bands.
         StorageError: the disk is full.
     """
-    assert settings.minhash is None or all(len(unit.bands) == settings.minhash.bands for unit in units)
+    if settings.minhash is not None:
+        for number, unit in enumerate(units):
+            if len(unit.bands) != settings.minhash.bands:
+                raise ConfigError(
+                    f"unit {number} has keys of {len(unit.bands)} bands, and {settings.minhash.bands} are asked for; "
+                    "make its keys with the same settings"
+                )
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     scopes = list(_scopes(units, settings))
-    steps_each = 3 + (settings.minhash.bands if settings.minhash else 0)
+    num_steps = len(scopes) * (3 + (settings.minhash.bands if settings.minhash else 0))
     step = itertools.count(1)
-
-    def advance() -> None:
-        progress(next(step), steps_each * len(scopes))
-
-    reports = []
-    for numbers in scopes:
-        known = DocumentSet([units[number] for number in numbers], numbers, read_texts)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".sort-") as temporary:
-            reports.append(_find_in(known, settings, Path(temporary), folder, memory_limit, threads, advance))
-    return joined(reports)
+    search = _Search(settings, folder, memory_limit, threads, lambda: progress(next(step), num_steps))
+    return joined(
+        [search.run(DocumentSet([units[number] for number in numbers], numbers, read_texts)) for numbers in scopes]
+    )
 
 
 def _scopes(units: Sequence[UnitKeys], settings: DedupSettings) -> Iterator[list[int]]:
@@ -76,28 +79,41 @@ def _scopes(units: Sequence[UnitKeys], settings: DedupSettings) -> Iterator[list
         yield [number for number, unit in enumerate(units) if unit.source == source]
 
 
-def _find_in(
-    known: DocumentSet,
-    settings: DedupSettings,
-    temporary: Path,
-    folder: Path,
-    memory_limit: int,
-    threads: int,
-    advance: Callable[[], None],
-) -> DuplicateReport:
-    copies = find_copies(known, settings.keep, temporary / "copies", memory_limit) if settings.exact else Copies.none()
-    advance()
-    links = Links.none()
-    if settings.minhash is not None:
-        search = CandidateSearch(known, settings.minhash, temporary / "pairs", memory_limit)
-        verifier = PairVerifier(known, settings.minhash, memory_limit, threads)
-        links = search.find(copies.dropped, verifier.verify, advance)
-    advance()
-    clusters = make_clusters(copies, links.pairs, known, settings.keep)
-    for index, number in enumerate(known.numbers):
-        write_verdict(folder, number, clusters, int(known.starts[index]), int(known.starts[index + 1]))
-    advance()
-    return _report(known, copies, links, clusters)
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """How to search one scope."""
+
+    settings: DedupSettings
+    folder: Path
+    memory_limit: int
+    threads: int
+    advance: Callable[[], None]
+
+    def run(self, known: DocumentSet) -> DuplicateReport:
+        """Find duplicates among documents, and write what becomes of them."""
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix=".sort-") as name:
+            copies = self._copies(known, Path(name))
+            self.advance()
+            links = self._links(known, copies, Path(name))
+            self.advance()
+        clusters = make_clusters(copies, links.pairs, known, self.settings.keep)
+        for index, number in enumerate(known.numbers):
+            write_verdict(self.folder, number, clusters, int(known.starts[index]), int(known.starts[index + 1]))
+        self.advance()
+        return _report(known, copies, links, clusters)
+
+    def _copies(self, known: DocumentSet, temporary: Path) -> Copies:
+        if not self.settings.exact:
+            return Copies.none()
+        return find_copies(known, self.settings.keep, temporary / "copies", self.memory_limit)
+
+    def _links(self, known: DocumentSet, copies: Copies, temporary: Path) -> Links:
+        minhash = self.settings.minhash
+        if minhash is None:
+            return Links.none()
+        verifier = PairVerifier(known, minhash, self.memory_limit, self.threads)
+        search = CandidateSearch(known, minhash, temporary / "pairs", self.memory_limit)
+        return search.find(copies.dropped, verifier.verify, self.advance)
 
 
 def _report(known: DocumentSet, copies: Copies, links: Links, clusters: Clusters) -> DuplicateReport:

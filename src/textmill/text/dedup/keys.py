@@ -1,7 +1,7 @@
 """What deduplication knows of the documents of a unit without their texts.
 
-A file of numpy arrays one after the other, little-endian, each mapped when it is read: text hashes uint64[n, 2], MinHash
-keys uint64[bands, n] (bands 0 where near duplicates are not wanted), bytes int64[n], scores float32[n].
+A file of numpy arrays one after the other, little-endian, each mapped when it is read: text hashes uint64[n, 2],
+MinHash keys uint64[bands, n] (bands 0 where near duplicates are not wanted), bytes int64[n], scores float32[n].
 """
 
 from __future__ import annotations
