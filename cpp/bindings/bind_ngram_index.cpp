@@ -92,7 +92,7 @@ void bind_ngram_index(nb::module_& m) {
              "The measure is subsequence, blocks, ngram, whole or containment. Texts of fewer words than `ngram` are\n"
              "compared whole, those of fewer than `min_words` not at all. ValueError for a measure that is none.")
         .def_prop_ro(
-            "num_words", [](const NgramIndex& index) { return to_array(index.num_words()); },
+            "num_words", [](const NgramIndex& index) { return to_array(index.num_words()); }, nb::rv_policy::move,
             nb::sig("def num_words(self) -> numpy.typing.NDArray[numpy.int64]"), "Words of each text.")
         .def("scan", &scan, "data"_a, "offsets"_a, "num_threads"_a = 0,
              nb::sig("def scan(self, data: numpy.typing.NDArray[numpy.uint8], offsets: "

@@ -42,6 +42,7 @@ app = App(
 # By name: only the module of the command that is asked for is imported.
 _COMMANDS = {
     "demo": "demo:demo",
+    "data": "data:data_app",
     "train": "train:train",
     "generate": "generate:generate",
     "chat": "chat:chat",

@@ -1,4 +1,5 @@
 """``textmill data``: from raw files to the exact batch."""
+"""``textmill data``: from raw files to the batches of a run."""
 
 from __future__ import annotations
 
@@ -21,6 +22,17 @@ _COMMANDS = {
     "prepare": "data_prepare:prepare",
     "show": "data_show:show",
     "inspect": "data_inspect:inspect",
+    help="""Prepare text for training.
+
+For example:
+    textmill data decontaminate web.jsonl --against gsm8k.jsonl -o clean.jsonl
+    textmill data quality train --good wiki/ --bad web.jsonl -o quality.safetensors
+""",
+    help_format="plaintext",
+)
+_COMMANDS = {
+    "decontaminate": "data_decontaminate:decontaminate",
+    "quality": "data_quality:quality_app",
 }
 for _name, _place in _COMMANDS.items():
     data_app.command(f"textmill.cli.{_place}", name=_name)
