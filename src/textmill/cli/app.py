@@ -46,6 +46,7 @@ _COMMANDS = {
     "chat": "chat:chat",
     "model": "model:model_app",
     "tokenizer": "tokenizer:tokenizer_app",
+    "data": "data:data_app",
     "doctor": "doctor:doctor",
 }
 for _name, _place in _COMMANDS.items():

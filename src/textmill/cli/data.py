@@ -19,6 +19,7 @@ For example:
 # By name: only the module of the command that is asked for is imported.
 _COMMANDS = {
     "prepare": "data_prepare:prepare",
+    "plan": "data_plan:plan",
 }
 for _name, _place in _COMMANDS.items():
     data_app.command(f"textmill.cli.{_place}", name=_name)

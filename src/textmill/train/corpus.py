@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textmill.base.errors import ConfigError, DataError
+from textmill.data.document_parts import documents_in_part
 from textmill.data.holdout import split_holdout
 from textmill.data.shards import MANIFEST, ShardSet, read_manifest, write_shards
 from textmill.text.dedup import drop_exact_duplicates
@@ -19,7 +20,8 @@ from textmill.text.readers import read_documents
 from textmill.text.stdlib import is_stdlib, read_stdlib
 from textmill.tokenizer.patterns import DEFAULT_PATTERN
 from textmill.tokenizer.tokenizer import Tokenizer
-from textmill.train.recipe import Recipe, SourceTable
+from textmill.train.recipe import Recipe
+from textmill.train.recipe_tables import SourceTable
 
 END_OF_TEXT = "<|endoftext|>"
 TOKENIZER = "tokenizer.json"
@@ -45,7 +47,7 @@ def read_corpus(recipe: Recipe) -> Corpus:
 
     Raises:
         DataError: a source is missing, empty or not text.
-        ConfigError: a source has no path.
+        ConfigError: a source has no path, or is a part of a folder of shards.
     """
     train: dict[str, list[Document]] = {}
     held_out: dict[str, list[Document]] = {}
@@ -56,6 +58,7 @@ def read_corpus(recipe: Recipe) -> Corpus:
         held_out["held-out"] = list(drop_exact_duplicates(read_documents(recipe.eval.data, "held-out"), seen))
     for name, source in recipe.data.sources.items():
         if is_shard_folder(source):
+            check_whole_shards(name, source)
             continue
         documents = list(_read_source(name, source))
         kept = list(drop_exact_duplicates(documents, seen))
@@ -77,6 +80,15 @@ def read_corpus(recipe: Recipe) -> Corpus:
 def is_shard_folder(source: SourceTable) -> bool:
     """Say whether a source's path is a folder of shards."""
     return source.path is not None and (Path(source.path) / MANIFEST).is_file()
+
+
+def check_whole_shards(name: str, source: SourceTable) -> None:
+    """Raise ``ConfigError`` where a part of a folder of shards is asked for: parts are of text."""
+    if source.part != (0.0, 1.0):
+        raise ConfigError(
+            f'the source "{name}" is a folder of shards, {source.path}, and part is for text files; leave part out, or '
+            "write shards of that part"
+        )
 
 
 def make_tokenizer(recipe: Recipe, corpus: Corpus, progress: Callable[[int], None] | None = None) -> Tokenizer:
@@ -168,7 +180,9 @@ def open_shards(run: Path, recipe: Recipe, tokenizer: Tokenizer) -> tuple[dict[s
 
 def _read_source(name: str, source: SourceTable) -> Iterator[Document]:
     if source.path is None:
-        raise ConfigError(f'the source "{name}" has no path, which is enough to plan a run and not to train it')
-    if is_stdlib(source.path):
-        return read_stdlib(source.path, name)
-    return read_documents(source.path, name)
+        raise ConfigError(
+            f'the source "{name}" has no path, which is enough to plan a run and not to train it; give it text or a '
+            f"folder of shards, as in --set data.sources.{name}.path=FOLDER"
+        )
+    documents = read_stdlib(source.path, name) if is_stdlib(source.path) else read_documents(source.path, name)
+    return documents_in_part(documents, *source.part)
