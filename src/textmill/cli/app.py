@@ -49,6 +49,7 @@ _COMMANDS = {
     "model": "model:model_app",
     "data": "data:data_app",
     "tokenizer": "tokenizer:tokenizer_app",
+    "data": "data:data_app",
     "doctor": "doctor:doctor",
 }
 for _name, _place in _COMMANDS.items():

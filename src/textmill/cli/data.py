@@ -33,6 +33,7 @@ For example:
 _COMMANDS = {
     "decontaminate": "data_decontaminate:decontaminate",
     "quality": "data_quality:quality_app",
+    "plan": "data_plan:plan",
 }
 for _name, _place in _COMMANDS.items():
     data_app.command(f"textmill.cli.{_place}", name=_name)

@@ -23,7 +23,8 @@ from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.loop import train
-from textmill.train.plan import Plan, make_plan, model_config
+from textmill.train.plan import Plan, make_plan
+from textmill.train.presets import model_config
 from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
 from textmill.train.run import Run, begin_folder, claim_folder, resumable, save_run
@@ -67,8 +68,10 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
         resume: go on where the run stands; a run without a checkpoint starts afresh.
 
     Raises:
+        ConfigError: the recipe has several stages.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
+    _check_one_stage(recipe)
     folder = claim_folder(recipe, resume=resume)
     run = resumable(folder, recipe) if resume else None
     if run is None:
@@ -145,6 +148,12 @@ class _Stages:
     def tokenizer(self, tokenizer: Tokenizer) -> None:
         """The tokenizer is trained or loaded."""
         self._listener.tokenizer(tokenizer)
+def _check_one_stage(recipe: Recipe) -> None:
+    if len(recipe.stages) != 1:
+        raise ConfigError(
+            f"the recipe has {len(recipe.stages)} [[stages]], and this release trains one stage; run them one after "
+            "another, each from the model of the one before (model.from)"
+        )
 
 
 def _check_early(recipe: Recipe) -> None:
@@ -164,7 +173,7 @@ def _config(recipe: Recipe, vocab_size: int, end_of_text: int) -> ModelConfig:
         recipe.model,
         vocab_size=vocab_size,
         context=recipe.stage.context,
-        rope_theta=recipe.stage.rope_theta or 10_000.0,
+        rope_theta=recipe.rope_theta_of(recipe.stage),
         end_of_text=end_of_text,
     )
 
