@@ -47,9 +47,7 @@ _COMMANDS = {
     "generate": "generate:generate",
     "chat": "chat:chat",
     "model": "model:model_app",
-    "data": "data:data_app",
     "tokenizer": "tokenizer:tokenizer_app",
-    "data": "data:data_app",
     "doctor": "doctor:doctor",
 }
 for _name, _place in _COMMANDS.items():

@@ -1,5 +1,4 @@
 """``textmill data``: from raw files to the exact batch."""
-"""``textmill data``: from raw files to the batches of a run."""
 
 from __future__ import annotations
 
@@ -11,9 +10,11 @@ data_app = App(
 
 For example:
     textmill data prepare pipeline.toml          raw files to shard sets
-    textmill data show shards --verify           what is in them, and whether it is whole
+    textmill data show shards --verify           what they hold, and whether all is whole
     textmill data plan smollm2-1.7b              tokens, epochs and days of a recipe
     textmill data inspect runs/mine --step 900   the documents of a batch
+    textmill data decontaminate web.jsonl --against gsm8k.jsonl -o clean.jsonl
+    textmill data quality train --good wiki/ --bad web.jsonl -o quality.safetensors
 """,
     help_format="plaintext",
 )
@@ -21,19 +22,10 @@ For example:
 _COMMANDS = {
     "prepare": "data_prepare:prepare",
     "show": "data_show:show",
+    "plan": "data_plan:plan",
     "inspect": "data_inspect:inspect",
-    help="""Prepare text for training.
-
-For example:
-    textmill data decontaminate web.jsonl --against gsm8k.jsonl -o clean.jsonl
-    textmill data quality train --good wiki/ --bad web.jsonl -o quality.safetensors
-""",
-    help_format="plaintext",
-)
-_COMMANDS = {
     "decontaminate": "data_decontaminate:decontaminate",
     "quality": "data_quality:quality_app",
-    "plan": "data_plan:plan",
 }
 for _name, _place in _COMMANDS.items():
     data_app.command(f"textmill.cli.{_place}", name=_name)

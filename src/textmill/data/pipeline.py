@@ -149,18 +149,24 @@ class RunTable:
 class SourceTable:
     """``[sources.NAME]``: raw files, how they are read, and what differs for them.
 
-    ``holdout`` may say that all of it, or nothing, is held out.
+    ``holdout`` may say that all of it, or nothing, is held out; ``part`` takes the documents whose ids hash between two
+    shares of 1.
     """
 
     path: str | tuple[str, ...]
     format: Literal["auto", "text", "jsonl", "csv", "parquet", "html"] = "auto"
     fields: dict[str, str] = field(default_factory=dict)
     holdout: Literal["share", "all", "none"] = "share"
+    part: tuple[float, ...] = (0.0, 1.0)
     clean: CleanTable | None = None
     language: LanguageTable | None = None
     filter: FilterTable | None = None
     quality: QualityTable | None = None
     decontaminate: DecontaminateTable | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.part) != 2 or not 0 <= self.part[0] < self.part[1] <= 1:
+            raise ConfigError(f"a source's part is {list(self.part)}, and must be two shares of 1 as in [0.25, 0.5]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +203,7 @@ class Pipeline:
             format=source.format,
             fields=source.fields,
             holdout=source.holdout,
+            part=source.part,
             clean=source.clean or self.clean,
             language=source.language or self.language,
             filter=source.filter or self.filter,

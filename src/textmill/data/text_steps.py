@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.data.document_parts import is_in_part
 from textmill.data.kept_batch import KeptBatch
 from textmill.data.pipeline import Pipeline, SourceTable
 from textmill.data.unit_report import UnitReport
+from textmill.text.documents import PART_SEPARATOR
 from textmill.text.reading import RecordBatch
 from textmill.text.text_batch import TextBatch
 
@@ -36,6 +38,7 @@ class TextSteps:
         clean, language, quality = source.clean, source.language, source.quality
         assert clean and language and quality
         self._threads = threads
+        self._part = source.part
         self._min_quality = quality.min_score
         self._cleaner = self._language = self._quality = None
         if clean.unicode or clean.mask:
@@ -54,7 +57,12 @@ class TextSteps:
         self._decontaminator = _decontaminator(source)
 
     def apply(self, records: RecordBatch, report: UnitReport) -> KeptBatch:
-        """Clean and judge records, telling ``report`` what became of them."""
+        """Clean and judge records, telling ``report`` what became of them; those of other parts do not count."""
+        names = records.ids()
+        if self._part != (0.0, 1.0):
+            origins = (name.partition(PART_SEPARATOR)[0] for name in names)
+            mine = np.fromiter((is_in_part(origin, *self._part) for origin in origins), bool, len(names))
+            records, names = records.select(mine), [name for name, is_mine in zip(names, mine, strict=True) if is_mine]
         report.counts["read"] += len(records)
         report.counts["read_bytes"] += records.texts.num_bytes
         texts = records.texts
@@ -62,7 +70,7 @@ class TextSteps:
             texts, masked = self._cleaner.apply(texts)
             report.counts.update(masked)
         urls = records.fields.get("url")
-        batch = KeptBatch(texts, TextBatch.of(records.ids()), _given_scores(records))
+        batch = KeptBatch(texts, TextBatch.of(names), _given_scores(records))
         for step in (self._drop_languages, self._drop_by_rules, self._drop_by_quality, self._drop_contaminated):
             if len(batch):
                 batch, urls = step(batch, urls, report)

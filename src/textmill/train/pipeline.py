@@ -148,6 +148,8 @@ class _Stages:
     def tokenizer(self, tokenizer: Tokenizer) -> None:
         """The tokenizer is trained or loaded."""
         self._listener.tokenizer(tokenizer)
+
+
 def _check_one_stage(recipe: Recipe) -> None:
     if len(recipe.stages) != 1:
         raise ConfigError(
