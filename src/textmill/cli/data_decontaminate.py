@@ -132,7 +132,6 @@ def _print(out: Output, summary: dict[str, Any]) -> None:
     out.data(f"{units.count(summary['documents'])} records, {summary['dropped']:,} dropped ({share:.2g} %)")
     width = max(len(name) for name in summary["files"])
     for name, of_file in summary["files"].items():
-        out.data(
-            f"{name:<{width}}  {of_file['found']:,} of {of_file['items']:,} items found, in {of_file['documents']:,} records"
-            + (f"; {of_file['too_short']:,} too short" if of_file["too_short"] else "")
-        )
+        too_short = f"; {of_file['too_short']:,} too short" if of_file["too_short"] else ""
+        found = f"{of_file['found']:,} of {of_file['items']:,} items found"
+        out.data(f"{name:<{width}}  {found}, in {of_file['documents']:,} records{too_short}")

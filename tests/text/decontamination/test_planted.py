@@ -5,9 +5,9 @@ import random
 import string
 
 import numpy as np
-from fakes import planted
 import pytest
 
+from fakes import planted
 from textmill.text.decontamination import PROFILES, Decontaminator, EvalItem, Profile
 from textmill.text.text_batch import TextBatch
 
@@ -67,8 +67,8 @@ def test_leaks_with_a_word_changed_here_and_there_are_found(name, hosts):
 # The share of paraphrases that is taken for a leak, and of texts that share 16 words with an item and no more.
 FALSE_POSITIVES = {
     "finemath": (0.0, 0.1),
-    "cosmopedia": (0.0, 0.2),
-    "datatrove": (0.0, 1.0),  # a shared n-gram is all it asks for
+    "cosmopedia": (0.01, 0.32),
+    "datatrove": (0.01, 1.0),  # a shared n-gram is all it asks for
     "dolma": (0.0, 0.0),
     "bigram": (0.0, 0.1),
 }
@@ -115,7 +115,10 @@ def test_short_items_are_found_whole_or_named():
     decontaminator = Decontaminator(items, Profile.named("finemath"))
     assert decontaminator.num_words.tolist() == [9, 3, 0]
     assert decontaminator.cannot_be_found.tolist() == [False, True, True]
-    documents = ["well, how many legs do nine old horses have, together!", "How many legs do nine old horses have now? Who was Ada?"]
+    documents = [
+        "well, how many legs do nine old horses have, together!",
+        "How many legs do nine old horses have now? Who was Ada?",
+    ]
     assert items_found(decontaminator, documents) == [{0}, set()]
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from textmill.base.errors import ConfigError, DataError
-from textmill.text.decontamination import ContaminationCounts, Decontaminator, EvalItem, PROFILES, Profile, read_items
+from textmill.text.decontamination import PROFILES, ContaminationCounts, Decontaminator, EvalItem, Profile, read_items
 from textmill.text.decontamination.record_files import decontaminate_files
 from textmill.text.decontamination.training_records import text_of_record
 
@@ -102,8 +102,11 @@ def test_items_of_any_set(tmp_path):
     path = tmp_path / "e.jsonl"
     path.write_text("\n".join(map(json.dumps, records)))
     assert [(item.id, item.question, item.answer) for item in read_items(path)] == [
-        ("e.jsonl:1", "Q?", "42"), ("e.jsonl:2", "g", "c1\nc2\nA\nB"), ("e.jsonl:3", "ask", "say"), ("e.jsonl:4", "s", ""),
-    ]  # fmt: skip
+        ("e.jsonl:1", "Q?", "42"),
+        ("e.jsonl:2", "g", "c1\nc2\nA\nB"),
+        ("e.jsonl:3", "ask", "say"),
+        ("e.jsonl:4", "s", ""),
+    ]
     path.write_text(json.dumps({"a": {"b": "deep"}, "c": "other"}))
     assert [item.question for item in read_items(path, fields=("a.b", "c"))] == ["deep\nother"]
     with pytest.raises(DataError, match="none of the fields question.* it has a, c"):

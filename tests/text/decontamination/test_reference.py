@@ -18,7 +18,9 @@ CHARACTERS = st.characters(codec="utf-8").filter(lambda c: unicodedata.category(
 TEXTS = st.text(st.sampled_from("aAbéE\u0301ǅßſKσς1٣. -_'’\n\u00ad\u200b漢字かナกิ한가ﬁ") | CHARACTERS, max_size=40)
 WORDS = st.sampled_from("a b c d e f g the of".split())
 SENTENCES = st.lists(WORDS, max_size=40).map(" ".join)
-SMALL = {name: dataclasses.replace(profile, ngram=min(4, profile.ngram), min_words=2) for name, profile in PROFILES.items()}
+SMALL = {
+    name: dataclasses.replace(profile, ngram=min(4, profile.ngram), min_words=2) for name, profile in PROFILES.items()
+}
 
 
 def scan(documents, entries, profile, threads=1):

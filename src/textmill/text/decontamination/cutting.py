@@ -24,7 +24,9 @@ def cut_out(texts: TextBatch, spans: Mapping[int, Sequence[tuple[int, int]]]) ->
     changed: list[bytes] = list(texts)
     kept = np.ones(len(texts), np.bool_)
     for document, of_document in spans.items():
-        pieces = pieces_left(changed[document].decode("utf-8", "replace"), _in_characters(changed[document], of_document))
+        pieces = pieces_left(
+            changed[document].decode("utf-8", "replace"), _in_characters(changed[document], of_document)
+        )
         kept[document] = 0 < len(pieces) <= MAX_PIECES
         if kept[document]:
             changed[document] = JOINT.join(pieces).encode()

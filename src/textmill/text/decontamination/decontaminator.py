@@ -75,7 +75,9 @@ class Decontaminator:
 
     def __init__(self, items: Sequence[EvalItem], profile: Profile, action: Action = "drop") -> None:
         if action not in ACTIONS:
-            raise ConfigError(f'the action is "{action}", and must be drop, cut or report' + did_you_mean(action, ACTIONS))
+            raise ConfigError(
+                f'the action is "{action}", and must be drop, cut or report' + did_you_mean(action, ACTIONS)
+            )
         self.items = tuple(items)
         self.profile = profile
         self.action: Action = action

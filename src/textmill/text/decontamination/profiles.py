@@ -86,9 +86,7 @@ _ASKS_FOR = {"ngram": "a shared n-gram, and no more", "whole": "whole paragraphs
 
 PROFILES = {
     # SmolLM2's FineMath, after Qwen2.5-Math: arXiv:2502.02737 §3.3.1
-    "finemath": Profile(
-        name="finemath", ngram=13, measure="subsequence", min_ratio=0.6, min_words=8, part="question"
-    ),
+    "finemath": Profile(name="finemath", ngram=13, measure="subsequence", min_ratio=0.6, min_words=8, part="question"),
     # huggingface/cosmopedia, decontamination/decontaminate.py
     "cosmopedia": Profile(name="cosmopedia", ngram=10, measure="blocks", min_ratio=0.5, min_words=8, part="question"),
     # datatrove 0.10, NGramsDecontConfig

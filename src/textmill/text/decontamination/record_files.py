@@ -65,11 +65,18 @@ def decontaminate_files(
         ends_line = True
         for lines in in_batches(_read_lines(files, fields), lambda line: len(line.data), _BATCH_BYTES):
             kept = _kept(lines, decontaminator, counts, hits, threads)
-            for line in (line for line, is_kept in zip(lines, kept, strict=True) if is_kept and clean):
-                clean.write(line.data if ends_line else b"\n" + line.data)
-                ends_line = line.data.endswith(b"\n")
+            if clean:
+                ends_line = _copy(lines, kept, clean, ends_line=ends_line)
             progress(lines[-1].disk_bytes)
     return counts
+
+
+def _copy(lines: list[_Line], kept: list[bool], clean: BinaryIO, *, ends_line: bool) -> bool:
+    """Write the lines that stay; a file's last line may have no end, which it gets where another one follows."""
+    for line in (line for line, is_kept in zip(lines, kept, strict=True) if is_kept):
+        clean.write(line.data if ends_line else b"\n" + line.data)
+        ends_line = line.data.endswith(b"\n")
+    return ends_line
 
 
 def _kept(
@@ -83,9 +90,10 @@ def _kept(
     records = [number for number, line in enumerate(lines) if line.text is not None]
     found = decontaminator.apply(TextBatch.of([lines[number].text or "" for number in records]), threads)
     counts.add(found, decontaminator)
-    for hit in found.hits if hits else []:
-        record = hit_record(hit, decontaminator, lambda document: lines[records[document]].id)
-        hits.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    if hits:
+        for hit in found.hits:
+            record = hit_record(hit, decontaminator, lambda document: lines[records[document]].id)
+            hits.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
     kept = [True] * len(lines)
     for number, is_kept in zip(records, found.kept.tolist(), strict=True):
         kept[number] = is_kept

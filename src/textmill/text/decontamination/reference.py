@@ -1,9 +1,9 @@
 """Decontamination in plain Python: what the native scan is tested against, and a page that says what it does.
 
-    words     runs of letters and numbers, any case, marks left out; ideographs and the like each by itself
-    n-grams   of the document that an item has, too: each says where the item would stand in the document
-    stretch   that place, with half of the item's length on either side
-    measure   how much of the item the stretch has
+words     runs of letters and numbers, any case, marks left out; ideographs and the like each by itself
+n-grams   of the document that an item has, too: each says where the item would stand in the document
+stretch   that place, with half of the item's length on either side
+measure   how much of the item the stretch has
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ def find(document: str, entries: Sequence[str], profile: Profile) -> list[Match]
             rarest = sorted(anchors, key=lambda gram: (num_entries[gram], grams.index(gram)))
             anchors = set(rarest[: len(rarest) + 1 - math.ceil(profile.min_ratio * len(rarest) - 1e-9)])
         next_start = -math.inf
-        for start, begin, end in _hits(words, grams, anchors):
-            if start < next_start:
+        for hit in _hits(words, grams, anchors):
+            if hit[0] < next_start:
                 continue
-            match = _compare(words, entry, profile, measure, start, (begin, end))
-            next_start = start + 1 + (0 if measure in ("ngram", "whole") else len(entry) // 2)
+            match = _compare(words, entry, profile, hit)
+            next_start = hit[0] + 1 + (0 if measure in ("ngram", "whole") else len(entry) // 2)
             if match:
                 found.append(Match(number, *match))
                 next_start = max(next_start, match[1] - len(entry) // 2)
@@ -98,10 +98,8 @@ def _ngrams(words: list[str], n: int) -> list[tuple[str, ...]]:
     return [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
 
 
-def _hits(
-    words: list[str], grams: list[tuple[str, ...]], anchors: set[tuple[str, ...]]
-) -> list[tuple[int, int, int]]:
-    """Where an entry would stand, (start, first word, end), by shared n-grams; ``start`` may lie before the document."""
+def _hits(words: list[str], grams: list[tuple[str, ...]], anchors: set[tuple[str, ...]]) -> list[tuple[int, int, int]]:
+    """Say where an entry would stand, by shared n-grams: its start (below zero, too), their first word and their end."""
     n = len(grams[0])
     places = defaultdict(list)
     for at, gram in enumerate(grams):
@@ -116,11 +114,12 @@ def _hits(
 
 
 def _compare(
-    words: list[str], entry: list[str], profile: Profile, measure: str, start: int, hit: tuple[int, int]
+    words: list[str], entry: list[str], profile: Profile, hit: tuple[int, int, int]
 ) -> tuple[int, int, float] | None:
-    size = len(entry)
+    start, size = hit[0], len(entry)
+    measure = profile.measure if size >= profile.ngram else "whole"
     if measure == "ngram":
-        return (*hit, (hit[1] - hit[0]) / size)
+        return hit[1], hit[2], (hit[2] - hit[1]) / size
     if measure == "whole":
         return (start, start + size, 1.0) if start >= 0 and words[start : start + size] == entry else None
     first = max(0, start - size // 2)
