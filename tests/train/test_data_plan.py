@@ -131,7 +131,7 @@ def test_weights_of_three_digits_sum_to_one_and_none_are_equal(plan):
 
 def test_sources_that_are_read_too_often_are_refused_unless_told(plan):
     with pytest.raises(
-        ConfigError, match=r'"books" is read 5\.62 times \(225k tokens of 40k unique ones\), and may be 5'
+        ConfigError, match=r'"books" is read 5\.62 times \(225k tokens of 40k unique ones\), and may be 5 times'
     ):
         plan("budget.steps=2250")
     planned = plan("budget.steps=2250", "data.sources.books.max_epochs=6")

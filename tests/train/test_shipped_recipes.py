@@ -45,7 +45,7 @@ def test_llamas_tokens(name, tokens):
 
 
 def test_llama_65b_takes_three_weeks():
-    """arXiv:2302.13971 §2.4 and table 15: 380 tokens/s a GPU, about 21 days on 2,048 A100, 1,022,362 GPU-hours."""
+    """arXiv:2302.13971: 380 tokens/s a GPU, about 21 days on 2,048 A100, 1,022,362 GPU-hours."""
     compute = plan_compute(plan("llama-65b"), gpu="a100", num_gpus=2048, mfu=0.476)
     assert compute.days == pytest.approx(21, abs=0.5)
     assert compute.gpu_hours == pytest.approx(1_022_362, rel=0.01)

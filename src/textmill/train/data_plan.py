@@ -23,7 +23,7 @@ from textmill.train.stage_steps import rows_of, stage_steps
 
 # Weights written with three digits are taken as summing to 1.
 WEIGHT_TOLERANCE = 1e-3
-# Up to here repeated tokens are worth nearly as much as new ones (arXiv:2305.16264 §6).
+# Up to here repeated tokens are worth nearly as much as new ones (arXiv:2305.16264).
 WARN_EPOCHS = 4.0
 
 
