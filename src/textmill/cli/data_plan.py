@@ -38,8 +38,8 @@ def plan(
         textmill data plan tiny --set budget.steps=500
         textmill data plan mine.toml --json
 
-    Nothing is read but the manifests of shards. A source needs no data yet: data.sources.NAME.tokens says how many unique
-    tokens it will have. Weights of a stage that do not sum to 1, and sources that are read more than 5 times
+    Nothing is read but the manifests of shards. A source needs no data yet: data.sources.NAME.tokens says how many
+    unique tokens it will have. Weights of a stage that do not sum to 1, and sources that are read more than 5 times
     (data.sources.NAME.max_epochs), are refused.
 
     Parameters
@@ -126,17 +126,14 @@ def _source_cells(source: SourcePlan) -> str:
 
 
 def _compute_lines(planned: DataPlan, compute: ComputePlan) -> Iterator[str]:
-    yield _fact("FLOPs", f"{_flop(planned.flops)} by 6 x parameters a token,")
+    yield _fact("compute", f"{_flop(planned.flops)} by 6 x parameters a token,")
     yield _fact("", f"{_flop(planned.flops_with_attention)} by matrix products and attention")
     yield _fact("GPU-hours", f"{_hours(compute.gpu_hours)} on {compute.gpu.upper()}")
     if compute.days is not None:
         yield _fact("days", f"{compute.days:.3g} on {compute.num_gpus:,} GPUs")
-    yield _fact(
-        "speed", f"{compute.tokens_per_s:,.0f} tokens/s a GPU, of whose {compute.peak_flops / 1e12:.0f} TFLOP/s this is"
-    )
-    yield _fact(
-        "MFU", f"{100 * compute.mfu:.3g} % by the first count, {100 * compute.mfu_with_attention:.3g} % by the second"
-    )
+    yield _fact("speed", f"{compute.tokens_per_s:,.0f} tokens/s a GPU")
+    peak, by_first, by_second = compute.peak_flops / 1e12, 100 * compute.mfu, 100 * compute.mfu_with_attention
+    yield _fact("MFU", f"{by_first:.3g} % of {peak:.0f} TFLOP/s by the first count, {by_second:.3g} % by the second")
 
 
 def _fact(name: str, value: str) -> str:

@@ -23,7 +23,7 @@ from textmill.train.stage_steps import rows_of, stage_steps
 
 # Weights written with three digits are taken as summing to 1.
 WEIGHT_TOLERANCE = 1e-3
-# Up to here repeated tokens are worth nearly as much as new ones (arXiv:2305.16264 §6).
+# Up to here repeated tokens are worth nearly as much as new ones (arXiv:2305.16264).
 WARN_EPOCHS = 4.0
 
 
@@ -203,14 +203,14 @@ def _last_of_each(stages: list[StagePlan]) -> dict[str, SourcePlan]:
 def _refuse_worn_sources(recipe: Recipe, stages: list[StagePlan]) -> None:
     worn = [
         f'"{source.name}" is read {source.epochs_so_far:.2f} times ({units.count(source.num_tokens_so_far)} tokens '
-        f"of {units.count(source.unique_tokens or 0)} unique ones), and {source.name}'s max_epochs is {most:g}"
+        f"of {units.count(source.unique_tokens or 0)} unique ones), and may be {most:g} times"
         for source in _last_of_each(stages).values()
-        if source.epochs_so_far is not None and source.epochs_so_far > (most := _max_epochs(recipe, source))
+        if source.epochs_so_far is not None and round(source.epochs_so_far, 2) > (most := _max_epochs(recipe, source))
     ]
     if worn:
         raise ConfigError(
-            f"{'; '.join(worn)}. Repeated so often, tokens teach little (arXiv:2305.16264): lower the weight, "
-            "give it more text, or allow it with data.sources.NAME.max_epochs"
+            f"{'; '.join(worn)}. Tokens repeated so often teach little (arXiv:2305.16264). Lower the weight, give "
+            "more text, shorten the run, or allow it with data.sources.NAME.max_epochs"
         )
 
 
@@ -221,10 +221,10 @@ def _max_epochs(recipe: Recipe, source: SourcePlan) -> float:
 def _warnings(recipe: Recipe, stages: list[StagePlan]) -> list[str]:
     last = _last_of_each(stages)
     warnings = [
-        f'"{source.name}" is read {source.epochs_so_far:.2f} times; from {WARN_EPOCHS:g} on, repeated tokens teach less '
-        "than new ones (arXiv:2305.16264)"
+        f'"{source.name}" is read {source.epochs_so_far:.2f} times; from {WARN_EPOCHS:g} on, repeated tokens teach '
+        "less than new ones (arXiv:2305.16264)"
         for source in last.values()
-        if source.epochs_so_far is not None and source.epochs_so_far >= WARN_EPOCHS
+        if source.epochs_so_far is not None and round(source.epochs_so_far, 2) >= WARN_EPOCHS
     ]
     for name, source in last.items():
         said = recipe.data.sources[name].tokens

@@ -19,12 +19,19 @@ def planned_model(recipe: Recipe) -> ModelConfig:
             read.
         DataError: the tokenizer or the model to start from is missing or damaged.
     """
+    context = max(stage.context for stage in recipe.stages)
     if recipe.model.from_ is not None:
-        return open_model(resolve_model(recipe.model.from_), headers_only=True).config
+        config = open_model(resolve_model(recipe.model.from_), headers_only=True).config
+        if config.max_position_embeddings < context:
+            raise ConfigError(
+                f"a stage's context is {context}, and {recipe.model.from_} takes {config.max_position_embeddings} "
+                "tokens; lower it"
+            )
+        return config
     return model_config(
         recipe.model,
         vocab_size=_vocab_size(recipe),
-        context=max(stage.context for stage in recipe.stages),
+        context=context,
         rope_theta=recipe.rope_theta_of(recipe.stages[-1]),
         end_of_text=0,
     )

@@ -24,7 +24,7 @@ def learning_rate_factor(schedule: ScheduleTable, step: int, num_steps: int) -> 
 def _decay(schedule: ScheduleTable, step: int, num_steps: int) -> float:
     """1 or more before the decay; the decay reaches 0 one step after the last (arXiv:2502.02737 §4.1).
 
-    ``1-sqrt`` falls faster at first, as 1 minus the root of the decay's progress (arXiv:2405.18392 §4.1).
+    ``1-sqrt`` falls faster at first, as 1 minus the root of the decay's progress (arXiv:2405.18392).
     """
     assert schedule.decay_fraction is not None
     decay_steps = round(schedule.decay_fraction * num_steps)
