@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from data.pipelines import document, hashes, pipeline_of, write_corpus
 
+from data.pipelines import document, hashes, pipeline_of, write_corpus
 from textmill import Tokenizer
 from textmill.base.errors import ConfigError, DataError
 from textmill.data import job as job_module
@@ -71,7 +71,9 @@ def test_of_a_few_texts_the_ends_are_held_out(corpus, tmp_path):
     prepare(pipeline_of(corpus, tmp_path / "out", holdout={"fraction": 0.2, "kind": "auto"}), LocalEngine(1))
     train, held_out = ShardSet(tmp_path / "out" / "notes"), ShardSet(tmp_path / "out-heldout" / "notes")
     assert train.manifest.num_documents == held_out.manifest.num_documents == 16
-    both = [a + b for a, b in zip(texts_of(tmp_path / "out" / "notes"), _held_out_texts(tmp_path, "notes"), strict=True)]
+    both = [
+        a + b for a, b in zip(texts_of(tmp_path / "out" / "notes"), _held_out_texts(tmp_path, "notes"), strict=True)
+    ]
     assert set(both) <= {d.text for d in read_documents(corpus / "notes", "notes")}
 
 
@@ -157,7 +159,9 @@ def test_a_torn_unit_is_done_again(corpus, tmp_path, monkeypatch):
     data[len(data) // 2] ^= 1
     data.tofile(reads[1] / "texts.bin")
     prepare(torn, LocalEngine(1))
-    assert hashes(tmp_path / "torn") == {key.replace("whole/", "torn/"): h for key, h in hashes(tmp_path / "whole").items()}
+    assert hashes(tmp_path / "torn") == {
+        key.replace("whole/", "torn/"): h for key, h in hashes(tmp_path / "whole").items()
+    }
 
 
 def test_documents_far_longer_than_a_unit(tmp_path):

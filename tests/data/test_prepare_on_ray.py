@@ -1,8 +1,8 @@
 """A pipeline on a Ray cluster of two nodes gives the bytes that one process gives."""
 
 import pytest
-from data.pipelines import hashes, pipeline_of, write_corpus
 
+from data.pipelines import hashes, pipeline_of, write_corpus
 from textmill.data import job as job_module
 from textmill.data.engines.local import LocalEngine
 from textmill.data.prepare import prepare

@@ -27,7 +27,9 @@ class DropCounts:
     counts: dict[str, int] = field(default_factory=dict)
     samples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
-    def add(self, rule: str, batch: KeptBatch, dropped: NDArray[np.bool_], why: Callable[[int], str] | None = None) -> None:
+    def add(
+        self, rule: str, batch: KeptBatch, dropped: NDArray[np.bool_], why: Callable[[int], str] | None = None
+    ) -> None:
         """Count the documents of a batch where ``dropped``, bool[n], is true; ``why`` says more of the i-th."""
         places = np.flatnonzero(dropped)
         if not len(places):

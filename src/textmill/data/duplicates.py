@@ -48,9 +48,7 @@ class Found:
         return None if self.folder is None else verdict_files(self.folder, self.numbers[source, unit])[1]
 
 
-def find_duplicates_of(
-    job: Job, work: WorkFolder, units: Units, engine: Engine, listener: PrepareListener
-) -> Found:
+def find_duplicates_of(job: Job, work: WorkFolder, units: Units, engine: Engine, listener: PrepareListener) -> Found:
     """Compare all documents that were read, in this process; the verdicts go to ``work.duplicates``.
 
     Raises:
@@ -63,9 +61,7 @@ def find_duplicates_of(
     if wants_keys(dedup):
         listener.stage("looking for duplicates", None)
         keys = [UnitKeys.open(folder / KEYS, source) for folder, (source, _) in zip(folders, places, strict=True)]
-        settings = DedupSettings(
-            exact=dedup.exact, minhash=minhash_settings(dedup), scope=dedup.scope, keep=dedup.keep
-        )
+        settings = DedupSettings(exact=dedup.exact, minhash=minhash_settings(dedup), scope=dedup.scope, keep=dedup.keep)
         found = find_duplicates(
             keys,
             settings,

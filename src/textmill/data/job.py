@@ -105,7 +105,9 @@ def _named_files(pipeline: Pipeline) -> list[str]:
     named = [pipeline.tokenizer.path]
     for name in pipeline.sources:
         source = pipeline.steps_of(name)
-        assert source.filter and source.quality and source.decontaminate
+        assert source.filter is not None
+        assert source.quality is not None
+        assert source.decontaminate is not None
         named += [source.filter.bad_words, source.filter.blocked_urls, source.quality.model]
         named += source.decontaminate.against
     return sorted({path for path in named if path})
@@ -117,7 +119,9 @@ def _sha256(path: str) -> str:
     try:
         return hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()
     except OSError as error:
-        raise DataError(f"cannot read {path}, which the pipeline names: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(
+            f"cannot read {path}, which the pipeline names: {(error.strerror or str(error)).lower()}"
+        ) from error
 
 
 def _without_places(settings: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class KeptTextsWriter:
     def add(self, batch: KeptBatch) -> None:
         """Add documents."""
         for name, column in (("texts", batch.texts), ("names", batch.names)):
-            self._files[name].write(memoryview(np.ascontiguousarray(column.data[: column.num_bytes])))
+            self._files[name].write(column.data[: column.num_bytes].tobytes())
             self._lengths[name].append(column.lengths)
         self._scores.append(batch.scores)
         if self._make_keys is not None:

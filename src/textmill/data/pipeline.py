@@ -1,7 +1,7 @@
 """A pipeline: how raw files become shard sets, as TOML. Every key is a field here; a key that is not is an error.
 
-What a source does not say for itself (``[sources.NAME.filter]`` and the like) the table of the same name at the top says
-for all. Relative paths start at the pipeline's own folder, ``output.dir`` at the working directory.
+What a source does not say for itself (``[sources.NAME.filter]`` and the like) the table of the same name at the top
+says for all. Relative paths start at the pipeline's own folder, ``output.dir`` at the working directory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from textmill.text.stdlib import is_stdlib
 _PATHS = (
     "tokenizer.path",
     "sources.*.path",
-    *(f"{at}{key}" for at in ("", "sources.*.") for key in ("filter.bad_words", "filter.blocked_urls", "quality.model")),
+    *(
+        f"{at}{key}"
+        for at in ("", "sources.*.")
+        for key in ("filter.bad_words", "filter.blocked_urls", "quality.model")
+    ),
     *(f"{at}decontaminate.against" for at in ("", "sources.*.")),
 )
 
@@ -92,11 +96,11 @@ class QualityTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecontaminateTable:
-    """``[decontaminate]``: evaluation files (JSONL) whose items must not be in the data, and how they are looked for."""
+    """``[decontaminate]``: evaluation files (JSONL) whose items must not be in the data, and how they are found."""
 
     against: tuple[str, ...] = ()
     profile: str = "finemath"
-    action: Literal["drop", "report"] = "drop"
+    action: Literal["drop", "cut", "report"] = "drop"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,9 +223,7 @@ class Pipeline:
     @property
     def needs_all(self) -> bool:
         """Whether no text can be tokenized before all are read."""
-        return (
-            self.dedup.exact or self.dedup.minhash or self.tokenizer.path is None or self.holdout.kind == "auto"
-        )
+        return self.dedup.exact or self.dedup.minhash or self.tokenizer.path is None or self.holdout.kind == "auto"
 
 
 def load_pipeline(path: Path, settings: Iterable[str] = ()) -> Pipeline:

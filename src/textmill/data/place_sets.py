@@ -11,14 +11,16 @@ from pathlib import Path
 from textmill.base.files import new_folder
 from textmill.data.assemble import assemble
 from textmill.data.job import Job
+from textmill.data.manifest import MANIFEST
 from textmill.data.read_stage import Units
 from textmill.data.shard_writer import ShardPart
-from textmill.data.manifest import MANIFEST
 from textmill.data.token_units import PARTS, read_part
 from textmill.tokenizer.tokenizer import Tokenizer
 
 
-def place_sets(job: Job, tokens: Path, units: Units, tokenizer: Tokenizer, document_end: int) -> dict[str, dict[str, int]]:
+def place_sets(
+    job: Job, tokens: Path, units: Units, tokenizer: Tokenizer, document_end: int
+) -> dict[str, dict[str, int]]:
     """Put the shard sets of all sources in place, those of held-out documents in theirs.
 
     A set is whole or absent; what stood in its place is replaced when it is whole.
@@ -63,9 +65,7 @@ def place_sets(job: Job, tokens: Path, units: Units, tokenizer: Tokenizer, docum
     return totals
 
 
-def _link(
-    source: Path, units: list[str], part: str, parts: list[ShardPart], folder: Path
-) -> Iterator[ShardPart]:
+def _link(source: Path, units: list[str], part: str, parts: list[ShardPart], folder: Path) -> Iterator[ShardPart]:
     """Let the files of units stand in a set's folder too, numbered; where they are stays as it is until all is done."""
     number = 0
     for unit, shard in zip(units, parts, strict=True):

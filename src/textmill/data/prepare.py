@@ -23,10 +23,10 @@ from textmill.data.place_sets import place_sets
 from textmill.data.prepare_listener import PrepareListener, Silence
 from textmill.data.prepare_report import REPORT, PrepareReport, read_report
 from textmill.data.read_stage import Units, read_sources
+from textmill.data.source_checks import check_kept, check_texts, read_reports
 from textmill.data.text_steps import rules_off
 from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, token_settings
 from textmill.data.token_stage import make_tokens
-from textmill.data.source_checks import check_kept, check_texts, read_reports
 from textmill.data.work_folder import WorkFolder, claimed
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.tokenizer import Tokenizer
@@ -34,9 +34,7 @@ from textmill.tokenizer.tokenizer import Tokenizer
 TOKENIZER = "tokenizer.json"
 
 
-def prepare(
-    pipeline: Pipeline, engine: Engine | None = None, listener: PrepareListener | None = None
-) -> PrepareReport:
+def prepare(pipeline: Pipeline, engine: Engine | None = None, listener: PrepareListener | None = None) -> PrepareReport:
     """Carry out a pipeline: raw files become a shard set for each source, below ``output.dir``.
 
     Args:
@@ -140,5 +138,5 @@ def _make_after_all(job: Job, work: WorkFolder, engine: Engine, listener: Prepar
         tokenizer.save(path)
     listener.tokenizer(tokenizer)
     settings = token_settings(pipeline, tokenizer, path, kinds)
-    make_tokens(work, units, found, settings, engine, listener)
+    make_tokens(work, units, found, settings, engine=engine, listener=listener)
     return _Made(work.tokens, units, tokenizer, found.report)

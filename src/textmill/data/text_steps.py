@@ -36,7 +36,9 @@ class TextSteps:
 
     def __init__(self, source: SourceTable, threads: int) -> None:
         clean, language, quality = source.clean, source.language, source.quality
-        assert clean and language and quality
+        assert clean is not None
+        assert language is not None
+        assert quality is not None
         self._threads = threads
         self._part = source.part
         self._min_quality = quality.min_score
@@ -54,7 +56,7 @@ class TextSteps:
 
             self._quality = QualityModel.load(Path(quality.model))
         self._rules = rule_sets(source)
-        self._decontaminator = _decontaminator(source)
+        self._decontaminator = decontaminator_of(source)
 
     def apply(self, records: RecordBatch, report: UnitReport) -> KeptBatch:
         """Clean and judge records, telling ``report`` what became of them; those of other parts do not count."""
@@ -96,7 +98,7 @@ class TextSteps:
     def _drop_by_quality(self, batch: KeptBatch, urls: TextBatch | None, report: UnitReport) -> _Batch:
         if self._quality is None:
             return batch, urls
-        scores = self._quality.scores(batch.texts)
+        scores = self._quality.scores(batch.texts, self._threads)
         kept = scores >= self._min_quality
         report.drops.add(QUALITY, batch, ~kept, lambda i: f"{scores[i]:.3f}, and {self._min_quality:g} is the least")
         return _select(KeptBatch(batch.texts, batch.names, scores), urls, kept)
@@ -104,10 +106,15 @@ class TextSteps:
     def _drop_contaminated(self, batch: KeptBatch, urls: TextBatch | None, report: UnitReport) -> _Batch:
         if self._decontaminator is None:
             return batch, urls
-        found = self._decontaminator.apply(batch.texts)
-        report.contamination += [hit.to_table(batch.names[hit.document].decode()) for hit in found.hits]
+        from textmill.text.decontamination.report import hit_record
+
+        found = self._decontaminator.apply(batch.texts, self._threads)
+        report.contamination.add(found, self._decontaminator)
+        report.hits += [
+            hit_record(hit, self._decontaminator, lambda document: batch.names[document].decode()) for hit in found.hits
+        ]
         report.drops.add(CONTAMINATED, batch, ~found.kept)
-        return _select(batch, urls, found.kept)
+        return _select(KeptBatch(found.texts, batch.names, batch.scores), urls, found.kept)
 
 
 _Batch = tuple[KeptBatch, TextBatch | None]
@@ -135,7 +142,8 @@ def rules_off(pipeline: Pipeline) -> Iterator[str]:
             yield from (f"{name}: {sentence}" for sentence in rules.rules_off)
 
 
-def _decontaminator(source: SourceTable) -> Decontaminator | None:
+def decontaminator_of(source: SourceTable) -> Decontaminator | None:
+    """Make what looks for evaluation items in a source; None where it is not asked for."""
     table = source.decontaminate
     assert table is not None
     if not table.against:

@@ -16,6 +16,7 @@ def make_tokens(
     units: Units,
     found: Found,
     settings: dict[str, TokenSettings],
+    *,
     engine: Engine,
     listener: PrepareListener,
 ) -> None:

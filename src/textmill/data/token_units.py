@@ -72,7 +72,9 @@ class TokenWriter:
 
     def add(self, batch: KeptBatch, cluster_sizes: NDArray[np.uint32] | None = None) -> None:
         """Add documents; ``cluster_sizes``, uint32[n], say how many duplicates each stands for."""
-        for name, (texts, chosen) in zip(PARTS, split(batch, self._settings.holdout, self._settings.fraction), strict=True):
+        for name, (texts, chosen) in zip(
+            PARTS, split(batch, self._settings.holdout, self._settings.fraction), strict=True
+        ):
             part = KeptBatch(texts, batch.names, batch.scores).select(chosen)
             self._write(name, part, None if cluster_sizes is None else cluster_sizes[chosen])
 

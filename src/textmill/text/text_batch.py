@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ class TextBatch:
     def __iter__(self) -> Iterator[bytes]:
         whole = self.data.tobytes()
         ends = self.offsets.tolist()
-        return (whole[begin:end] for begin, end in zip(ends, ends[1:], strict=False))
+        return (whole[begin:end] for begin, end in pairwise(ends))
 
     @property
     def num_bytes(self) -> int:

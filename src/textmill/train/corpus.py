@@ -64,8 +64,8 @@ def corpus_pipeline(run: Path, recipe: Recipe, tokenizer: Path | None) -> Pipeli
     for name, source in recipe.data.sources.items():
         if source.path is None:
             raise ConfigError(
-                f'the source "{name}" has no path, which is enough to plan a run and not to train it; give it text or a '
-                f"folder of shards, as in --set data.sources.{name}.path=FOLDER"
+                f'the source "{name}" has no path, which is enough to plan a run and not to train it; give it text or '
+                f"a folder of shards, as in --set data.sources.{name}.path=FOLDER"
             )
         if is_shard_folder(source):
             check_whole_shards(name, source)

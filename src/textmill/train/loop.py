@@ -24,8 +24,8 @@ from textmill.data.loader import BatchLoader
 from textmill.data.shards import ShardSet
 from textmill.model.flops import training_flops_per_token
 from textmill.model.llama import Llama
-from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.tokenizer.end_of_text import end_of_text
+from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.corpus import TOKENIZER, open_shards
 from textmill.train.optim import Optimizers
 from textmill.train.run import Run, last_checkpoint

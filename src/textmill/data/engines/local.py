@@ -88,8 +88,8 @@ class LocalEngine:
         except BrokenProcessPool as error:
             self._pool = None
             raise TextmillError(
-                "a worker process ended in the middle of its work; the system may have run out of memory. What was done "
-                "is kept: the same command goes on, with fewer --workers it takes less memory"
+                "a worker process ended in the middle of its work; the system may have run out of memory. What was "
+                "done is kept: the same command goes on, with fewer --workers it takes less memory"
             ) from error
         finally:
             for future in waiting:

@@ -1,4 +1,4 @@
-"""A Ray cluster: tasks run on any of its machines, all of which see the input and the output folder at the same place."""
+"""A Ray cluster: tasks run on any of its machines, all of which see input and output at the same place."""
 
 from __future__ import annotations
 

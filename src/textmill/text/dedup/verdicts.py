@@ -28,7 +28,7 @@ class UnitVerdict:
 
 
 def verdict_files(folder: Path, unit: int) -> tuple[Path, Path]:
-    """The files of a unit, by its number in the call of ``find_duplicates``: who stays, bool[n], and sizes, uint32[n]."""
+    """Name the files of a unit, by its number in ``find_duplicates``: who stays, bool[n], and sizes, uint32[n]."""
     return folder / f"{unit:08d}.kept.npy", folder / f"{unit:08d}.sizes.npy"
 
 
