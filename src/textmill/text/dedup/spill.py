@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,10 @@ class Spill:
         self.num_parts = num_parts
         self.num_rows = 0
         self._rows: list[NDArray[np.int64]] = []
+        self._files: dict[int, BinaryIO] = {}
         if num_parts > 1:
             with storage_errors(folder):
                 folder.mkdir(parents=True)
-                self._files = [(folder / f"{part:04d}.bin").open("ab") for part in range(num_parts)]
 
     def add(self, rows: NDArray[np.int64], parts: NDArray[np.int64]) -> None:
         """Add rows, int64[n, columns], to the parts that int64[n] names; those of a part keep their order."""
@@ -49,20 +50,27 @@ class Spill:
         bounds = np.searchsorted(parts[order], np.arange(self.num_parts + 1))
         with storage_errors(self._folder):
             for part in np.flatnonzero(np.diff(bounds)).tolist():
+                if part not in self._files:
+                    self._files[part] = self._path(part).open("ab")
                 self._files[part].write(memoryview(ordered[bounds[part] : bounds[part + 1]]).cast("B"))
 
     def load(self, part: int) -> NDArray[np.int64]:
         """Read the rows of a part in the order they were added; returns int64[n, columns]."""
         if self.num_parts == 1:
             return np.concatenate([np.empty((0, self._num_columns), np.int64), *self._rows])
+        if part not in self._files:
+            return np.empty((0, self._num_columns), np.int64)
         with storage_errors(self._folder):
             self._files[part].flush()
-        return np.fromfile(self._folder / f"{part:04d}.bin", np.int64).reshape(-1, self._num_columns)
+        return np.fromfile(self._path(part), np.int64).reshape(-1, self._num_columns)
 
     def close(self) -> None:
         """Forget the rows."""
         self._rows.clear()
         if self.num_parts > 1:
-            for file in self._files:
+            for file in self._files.values():
                 file.close()
             shutil.rmtree(self._folder)
+
+    def _path(self, part: int) -> Path:
+        return self._folder / f"{part:04d}.bin"
