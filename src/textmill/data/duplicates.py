@@ -17,7 +17,7 @@ from textmill.data.prepare_listener import KeptSource, PrepareListener
 from textmill.data.read_stage import Units
 from textmill.data.work_folder import WorkFolder
 from textmill.text.dedup import DedupSettings, UnitKeys, find_duplicates
-from textmill.text.dedup.verdicts import read_verdict, verdict_files
+from textmill.text.dedup.verdicts import read_verdict, verdict_file
 from textmill.text.text_batch import TextBatch
 
 
@@ -39,13 +39,12 @@ class Found:
     sources: dict[str, KeptSource]
     report: dict[str, Any]
 
-    def keep_of(self, source: str, unit: str) -> Path | None:
-        """The file that says which documents of a unit stay, bool[n]; None where all do."""
-        return None if self.folder is None else verdict_files(self.folder, self.numbers[source, unit])[0]
-
     def sizes_of(self, source: str, unit: str) -> Path | None:
-        """The file that says how many documents each of a unit stands for, uint32[n]; None where nobody looked."""
-        return None if self.folder is None else verdict_files(self.folder, self.numbers[source, unit])[1]
+        """The file that says how many documents each of a unit stands for, uint32[n]; 0 for those that are dropped.
+
+        None where nobody looked: all stay.
+        """
+        return None if self.folder is None else verdict_file(self.folder, self.numbers[source, unit])
 
 
 def find_duplicates_of(job: Job, work: WorkFolder, units: Units, engine: Engine, listener: PrepareListener) -> Found:

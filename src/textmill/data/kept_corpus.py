@@ -28,7 +28,7 @@ class KeptCorpus:
     def batches(self, source: str) -> Iterator[KeptBatch]:
         """Yield a source's documents, about 8 MB of text at a time."""
         for unit in self.units[source]:
-            for batch, _ in kept_batches(self.read / source / unit, self.found.keep_of(source, unit)):
+            for batch, _ in kept_batches(self.read / source / unit, self.found.sizes_of(source, unit)):
                 yield batch
 
     def sample(self) -> str:

@@ -28,7 +28,6 @@ def make_tokens(
     tasks = [
         TokenTask(
             work.read / name / unit,
-            found.keep_of(name, unit),
             found.sizes_of(name, unit),
             work.tokens / name / unit,
             settings[name],

@@ -23,15 +23,14 @@ class TokenTask:
 
     Attributes:
         texts: the folder of its kept texts.
-        keep: bool[n], .npy: which of them stay; None is all.
-        cluster_sizes: uint32[n], .npy: how many duplicates each stands for; None where nobody looked.
+        cluster_sizes: uint32[n], .npy: how many documents each stands for, 0 for those that do not stay; None where
+            nobody looked, and all stay.
         folder: where the tokens go.
         tokens: how they are made.
         threads: that the task may use.
     """
 
     texts: Path
-    keep: Path | None
     cluster_sizes: Path | None
     folder: Path
     tokens: TokenSettings
@@ -46,24 +45,21 @@ def token_task(task: TokenTask) -> int:
     """
     if not is_whole(task.folder):
         with unit_folder(task.folder) as folder, TokenWriter(folder, task.tokens, task.threads) as writer:
-            for batch, sizes in kept_batches(task.texts, task.keep, task.cluster_sizes):
+            for batch, sizes in kept_batches(task.texts, task.cluster_sizes):
                 writer.add(batch, sizes)
     return (task.texts / "texts.bin").stat().st_size
 
 
-def kept_batches(
-    folder: Path, keep: Path | None, cluster_sizes: Path | None = None
-) -> Iterator[tuple[KeptBatch, NDArray[np.uint32] | None]]:
+def kept_batches(folder: Path, cluster_sizes: Path | None) -> Iterator[tuple[KeptBatch, NDArray[np.uint32] | None]]:
     """Yield the documents of a unit that stay, about 8 MB of text at a time, with their cluster sizes, uint32[n]."""
     kept = KeptTexts(folder)
-    stays = None if keep is None else np.load(keep)
     sizes = None if cluster_sizes is None else np.load(cluster_sizes)
     begin = 0
     while begin < len(kept):
         limit = int(kept.texts.offsets[begin]) + _BATCH_BYTES
         end = max(begin + 1, int(np.searchsorted(kept.texts.offsets, limit, side="right")) - 1)
         batch = kept.batch(begin, end)
-        chosen = np.ones(end - begin, bool) if stays is None else stays[begin:end]
+        chosen = np.ones(end - begin, bool) if sizes is None else sizes[begin:end] > 0
         if chosen.any():
             yield batch.select(chosen), None if sizes is None else sizes[begin:end][chosen]
         begin = end
