@@ -277,6 +277,41 @@ def parse_json_lines(data: numpy.typing.NDArray[numpy.uint8], fields: list[list[
     The fields of lines of JSON, each named by its keys from the outermost object inwards; the first one is a record's text. Returns data and offsets of each field's values, the records' lines from 0, int64[lines, 3] of the lines that Python's json is to look at (number, begin, end), and how many lines there are.
     """
 
+def edit_lines(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int, *, end_marks: str, min_words: int, count_words_last: bool, max_word_length: int, min_sentences: int, removes_citations: bool, removes_javascript: bool, removes_policies: bool, drops_lorem_ipsum: bool, drops_curly_brackets: bool) -> tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int8], numpy.typing.NDArray[numpy.int64]]:
+    """
+    C4's rules for lines. What is left of each text, as data and offsets (dropped ones are empty); why each is
+    dropped, int8[num_texts] (-1 kept, 0 lorem ipsum, 1 a curly bracket, 2 too few sentences); and the
+    sentences of the lines that stayed, int64[num_texts].
+    """
+
+def has_phrase(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], phrase_data: numpy.typing.NDArray[numpy.uint8], phrase_offsets: numpy.typing.NDArray[numpy.int64], num_threads: int) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    Whether one of the phrases stands in each text between characters that are not \\w; uint8[num_texts].
+    """
+
+def word_statistics(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], punctuation: numpy.typing.NDArray[numpy.uint32], num_threads: int) -> numpy.typing.NDArray[numpy.float64]:
+    """What Gopher's quality rules ask of each text; float64[num_texts, 8]."""
+
+def line_statistics(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], end_marks: numpy.typing.NDArray[numpy.uint32], num_threads: int) -> numpy.typing.NDArray[numpy.float64]:
+    """What FineWeb's own rules ask of each text; float64[num_texts, 5]."""
+
+def repetition_statistics(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    What Gopher's repetition rules ask of each text; float64[num_texts, 13].
+    """
+
+def word_spans(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64]) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+    """
+    The words of texts: begin and end of each in bytes of its text, uint32[num_words, 2], and how many there are
+    before each text and in all, int64[num_texts + 1].
+    """
+
+def count_words(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int) -> numpy.typing.NDArray[numpy.int64]:
+    """How many words each text has; int64[num_texts]."""
+
+def sentence_ends(utf8: bytes) -> numpy.typing.NDArray[numpy.uint32]:
+    """The byte behind each sentence of a text; uint32[num_sentences]."""
+
 class CheckedFiles:
     """
     Files in memory or mapped, whose blocks are checked when first touched.
