@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 
 #include "text/lines.h"
 #include "text/sentences.h"
@@ -68,13 +67,15 @@ void to_lower(std::string_view line, std::string& lower) {
     lower.clear();
     for (size_t at = 0; at < line.size();) {
         const size_t kelvin = std::min(line.find(kKelvin, at), line.size());
-        std::transform(line.begin() + at, line.begin() + kelvin, std::back_inserter(lower),
-                       [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); });
+        lower += line.substr(at, kelvin - at);
         at = kelvin;
         if (at < line.size()) {
             lower.push_back('k');
             at += kKelvin.size();
         }
+    }
+    for (char& c : lower) {
+        c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "text/repetition.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "text/lines.h"
 
@@ -11,7 +12,8 @@ constexpr uint32_t kOnce = UINT32_MAX;
 constexpr size_t kPrefixBytes = 16;
 
 double ratio(size_t part, size_t whole) {
-    return static_cast<double>(part) / static_cast<double>(whole);
+    return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole)
+                     : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace

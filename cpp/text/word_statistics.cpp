@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <cstring>
+#include <limits>
 
 #include "text/lines.h"
 
@@ -14,7 +14,8 @@ constexpr std::string_view kEllipsis = "…";
 constexpr size_t kShortLine = 30;  // characters
 
 double ratio(size_t part, size_t whole) {
-    return static_cast<double>(part) / static_cast<double>(whole);
+    return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole)
+                     : std::numeric_limits<double>::quiet_NaN();
 }
 
 size_t count_of(std::string_view text, std::string_view part) {
