@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "bindings/arrays.h"
+#include "bindings/text_views.h"
 #include "bindings/texts.h"
 #include "tokenizer/encode.h"
 #include "tokenizer/ranks.h"
@@ -109,6 +110,29 @@ nb::tuple encode_batch(const Encoder& self, const nb::sequence& objects, unsigne
     return nb::make_tuple(to_array(std::move(batch.ids)), to_array(std::move(batch.offsets)));
 }
 
+template <typename Id>
+nb::tuple encode_documents_as(const Encoder& self, std::span<const std::string_view> texts, TokenId end,
+                              unsigned num_threads) {
+    tokenizer::EncodedDocuments<Id> documents;
+    {
+        const nb::gil_scoped_release release;
+        documents = self.encode_documents(texts, static_cast<Id>(end), num_threads);
+    }
+    return nb::make_tuple(to_array(std::move(documents.ids)), to_array(std::move(documents.lengths)));
+}
+
+nb::tuple encode_documents(const Encoder& self, const View1<uint8_t>& data, const View1<int64_t>& offsets, TokenId end,
+                           unsigned num_threads) {
+    if (end >= self.vocab().size()) {
+        throw std::invalid_argument("the id that ends documents is " + std::to_string(end) +
+                                    ", and the vocabulary has ids 0 to " + std::to_string(self.vocab().size() - 1));
+    }
+    const std::vector<std::string_view> texts = textmill::bindings::text_views(data, offsets);
+    return self.vocab().size() <= size_t{std::numeric_limits<uint16_t>::max()} + 1
+               ? encode_documents_as<uint16_t>(self, texts, end, num_threads)
+               : encode_documents_as<uint32_t>(self, texts, end, num_threads);
+}
+
 nb::bytes decode(const Encoder& self, const View1<int64_t>& ids) {
     const tokenizer::Vocab& vocab = self.vocab();
     std::string bytes;
@@ -192,6 +216,13 @@ void bind_tokenizer(nb::module_& m) {
              nb::sig("def encode_batch(self, texts: collections.abc.Sequence[str | bytes], num_threads: int = 0) -> "
                      "tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]"),
              "Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].")
+        .def("encode_documents", &encode_documents, "data"_a, "offsets"_a, "end"_a, "num_threads"_a = 0,
+             nb::sig("def encode_documents(self, data: numpy.typing.NDArray[numpy.uint8], offsets: "
+                     "numpy.typing.NDArray[numpy.int64], end: int, num_threads: int = 0) -> "
+                     "tuple[numpy.typing.NDArray[numpy.uint16] | numpy.typing.NDArray[numpy.uint32], "
+                     "numpy.typing.NDArray[numpy.int64]]"),
+             "Ids of texts that stand side by side, data[offsets[i]:offsets[i + 1]], end behind each, and how many ids "
+             "each has with it; uint16 where the\nvocabulary has at most 65,536 ids. ValueError for an end that is no id.")
         .def("count", &count, "text"_a.none(), nb::sig("def count(self, text: str | bytes) -> int"),
              "The number of tokens of a text.")
         .def("head", &head, "text"_a.none(), "max_tokens"_a,

@@ -210,61 +210,129 @@ EncodedBatch Encoder::encode_on_one_thread(std::span<const std::string_view> tex
     return batch;
 }
 
-EncodedBatch Encoder::encode_batch(std::span<const std::string_view> texts, unsigned num_threads) const {
-    const std::vector<Task> tasks = cut_into_tasks(*splitter_, texts, kTaskBytes);
-    const unsigned threads = threads_for(num_threads, tasks.size());
-    if (threads == 1) {
-        return encode_on_one_thread(texts);
-    }
-    struct TaskResult {
+// The ids of tasks where threads left them.
+struct Encoder::Parts {
+    struct TaskIds {
         unsigned thread;
         size_t begin;  // in the thread's ids
         size_t end;
         std::vector<size_t> tokens_of_part;
     };
-    std::vector<TaskResult> results(tasks.size());
-    std::vector<TokenBuffer> ids_of_thread(threads);
+    std::vector<Task> tasks;
+    std::vector<TaskIds> ids_of_task;
+    std::vector<TokenBuffer> ids_of_thread;
+
+    unsigned num_threads() const { return static_cast<unsigned>(ids_of_thread.size()); }
+
+    // The ids of each text.
+    std::vector<int64_t> lengths(size_t num_texts) const {
+        std::vector<int64_t> lengths(num_texts, 0);
+        for (size_t task = 0; task < tasks.size(); ++task) {
+            for (size_t part = 0; part < tasks[task].size(); ++part) {
+                lengths[tasks[task][part].text] += static_cast<int64_t>(ids_of_task[task].tokens_of_part[part]);
+            }
+        }
+        return lengths;
+    }
+
+    size_t num_ids(size_t task) const { return ids_of_task[task].end - ids_of_task[task].begin; }
+    const TokenId* ids(size_t task) const {
+        return ids_of_thread[ids_of_task[task].thread].data() + ids_of_task[task].begin;
+    }
+};
+
+Encoder::Parts Encoder::encode_parts(std::vector<Task> tasks, std::span<const std::string_view> texts,
+                                     unsigned threads) const {
+    Parts parts{std::move(tasks), {}, {}};
+    parts.ids_of_task.resize(parts.tasks.size());
+    parts.ids_of_thread.resize(threads);
     std::vector<std::unique_ptr<Lease>> leases;
     for (unsigned thread = 0; thread < threads; ++thread) {
         leases.push_back(std::make_unique<Lease>(*this));
         (*leases[thread])->prepare(bytes_of(texts) / threads);
-        ids_of_thread[thread].reserve(likely_tokens(bytes_of(texts) / threads));
+        parts.ids_of_thread[thread].reserve(likely_tokens(bytes_of(texts) / threads));
     }
-    run_tasks(tasks.size(), threads, [&](size_t task, unsigned thread) {
-        TokenBuffer& ids = ids_of_thread[thread];
-        TaskResult& result = results[task];
+    run_tasks(parts.tasks.size(), threads, [&](size_t task, unsigned thread) {
+        TokenBuffer& ids = parts.ids_of_thread[thread];
+        Parts::TaskIds& result = parts.ids_of_task[task];
         result.thread = thread;
         result.begin = ids.size();
         result.end = ids.size();
         encode_texts(
-            tasks[task].size(), [&](size_t i) { return tasks[task][i].bytes; }, **leases[thread], ids,
+            parts.tasks[task].size(), [&](size_t i) { return parts.tasks[task][i].bytes; }, **leases[thread], ids,
             [&] {
                 result.tokens_of_part.push_back(ids.size() - result.end);
                 result.end = ids.size();
             });
     });
+    return parts;
+}
 
-    EncodedBatch batch;
-    batch.offsets.assign(texts.size() + 1, 0);
-    std::vector<size_t> begins(tasks.size() + 1, 0);
-    for (size_t task = 0; task < tasks.size(); ++task) {
-        begins[task + 1] = begins[task] + results[task].end - results[task].begin;
-        for (size_t part = 0; part < tasks[task].size(); ++part) {
-            batch.offsets[tasks[task][part].text + 1] += static_cast<int64_t>(results[task].tokens_of_part[part]);
-        }
+EncodedBatch Encoder::encode_batch(std::span<const std::string_view> texts, unsigned num_threads) const {
+    std::vector<Task> tasks = cut_into_tasks(*splitter_, texts, kTaskBytes);
+    const unsigned threads = threads_for(num_threads, tasks.size());
+    if (threads == 1) {
+        return encode_on_one_thread(texts);
     }
-    for (size_t text = 0; text < texts.size(); ++text) {
-        batch.offsets[text + 1] += batch.offsets[text];
+    const Parts parts = encode_parts(std::move(tasks), texts, threads);
+    EncodedBatch batch;
+    batch.offsets.push_back(0);
+    for (const int64_t length : parts.lengths(texts.size())) {
+        batch.offsets.push_back(batch.offsets.back() + length);
+    }
+    std::vector<size_t> begins(parts.tasks.size() + 1, 0);
+    for (size_t task = 0; task < parts.tasks.size(); ++task) {
+        begins[task + 1] = begins[task] + parts.num_ids(task);
     }
     TokenId* const ids = batch.ids.reserve(begins.back());
-    run_tasks(tasks.size(), threads, [&](size_t task, unsigned) {
-        const TaskResult& result = results[task];
-        const TokenId* const from = ids_of_thread[result.thread].data();
-        std::copy(from + result.begin, from + result.end, ids + begins[task]);
+    run_tasks(parts.tasks.size(), parts.num_threads(), [&](size_t task, unsigned) {
+        std::copy_n(parts.ids(task), parts.num_ids(task), ids + begins[task]);
     });
     batch.ids.take_until(ids + begins.back());
     return batch;
 }
+
+template <typename Id>
+EncodedDocuments<Id> Encoder::encode_documents(std::span<const std::string_view> texts, Id end,
+                                               unsigned num_threads) const {
+    std::vector<Task> tasks = cut_into_tasks(*splitter_, texts, kTaskBytes);
+    const unsigned threads = threads_for(num_threads, tasks.size());
+    const Parts parts = encode_parts(std::move(tasks), texts, threads);
+    EncodedDocuments<Id> documents{{}, parts.lengths(texts.size())};
+    for (int64_t& length : documents.lengths) {
+        ++length;
+    }
+    // Where a task's first id goes: behind those of all tasks before it, and the ends of all texts before its own.
+    std::vector<size_t> begins(parts.tasks.size() + 1, 0);
+    for (size_t task = 0; task < parts.tasks.size(); ++task) {
+        begins[task + 1] = begins[task] + parts.num_ids(task);
+    }
+    documents.ids.resize(begins.back() + texts.size());
+    run_tasks(parts.tasks.size(), parts.num_threads(), [&](size_t task, unsigned) {
+        const TokenId* from = parts.ids(task);
+        size_t text = parts.tasks[task].front().text;
+        Id* to = documents.ids.data() + begins[task] + text;
+        for (size_t part = 0; part < parts.tasks[task].size(); ++part) {
+            if (parts.tasks[task][part].text != text) {
+                *to++ = end;
+                text = parts.tasks[task][part].text;
+            }
+            const size_t num_ids = parts.ids_of_task[task].tokens_of_part[part];
+            to = std::transform(from, from + num_ids, to, [](TokenId id) { return static_cast<Id>(id); });
+            from += num_ids;
+        }
+        const bool ends_text = task + 1 == parts.tasks.size() || parts.tasks[task + 1].front().text != text;
+        if (ends_text) {
+            *to = end;
+        }
+    });
+    return documents;
+}
+
+template EncodedDocuments<uint16_t> Encoder::encode_documents(std::span<const std::string_view>, uint16_t,
+                                                              unsigned) const;
+template EncodedDocuments<uint32_t> Encoder::encode_documents(std::span<const std::string_view>, uint32_t,
+                                                              unsigned) const;
 
 std::pair<std::vector<MergeStep>, std::vector<TokenId>> Encoder::trace(std::string_view piece) const {
     Lease lease(*this);

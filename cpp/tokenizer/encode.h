@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "tokenizer/parallel.h"
 #include "tokenizer/piece_merger.h"
 #include "tokenizer/scanner.h"
 #include "tokenizer/token_buffer.h"
@@ -23,6 +24,13 @@ namespace textmill::tokenizer {
 struct EncodedBatch {
     TokenBuffer ids;
     std::vector<int64_t> offsets;
+};
+
+// The same as they stand in a shard: behind each text an id that ends it. uint16_t where the vocabulary allows.
+template <typename Id>
+struct EncodedDocuments {
+    std::vector<Id> ids;
+    std::vector<int64_t> lengths;  // of each text, its end included
 };
 
 class EncodeWorker;
@@ -60,11 +68,16 @@ class Encoder {
     // The ids do not depend on the number of threads. Zero threads are one for each core.
     EncodedBatch encode_batch(std::span<const std::string_view> texts, unsigned num_threads) const;
 
+    // The same, `end` behind each text. Id is uint16_t or uint32_t, and every id of the vocabulary must fit.
+    template <typename Id>
+    EncodedDocuments<Id> encode_documents(std::span<const std::string_view> texts, Id end, unsigned num_threads) const;
+
     // How one piece is merged: the steps, and the ids it ends in.
     std::pair<std::vector<MergeStep>, std::vector<TokenId>> trace(std::string_view piece) const;
 
   private:
     class Lease;
+    struct Parts;
 
     void encode_into(std::string_view text, EncodeWorker& worker, TokenBuffer& ids) const;
     void encode_pack(const TextPack& pack, EncodeWorker& worker, TokenBuffer& ids,
@@ -75,6 +88,7 @@ class Encoder {
     size_t end_of_dropped(std::string_view text, size_t at) const;
     size_t end_of_token(std::string_view text, size_t at, TokenId id) const;
     EncodedBatch encode_on_one_thread(std::span<const std::string_view> texts) const;
+    Parts encode_parts(std::vector<Task> tasks, std::span<const std::string_view> texts, unsigned threads) const;
 
     static constexpr size_t kMaxIdleWorkers = 16;
 

@@ -72,6 +72,12 @@ class Encoder:
         Ids of all texts one after the other, and where each text begins, int64[len(texts) + 1].
         """
 
+    def encode_documents(self, data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], end: int, num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.uint16] | numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+        """
+        Ids of texts that stand side by side, data[offsets[i]:offsets[i + 1]], end behind each, and how many ids each has with it; uint16 where the
+        vocabulary has at most 65,536 ids. ValueError for an end that is no id.
+        """
+
     def count(self, text: str | bytes) -> int:
         """The number of tokens of a text."""
 
@@ -260,6 +266,157 @@ class AddedTokens:
         """
         The parts of a text, (begin, end, id), int64[n, 3]: bytes, and the id -1 for what is no added token.
         """
+
+def block_checksums(data: numpy.typing.NDArray[numpy.uint8], block_bytes: int) -> numpy.typing.NDArray[numpy.uint64]:
+    """
+    A checksum of 64 bits for each block of so many bytes, the last one shorter; uint64[blocks].
+    """
+
+def parse_json_lines(data: numpy.typing.NDArray[numpy.uint8], fields: list[list[bytes]], max_line_bytes: int, num_threads: int = 1, task_bytes: int = 1048576) -> tuple[list[tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int64]]], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], int]:
+    """
+    The fields of lines of JSON, each named by its keys from the outermost object inwards; the first one is a record's text. Returns data and offsets of each field's values, the records' lines from 0, int64[lines, 3] of the lines that Python's json is to look at (number, begin, end), and how many lines there are.
+    """
+
+def text_hashes(data: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], num_threads: int = 1) -> Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order='C')]:
+    """
+    128 bits of each text, uint64[n, 2]: equal texts have equal ones, and others do not in practice.
+    """
+
+def minhash_bands(data: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], bands: int, rows: int, ngram: int, seed: int, num_threads: int = 1) -> Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order='C')]:
+    """
+    MinHash keys of texts, uint64[n, bands], over shingles of ngram words; a text without words has zeros.
+    """
+
+def shingle_sets(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], ngram: int, num_threads: int = 1) -> tuple[numpy.typing.NDArray[numpy.uint64], numpy.typing.NDArray[numpy.int64]]:
+    """
+    The set of shingles of each text, ascending: hashes, and int64[n + 1] of where each set begins.
+    """
+
+def pair_jaccards(shingles: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], pairs: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_threads: int = 1) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+    """
+    The Jaccard index of each pair of sets, float64[p], sets as shingle_sets gives them.
+    """
+
+def linked_groups(links: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_nodes: int) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+    """For each node the least one that links lead to, int64[num_nodes]."""
+
+def edit_lines(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int, *, end_marks: str, min_words: int, count_words_last: bool, max_word_length: int, min_sentences: int, removes_citations: bool, removes_javascript: bool, removes_policies: bool, drops_lorem_ipsum: bool, drops_curly_brackets: bool) -> tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int8], numpy.typing.NDArray[numpy.int64]]:
+    """
+    C4's rules for lines. What is left of each text, as data and offsets (dropped ones are empty); why each is
+    dropped, int8[num_texts] (-1 kept, 0 lorem ipsum, 1 a curly bracket, 2 too few sentences); and the
+    sentences of the lines that stayed, int64[num_texts].
+    """
+
+def has_phrase(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], phrase_data: numpy.typing.NDArray[numpy.uint8], phrase_offsets: numpy.typing.NDArray[numpy.int64], num_threads: int) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    Whether one of the phrases stands in each text between characters that are not \\w; uint8[num_texts].
+    """
+
+def word_statistics(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], punctuation: numpy.typing.NDArray[numpy.uint32], num_threads: int) -> numpy.typing.NDArray[numpy.float64]:
+    """What Gopher's quality rules ask of each text; float64[num_texts, 8]."""
+
+def line_statistics(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], end_marks: numpy.typing.NDArray[numpy.uint32], num_threads: int) -> numpy.typing.NDArray[numpy.float64]:
+    """What FineWeb's own rules ask of each text; float64[num_texts, 5]."""
+
+def repetition_statistics(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    What Gopher's repetition rules ask of each text; float64[num_texts, 13].
+    """
+
+def word_spans(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64]) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+    """
+    The words of texts: begin and end of each in bytes of its text, uint32[num_words, 2], and how many there are
+    before each text and in all, int64[num_texts + 1].
+    """
+
+def count_words(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int) -> numpy.typing.NDArray[numpy.int64]:
+    """How many words each text has; int64[num_texts]."""
+
+def sentence_ends(utf8: bytes) -> numpy.typing.NDArray[numpy.uint32]:
+    """The byte behind each sentence of a text; uint32[num_sentences]."""
+
+class CheckedFiles:
+    """
+    Files in memory or mapped, whose blocks are checked when first touched.
+    """
+
+    def __init__(self, files: Sequence[numpy.typing.NDArray[numpy.uint8]], checksums: Sequence[numpy.typing.NDArray[numpy.uint64]], block_bytes: int) -> None: ...
+
+    def check(self, file: int, begins: numpy.typing.NDArray[numpy.int64], ends: numpy.typing.NDArray[numpy.int64]) -> tuple[int, int] | None:
+        """
+        File and number of the first damaged block of those that hold the bytes [begin, end) of a file.
+        """
+
+class TokenStream:
+    """The tokens of files as one stream."""
+
+    def __init__(self, files: CheckedFiles, token_bytes: int) -> None: ...
+
+    def tokens(self, start: int, stop: int) -> tuple[numpy.typing.NDArray[numpy.int64], tuple[int, int] | None]:
+        """
+        The tokens [start, stop), and the first damaged block, which makes them worthless.
+        """
+
+    def gather(self, row_segments: numpy.typing.NDArray[numpy.int64], segment_spans: numpy.typing.NDArray[numpy.int64], segment_firsts: numpy.typing.NDArray[numpy.int64], span_places: numpy.typing.NDArray[numpy.int64], span_lengths: numpy.typing.NDArray[numpy.int64], context: int, padding: int, with_segments: bool) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int32], tuple[int, int] | None]:
+        """
+        Inputs, targets, positions and segments, each [rows, context], and the first damaged block.
+        """
+
+def pack_best_fit(lengths: numpy.typing.NDArray[numpy.int64], overheads: numpy.typing.NDArray[numpy.uint8], context: int) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]]:
+    """
+    Pack documents into rows: int64[rows + 1] pieces before each row; document, offset and length of each.
+    """
+
+def feistel_permute(numbers: numpy.typing.NDArray[numpy.int64], size: int, round_keys: numpy.typing.NDArray[numpy.uint64]) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    The place of each number in a keyed order of those below `size`; int64[n].
+    """
+
+def folded_word_spans(data: numpy.typing.NDArray[numpy.uint8]) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    First and last byte (exclusive) of each word of a text as matching sees words: int64[n, 2].
+    """
+
+class NgramIndex:
+    """
+    Texts of eval items, found in documents by shared n-grams of words and a measure of what
+    lies around them. Immutable; any thread may use it.
+    """
+
+    def __init__(self, data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], *, ngram: int, min_words: int, measure: str, min_ratio: float) -> None:
+        """
+        The measure is subsequence, blocks, ngram, whole or containment. Texts of fewer words than `ngram` are
+        compared whole, those of fewer than `min_words` not at all. ValueError for a measure that is none.
+        """
+
+    @property
+    def num_words(self) -> numpy.typing.NDArray[numpy.int64]:
+        """Words of each text."""
+
+    def scan(self, data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
+        """
+        What is found in documents: (document, text, begin, end, n-gram's begin, n-gram's end), places in bytes
+        of the document, int64[n, 6]; the ratio of each, float64[n]; and for each text in how many documents an
+        n-gram was found and the measure said no, int64[texts]. Zero threads are one for each core.
+        """
+
+def hashed_ngrams(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_buckets: int, max_ngram: int = 2, num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint32]]:
+    """
+    The distinct buckets of the n-grams of each text's words, as rows: starts int64[n + 1] and buckets
+    uint32[starts[n]]. ValueError where the number of buckets is no power of two.
+    """
+
+def linear_scores(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], weights: numpy.typing.NDArray[numpy.float32], bias: float, max_ngram: int = 2, num_threads: int = 0) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    The bias and the sum of the weights of each text's buckets over the square root of their number:
+    float32[n]. There is a weight for each bucket.
+    """
+
+def fit_logistic(starts: numpy.typing.NDArray[numpy.int64], buckets: numpy.typing.NDArray[numpy.uint32], labels: numpy.typing.NDArray[numpy.uint8], row_weights: numpy.typing.NDArray[numpy.float32], order: numpy.typing.NDArray[numpy.int64], *, num_buckets: int, learning_rate: float, l2: float) -> tuple[numpy.typing.NDArray[numpy.float32], float]:
+    """
+    Logistic regression over rows of buckets by AdaGrad, the rows in the order given: the weight of each bucket
+    and the bias. ValueError where the arrays do not describe the same rows.
+    """
 
 def read_bandwidth(num_threads: int = 0, num_bytes: int = 268435456) -> float:
     """

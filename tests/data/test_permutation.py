@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textmill.data.permutation import hash_key, permute
+from textmill.data import reference_permutation
+from textmill.data.permutation import hash_key, keyed_numbers, permute
 
 
 @settings(deadline=None, max_examples=50)
@@ -31,3 +32,22 @@ def test_orders_look_random(size):
     distances = [np.abs(permute(np.arange(size), size, key) - np.arange(size)).mean() / size for key in range(20)]
     assert abs(np.mean(distances) - 1 / 3) < 0.02
     assert len({tuple(permute(np.arange(size), size, key)[:8]) for key in range(20)}) == 20
+
+
+@settings(deadline=None, max_examples=50)
+@given(size=st.integers(1, 2**40), key=st.integers(0, 2**64 - 1), data=st.data())
+def test_places_are_the_twins(size, key, data):
+    index = np.array(data.draw(st.lists(st.integers(0, size - 1), max_size=20)), np.int64)
+    assert permute(index, size, key).tolist() == reference_permutation.permute(index, size, key).tolist()
+
+
+@pytest.mark.parametrize(("index", "size"), [(5, 5), (-1, 5), (0, 0)])
+def test_numbers_outside_the_range(index, size):
+    with pytest.raises(ValueError):
+        permute(np.array([index]), size, 1)
+
+
+def test_keyed_numbers_look_random():
+    shares = keyed_numbers(np.arange(10_000), 3).astype(np.float64) / 2**64
+    assert abs(shares.mean() - 0.5) < 0.02
+    assert (keyed_numbers(np.arange(10), 3) != keyed_numbers(np.arange(10), 4)).all()

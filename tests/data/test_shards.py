@@ -7,6 +7,7 @@ import pytest
 
 from fakes.byte_tokenizer import ByteTokenizer
 from textmill.base.errors import DataError, StorageError
+from textmill.data.index import BLOCK_BYTES
 from textmill.data.shards import ShardSet, read_manifest, write_shards
 from textmill.text.documents import Document
 
@@ -112,7 +113,7 @@ def test_an_index_whose_header_lies(tmp_path):
     data = bytearray(path.read_bytes())
     data[8:16] = (2**63).to_bytes(8, "little")
     path.write_bytes(data)
-    with pytest.raises(DataError, match="not a whole index"):
+    with pytest.raises(DataError, match=r"index.bin is damaged: its block 0"):
         ShardSet(tmp_path / "s")
 
 
@@ -128,6 +129,62 @@ def test_a_folder_that_is_no_shard_set(tmp_path):
 def test_a_newer_format_is_refused(tmp_path):
     write(tmp_path / "s")
     path = tmp_path / "s" / "manifest.json"
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 2'))
-    with pytest.raises(DataError, match="has format 2, and this textmill reads 1"):
+    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 3'))
+    with pytest.raises(DataError, match="has format 3, and this textmill reads 1 and 2"):
         read_manifest(tmp_path / "s")
+
+
+def test_every_flipped_bit_is_found_before_a_token_is_used(tmp_path, monkeypatch):
+    """In a file of several blocks: only the damaged block is refused, and it is named with its bytes."""
+    texts = ["".join(chr(97 + (i * j) % 26) for j in range(3000)) for i in range(30)]
+    write(tmp_path / "s", texts)
+    path = tmp_path / "s" / "00000.bin"
+    data = path.read_bytes()
+    assert len(data) > 2 * BLOCK_BYTES
+    for byte in (0, BLOCK_BYTES - 1, BLOCK_BYTES, len(data) - 1):
+        damaged = bytearray(data)
+        damaged[byte] ^= 1 << (byte % 8)
+        path.write_bytes(damaged)
+        shards = ShardSet(tmp_path / "s")
+        block = byte // BLOCK_BYTES
+        with pytest.raises(
+            DataError, match=rf"00000.bin is damaged: its block {block} \(bytes {block * BLOCK_BYTES:,} "
+        ):
+            shards.tokens(byte // 2, byte // 2 + 1)
+        other = (block + 1) % 2 * BLOCK_BYTES // 2
+        assert shards.tokens(other, other + 5).tolist() == np.frombuffer(data, "<u2")[other : other + 5].tolist()
+        with pytest.raises(DataError, match=f"first wrong block: {block}, of {BLOCK_BYTES} bytes"):
+            shards.verify()
+
+
+def test_verify_tells_how_far_it_is(tmp_path):
+    write(tmp_path / "s")
+    shards = ShardSet(tmp_path / "s")
+    seen = []
+    shards.verify(seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == shards.num_file_bytes
+
+
+def test_verify_looks_at_the_index_too(tmp_path):
+    write(tmp_path / "s")
+    shards = ShardSet(tmp_path / "s")
+    path = tmp_path / "s" / "index.bin"
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(DataError, match="index.bin is damaged: its sha256"):
+        shards.verify()
+
+
+def test_tokens_of_documents(tmp_path):
+    write(tmp_path / "s")
+    index = ShardSet(tmp_path / "s").index
+    starts = np.cumsum([0, *(len(text.encode()) + 1 for text in TEXTS)])
+    assert index.starts(0, len(TEXTS) + 1).tolist() == starts.tolist()
+    places = np.arange(starts[-1])
+    expected = np.searchsorted(starts, places, side="right") - 1
+    assert index.documents_at(places).tolist() == expected.tolist()
+    assert index.ends_document(places).tolist() == np.isin(places + 1, starts).tolist()
+    before, begins, lengths = index.pieces(np.array([2, 7]), np.array([14, 8]))
+    assert before.tolist() == [0, 3, 4]
+    assert begins.tolist() == [2, 6, 7, 7]
+    assert lengths.tolist() == [4, 1, 7, 1]

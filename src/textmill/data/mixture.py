@@ -51,6 +51,15 @@ class Mixture:
         """The share of rows each source gets, as it is dealt."""
         return {name: int(n) / BLOCK_ROWS for name, n in zip(self.names, self._rows_per_block, strict=True)}
 
+    def counts(self, num_rows: int) -> dict[str, int]:
+        """Tell how many of the first ``num_rows`` rows each source gets."""
+        blocks, rest = divmod(num_rows, BLOCK_ROWS)
+        in_rest = np.bincount(self._source[:rest], minlength=len(self.names))
+        return {
+            name: int(blocks * rows + n)
+            for name, rows, n in zip(self.names, self._rows_per_block, in_rest, strict=True)
+        }
+
     def deal(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tell the source and the place in it of each row.
 

@@ -6,11 +6,13 @@ range (cycle walking, Black and Rogaway 2002). The order never depends on numpy'
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 import numpy as np
 
-_ROUNDS = 6
+from textmill.text.feistel import ROUNDS, feistel_permute
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -30,24 +32,24 @@ def permute(index: np.ndarray, size: int, key: int) -> np.ndarray:
     Returns:
         int64[n] in [0, size): ``permute(arange(size), size, key)`` holds each number once.
     """
-    half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
-    value = _feistel(index.astype(np.uint64), half_bits, key)
-    while (outside := value >= size).any():
-        value[outside] = _feistel(value[outside], half_bits, key)
-    return value.astype(np.int64)
+    return feistel_permute(index, size, _round_keys(key))
 
 
-def _feistel(value: np.ndarray, half_bits: int, key: int) -> np.ndarray:
-    bits, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
-    left, right = value >> bits, value & mask
-    for number in range(_ROUNDS):
-        left, right = right, left ^ (_mix(right + np.uint64(hash_key(key, number))) & mask)
-    return (left << bits) | right
+def keyed_numbers(values: np.ndarray, key: int) -> np.ndarray:
+    """Hash numbers, int64[n], each on its own, to uint64[n] that look random and do not for another key."""
+    return scramble(scramble(values.astype(np.uint64)) + np.uint64(key))
 
 
-def _mix(value: np.ndarray) -> np.ndarray:
+def scramble(value: np.ndarray) -> np.ndarray:
     """Scramble 64 bits (the finaliser of splitmix64, Steele, Lea and Flood 2014); overflow wraps on purpose."""
     value = value + _GOLDEN
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
+
+
+@functools.lru_cache(maxsize=256)
+def _round_keys(key: int) -> np.ndarray:
+    keys = np.array([hash_key(key, number) for number in range(ROUNDS)], np.uint64)
+    keys.setflags(write=False)  # it is shared by all who ask for it
+    return keys

@@ -1,62 +1,47 @@
 """Shard sets: the tokens of one source on disk, mapped into memory, never read whole.
 
-manifest.json    counts, dtype, the tokenizer's hash and a sha256 for every file
-00000.bin ...    token ids, raw little-endian uint16 or uint32, documents one after the other, each ended by one id
-index.bin        where documents begin, how many bytes of text each was, a checksum for every block of the .bin files
+manifest.json      counts, dtype, the tokenizer's hash and a sha256 for every file
+00000.bin ...      token ids, raw little-endian uint16 or uint32, documents one after the other, each ended by one id
+index.bin          where documents begin, how many bytes of text each was, a checksum for every 64 KiB of the .bin files
+documents.bin      the documents' ids (optional)
+cluster_sizes.bin  how many near-duplicates each stands for (optional)
+packing-*.bin      tables that packing made of the set (``packing``)
 """
 
 from __future__ import annotations
 
-import json
-import zlib
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from textmill.base.config import from_table, to_table
-from textmill.base.errors import ConfigError, DataError
+from textmill.base.errors import DataError
 from textmill.base.files import new_folder, sha256_file
-from textmill.data.index import BLOCK_BYTES, ShardIndex
+from textmill.data.array_file import ArrayFile, map_file
+from textmill.data.assemble import CLUSTER_SIZES_KIND, INDEX, assemble
+from textmill.data.document_names import DocumentNames
+from textmill.data.index import REMEDY, ShardIndex
+from textmill.data.index_format_1 import ShardIndex1
+from textmill.data.manifest import MANIFEST, Manifest, ShardFile, read_manifest
+from textmill.data.shard_writer import ShardPart, ShardWriter
 from textmill.text.batches import in_batches
+from textmill.text.checked_files import CheckedFiles
 from textmill.text.documents import Document
+from textmill.text.token_stream import TokenStream
 from textmill.tokenizer.tokenizer import Tokenizer
 
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
-INDEX = "index.bin"
+__all__ = ["INDEX", "MANIFEST", "Manifest", "ShardFile", "ShardSet", "dtype_for", "read_manifest", "write_shards"]
 SHARD_TOKENS = 1 << 27
 _BATCH_CHARACTERS = 4 << 20
+_READ_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardFile:
-    """One file of a shard set; ``num_tokens`` is 0 for the index."""
-
-    name: str
-    num_tokens: int
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Manifest:
-    """What a shard set holds.
-
-    ``num_tokens`` counts the ids that end documents too; ``num_bytes`` counts the text's UTF-8 bytes.
-    """
-
-    format_version: int
-    source: str
-    dtype: str
-    vocab_size: int
-    document_end: int
-    tokenizer_sha256: str
-    num_documents: int
-    num_tokens: int
-    num_bytes: int
-    files: tuple[ShardFile, ...]
-    index: ShardFile
+def dtype_for(vocab_size: int) -> str:
+    """Name the dtype that holds the ids of a vocabulary."""
+    return "uint16" if vocab_size <= 1 << 16 else "uint32"
 
 
 def write_shards(
@@ -84,133 +69,172 @@ def write_shards(
         DataError: there are no documents.
         StorageError: the disk is full.
     """
-    dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
-    index = ShardIndex.empty()
-    files: list[ShardFile] = []
+    dtype = dtype_for(tokenizer.vocab_size)
+    parts: list[ShardPart] = []
     with new_folder(folder) as temporary:
+        batches = in_batches((document.text for document in documents), len, _BATCH_CHARACTERS)
+        texts = next(batches, None)
         num_bytes = 0
-        texts_of_documents = (document.text for document in documents)
-        batches = in_batches(texts_of_documents, len, _BATCH_CHARACTERS)
-        while True:
-            path = temporary / f"{len(files):05d}.bin"
-            before = index.num_tokens
-            with path.open("wb") as file:
-                while index.num_tokens - before < shard_tokens and (texts := next(batches, None)):
+        while texts:
+            with ShardWriter(temporary / f"{len(parts):05d}.bin", dtype) as writer:
+                while texts and writer.num_tokens < shard_tokens:
                     ids, lengths = _encode(tokenizer, texts, document_end, dtype)
-                    file.write(ids.tobytes())
-                    text_bytes = [len(text.encode()) for text in texts]
-                    index.add_documents(lengths, text_bytes)
-                    num_bytes += sum(text_bytes)
+                    text_bytes = np.array([len(text.encode()) for text in texts])
+                    writer.add(ids, lengths, text_bytes)
+                    num_bytes += int(text_bytes.sum())
                     if progress:
                         progress(num_bytes)
-            if index.num_tokens == before:
-                path.unlink()
-                break
-            files.append(_finish(path, index.num_tokens - before, index))
-        if not files:
-            raise DataError(f'the source "{source}" has no documents to tokenize; check its path')
-        (temporary / INDEX).write_bytes(index.to_bytes())
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
+                    texts = next(batches, None)
+                parts.append(writer.finish())
+        return assemble(
+            temporary,
+            parts,
             source=source,
-            dtype=dtype.name,
+            dtype=dtype,
             vocab_size=tokenizer.vocab_size,
             document_end=document_end,
             tokenizer_sha256=tokenizer.sha256,
-            num_documents=index.num_documents,
-            num_tokens=index.num_tokens,
-            num_bytes=num_bytes,
-            files=tuple(files),
-            index=ShardFile(name=INDEX, num_tokens=0, sha256=sha256_file(temporary / INDEX)),
         )
-        (temporary / MANIFEST).write_text(json.dumps(to_table(manifest), indent=2) + "\n")
-    return manifest
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read a shard set's manifest; raises ``DataError`` where it is missing, damaged or of a newer format."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise DataError(f"{folder} holds no {MANIFEST}: it is not a shard set")
-    try:
-        manifest = from_table(Manifest, json.loads(path.read_text()))
-    except (ConfigError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error}; write the shards again") from error
-    if manifest.format_version != FORMAT_VERSION:
-        raise DataError(
-            f"{path} has format {manifest.format_version}, and this textmill reads {FORMAT_VERSION}; "
-            "write the shards again, or use the release that wrote them"
-        )
-    return manifest
 
 
 class ShardSet:
     """A shard set opened for reading; its files are mapped, so opening one costs nothing whatever its size.
 
+    Every block is checked when it is first touched (in sets of format 1 by ``verify`` alone).
+
+    Attributes:
+        folder: where it is.
+        manifest: what it holds.
+        index: where its documents begin.
+        stream: its tokens, file after file.
+
     Raises:
-        DataError: a file is missing, or not as long as the manifest says.
+        DataError: a file is missing, not as long as the manifest says, or damaged where it was read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = read_manifest(folder)
-        dtype = np.dtype(self.manifest.dtype).newbyteorder("<")
-        self._parts = []
-        for file in self.manifest.files:
-            path = folder / file.name
-            wanted = file.num_tokens * dtype.itemsize
-            actual = path.stat().st_size if path.is_file() else 0
-            if actual != wanted:
-                raise DataError(f"{path} has {actual} bytes, and its manifest says {wanted}; copy it or write it again")
-            self._parts.append(np.memmap(path, dtype, "r"))
-        self._starts = np.concatenate([[0], np.cumsum([len(part) for part in self._parts])])
-        self.index = ShardIndex.read(folder / INDEX)
+        self.token_bytes = np.dtype(self.manifest.dtype).itemsize
+        self._contents = [self._map(file) for file in self.manifest.files]
+        self._file_starts = np.cumsum([0, *(file.num_tokens for file in self.manifest.files)])
+        index_kind = ShardIndex1 if self.manifest.format_version == 1 else ShardIndex
+        self.index = index_kind(folder / INDEX)
+        if (self.index.num_documents, self.index.num_files) != (self.manifest.num_documents, len(self._contents)):
+            raise DataError(
+                f"{folder / INDEX} speaks of {self.index.num_documents} documents in {self.index.num_files} files, and "
+                f"its manifest of {self.manifest.num_documents} in {len(self._contents)}; {REMEDY}"
+            )
+        if self.index.num_tokens != self.manifest.num_tokens:
+            raise DataError(
+                f"{folder / INDEX} ends at token {self.index.num_tokens}, and the manifest has "
+                f"{self.manifest.num_tokens}; {REMEDY}"
+            )
+        files = CheckedFiles(
+            [folder / file.name for file in self.manifest.files],
+            self._contents,
+            [self.index.checksums(number) for number in range(len(self._contents))],
+            self.index.block_bytes,
+            REMEDY,
+        )
+        self.stream = TokenStream(files, self.token_bytes)
+
+    def __reduce__(self) -> tuple[type[ShardSet], tuple[Path]]:
+        return ShardSet, (self.folder,)
 
     @property
     def num_tokens(self) -> int:
         """Tokens in all files, the ids that end documents among them."""
         return self.manifest.num_tokens
 
-    def tokens(self, start: int, stop: int) -> np.ndarray:
+    @cached_property
+    def manifest_sha256(self) -> str:
+        """A hash of the manifest, which holds those of all files: what was made from this set names it so."""
+        return sha256_file(self.folder / MANIFEST)
+
+    @cached_property
+    def names(self) -> DocumentNames | None:
+        """The documents' ids, where the set has them."""
+        return None if self.manifest.names is None else DocumentNames(self.folder / self.manifest.names.name)
+
+    @cached_property
+    def cluster_sizes(self) -> NDArray[np.uint32] | None:
+        """How many near-duplicates each document stands for, uint32[documents], where the set has it."""
+        file = self.manifest.cluster_sizes
+        return None if file is None else ArrayFile(self.folder / file.name, CLUSTER_SIZES_KIND, REMEDY).read("sizes")
+
+    def tokens(self, start: int, stop: int) -> NDArray[np.int64]:
         """Copy the tokens in [start, stop), whichever files they lie in; returns int64[stop - start]."""
         assert 0 <= start <= stop <= self.num_tokens, (start, stop, self.num_tokens)
-        pieces = []
-        first = int(np.searchsorted(self._starts, start, side="right")) - 1
-        for part, begin in zip(self._parts[first:], self._starts[first:], strict=False):
-            if begin >= stop:
-                break
-            pieces.append(part[max(start - begin, 0) : stop - begin])
-        return np.concatenate(pieces).astype(np.int64) if pieces else np.empty(0, np.int64)
+        return self.stream.tokens(start, stop)
 
-    def document(self, number: int) -> np.ndarray:
+    def document(self, number: int) -> NDArray[np.int64]:
         """Copy a document's tokens without the id that ends it; returns int64[n]."""
         start, stop = self.index.span(number)
         return self.tokens(start, stop - 1)
 
-    def documents(self) -> Iterator[np.ndarray]:
+    def documents(self) -> Iterator[NDArray[np.int64]]:
         """Copy each document's tokens in turn."""
         for number in range(self.manifest.num_documents):
             yield self.document(number)
 
-    def verify(self) -> None:
-        """Hash every file; raises ``DataError`` that names the file and the first damaged block."""
-        for file in self.manifest.files:
+    def file_place(self, token: int) -> tuple[str, int]:
+        """Tell the name of the file that a token lies in, and its first byte there."""
+        file = int(np.searchsorted(self._file_starts, token, side="right")) - 1
+        return self.manifest.files[file].name, (token - int(self._file_starts[file])) * self.token_bytes
+
+    def verify(self, progress: Callable[[int], None] | None = None) -> None:
+        """Hash every file.
+
+        Args:
+            progress: called with the bytes done so far.
+
+        Raises:
+            DataError: a file is not what the manifest says; it is named, and its first damaged block.
+        """
+        done = 0
+        for file in self.manifest.all_files:
             path = self.folder / file.name
-            if sha256_file(path) != file.sha256:
-                block = self.index.first_damaged_block(path, self.manifest.files.index(file))
+            if _sha256(path, done, progress) != file.sha256:
                 raise DataError(
-                    f"{path} is damaged: its sha256 is not the manifest's (first wrong block: {block}, of "
-                    f"{BLOCK_BYTES} bytes each); copy it again or write the shards again"
+                    f"{path} is damaged: its sha256 is not the manifest's{self._first_wrong(file)}; {REMEDY}"
                 )
-        if sha256_file(self.folder / INDEX) != self.manifest.index.sha256:
+            done += path.stat().st_size
+
+    @property
+    def num_file_bytes(self) -> int:
+        """Bytes of all files but the manifest."""
+        return sum((self.folder / file.name).stat().st_size for file in self.manifest.all_files)
+
+    def _map(self, file: ShardFile) -> NDArray[np.uint8]:
+        path = self.folder / file.name
+        content, wanted = map_file(path), file.num_tokens * self.token_bytes
+        if len(content) != wanted:
             raise DataError(
-                f"{self.folder / INDEX} is damaged: its sha256 is not the manifest's; write the shards again"
+                f"{path} has {len(content)} bytes, and its manifest says {wanted}; copy it or write it again"
             )
+        return content
+
+    def _first_wrong(self, file: ShardFile) -> str:
+        if file not in self.manifest.files:
+            return ""
+        number = self.manifest.files.index(file)
+        block = self.index.first_damaged_block(number, self._contents[number])
+        return f" (first wrong block: {block}, of {self.index.block_bytes} bytes each)"
 
 
-def _encode(
-    tokenizer: Tokenizer, texts: list[str], document_end: int, dtype: np.dtype
-) -> tuple[np.ndarray, np.ndarray]:
+def _sha256(path: Path, done: int, progress: Callable[[int], None] | None) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+            done += len(block)
+            if progress:
+                progress(done)
+    return digest.hexdigest()
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str], document_end: int, dtype: str) -> tuple[NDArray, NDArray[np.int64]]:
     """Encode texts, ``document_end`` behind each; returns the ids and int64 lengths of documents, ends included."""
     batch = tokenizer.encode_batch(texts)
     lengths = np.diff(batch.offsets) + 1
@@ -219,11 +243,3 @@ def _encode(
     is_text[np.cumsum(lengths) - 1] = False
     ids[is_text] = batch.ids
     return ids, lengths
-
-
-def _finish(path: Path, num_tokens: int, index: ShardIndex) -> ShardFile:
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            index.add_block(zlib.crc32(block))
-    index.end_file()
-    return ShardFile(name=path.name, num_tokens=num_tokens, sha256=sha256_file(path))

@@ -7,12 +7,18 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
+from types import ModuleType
 from typing import IO, Any, cast
 
 from textmill.base.errors import DataError, require_extra
 
 PACKED_SUFFIXES = frozenset({".gz", ".zst"})
+
+
+def packing_of(name: str) -> str:
+    """Return ``.gz`` or ``.zst`` where a file's name ends in it, else nothing."""
+    return next((suffix for suffix in PACKED_SUFFIXES if name.lower().endswith(suffix)), "")
 
 
 @contextlib.contextmanager
@@ -25,24 +31,33 @@ def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         DataError: the file cannot be read, or is damaged; also while it is being read.
         MissingExtraError: a ``.zst`` without the package ``zstandard``.
     """
-    packing = path.suffix.lower()
-    damaged: list[type[Exception]] = [OSError, EOFError, zlib.error]
-    zstandard = require_extra("zstandard", "data", f"reading {path.name}") if packing == ".zst" else None
-    if zstandard is not None:
-        damaged.append(zstandard.ZstdError)
+    damage = damage_errors(path.name)
     try:
         with path.open("rb") as file:
-            if zstandard is not None:
-                new_frame = zstandard.ZstdDecompressor().decompressobj
-                yield cast(IO[bytes], io.BufferedReader(ZstandardReader(file, new_frame), 1 << 20)), file
-            elif packing == ".gz":
-                yield cast(IO[bytes], gzip.GzipFile(fileobj=file)), file
-            else:
-                yield file, file
+            yield unpacked(file, path.name), file
     except DataError:
         raise
-    except tuple(damaged) as error:
+    except (OSError, *damage) as error:
         raise DataError(f"cannot read {path}: {error}") from error
+
+
+def unpacked(file: IO[bytes], name: str) -> IO[bytes]:
+    """Return the content of an open file whose name ends in ``.gz`` or ``.zst``, or else the file itself."""
+    packing = packing_of(name)
+    if packing == ".zst":
+        new_frame = _zstandard(name).ZstdDecompressor().decompressobj
+        return cast(IO[bytes], io.BufferedReader(ZstandardReader(file, new_frame), 1 << 20))
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if packing == ".gz" else file
+
+
+def damage_errors(name: str) -> tuple[type[Exception], ...]:
+    """List the errors that reading damaged content of a file of that name raises."""
+    damaged = (EOFError, zlib.error, gzip.BadGzipFile)
+    return (*damaged, _zstandard(name).ZstdError) if packing_of(name) == ".zst" else damaged
+
+
+def _zstandard(name: str) -> ModuleType:
+    return require_extra("zstandard", "data", f"reading {PurePath(name).name}")
 
 
 class ZstandardReader(io.RawIOBase):

@@ -80,11 +80,22 @@ def expand(entry: str | Path) -> list[Path]:
     return sorted(once.values())
 
 
-def text_files(root: Path, left_out: LeftOut | None = None) -> list[Path]:
+def fixed_folder(entry: str | Path) -> Path:
+    """Return the folder below which all files of a path lie: a file's own, or that of a glob before its first sign."""
+    path = Path(entry)
+    if glob.has_magic(str(entry)) and not path.exists():
+        first = next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
+        return Path(*path.parts[:first])
+    return path if path.is_dir() else path.parent
+
+
+def text_files(
+    root: Path, left_out: LeftOut | None = None, suffixes: frozenset[str] = TEXT_SUFFIXES | RECORD_SUFFIXES
+) -> list[Path]:
     """List the files below a folder (or the file itself) that hold text, in the order of their names.
 
     Links are followed, and a file is read once, whatever links lead to it. What is passed over is counted in
-    ``left_out``.
+    ``left_out``. ``suffixes`` are the endings of text.
 
     Raises:
         DataError: there is no text, or a folder cannot be read.
@@ -101,8 +112,8 @@ def text_files(root: Path, left_out: LeftOut | None = None) -> list[Path]:
     passed_over = LeftOut()
     files = []
     for names in _files_below(root, passed_over.files).values():
-        path = min(names, key=lambda name: (not _is_text(name.path), name.by_link, name.path)).path
-        if _is_text(path):
+        path = min(names, key=lambda name: (suffix_of(name.path) not in suffixes, name.by_link, name.path)).path
+        if suffix_of(path) in suffixes:
             files.append(path)
         else:
             passed_over.files[suffix_of(path) or NO_ENDING] += 1
@@ -112,7 +123,7 @@ def text_files(root: Path, left_out: LeftOut | None = None) -> list[Path]:
     if not files:
         raise DataError(
             f"{root} holds {num_others} file{'s' * (num_others > 1)}, and none is text; "
-            f"give files that end in .txt, .md, .py, .jsonl or another of the {len(TEXT_SUFFIXES)} endings of text"
+            f"give files that end in .txt, .md, .py, .jsonl or another of the {len(suffixes)} endings of text"
         )
     if left_out is not None:
         left_out.files.update(passed_over.files)
@@ -162,10 +173,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError as error:
         raise DataError(f"cannot read the folder {folder}: {error.strerror}") from error
-
-
-def _is_text(path: Path) -> bool:
-    return suffix_of(path) in TEXT_SUFFIXES | RECORD_SUFFIXES
 
 
 def suffix_of(path: Path) -> str:

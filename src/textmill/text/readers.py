@@ -55,18 +55,21 @@ def decode_utf8(data: bytes, path: Path) -> str:
 
 def not_utf8(path: Path, wrong: bytes, offset: int, line: int) -> DataError:
     """Make the error for bytes that are no UTF-8, which stand at an offset and line of a file."""
+    return DataError(f"{path} {describe_not_utf8(str(path), wrong, offset, f' at offset {offset} (line {line})')}")
+
+
+def describe_not_utf8(path: str, wrong: bytes, offset: int, place: str = "") -> str:
+    """Say what bytes at an offset of a file are, which are no UTF-8, and what to do; ``place`` goes behind the byte."""
     if wrong.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and offset == 0:
         what, encoding = "is UTF-16, not UTF-8", "UTF-16"
     elif b"\0" in wrong[:_LOOKED_AT]:
-        return DataError(
-            f"{path} looks like a binary: byte 0x{wrong[0]:02x} at offset {offset} is not UTF-8, and zeros follow. "
+        return (
+            f"looks like a binary: byte 0x{wrong[0]:02x} at offset {offset} is not UTF-8, and zeros follow. "
             "Leave it out, or convert it if it is UTF-16 without a byte order mark"
         )
     else:
-        what = f"is not UTF-8 text: byte 0x{wrong[0]:02x} at offset {offset} (line {line}) cannot be decoded"
-        encoding = "LATIN1"
-    quoted = shlex.quote(str(path))
-    return DataError(f"{path} {what}. Convert it (iconv -f {encoding} -t UTF-8 {quoted} > fixed.txt) or leave it out")
+        what, encoding = f"is not UTF-8 text: byte 0x{wrong[0]:02x}{place} cannot be decoded", "LATIN1"
+    return f"{what}. Convert it (iconv -f {encoding} -t UTF-8 {shlex.quote(path)} > fixed.txt) or leave it out"
 
 
 def _id_of(path: Path, root: Path) -> str:
@@ -138,7 +141,7 @@ def _read_parquet(file: IO[bytes], path: Path, left_out: LeftOut) -> Iterator[tu
 def _text_of(record: Any, where: str, left_out: LeftOut) -> str:
     """The text of a record; empty where it holds null, which is counted."""
     if not isinstance(record, dict):
-        raise DataError(f'{where} is {_kind_of(record)}, and must be an object with the field "{TEXT_FIELD}"')
+        raise DataError(f'{where} is {kind_of(record)}, and must be an object with the field "{TEXT_FIELD}"')
     if TEXT_FIELD not in record:
         known = ", ".join(list(record)[:8]) or "none"
         raise DataError(f'{where} has no field "{TEXT_FIELD}" (fields: {known}); name the text\'s field "{TEXT_FIELD}"')
@@ -147,7 +150,7 @@ def _text_of(record: Any, where: str, left_out: LeftOut) -> str:
         left_out.num_empty_records += 1
         return ""
     if not isinstance(text, str):
-        raise DataError(f'{where}: the field "{TEXT_FIELD}" is {_kind_of(text)}, and must be a string')
+        raise DataError(f'{where}: the field "{TEXT_FIELD}" is {kind_of(text)}, and must be a string')
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -155,7 +158,7 @@ def _text_of(record: Any, where: str, left_out: LeftOut) -> str:
     return text
 
 
-def _kind_of(value: Any) -> str:
-    """What JSON calls a value."""
+def kind_of(value: Any) -> str:
+    """Say what JSON calls a value."""
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

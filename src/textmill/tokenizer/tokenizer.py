@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
+import numpy as np
+
 from textmill import _core
 from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer import model_folder, self_check
@@ -27,6 +29,9 @@ from textmill.tokenizer.vocabulary import Vocabulary
 
 # What only some calls need is imported there: a tokenizer loads in a few hundredths of a second.
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from textmill.text.text_batch import TextBatch
     from textmill.tokenizer.corpus import Source
     from textmill.tokenizer.explanation import Explanation
     from textmill.tokenizer.merge_table import MergeTable
@@ -252,6 +257,31 @@ class Tokenizer(_core.EncodeCall):
         if special == "text" and self._is_plain:
             return TokenBatch(*self._encoder.encode_batch(texts, num_threads))
         return self._texts.encode_batch(texts, num_threads, special)
+
+    def encode_documents(
+        self, texts: TextBatch, end: int, threads: int | None = None
+    ) -> tuple[NDArray[np.uint16] | NDArray[np.uint32], NDArray[np.int64]]:
+        """Turn documents into ids as they stand in shards: ``end`` behind each; the same for any number of threads.
+
+        Returns:
+            the ids of all, uint16[n] where the vocabulary has at most 65,536 and uint32[n] otherwise, and how many
+            each document has with its end, int64[len(texts)].
+
+        Raises:
+            ConfigError: ``end`` is no id.
+        """
+        num_threads = check_threads(threads)
+        if not 0 <= end < self.vocab_size:
+            raise ConfigError(f"the id that ends documents is {end}, and there are ids 0 to {self.vocab_size - 1}")
+        if self._is_plain and isinstance(self._encoder, _core.Encoder):
+            return self._encoder.encode_documents(texts.data, texts.offsets, end, num_threads)
+        batch = self.encode_batch(texts, threads)
+        lengths = np.diff(batch.offsets) + 1
+        ids = np.full(len(batch.ids) + len(texts), end, np.uint16 if self.vocab_size <= 1 << 16 else np.uint32)
+        is_text = np.ones(len(ids), bool)
+        is_text[np.cumsum(lengths) - 1] = False
+        ids[is_text] = batch.ids
+        return ids, lengths
 
     def encode_with_spans(self, text: Text, special: SpecialPolicy = "text") -> tuple[list[int], list[Span]]:
         """Turn a text into ids and the (begin, end) of each in the bytes of its UTF-8; the spans tile them.

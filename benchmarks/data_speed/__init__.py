@@ -1,0 +1,1 @@
+"""How fast text becomes batches."""

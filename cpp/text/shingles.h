@@ -1,0 +1,27 @@
+// Shingles: n words in a row, each as a 64-bit hash. A text of fewer words is one shingle; one without words has none.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "text/word_hashes.h"
+
+namespace textmill::text {
+
+// Holds the memory that it works in; one for each thread.
+class Shingler {
+  public:
+    explicit Shingler(size_t ngram) : ngram_(ngram) {}
+
+    // The shingles of a text in their order, with repetitions. Valid until the next call.
+    std::span<uint64_t> shingles(std::string_view text);
+
+  private:
+    size_t ngram_;
+    WordHasher words_;
+    std::vector<uint64_t> shingles_;
+};
+
+}  // namespace textmill::text

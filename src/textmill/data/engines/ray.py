@@ -1,0 +1,79 @@
+"""A Ray cluster: tasks run on any of its machines, all of which see input and output at the same place."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from textmill.base.errors import ConfigError, TextmillError, require_extra
+from textmill.data.engines.engine import POLL_S
+
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
+# Tasks that wait in Ray for each of its processors: enough that none is idle, few enough that an error stops soon.
+_TASKS_PER_CPU = 2
+_MAX_RETRIES = 3
+
+
+class RayEngine:
+    """Tasks on a Ray cluster, one processor each.
+
+    Args:
+        address: of a cluster that runs ("auto" finds the one of this machine, or ``RAY_ADDRESS``); None starts one
+            here.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        ConfigError: there is no cluster at the address.
+    """
+
+    threads = 1
+    threads_here = os.cpu_count() or 1
+
+    def __init__(self, address: str | None = None) -> None:
+        self._ray: Any = require_extra("ray", "ray", "--engine ray")
+        self._started_here = not self._ray.is_initialized()
+        if self._started_here:
+            try:
+                self._ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="error")
+            except (ConnectionError, ValueError) as error:
+                raise ConfigError(
+                    f"there is no Ray cluster at {address}: {error}. Start one with: ray start --head"
+                ) from error
+
+    def run(
+        self, function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], poll: Callable[[], Any]
+    ) -> Iterator[ResultT]:
+        """Yield each task's result as it is there. A task whose machine is lost runs again on another."""
+        ray = self._ray
+        remote = ray.remote(num_cpus=1, max_retries=_MAX_RETRIES)(function)
+        following = iter(tasks)
+        most = _TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        waiting = [remote.remote(task) for task in itertools.islice(following, most)]
+        try:
+            while waiting:
+                done, waiting = ray.wait(waiting, num_returns=1, timeout=POLL_S)
+                poll()
+                waiting += [remote.remote(task) for task in itertools.islice(following, len(done))]
+                for reference in done:
+                    yield self._result(reference)
+        finally:
+            for reference in waiting:
+                ray.cancel(reference)
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        if self._started_here:
+            self._ray.shutdown()
+
+    def _result(self, reference: Any) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, TextmillError):
+                raise error.cause from error
+            raise
+        except self._ray.exceptions.RayError as error:
+            raise TextmillError(f"Ray lost a piece of work {_MAX_RETRIES} times: {error}") from error

@@ -1,0 +1,24 @@
+"""Duplicates: exact ones by hash, near ones by MinHash with every candidate verified."""
+
+from __future__ import annotations
+
+from textmill.text.dedup.clusters import Cluster
+from textmill.text.dedup.exact import drop_exact_duplicates
+from textmill.text.dedup.find import ReadTexts, find_duplicates
+from textmill.text.dedup.keys import UnitKeys
+from textmill.text.dedup.report import DuplicateReport
+from textmill.text.dedup.settings import DedupSettings, MinHashSettings
+from textmill.text.dedup.verdicts import UnitVerdict, read_verdict
+
+__all__ = [
+    "Cluster",
+    "DedupSettings",
+    "DuplicateReport",
+    "MinHashSettings",
+    "ReadTexts",
+    "UnitKeys",
+    "UnitVerdict",
+    "drop_exact_duplicates",
+    "find_duplicates",
+    "read_verdict",
+]

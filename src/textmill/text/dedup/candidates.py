@@ -1,0 +1,183 @@
+"""Near duplicates of any number of documents: those that share a key of a band are compared, each pair once.
+
+In a group that shares a key, a document is compared with the group's first one; those that are unlike it form a group
+again, whose first one is the next leader, and so on. Every round goes through the pairs in parts, by the later document
+of a pair, of which a round has one pair for each band at most; so a part is never larger than planned, whatever groups
+there are, and as parts come in the order of documents, the first one that is refused is the first of the next group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textmill.text.dedup.copies import part_of_key
+from textmill.text.dedup.document_set import DocumentSet
+from textmill.text.dedup.groups import same_keys
+from textmill.text.dedup.settings import MinHashSettings
+from textmill.text.dedup.spill import Spill, num_parts_for
+
+_PAIR_COLUMNS = 3  # the leader, the later document, and the number of their group
+_NO_PAIRS = np.empty((0, 2), np.int64)
+
+# Whether the two documents of each pair, int64[n, 2], are near duplicates; pairs stand in ascending order.
+Verify = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Links:
+    """Pairs of near duplicates.
+
+    Attributes:
+        pairs: int64[n, 2], the earlier document first, each pair once.
+        num_verified: pairs that were compared.
+        num_not_compared: times that a document of a group was left, since the group had too many leaders.
+    """
+
+    pairs: NDArray[np.int64]
+    num_verified: int
+    num_not_compared: int
+
+    @classmethod
+    def none(cls) -> Links:
+        """No pairs at all."""
+        return cls(_NO_PAIRS, 0, 0)
+
+
+class CandidateSearch:
+    """Finds links among documents.
+
+    Args:
+        known: the documents.
+        settings: of MinHash.
+        folder: for files that are too large for the memory; it must not exist.
+        memory_limit: bytes.
+    """
+
+    def __init__(self, known: DocumentSet, settings: MinHashSettings, folder: Path, memory_limit: int) -> None:
+        self._known = known
+        self._settings = settings
+        self._folder = folder
+        self._memory_limit = memory_limit
+        most_bytes = 8 * _PAIR_COLUMNS * settings.bands * len(known)
+        self._num_parts = num_parts_for(most_bytes, memory_limit)
+        self._judged = [_Judged() for _ in range(self._num_parts)]
+
+    def find(self, dropped: NDArray[np.int64], verify: Verify, on_band: Callable[[], None]) -> Links:
+        """Compare all documents but ``dropped``, ascending; ``on_band`` is called after each band."""
+        pairs = self._first_pairs(dropped, on_band)
+        num_not_compared = 0
+        for leader in range(self._settings.max_leaders):
+            is_last = leader + 1 == self._settings.max_leaders
+            following, num_left = self._round(pairs, verify, leader, is_last=is_last)
+            num_not_compared += num_left
+            pairs.close()
+            pairs = following
+            if pairs.num_rows == 0:
+                break
+        pairs.close()
+        links = np.concatenate([_NO_PAIRS, *(judged.links for judged in self._judged)])
+        return Links(links, sum(judged.count for judged in self._judged), num_not_compared)
+
+    def _pairs(self, name: str) -> Spill:
+        return Spill(self._folder / name, _PAIR_COLUMNS, self._num_parts)
+
+    def _add(self, spill: Spill, rows: NDArray[np.int64]) -> None:
+        spill.add(rows, rows[:, 1] * self._num_parts // max(1, len(self._known)))
+
+    def _first_pairs(self, dropped: NDArray[np.int64], on_band: Callable[[], None]) -> Spill:
+        """Pair the documents of each group with its first one."""
+        pairs = self._pairs("pairs-00")
+        num_groups = 0
+        for band in range(self._settings.bands):
+            keys = Spill(self._folder / "keys", 2, num_parts_for(16 * len(self._known), self._memory_limit))
+            self._add_keys(keys, band, dropped)
+            for part in range(keys.num_parts):
+                rows = keys.load(part)
+                groups = same_keys(rows[:, :1], rows[:, 1])
+                leaders = np.repeat(groups.members[groups.starts[:-1]], np.diff(groups.starts))
+                found = np.column_stack((leaders, groups.members, num_groups + groups.numbers))
+                self._add(pairs, found[leaders != groups.members])
+                num_groups += len(groups)
+            keys.close()
+            on_band()
+        return pairs
+
+    def _add_keys(self, spill: Spill, band: int, dropped: NDArray[np.int64]) -> None:
+        for unit, start in zip(self._known.units, self._known.starts, strict=False):
+            keys = np.asarray(unit.bands[band])
+            chosen = keys != 0
+            first, last = np.searchsorted(dropped, (start, start + len(unit)))
+            chosen[dropped[first:last] - start] = False
+            rows = np.column_stack((keys.view(np.int64), start + np.arange(len(unit))))[chosen]
+            spill.add(rows, part_of_key(keys[chosen], spill.num_parts))
+
+    def _round(self, pairs: Spill, verify: Verify, leader: int, *, is_last: bool) -> tuple[Spill, int]:
+        """Compare all pairs; returns those with the next leaders, or in the last round how many are left."""
+        following = self._pairs(f"pairs-{leader + 1:02d}")
+        leaders = _NextLeaders()
+        num_left = 0
+        for part, judged in enumerate(self._judged):
+            rows = pairs.load(part)
+            if len(rows) == 0:
+                continue
+            refused = rows[~judged.judge(rows[:, :2], verify)]
+            if is_last:
+                num_left += len(refused)
+            else:
+                self._add(following, leaders.pair(refused))
+        return following, num_left
+
+
+class _Judged:
+    """The pairs of a part that have been compared, and what came of it."""
+
+    def __init__(self) -> None:
+        self._pairs = _NO_PAIRS
+        self._is_link = np.empty(0, np.bool_)
+
+    @property
+    def links(self) -> NDArray[np.int64]:
+        return self._pairs[self._is_link]
+
+    @property
+    def count(self) -> int:
+        return len(self._pairs)
+
+    def judge(self, pairs: NDArray[np.int64], verify: Verify) -> NDArray[np.bool_]:
+        """Tell which of pairs, in any order and with repetitions, are links; those not seen before are compared."""
+        num_old = len(self._pairs)
+        every, places = np.unique(np.concatenate((self._pairs, pairs)), axis=0, return_inverse=True)
+        is_new = np.ones(len(every), np.bool_)
+        is_new[places[:num_old]] = False
+        is_link = np.empty(len(every), np.bool_)
+        is_link[places[:num_old]] = self._is_link
+        is_link[is_new] = verify(every[is_new])
+        self._pairs, self._is_link = every, is_link
+        return is_link[places[num_old:]]
+
+
+class _NextLeaders:
+    """The first refused document of each group, as documents come in ascending order."""
+
+    def __init__(self) -> None:
+        self._groups = np.empty(0, np.int64)
+        self._leaders = np.empty(0, np.int64)
+
+    def pair(self, refused: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pair refused documents, rows of (leader, document, group), with the next leaders of their groups."""
+        documents, groups = refused[:, 1], refused[:, 2]
+        order = np.lexsort((documents, groups))
+        documents, groups = documents[order], groups[order]
+        new_groups, firsts = np.unique(groups, return_index=True)
+        is_new = ~np.isin(new_groups, self._groups)
+        every = np.concatenate((self._groups, new_groups[is_new]))
+        leaders = np.concatenate((self._leaders, documents[firsts[is_new]]))
+        order = np.argsort(every)
+        self._groups, self._leaders = every[order], leaders[order]
+        of_document = self._leaders[np.searchsorted(self._groups, groups)]
+        return np.column_stack((of_document, documents, groups))[of_document != documents]
