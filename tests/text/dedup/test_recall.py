@@ -37,12 +37,12 @@ def test_recall_follows_the_curve(tmp_path, settings, jaccards):
 def test_permutations_of_any_seed_follow_the_curve(tmp_path):
     texts = sample(300, 200)
     points = [
-        measure_recall(texts, MinHashSettings(seed=seed), folder=tmp_path, jaccards=(0.8,))[0] for seed in range(20)
+        measure_recall(texts, MinHashSettings(seed=seed), folder=tmp_path, jaccards=(0.8,))[0] for seed in range(10)
     ]
-    # Of 20 points one is expected outside of a band of 95 %.
-    assert sum(point.is_as_expected for point in points) >= 17
+    # One point of 20 is expected outside of a band of 95 %.
+    assert sum(point.is_as_expected for point in points) >= 8
     off = sum(point.found - point.expected for point in points)
-    assert abs(off) < 2.5 * (20 * 300 * 0.06 * 0.94) ** 0.5  # of 6 % that are missed on average
+    assert abs(off) < 2.5 * (10 * 300 * 0.06 * 0.94) ** 0.5  # of 6 % that are missed on average
 
 
 def test_none_below_the_least_jaccard_is_found(tmp_path):
