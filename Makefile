@@ -138,7 +138,7 @@ system:
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 		g++ make python3.11-venv python3.11-dev chromium clang-16 libclang-rt-16-dev \
-		g++-aarch64-linux-gnu qemu-user > /dev/null
+		g++-aarch64-linux-gnu qemu-user ccache > /dev/null
 
 clean:
 	rm -rf $(VENV) build dist

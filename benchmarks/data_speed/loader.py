@@ -63,27 +63,33 @@ def main() -> None:
     parser.add_argument("--cold", action="store_true")
     arguments = parser.parse_args()
     folder = arguments.folder
-    figures: dict[str, object] = {}
+    figures: dict[str, object] = {"cold": arguments.cold}
     if not (folder / MANIFEST).is_file():
         begin = time.perf_counter()
         write_set(folder, round(arguments.gigabytes * 1e9 / 2))
         figures["write_mb_per_s"] = 2 * ShardSet(folder).num_tokens / 1e6 / (time.perf_counter() - begin)
-    shards = ShardSet(folder)
-    for table in folder.glob("packing-*.bin"):
-        table.unlink()
-    begin = time.perf_counter()
-    table = open_packing_table(shards, CONTEXT)
-    time_s = time.perf_counter() - begin
-    manifest = shards.manifest
+    figures |= pack(folder)
     figures |= {
-        "set_bytes": shards.num_file_bytes,
-        "documents": manifest.num_documents,
-        "pack_documents_per_s": manifest.num_documents / time_s,
-        "padding": table.figures.padding_share,
         "start_up_s": start_up(folder, arguments.cold),
         "batches": {name: batches_per_s(folder, way, arguments.cold) for name, way in WAYS.items()},
     }
     print(json.dumps(figures, indent=2))
+
+
+def pack(folder: Path) -> dict[str, float]:
+    """Make the packing table of a set anew."""
+    for path in folder.glob("packing-*.bin"):
+        path.unlink()
+    shards = ShardSet(folder)
+    begin = time.perf_counter()
+    table = open_packing_table(shards, CONTEXT)
+    time_s = time.perf_counter() - begin
+    return {
+        "set_bytes": shards.num_file_bytes,
+        "documents": shards.manifest.num_documents,
+        "pack_documents_per_s": shards.manifest.num_documents / time_s,
+        "padding": table.figures.padding_share,
+    }
 
 
 def write_set(folder: Path, num_tokens: int) -> None:
@@ -112,7 +118,7 @@ def write_set(folder: Path, num_tokens: int) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Ask the system to drop its copies of a folder's files."""
+    """Ask the system to drop its copies of a folder's files; it keeps those of files that are mapped."""
     os.sync()
     for path in folder.iterdir():
         descriptor = os.open(path, os.O_RDONLY)
@@ -129,7 +135,9 @@ def start_up(folder: Path, cold: bool) -> dict[str, float]:
             forget(folder)
         done = subprocess.run([*python, "-c", _OPEN, folder], check=True, capture_output=True, text=True)
         rounds.append([float(word) for word in done.stdout.split()])
-    return dict(zip(("set", "loader", "batch"), (statistics.median(each) for each in zip(*rounds)), strict=True))
+    return dict(
+        zip(("set", "loader", "batch"), (statistics.median(each) for each in zip(*rounds, strict=True)), strict=True)
+    )
 
 
 def batches_per_s(folder: Path, way: dict[str, object], cold: bool) -> dict[str, float]:
@@ -140,8 +148,9 @@ def batches_per_s(folder: Path, way: dict[str, object], cold: bool) -> dict[str,
             if cold:
                 forget(folder)
             loader = BatchLoader({"a": ShardSet(folder)}, {"a": 1}, rows=ROWS, context=CONTEXT, seed=1, **way)
-            for label, seconds in times(batches(loader)).items():
-                result.setdefault(f"{name}, {label}", []).append(seconds)
+            for label, rate in times(batches(loader)).items():
+                result.setdefault(f"{name}, {label}", []).append(rate)
+            del loader
     return {name: statistics.median(values) for name, values in result.items()}
 
 

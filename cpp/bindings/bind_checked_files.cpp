@@ -3,6 +3,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "bindings/arrays.h"
@@ -57,6 +59,9 @@ class Files {
         std::optional<DamagedBlock> damage;
         {
             const nb::gil_scoped_release release;
+            for (size_t i = 0; i < begins.size() && begins.size() > 1 && checked_->may_wait(); ++i) {
+                checked_->expect(file, static_cast<size_t>(begins.data()[i]), static_cast<size_t>(ends.data()[i]));
+            }
             for (size_t i = 0; i < begins.size() && !damage; ++i) {
                 damage =
                     checked_->check(file, static_cast<size_t>(begins.data()[i]), static_cast<size_t>(ends.data()[i]));
@@ -72,7 +77,11 @@ class Files {
 };
 
 nb::tuple copy_tokens(TokenStream& stream, int64_t start, int64_t stop) {
-    std::vector<int64_t> tokens(static_cast<size_t>(std::max<int64_t>(stop - start, 0)));
+    if (start < 0 || stop < start || stop > stream.num_tokens()) {
+        throw std::out_of_range("the stream has " + std::to_string(stream.num_tokens()) + " tokens, and not " +
+                                std::to_string(start) + " to " + std::to_string(stop));
+    }
+    std::vector<int64_t> tokens(static_cast<size_t>(stop - start));
     std::optional<DamagedBlock> damage;
     {
         const nb::gil_scoped_release release;

@@ -15,9 +15,14 @@ void bind_added_tokens(nb::module_& m);
 void bind_block_checksums(nb::module_& m);
 void bind_json_lines(nb::module_& m);
 void bind_minhash(nb::module_& m);
+void bind_line_edits(nb::module_& m);
+void bind_text_statistics(nb::module_& m);
+void bind_words(nb::module_& m);
 void bind_checked_files(nb::module_& m);
 void bind_best_fit(nb::module_& m);
 void bind_feistel(nb::module_& m);
+void bind_ngram_index(nb::module_& m);
+void bind_hashed_ngrams(nb::module_& m);
 void bind_engine(nb::module_& m);
 
 NB_MODULE(_core, m) {
@@ -35,8 +40,13 @@ NB_MODULE(_core, m) {
     bind_block_checksums(m);
     bind_json_lines(m);
     bind_minhash(m);
+    bind_line_edits(m);
+    bind_text_statistics(m);
+    bind_words(m);
     bind_checked_files(m);
     bind_best_fit(m);
     bind_feistel(m);
+    bind_ngram_index(m);
+    bind_hashed_ngrams(m);
     bind_engine(m);
 }

@@ -21,58 +21,58 @@ namespace internal {
 
 constexpr size_t kStep = 16;
 
+// A bit for each of 16 bytes: which are special. What comes after the first of them may be left out.
+inline uint32_t special_mask(const char* at) {
 #if defined(__SSE2__)
-
-// Copies 16 bytes where `out` is not null; returns the index of the first special one, 16 where there is none.
-inline size_t copy_step(const char* at, char* out) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    if (out != nullptr) {
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
-    }
     // Compared as signed numbers, bytes above 0x7F are below 0x20 too.
     const __m128i below_space = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
     const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
     const __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
     const __m128i special = _mm_or_si128(below_space, _mm_or_si128(quote, backslash));
-    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(special));
-    return static_cast<size_t>(std::countr_zero(mask | 1u << kStep));
-}
-
+    return static_cast<uint32_t>(_mm_movemask_epi8(special));
 #else
-
-inline size_t copy_step(const char* at, char* out) {
-    if (out != nullptr) {
-        std::memcpy(out, at, kStep);
-    }
     size_t i = 0;
     while (i < kStep && !is_special(at[i])) {
         ++i;
     }
-    return i;
-}
-
+    return i < kStep ? uint32_t{1} << i : 0;
 #endif
+}
 
 }  // namespace internal
 
-// Returns how many bytes from `at` on are plain, and copies them to `out` where that is not null. Up to 15 bytes more
-// are written behind them, never more than there are up to `end`.
+// Steps are of 16 bytes, not of as many as were plain: the next load is not to wait for the count of the last.
+
+// Goes behind the plain bytes from `at` on.
+inline const char* skip_plain_run(const char* at, const char* end) {
+    for (; static_cast<size_t>(end - at) >= internal::kStep; at += internal::kStep) {
+        if (const uint32_t mask = internal::special_mask(at); mask != 0) {
+            return at + std::countr_zero(mask);
+        }
+    }
+    while (at < end && !is_special(*at)) {
+        ++at;
+    }
+    return at;
+}
+
+// Copies the plain bytes from `at` on, and returns how many there are. Up to 15 bytes more are written, never more in
+// all than there are from `at` to `end`.
 inline size_t copy_plain_run(const char* at, const char* end, char* out) {
-    const char* const begin = at;
-    while (static_cast<size_t>(end - at) >= internal::kStep) {
-        const size_t count = internal::copy_step(at, out);
-        at += count;
-        if (count < internal::kStep) {
-            return static_cast<size_t>(at - begin);
-        }
-        out = out == nullptr ? nullptr : out + count;
-    }
-    for (; at < end && !is_special(*at); ++at) {
-        if (out != nullptr) {
-            *out++ = *at;
+    const auto num_left = static_cast<size_t>(end - at);
+    size_t i = 0;
+    for (; i + internal::kStep <= num_left; i += internal::kStep) {
+        const uint32_t mask = internal::special_mask(at + i);
+        std::memcpy(out + i, at + i, internal::kStep);
+        if (mask != 0) {
+            return i + static_cast<size_t>(std::countr_zero(mask));
         }
     }
-    return static_cast<size_t>(at - begin);
+    for (; i < num_left && !is_special(at[i]); ++i) {
+        out[i] = at[i];
+    }
+    return i;
 }
 
 }  // namespace textmill::text

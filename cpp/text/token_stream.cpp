@@ -55,7 +55,8 @@ TokenStream::TokenStream(CheckedFiles& files, size_t token_bytes) : files_(files
     }
 }
 
-std::optional<DamagedBlock> TokenStream::copy(int64_t start, int64_t length, int64_t* out) {
+template <typename Visit>
+void TokenStream::visit_files(int64_t start, int64_t length, const Visit& visit) const {
     if (start < 0 || length < 0 || start > num_tokens() - length) {
         throw std::out_of_range("the stream has " + std::to_string(num_tokens()) + " tokens, and no " +
                                 std::to_string(length) + " at " + std::to_string(start));
@@ -63,21 +64,40 @@ std::optional<DamagedBlock> TokenStream::copy(int64_t start, int64_t length, int
     const auto after = std::upper_bound(starts_.begin(), starts_.end(), start);
     for (auto file = static_cast<size_t>(after - starts_.begin() - 1); length > 0; ++file) {
         const int64_t num_here = std::min(length, starts_[file + 1] - start);
-        if (num_here == 0) {
-            continue;  // an empty file
-        }
         const size_t begin = static_cast<size_t>(start - starts_[file]) * token_bytes_;
-        const auto count = static_cast<size_t>(num_here);
-        if (const auto damage = files_.check(file, begin, begin + count * token_bytes_)) {
-            return damage;
+        if (num_here > 0 && !visit(file, begin, begin + static_cast<size_t>(num_here) * token_bytes_)) {
+            return;
         }
-        const uint8_t* const bytes = files_.bytes(file).data() + begin;
-        token_bytes_ == 2 ? widen<uint16_t>(bytes, count, out) : widen<uint32_t>(bytes, count, out);
         start += num_here;
         length -= num_here;
-        out += num_here;
     }
-    return std::nullopt;
+}
+
+std::optional<DamagedBlock> TokenStream::copy(int64_t start, int64_t length, int64_t* out) {
+    std::optional<DamagedBlock> damage;
+    visit_files(start, length, [&](size_t file, size_t begin, size_t end) {
+        damage = files_.check(file, begin, end);
+        if (damage) {
+            return false;
+        }
+        const uint8_t* const bytes = files_.bytes(file).data() + begin;
+        const size_t num_tokens = (end - begin) / token_bytes_;
+        token_bytes_ == 2 ? widen<uint16_t>(bytes, num_tokens, out) : widen<uint32_t>(bytes, num_tokens, out);
+        out += num_tokens;
+        return true;
+    });
+    return damage;
+}
+
+void TokenStream::expect(const RowPlan& plan) const {
+    for (size_t span = 0; span < plan.span_places.size(); ++span) {
+        if (plan.span_places[span] >= 0) {
+            visit_files(plan.span_places[span], plan.span_lengths[span], [&](size_t file, size_t begin, size_t end) {
+                files_.expect(file, begin, end);
+                return true;
+            });
+        }
+    }
 }
 
 std::optional<DamagedBlock> TokenStream::copy_span(int64_t place, int64_t length, int64_t* out) {
@@ -91,6 +111,9 @@ std::optional<DamagedBlock> TokenStream::copy_span(int64_t place, int64_t length
 std::optional<DamagedBlock> TokenStream::gather(const RowPlan& plan, int64_t context, int64_t padding,
                                                 bool with_segments, TokenRows& rows) {
     check_plan(plan);
+    if (files_.may_wait()) {
+        expect(plan);
+    }
     const size_t num_rows = plan.row_segments.size() - 1;
     const auto width = static_cast<size_t>(context);
     rows.inputs.assign(num_rows * width, padding);

@@ -48,6 +48,10 @@ class TokenStream {
                                        TokenRows& rows);
 
   private:
+    // Calls visit(file, begin, end), in bytes, for the stretches of files that hold tokens, while it returns true.
+    template <typename Visit>
+    void visit_files(int64_t start, int64_t length, const Visit& visit) const;
+    void expect(const RowPlan& plan) const;
     std::optional<DamagedBlock> copy_span(int64_t place, int64_t length, int64_t* out);
 
     CheckedFiles& files_;

@@ -253,4 +253,9 @@ std::string to_nfc(std::string_view text, std::vector<NormalizedChange>* changes
     return result;
 }
 
+uint32_t base_character(uint32_t code_point) {
+    const Decomposition* const found = decomposition_of(code_point);
+    return found == nullptr ? code_point : kDecomposed[found->begin];
+}
+
 }  // namespace textmill::tokenizer

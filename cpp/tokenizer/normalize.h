@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,5 +25,8 @@ size_t nfc_prefix(std::string_view text);
 // The text in NFC. Bytes that are not UTF-8 stay as they are, and no character composes or is reordered across them.
 // O(n log n) for any text. `changes`, where given, gets what became another, from left to right.
 std::string to_nfc(std::string_view text, std::vector<NormalizedChange>* changes = nullptr);
+
+// The first code point of a character's canonical decomposition: the letter under its marks (Hangul stays as it is).
+uint32_t base_character(uint32_t code_point);
 
 }  // namespace textmill::tokenizer

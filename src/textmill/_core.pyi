@@ -300,6 +300,41 @@ def pair_jaccards(shingles: Annotated[NDArray[numpy.uint64], dict(shape=(None,),
 def linked_groups(links: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_nodes: int) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
     """For each node the least one that links lead to, int64[num_nodes]."""
 
+def edit_lines(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int, *, end_marks: str, min_words: int, count_words_last: bool, max_word_length: int, min_sentences: int, removes_citations: bool, removes_javascript: bool, removes_policies: bool, drops_lorem_ipsum: bool, drops_curly_brackets: bool) -> tuple[numpy.typing.NDArray[numpy.uint8], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int8], numpy.typing.NDArray[numpy.int64]]:
+    """
+    C4's rules for lines. What is left of each text, as data and offsets (dropped ones are empty); why each is
+    dropped, int8[num_texts] (-1 kept, 0 lorem ipsum, 1 a curly bracket, 2 too few sentences); and the
+    sentences of the lines that stayed, int64[num_texts].
+    """
+
+def has_phrase(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], phrase_data: numpy.typing.NDArray[numpy.uint8], phrase_offsets: numpy.typing.NDArray[numpy.int64], num_threads: int) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    Whether one of the phrases stands in each text between characters that are not \\w; uint8[num_texts].
+    """
+
+def word_statistics(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], punctuation: numpy.typing.NDArray[numpy.uint32], num_threads: int) -> numpy.typing.NDArray[numpy.float64]:
+    """What Gopher's quality rules ask of each text; float64[num_texts, 8]."""
+
+def line_statistics(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], end_marks: numpy.typing.NDArray[numpy.uint32], num_threads: int) -> numpy.typing.NDArray[numpy.float64]:
+    """What FineWeb's own rules ask of each text; float64[num_texts, 5]."""
+
+def repetition_statistics(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    What Gopher's repetition rules ask of each text; float64[num_texts, 13].
+    """
+
+def word_spans(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64]) -> tuple[numpy.typing.NDArray[numpy.uint32], numpy.typing.NDArray[numpy.int64]]:
+    """
+    The words of texts: begin and end of each in bytes of its text, uint32[num_words, 2], and how many there are
+    before each text and in all, int64[num_texts + 1].
+    """
+
+def count_words(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int) -> numpy.typing.NDArray[numpy.int64]:
+    """How many words each text has; int64[num_texts]."""
+
+def sentence_ends(utf8: bytes) -> numpy.typing.NDArray[numpy.uint32]:
+    """The byte behind each sentence of a text; uint32[num_sentences]."""
+
 class CheckedFiles:
     """
     Files in memory or mapped, whose blocks are checked when first touched.
@@ -335,6 +370,52 @@ def pack_best_fit(lengths: numpy.typing.NDArray[numpy.int64], overheads: numpy.t
 def feistel_permute(numbers: numpy.typing.NDArray[numpy.int64], size: int, round_keys: numpy.typing.NDArray[numpy.uint64]) -> numpy.typing.NDArray[numpy.int64]:
     """
     The place of each number in a keyed order of those below `size`; int64[n].
+    """
+
+def folded_word_spans(data: numpy.typing.NDArray[numpy.uint8]) -> numpy.typing.NDArray[numpy.int64]:
+    """
+    First and last byte (exclusive) of each word of a text as matching sees words: int64[n, 2].
+    """
+
+class NgramIndex:
+    """
+    Texts of eval items, found in documents by shared n-grams of words and a measure of what
+    lies around them. Immutable; any thread may use it.
+    """
+
+    def __init__(self, data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], *, ngram: int, min_words: int, measure: str, min_ratio: float) -> None:
+        """
+        The measure is subsequence, blocks, ngram, whole or containment. Texts of fewer words than `ngram` are
+        compared whole, those of fewer than `min_words` not at all. ValueError for a measure that is none.
+        """
+
+    @property
+    def num_words(self) -> numpy.typing.NDArray[numpy.int64]:
+        """Words of each text."""
+
+    def scan(self, data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]:
+        """
+        What is found in documents: (document, text, begin, end, n-gram's begin, n-gram's end), places in bytes
+        of the document, int64[n, 6]; the ratio of each, float64[n]; and for each text in how many documents an
+        n-gram was found and the measure said no, int64[texts]. Zero threads are one for each core.
+        """
+
+def hashed_ngrams(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], num_buckets: int, max_ngram: int = 2, num_threads: int = 0) -> tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint32]]:
+    """
+    The distinct buckets of the n-grams of each text's words, as rows: starts int64[n + 1] and buckets
+    uint32[starts[n]]. ValueError where the number of buckets is no power of two.
+    """
+
+def linear_scores(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.NDArray[numpy.int64], weights: numpy.typing.NDArray[numpy.float32], bias: float, max_ngram: int = 2, num_threads: int = 0) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    The bias and the sum of the weights of each text's buckets over the square root of their number:
+    float32[n]. There is a weight for each bucket.
+    """
+
+def fit_logistic(starts: numpy.typing.NDArray[numpy.int64], buckets: numpy.typing.NDArray[numpy.uint32], labels: numpy.typing.NDArray[numpy.uint8], row_weights: numpy.typing.NDArray[numpy.float32], order: numpy.typing.NDArray[numpy.int64], *, num_buckets: int, learning_rate: float, l2: float) -> tuple[numpy.typing.NDArray[numpy.float32], float]:
+    """
+    Logistic regression over rows of buckets by AdaGrad, the rows in the order given: the weight of each bucket
+    and the bias. ValueError where the arrays do not describe the same rows.
     """
 
 def read_bandwidth(num_threads: int = 0, num_bytes: int = 268435456) -> float:

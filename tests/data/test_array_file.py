@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textmill.base.errors import DataError
+from textmill.base.errors import DataError, StorageError
 from textmill.data.array_file import BLOCK_BYTES, ArrayFile, ArrayFileWriter
 
 KIND = b"TMTEST01"
@@ -43,6 +43,12 @@ def test_long_arrays_pass_through_temporary_files(tmp_path):
     write(tmp_path / "a.bin", {"a": values, "b": values + np.uint64(1)})
     assert (opened(tmp_path / "a.bin").read("b") == values + np.uint64(1)).all()
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="Choose a folder that you may write to"):
+        write(tmp_path / "file" / "a.bin", {"a": np.arange(3, dtype=np.uint64)})
 
 
 def test_every_flipped_bit_is_found(tmp_path):

@@ -9,7 +9,8 @@ from fakes.token_set import token_set
 from textmill.base.errors import ConfigError, DataError
 from textmill.data import packing
 from textmill.data.fill_in_the_middle import FillInTheMiddle
-from textmill.data.packing import PackingTable, find_packing_tables, open_packing_table
+from textmill.data.packing import open_packing_table
+from textmill.data.packing_table import PackingTable, find_packing_tables
 
 FIM = FillInTheMiddle(rate=0.5, prefix_id=70_001, suffix_id=70_002, middle_id=70_003)
 
@@ -27,7 +28,7 @@ def all_pieces(table):
     window_tokens=st.sampled_from([1, 50, 1 << 27]),
     fill=st.sampled_from([None, FIM]),
 )
-def test_every_token_is_in_one_row(tmp_path_factory, lengths, context, window_documents, window_tokens, fill):
+def test_every_token_is_in_one_row(tmp_path_factory, *, lengths, context, window_documents, window_tokens, fill):
     """For windows of any size, and no row is too long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "WINDOW_DOCUMENTS", window_documents)

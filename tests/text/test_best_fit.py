@@ -1,5 +1,7 @@
 """Best-fit packing equals its twin's, and drops and repeats nothing."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ def rows_of(lengths, overheads, context):
     packed = pack_best_fit(np.array(lengths, np.int64), np.array(overheads, np.uint8), context)
     pieces = list(zip(packed.documents.tolist(), packed.offsets.tolist(), packed.lengths.tolist(), strict=True))
     ends = packed.row_pieces.tolist()
-    return [pieces[begin:end] for begin, end in zip(ends, ends[1:], strict=False)]
+    return [pieces[begin:end] for begin, end in itertools.pairwise(ends)]
 
 
 documents = st.lists(st.tuples(st.integers(0, 200), st.sampled_from([0, 0, 3])), max_size=60)

@@ -95,7 +95,7 @@ def test_a_damaged_block_is_never_used(data):
 
 def test_what_is_not_in_the_stream():
     stream = open_stream(range(10), [5])
-    for start, stop in ((-1, 3), (0, 11), (10, 12), (2**62, 2**62 + 1)):
+    for start, stop in ((-1, 3), (0, 11), (10, 12), (2**62, 2**62 + 1), (-(2**63), 2**63 - 1), (5, 4)):
         with pytest.raises(IndexError):
             stream.tokens(start, stop)
     with pytest.raises(IndexError):

@@ -74,7 +74,18 @@ def test_sources_weigh_the_same_unless_the_mixture_says(recipe_file):
         ("budget={ steps = 3, minutes = 2 }", "takes one of steps, tokens and minutes, and has steps and minutes"),
         ("budget={}", "does not say how long to train"),
         ("stages=[{ mixture = { wbe = 1 } }]", r'the mixture names "wbe", which is no source; did you mean "web"\?'),
-        ("stages=[{}, {}]", r"has 2 \[\[stages\]\], and this release trains one"),
+        ("stages=[]", r"the recipe has no \[\[stages\]\]"),
+        ("stages=[{}, { mixture = { wbe = 1 } }]", r'the mixture names "wbe"'),
+        ("stages=[{ tokens = 0 }]", "must be 1 or more"),
+        ("data.sources={ web = { part = [0.5, 0.5] } }", "must be two shares of 1"),
+        ("data.sources={ web = { part = [0.5] } }", "must be two shares of 1"),
+        ("data.sources={ web = { tokens = 0 } }", "tokens are 0, and must be 1 or more"),
+        ("data.sources={ web = { max_epochs = 0 } }", "max_epochs is 0"),
+        ('schedule={ kind = "cosine", decay_fraction = 0.1 }', 'decay_fraction is given, and kind = "cosine" has none'),
+        ('schedule={ kind = "cosine", decay = "linear" }', 'decay is given, and kind = "cosine" has none'),
+        ("schedule.min_lr_ratio=0.1", 'min_lr_ratio is given, and kind = "wsd" has none'),
+        ('schedule={ kind = "cosine", min_lr_ratio = 2 }', "min_lr_ratio is 2"),
+        ("schedule.decay=square", '"schedule.decay" is "square"'),
         ("data.sources={}", r"\[data.sources\] is empty"),
         ("batch={ rows = 6, micro_rows = 4 }", "micro_rows must divide rows"),
         ("schedule.peak_lr=-1", "schedule.peak_lr is -1"),
@@ -131,3 +142,36 @@ def test_a_runs_recipe_is_read_from_its_configuration(recipe_file, tmp_path):
     (run / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match="is not the configuration of a run"):
         load_recipe(run)
+
+
+def test_several_stages_are_read_each_with_its_own_mixture(recipe_file):
+    stages = "stages=[{ name = 'a', tokens = 6e12 }, { name = 'b', rope_theta = 2e4, mixture = { web = 0.5 } }]"
+    recipe = load_recipe(recipe_file, [stages])
+    assert [stage.name for stage in recipe.stages] == ["a", "b"]
+    assert recipe.stage.tokens == 6 * 10**12
+    assert [recipe.mixture_of(stage) for stage in recipe.stages] == [{"web": 1.0}, {"web": 0.5}]
+    assert [recipe.rope_theta_of(stage) for stage in recipe.stages] == [10_000, 20_000]
+
+
+def test_one_rope_theta_counts(recipe_file):
+    for stage in ("{}", "{ rope_theta = 5e5 }"):
+        recipe = load_recipe(recipe_file, ["model.rope_theta=5e5", f"stages=[{stage}]"])
+        assert recipe.rope_theta_of(recipe.stage) == 500_000
+    with pytest.raises(ConfigError, match="has rope_theta = 10000, and .* 500000; leave one of them out"):
+        load_recipe(recipe_file, ["model.rope_theta=5e5", "stages=[{ rope_theta = 1e4 }]"])
+
+
+def test_a_schedule_without_its_keys_has_those_of_its_kind(recipe_file):
+    schedule = load_recipe(recipe_file).schedule
+    assert (schedule.decay_fraction, schedule.decay, schedule.min_lr_ratio) == (0.4, "linear", None)
+    schedule = load_recipe(recipe_file, ["schedule.kind=cosine"]).schedule
+    assert (schedule.decay_fraction, schedule.decay, schedule.min_lr_ratio) == (None, None, 0.1)
+
+
+@pytest.mark.parametrize("kind", ["wsd", "cosine"])
+def test_what_is_resolved_is_read_back(recipe_file, kind, tmp_path):
+    settings = [f"schedule.kind={kind}", "data.sources.web.part=[0.25, 0.5]", "stages=[{ name = 'a' }]"]
+    recipe = load_recipe(recipe_file, settings)
+    (tmp_path / "config.json").write_text(json.dumps({"recipe": recipe.to_table()}))
+    again = load_recipe(tmp_path)
+    assert (again.schedule, again.data, again.stages) == (recipe.schedule, recipe.data, recipe.stages)

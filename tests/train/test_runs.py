@@ -319,7 +319,7 @@ def test_a_run_starts_from_a_model(straight, tmp_path):
     [
         (lambda f: _clear(f / "words"), DataError, "words is an empty folder"),
         (lambda f: _only(f / "words", "x.png", b"\x89PNG"), DataError, "holds 1 file, and none is text"),
-        (lambda f: (f / "words" / "0.txt").write_bytes(b"ab\xff"), DataError, r"0.txt is not UTF-8.*offset 2"),
+        (lambda f: (f / "words" / "0.txt").write_bytes(b"ab\xff"), DataError, r"0.txt, line 1, byte 2 is not UTF-8"),
         (lambda f: _only(f / "words", "x.txt", b""), DataError, "holds no text"),
     ],
 )

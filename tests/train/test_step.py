@@ -9,7 +9,7 @@ from textmill.base.errors import TextmillError  # noqa: E402
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.model.llama import Llama  # noqa: E402
 from textmill.train.optim import Optimizers  # noqa: E402
-from textmill.train.recipe import OptimizerTable  # noqa: E402
+from textmill.train.recipe_tables import OptimizerTable  # noqa: E402
 from textmill.train.step import accumulate, take_step  # noqa: E402
 
 CONFIG = ModelConfig(

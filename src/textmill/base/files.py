@@ -56,10 +56,11 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """Write a file that appears whole or not at all; an existing one stays until the new one is on the disk.
 
-    Yields the file to write to. Folders above it are made.
+    Yields the file to write to. Folders above it are made. Without ``sync`` a power cut may leave it torn: for files
+    that are checked when they are read, and can be made again.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with storage_errors(path):
@@ -67,13 +68,15 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         try:
             with temporary.open("wb") as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        if sync:
+            sync_folder(path.parent)
 
 
 def write_file(path: Path, content: bytes | str) -> None:

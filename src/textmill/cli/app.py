@@ -21,6 +21,7 @@ _HELP = """Raw text in, a served language model out.
 For example:
     textmill demo                              text to a model, in minutes
     textmill demo --text FOLDER                the same, from your own text
+    textmill data prepare pipeline.toml        raw files to shards
     textmill train tiny --minutes 10           train a recipe
     textmill generate runs/tiny "def main("    a model goes on from a prompt
     textmill model get smollm2-135m-instruct   fetch a real model
@@ -41,6 +42,7 @@ app = App(
 # By name: only the module of the command that is asked for is imported.
 _COMMANDS = {
     "demo": "demo:demo",
+    "data": "data:data_app",
     "train": "train:train",
     "generate": "generate:generate",
     "chat": "chat:chat",

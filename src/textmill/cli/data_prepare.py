@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from textmill.base import units
 from textmill.base.errors import ConfigError
 from textmill.cli.arguments import program
-from textmill.cli.output import Bar, Output
+from textmill.cli.data_report import report_lines
+from textmill.cli.output import Output
+from textmill.cli.stage_screen import StageScreen
 from textmill.data.engines.engine import Engine
 from textmill.data.engines.local import LocalEngine
 from textmill.data.pipeline import load_pipeline
 from textmill.data.prepare import prepare as carry_out
-from textmill.data.prepare_report import PrepareReport
-
-_MAX_RULES = 12
 
 
 def prepare(
@@ -66,15 +61,27 @@ def prepare(
     output = Output()
     where = _engine(engine, workers, address)
     try:
-        with _Screen(output) as screen:
+        with StageScreen(output) as screen:
             report = carry_out(load_pipeline(pipeline, set_ or ()), where, screen)
     finally:
         where.close()
     if json:
         output.json(report.to_table())
     else:
-        for line in _lines(report):
+        for line in report_lines(report):
             output.say(line)
         output.data(str(report.folder))
     output.hint(f"next: {program()} data show {quote(str(report.folder))}")
     return 0
+
+
+def _engine(engine: str, workers: int | None, address: str | None) -> Engine:
+    if engine == "local":
+        if address is not None:
+            raise ConfigError("--address is of a Ray cluster; add --engine ray, or leave it out")
+        return LocalEngine(workers)
+    if workers is not None:
+        raise ConfigError("--workers is for --engine local; on Ray the cluster says how many there are")
+    from textmill.data.engines.ray import RayEngine
+
+    return RayEngine(address)

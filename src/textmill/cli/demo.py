@@ -85,7 +85,7 @@ def demo(
 
 def demo_recipe(minutes: float, text: Path | None, folder: Path, seed: int = 1) -> Recipe:
     """The shipped ``tiny`` recipe in the demo's folder, on the user's text where there is one."""
-    from textmill.train.plan import size_for
+    from textmill.train.presets import size_for
     from textmill.train.recipe import load_recipe
 
     settings = [f"budget.minutes={minutes}", f"run.dir={_toml(str(folder))}", f"run.seed={seed}", *size_for(minutes)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textmill.base import units
-from textmill.cli.listener import TrainListener, size
+from textmill.cli.listener import TrainListener, held_out_beside, size, tokens_of
 from textmill.cli.token_picture import draw_line
+from textmill.data.prepare_listener import KeptSource
 from textmill.data.shards import ShardSet
 from textmill.tokenizer.tokenizer import Tokenizer
-from textmill.train.corpus import Corpus
 from textmill.train.run import Run
 
 _LINE_CHARS = (20, 44)
@@ -32,14 +34,13 @@ class DemoListener(TrainListener):
         """Show a message, set in as the rest."""
         super().say(f"  {message}")
 
-    def corpus(self, corpus: Corpus) -> None:
+    def corpus(self, sources: Mapping[str, KeptSource], sample: str) -> None:
         """Show the sources, and remember a line to take apart."""
         self._done()
-        for name, documents in corpus.train.items():
-            held_out = corpus.held_out[name]
-            self.output.say(f"  {name:<8}{size(documents):>28} to train on {size(held_out):>26} held out")
-        self.output.say(f"  {corpus.num_duplicates:,} exact duplicates dropped")
-        self._line = _a_line(corpus)
+        for name, source in sources.items():
+            self.output.say(f"  {name:<8}{size(source):>28}")
+        self.output.say(f"  {sum(source.num_duplicates for source in sources.values()):,} exact duplicates dropped")
+        self._line = _a_line(sample)
 
     def tokenizer(self, tokenizer: Tokenizer) -> None:
         """Show the tokenizer at work on a line of the corpus."""
@@ -55,11 +56,7 @@ class DemoListener(TrainListener):
         """Show tokens, bytes a token and the files."""
         self._done()
         for name, shards in train.items():
-            manifest = shards.manifest
-            self.output.say(
-                f"  {name:<8}{manifest.num_tokens:>12,} tokens in {manifest.dtype}, "
-                f"{manifest.num_bytes / manifest.num_tokens:.2f} bytes of text each"
-            )
+            self.output.say(f"  {name:<8}{tokens_of(shards)} to train on{held_out_beside(name, held_out)}")
 
     def plan(self, run: Run) -> None:
         """Show the model, the mixture and the plan."""
@@ -80,15 +77,10 @@ class DemoListener(TrainListener):
         self._begin_steps(run)
 
 
-def _a_line(corpus: Corpus) -> str:
-    """Find a line of held-out text that fits a terminal: the first of good length with several kinds of characters."""
+def _a_line(sample: str) -> str:
+    """Find a line that fits a terminal: the first of good length with several kinds of characters."""
     short, long = _LINE_CHARS
-    lines = (
-        line.strip()
-        for documents in corpus.held_out.values()
-        for document in documents
-        for line in document.text.split("\n")
-    )
+    lines = (line.strip() for line in sample.split("\n"))
     fitting = (line for line in lines if short <= len(line) <= long and " " in line)
     return next(
         (line for line in fitting if any(not c.isalnum() and c != " " for c in line)), "Text is bytes, then tokens."

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 
 from textmill.base import units
 from textmill.base.events import Event
 from textmill.cli.output import Bar, Output
+from textmill.data.prepare_listener import KeptSource
 from textmill.data.shards import ShardSet
-from textmill.text.documents import Document
 from textmill.tokenizer.tokenizer import Tokenizer
-from textmill.train.corpus import Corpus
 from textmill.train.run import Run
 
 _SPEED_STEPS = 20
@@ -50,16 +49,13 @@ class TrainListener:
         self._done()
         self.output.say(message)
 
-    def corpus(self, corpus: Corpus) -> None:
+    def corpus(self, sources: Mapping[str, KeptSource], sample: str) -> None:
         """Show the sizes of the sources."""
         self._done()
-        for name, documents in corpus.train.items():
-            held_out = corpus.held_out.get(name, [])
-            self.output.say(
-                f"{name}: {size(documents)} to train on" + (f", {size(held_out)} held out" if held_out else "")
-            )
-        if corpus.num_duplicates:
-            self.output.say(f"{corpus.num_duplicates:,} exact duplicates dropped")
+        for name, source in sources.items():
+            self.output.say(f"{name}: {size(source)}")
+        if num_duplicates := sum(source.num_duplicates for source in sources.values()):
+            self.output.say(f"{num_duplicates:,} exact duplicates dropped")
 
     def tokenizer(self, tokenizer: Tokenizer) -> None:
         """Show the tokenizer's size."""
@@ -70,11 +66,7 @@ class TrainListener:
         """Show how many tokens there are."""
         self._done()
         for name, shards in train.items():
-            manifest = shards.manifest
-            self.output.say(
-                f"{name}: {units.count(manifest.num_tokens)} tokens, "
-                f"{manifest.num_bytes / manifest.num_tokens:.2f} bytes of text a token"
-            )
+            self.output.say(f"{name}: {tokens_of(shards)} to train on{held_out_beside(name, held_out)}")
 
     def plan(self, run: Run) -> None:
         """Show what is going to be trained, and begin the bar of its steps."""
@@ -122,7 +114,18 @@ class TrainListener:
         self._stack.close()
 
 
-def size(documents: Sequence[Document]) -> str:
+def size(source: KeptSource) -> str:
     """Write how many documents there are and how much text they hold."""
-    num_bytes = sum(len(document.text.encode()) for document in documents)
-    return f"{len(documents):,} documents, {units.num_bytes(num_bytes)}"
+    return f"{source.num_documents:,} documents, {units.num_bytes(source.num_bytes)}"
+
+
+def tokens_of(shards: ShardSet) -> str:
+    """Write how many tokens a set has, and how much text each stands for."""
+    manifest = shards.manifest
+    bytes_per_token = manifest.num_bytes / manifest.num_tokens
+    return f"{units.count(manifest.num_tokens)} tokens ({bytes_per_token:.2f} bytes of text each)"
+
+
+def held_out_beside(name: str, held_out: dict[str, ShardSet]) -> str:
+    """Write what is held out of a source, behind what is not."""
+    return f", {units.count(held_out[name].manifest.num_tokens)} held out" if name in held_out else ""

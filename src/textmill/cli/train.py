@@ -34,7 +34,8 @@ def train(
     Parameters
     ----------
     recipe
-        A TOML file, a run folder (its recipe again), or the name of a recipe that comes along: tiny.
+        A TOML file, a run folder (its recipe again), or the name of a recipe that comes along: tiny, small,
+        llama-7b-mini, ... (docs/reference/recipes.md lists them).
     set_
         Change a key of the recipe, as in table.key=value; may be given several times.
     minutes

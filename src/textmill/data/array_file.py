@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import DataError
-from textmill.base.files import new_file
+from textmill.base.files import new_file, storage_errors
 from textmill.data.hashed_writer import HashedWriter
 from textmill.text.checked_files import CheckedFiles
 from textmill.text.checksums import block_checksums
@@ -50,9 +50,10 @@ class ArrayFileWriter:
         self._open = ExitStack()
 
     def __enter__(self) -> ArrayFileWriter:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with storage_errors(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         for name in self._dtypes:
-            part = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES, dir=self._path.parent)  # noqa: SIM115
+            part = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES, dir=str(self._path.parent))
             self._parts[name] = self._open.enter_context(part)
         return self
 
@@ -61,7 +62,8 @@ class ArrayFileWriter:
 
     def append(self, name: str, values: NDArray) -> None:
         """Add values to the end of an array."""
-        self._parts[name].write(np.ascontiguousarray(values, self._dtypes[name]).tobytes())
+        with storage_errors(self._path):
+            self._parts[name].write(np.ascontiguousarray(values, self._dtypes[name]).tobytes())
         self._counts[name] += len(values)
 
     def finish(self, facts: Mapping[str, Any] | None = None) -> str:

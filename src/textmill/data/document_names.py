@@ -1,4 +1,4 @@
-"""The ids of a shard set's documents, ``documents.bin``: a file of arrays, ``offsets`` and the ids' UTF-8, ``names``."""
+"""The ids of a shard set's documents, ``documents.bin``: a file of arrays, ``offsets`` and the UTF-8 of ``names``."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class FillInTheMiddle:
 
 def _shares(values: NDArray[np.int64], key: int) -> NDArray[np.float64]:
     """Draw a number in [0, 1) for each value."""
-    return (keyed_numbers(values, key) >> np.uint64(11)) * 2.0**-53
+    return (keyed_numbers(values, key) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _columns(*spans: int | tuple[NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.int64]:

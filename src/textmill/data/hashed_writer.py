@@ -46,8 +46,8 @@ class HashedWriter:
         """Write an array's bytes as they lie in memory. The array must not change before the next call returns."""
         data = np.frombuffer(values, np.uint8) if isinstance(values, bytes) else _as_bytes(values)
         self._wait()
-        self._hashing = self._hasher.submit(self._digest.update, data)
-        self._file.write(data)
+        self._hashing = self._hasher.submit(self._digest.update, data.data)
+        self._file.write(data.data)
         self.num_bytes += len(data)
         self._add_blocks(data)
 

@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Iterable
 from typing import Literal
 
+import numpy as np
+
 from textmill.base.errors import ConfigError, DataError
 from textmill.text.documents import Document
+from textmill.text.text_batch import TextBatch
 
 HoldoutKind = Literal["auto", "documents", "tail"]
 # Of fewer documents, hashes may well hold out none, or a share far from the one asked for.
-_FEW_DOCUMENTS = 100
+FEW_DOCUMENTS = 100
 
 
 def is_held_out(origin: str, fraction: float) -> bool:
@@ -39,7 +42,7 @@ def split_holdout(
     documents = list(documents)
     if kind == "auto":
         num_held_out = sum(is_held_out(document.origin, fraction) for document in documents)
-        few = len(documents) < _FEW_DOCUMENTS or num_held_out in (0, len(documents))
+        few = len(documents) < FEW_DOCUMENTS or num_held_out in (0, len(documents))
         kind = "tail" if few else "documents"
     train: list[Document] = []
     held_out: list[Document] = []
@@ -58,3 +61,16 @@ def split_holdout(
             'give more documents, or set eval.holdout_kind = "tail" to hold out the last part of each'
         )
     return train, held_out
+
+
+def split_tail(texts: TextBatch, fraction: float) -> tuple[TextBatch, TextBatch]:
+    """Cut the last part off each text, counted in characters; returns the first parts and the last ones."""
+    cuts = []
+    for data in texts:
+        text = data.decode()
+        cuts.append(len(text[: int(len(text) * (1 - fraction))].encode()))
+    begins = texts.offsets[:-1]
+    middles = begins + np.array(cuts, np.int64)
+    halves = TextBatch(texts.data, np.concatenate((np.stack([begins, middles], axis=1).ravel(), texts.offsets[-1:])))
+    is_first = np.tile([True, False], len(texts))
+    return halves.select(is_first), halves.select(~is_first)

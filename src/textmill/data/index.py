@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,24 @@ def write_index(path: Path, parts: Sequence[ShardPart]) -> str:
         return writer.finish()
 
 
+class IndexArrays(Protocol):
+    """The arrays of an index, of either format, and what checks them."""
+
+    path: Path
+
+    def check(self, name: str, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+        """Raise ``DataError`` where a value of those in [begin, end) is damaged."""
+        ...
+
+    def check_all(self) -> None:
+        """Raise ``DataError`` where any value is damaged."""
+        ...
+
+    def read(self, name: str, begin: int = 0, end: int | None = None) -> NDArray:
+        """Return values of an array, checked."""
+        ...
+
+
 class ShardIndex:
     """An index, mapped; what is read of it is checked first.
 
@@ -61,8 +79,9 @@ class ShardIndex:
     block_bytes = BLOCK_BYTES
 
     def __init__(self, path: Path) -> None:
-        self._file = ArrayFile(path, KIND, REMEDY)
-        self._starts = self._file.unchecked("starts").view(np.int64)
+        file = ArrayFile(path, KIND, REMEDY)
+        self._file: IndexArrays = file
+        self._starts = file.unchecked("starts").view(np.int64)
         self.num_documents = len(self._starts) - 1
         self._file_blocks = self._file.read("file_blocks").tolist()
         self._checksums = self._file.read("checksums")
@@ -71,6 +90,11 @@ class ShardIndex:
     def num_files(self) -> int:
         """How many files of tokens it speaks of."""
         return len(self._file_blocks) - 1
+
+    @property
+    def num_tokens(self) -> int:
+        """Where the last document ends."""
+        return int(self.starts(self.num_documents, self.num_documents + 1)[0])
 
     def checksums(self, file: int) -> NDArray[np.uint64]:
         """Return the checksums of a file's blocks, uint64[blocks]."""

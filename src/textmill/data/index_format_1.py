@@ -36,9 +36,9 @@ class _PlainFile:
     def check_all(self) -> None:
         """Nothing is known that could be checked."""
 
-    def read(self, name: str) -> NDArray:
-        """Return an array."""
-        return self._arrays[name]
+    def read(self, name: str, begin: int = 0, end: int | None = None) -> NDArray:
+        """Return values of an array."""
+        return self._arrays[name][begin:end]
 
 
 class ShardIndex1(ShardIndex):
@@ -71,6 +71,7 @@ class ShardIndex1(ShardIndex):
         """Find the first block of a file's bytes that is not what was written."""
         first, last = self._file_blocks[file], self._file_blocks[file + 1]
         for number, crc32 in enumerate(self._crc32[first:last].tolist()):
-            if zlib.crc32(content[number * self.block_bytes : (number + 1) * self.block_bytes]) != crc32:
+            block = content[number * self.block_bytes : (number + 1) * self.block_bytes]
+            if zlib.crc32(block.data) != crc32:
                 return number
         return None

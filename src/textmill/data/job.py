@@ -11,15 +11,16 @@ from typing import Any
 
 from textmill.base.config import to_table
 from textmill.base.errors import DataError
-from textmill.data.pipeline import Pipeline, SourceTable
+from textmill.base.files import sha256_file
+from textmill.data.pipeline import Pipeline, RunTable, SourceTable
 from textmill.text.folders import LeftOut
 from textmill.text.reading import InputFile, SourceInput, Unit, cut_units, list_files
-from textmill.text.stdlib import STDLIB_FORMAT, module_files
-from textmill.tokenizer.end_of_text import end_of_text
-from textmill.tokenizer.tokenizer import Tokenizer
 
 # What a release makes of the same input may differ from what the last one made: its work is not gone on with then.
 _WORK_VERSION = 1
+
+# What [run] unit_mb counts in. Units are cut in one place only, so other processes need not know.
+UNIT_BYTES_OF_MB = 1 << 20
 
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
@@ -44,6 +45,11 @@ class Job:
     made_by: dict[str, Any]
     left_out: LeftOut
 
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(self.num_bytes.values())
+
 
 def make_job(pipeline: Pipeline, each: Each = map) -> Job:
     """Look at a pipeline's input.
@@ -61,8 +67,8 @@ def make_job(pipeline: Pipeline, each: Each = map) -> Job:
     states: dict[str, Any] = {}
     for name in pipeline.sources:
         source = pipeline.steps_of(name)
-        files = list_files(source_input(pipeline, source), left_out)
-        units[name] = cut_units(files, pipeline.run.unit_mb << 20, each)
+        files = list_files(source_input(pipeline.run, source), left_out)
+        units[name] = cut_units(files, pipeline.run.unit_mb * UNIT_BYTES_OF_MB, each)
         num_bytes[name] = sum(file.size for file in files)
         states[name] = [[file.path, file.member, file.size, _time_of(file)] for file in files]
     settings = to_table(pipeline)
@@ -78,11 +84,53 @@ def make_job(pipeline: Pipeline, each: Each = map) -> Job:
     )
 
 
-def source_input(pipeline: Pipeline, source: SourceTable) -> SourceInput:
+def source_input(run: RunTable, source: SourceTable) -> SourceInput:
     """Say to reading what a pipeline says of a source."""
     return SourceInput(
         path=source.path,
         format=source.format,
         fields=source.fields,
-        max_document_bytes=pipeline.run.max_document_mb << 20,
+        max_document_bytes=run.max_document_mb << 20,
     )
+
+
+def _time_of(file: InputFile) -> int:
+    """When a file was changed last, in nanoseconds; 0 of the standard library, which is told by its version."""
+    path = Path(file.path)
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+def _named_files(pipeline: Pipeline) -> list[str]:
+    """The files that a pipeline names beside its input."""
+    named = [pipeline.tokenizer.path]
+    for name in pipeline.sources:
+        source = pipeline.steps_of(name)
+        assert source.filter is not None
+        assert source.quality is not None
+        assert source.decontaminate is not None
+        named += [source.filter.bad_words, source.filter.blocked_urls, source.quality.model]
+        named += source.decontaminate.against
+    return sorted({path for path in named if path})
+
+
+def _sha256(path: str) -> str:
+    """Hash a file that a pipeline names; of a folder, its files in the order of their names."""
+    files = sorted(file for file in Path(path).rglob("*") if file.is_file()) if Path(path).is_dir() else [Path(path)]
+    try:
+        return hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}, which the pipeline names: {(error.strerror or str(error)).lower()}"
+        ) from error
+
+
+def _without_places(settings: dict[str, Any]) -> dict[str, Any]:
+    """What of the settings the output depends on, and not where things lie."""
+    paths = {"path", "bad_words", "blocked_urls", "model", "against"}
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: strip(item) for key, item in value.items() if key not in paths}
+        return value
+
+    return {key: strip(value) for key, value in settings.items() if key != "output"}

@@ -210,13 +210,18 @@ class BatchLoader:
 
     def _join(self, groups: list[DealtRows], num_rows: int) -> TokenRows:
         """Make each group's rows, and put them where they stand in the batch."""
-        names = ("inputs", "targets", "positions", "segments") if self._with_masks else ("inputs", "targets")
-        dtypes = {"inputs": np.int64, "targets": np.int64, "positions": np.int32, "segments": np.int32}
-        arrays = {
-            name: np.empty((num_rows if name in names else 0, self.context), dtype) for name, dtype in dtypes.items()
-        }
+        shape, masks_shape = (num_rows, self.context), (num_rows if self._with_masks else 0, self.context)
+        joined = TokenRows(
+            np.empty(shape, np.int64),
+            np.empty(shape, np.int64),
+            np.empty(masks_shape, np.int32),
+            np.empty(masks_shape, np.int32),
+        )
         for group in groups:
             rows = self._gather(group)
-            for name in names:
-                arrays[name][group.rows] = getattr(rows, name)
-        return TokenRows(**arrays)
+            joined.inputs[group.rows] = rows.inputs
+            joined.targets[group.rows] = rows.targets
+            if self._with_masks:
+                joined.positions[group.rows] = rows.positions
+                joined.segments[group.rows] = rows.segments
+        return joined

@@ -95,12 +95,24 @@ def read_manifest(folder: Path) -> Manifest:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} is damaged: {error}; write the shards again") from error
-    if manifest.format_version not in READ_VERSIONS or manifest.dtype not in ("uint16", "uint32"):
-        raise DataError(
-            f"{path} is damaged: format {manifest.format_version} and tokens of {manifest.dtype} are unknown; "
-            "write the shards again"
-        )
+    if (wrong := _contradiction(manifest)) is not None:
+        raise DataError(f"{path} is damaged: {wrong}; write the shards again")
     return manifest
+
+
+def _contradiction(manifest: Manifest) -> str | None:
+    """Say what in a manifest cannot be, if anything."""
+    if manifest.format_version not in READ_VERSIONS:
+        return f"format {manifest.format_version} is unknown"
+    if manifest.dtype not in ("uint16", "uint32"):
+        return f'tokens of "{manifest.dtype}" are unknown'
+    for file in manifest.all_files:
+        if Path(file.name).name != file.name or file.num_tokens < 0:
+            return f'"{file.name}" with {file.num_tokens} tokens is no file of the set\'s folder'
+    in_files = sum(file.num_tokens for file in manifest.files)
+    if in_files != manifest.num_tokens or manifest.num_documents < 1:
+        return f"{manifest.num_documents} documents have {manifest.num_tokens} tokens, and the files {in_files}"
+    return None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

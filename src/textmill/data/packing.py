@@ -1,15 +1,12 @@
-"""Packing tables: which pieces of which documents stand in each row, for a shard set and a context, made once.
+"""Packing documents into rows: the table of a shard set for a context, made once and kept beside the shards.
 
-``packing-CONTEXT.bin`` beside the shards is a file of arrays (``array_file``): ``rows`` uint64[rows + 1], pieces before
-each row; ``pieces`` uint64[pieces]: the place of the first token in the set times 2^22, plus 2^21 where it is told out
-of order (``fill_in_the_middle``), plus the tokens. Documents are packed in windows (65,536 of them, or 2^27 tokens, or
-2^20 rows, whichever comes first), each by itself, so that the table of any set is made in bounded memory.
+Documents are packed best-fit (``text.best_fit``) in windows, each by itself: 65,536 of them, or 2^27 tokens, or 2^20
+rows, whichever comes first. So the table of any set is made in bounded memory, and depends on nothing but the set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.config import to_table
-from textmill.base.errors import ConfigError, DataError, StorageError
-from textmill.data.array_file import ArrayFile, ArrayFileWriter
+from textmill.base.errors import ConfigError
+from textmill.data.array_file import ArrayFileWriter
 from textmill.data.fill_in_the_middle import NUM_SENTINELS, FillInTheMiddle
+from textmill.data.packing_table import DTYPES, KIND, MAX_CONTEXT, PackingFigures, PackingTable, pack_pieces
 from textmill.data.permutation import hash_key
 from textmill.data.shards import ShardSet
 from textmill.text.best_fit import pack_best_fit
@@ -27,81 +25,6 @@ from textmill.text.best_fit import pack_best_fit
 WINDOW_DOCUMENTS = 1 << 16
 WINDOW_TOKENS = 1 << 27
 WINDOW_ROWS = 1 << 20
-MAX_CONTEXT = (1 << 21) - 1
-_KIND = b"TMPACK01"
-_REMEDY = "remove it, and it is made again"
-_PLACE_BITS = np.uint64(22)
-_IS_REORDERED = np.uint64(1 << 21)
-_LENGTH_MASK = np.uint64(MAX_CONTEXT)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PackingFigures:
-    """What became of a set's documents.
-
-    Attributes:
-        num_rows: rows of ``context`` tokens.
-        num_pieces: pieces that documents were cut into, one for each document that a row holds.
-        num_cut: documents of more than one piece.
-        num_tokens: in all rows, sentinels of fill-in-the-middle among them.
-        num_padding: places that hold none.
-    """
-
-    context: int
-    num_rows: int
-    num_pieces: int
-    num_cut: int
-    num_tokens: int
-    num_padding: int
-
-    @property
-    def padding_share(self) -> float:
-        """The share of places that hold no token."""
-        return self.num_padding / (self.num_rows * self.context)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pieces:
-    """The pieces of some rows: pieces before each row, and of each piece its place, its tokens and its order."""
-
-    row_pieces: NDArray[np.int64]
-    places: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    is_reordered: NDArray[np.bool_]
-
-
-class PackingTable:
-    """A table, mapped.
-
-    Raises:
-        DataError: it is missing, cut short or damaged.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = ArrayFile(path, _KIND, _REMEDY)
-        self._rows = self._file.unchecked("rows").view(np.int64)
-        self._pieces = self._file.unchecked("pieces")
-        self.made_for: dict[str, Any] = self._file.facts["made_for"]
-        self.figures = PackingFigures(**self._file.facts["figures"])
-
-    @property
-    def num_rows(self) -> int:
-        """Rows in all."""
-        return len(self._rows) - 1
-
-    def pieces(self, rows: NDArray[np.int64]) -> Pieces:
-        """Look rows up, int64[n]."""
-        self._file.check("rows", rows, rows + 2)
-        begins, ends = self._rows[rows], self._rows[rows + 1]
-        self._file.check("pieces", begins, ends)
-        before = np.concatenate(([0], np.cumsum(ends - begins)))
-        pieces = self._pieces[np.arange(before[-1]) + np.repeat(begins - before[:-1], ends - begins)]
-        return Pieces(
-            before,
-            (pieces >> _PLACE_BITS).astype(np.int64),
-            (pieces & _LENGTH_MASK).astype(np.int64),
-            (pieces & _IS_REORDERED) != 0,
-        )
 
 
 def open_packing_table(
@@ -144,7 +67,7 @@ def open_packing_table(
             write_packing_table(
                 path, shards, context, seed=seed, fill_in_the_middle=fill_in_the_middle, progress=progress
             )
-        except (StorageError, OSError):
+        except OSError:
             if path == places[-1]:
                 raise
             continue
@@ -165,7 +88,7 @@ def write_packing_table(
     if not NUM_SENTINELS < context <= MAX_CONTEXT:
         raise ConfigError(f"the context is {context}; packing takes {NUM_SENTINELS + 1} to {MAX_CONTEXT:,}")
     num_rows = num_pieces = num_cut = num_tokens = 0
-    with ArrayFileWriter(path, _KIND, {"rows": "<u8", "pieces": "<u8"}) as writer:
+    with ArrayFileWriter(path, KIND, DTYPES) as writer:
         writer.append("rows", np.zeros(1, np.int64))
         for first, starts in _windows(shards, context):
             documents = first + np.arange(len(starts) - 1)
@@ -173,9 +96,8 @@ def write_packing_table(
             if fill_in_the_middle is not None:
                 chosen = fill_in_the_middle.chosen(documents, seed, shards.manifest.source)
             packed = pack_best_fit(np.diff(starts), (chosen * NUM_SENTINELS).astype(np.uint8), context)
-            places = (starts[packed.documents] + packed.offsets).astype(np.uint64)
             is_reordered = chosen[packed.documents]
-            pieces = (places << _PLACE_BITS) | (is_reordered * _IS_REORDERED) | packed.lengths.astype(np.uint64)
+            pieces = pack_pieces(starts[packed.documents] + packed.offsets, packed.lengths, is_reordered)
             writer.append("rows", num_pieces + packed.row_pieces[1:])
             writer.append("pieces", pieces)
             num_rows += len(packed.row_pieces) - 1
@@ -194,17 +116,6 @@ def write_packing_table(
         )
         made_for = _made_for(shards, context, seed, fill_in_the_middle)
         writer.finish({"made_for": made_for, "figures": to_table(figures)})
-
-
-def find_packing_tables(folder: Path) -> list[PackingTable]:
-    """List the tables beside a set's shards that can be read."""
-    tables = []
-    for path in sorted(folder.glob("packing-*.bin")):
-        try:
-            tables.append(PackingTable(path))
-        except DataError:
-            continue
-    return tables
 
 
 def _made_for(shards: ShardSet, context: int, seed: int, fill_in_the_middle: FillInTheMiddle | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A pipeline: how raw files become shard sets, as TOML. Every key is a field here; a key that is not is an error.
 
-What a source does not say for itself (``[sources.NAME.filter]`` and the like) the table of the same name at the top says
-for all. Relative paths start at the pipeline's own folder, ``output.dir`` at the working directory.
+What a source does not say for itself (``[sources.NAME.filter]`` and the like) the table of the same name at the top
+says for all. Relative paths start at the pipeline's own folder, ``output.dir`` at the working directory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from textmill.text.stdlib import is_stdlib
 _PATHS = (
     "tokenizer.path",
     "sources.*.path",
-    *(f"{at}{key}" for at in ("", "sources.*.") for key in ("filter.bad_words", "filter.blocked_urls", "quality.model")),
+    *(
+        f"{at}{key}"
+        for at in ("", "sources.*.")
+        for key in ("filter.bad_words", "filter.blocked_urls", "quality.model")
+    ),
     *(f"{at}decontaminate.against" for at in ("", "sources.*.")),
 )
 
@@ -92,11 +96,11 @@ class QualityTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecontaminateTable:
-    """``[decontaminate]``: evaluation files (JSONL) whose items must not be in the data, and how they are looked for."""
+    """``[decontaminate]``: evaluation files (JSONL) whose items must not be in the data, and how they are found."""
 
     against: tuple[str, ...] = ()
     profile: str = "finemath"
-    action: Literal["drop", "report"] = "drop"
+    action: Literal["drop", "cut", "report"] = "drop"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,18 +153,24 @@ class RunTable:
 class SourceTable:
     """``[sources.NAME]``: raw files, how they are read, and what differs for them.
 
-    ``holdout`` may say that all of it, or nothing, is held out.
+    ``holdout`` may say that all of it, or nothing, is held out; ``part`` takes the documents whose ids hash between two
+    shares of 1.
     """
 
     path: str | tuple[str, ...]
     format: Literal["auto", "text", "jsonl", "csv", "parquet", "html"] = "auto"
     fields: dict[str, str] = field(default_factory=dict)
     holdout: Literal["share", "all", "none"] = "share"
+    part: tuple[float, ...] = (0.0, 1.0)
     clean: CleanTable | None = None
     language: LanguageTable | None = None
     filter: FilterTable | None = None
     quality: QualityTable | None = None
     decontaminate: DecontaminateTable | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.part) != 2 or not 0 <= self.part[0] < self.part[1] <= 1:
+            raise ConfigError(f"a source's part is {list(self.part)}, and must be two shares of 1 as in [0.25, 0.5]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +207,7 @@ class Pipeline:
             format=source.format,
             fields=source.fields,
             holdout=source.holdout,
+            part=source.part,
             clean=source.clean or self.clean,
             language=source.language or self.language,
             filter=source.filter or self.filter,
@@ -212,9 +223,7 @@ class Pipeline:
     @property
     def needs_all(self) -> bool:
         """Whether no text can be tokenized before all are read."""
-        return (
-            self.dedup.exact or self.dedup.minhash or self.tokenizer.path is None or self.holdout.kind == "auto"
-        )
+        return self.dedup.exact or self.dedup.minhash or self.tokenizer.path is None or self.holdout.kind == "auto"
 
 
 def load_pipeline(path: Path, settings: Iterable[str] = ()) -> Pipeline:

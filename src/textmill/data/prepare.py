@@ -8,34 +8,33 @@ after any interruption goes on where the first one was.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from textmill.base.errors import DataError
-from textmill.base.files import new_folder, storage_errors, sync_folder, write_file
-from textmill.data.duplicates import Duplicates, find
+from textmill.base.files import write_file
+from textmill.data.duplicates import find_duplicates_of
 from textmill.data.engines.engine import Engine
 from textmill.data.engines.local import LocalEngine
-from textmill.data.holdout_choice import holdout_of
 from textmill.data.job import Job, make_job
+from textmill.data.kept_corpus import KeptCorpus
 from textmill.data.pipeline import Pipeline
-from textmill.data.pipeline_tokenizer import pipeline_tokenizer
 from textmill.data.place_sets import place_sets
 from textmill.data.prepare_listener import PrepareListener, Silence
-from textmill.data.prepare_report import PrepareReport, make_report, read_report
-from textmill.data.read_units import ReadTask, chain_file, read_task
-from textmill.data.token_tasks import TokenTask, token_task
-from textmill.data.token_units import TokenSettings
+from textmill.data.prepare_report import REPORT, PrepareReport, read_report
+from textmill.data.read_stage import Units, read_sources
+from textmill.data.source_checks import check_kept, check_texts, read_reports
+from textmill.data.text_steps import rules_off
+from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, token_settings
+from textmill.data.token_stage import make_tokens
 from textmill.data.work_folder import WorkFolder, claimed
+from textmill.tokenizer.end_of_text import end_of_text
+from textmill.tokenizer.tokenizer import Tokenizer
 
-TaskT = TypeVar("TaskT")
+TOKENIZER = "tokenizer.json"
 
 
-def prepare(
-    pipeline: Pipeline, engine: Engine | None = None, listener: PrepareListener | None = None
-) -> PrepareReport:
+def prepare(pipeline: Pipeline, engine: Engine | None = None, listener: PrepareListener | None = None) -> PrepareReport:
     """Carry out a pipeline: raw files become a shard set for each source, below ``output.dir``.
 
     Args:
@@ -52,40 +51,92 @@ def prepare(
         StorageError: the disk is full. What was done stays, and a second start goes on.
     """
     listener = listener or Silence()
-    own_engine = engine is None
-    engine = engine or LocalEngine()
+    own_engine = LocalEngine() if engine is None else None
     try:
-        return _Preparation(pipeline, engine, listener).run()
+        return _prepare(pipeline, engine or own_engine, listener)  # type: ignore[arg-type]
     finally:
-        if own_engine:
-            engine.close()
+        if own_engine is not None:
+            own_engine.close()
 
 
-class _Preparation:
-    def __init__(self, pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> None:
-        self._pipeline, self._engine, self._listener = pipeline, engine, listener
-        self._output = Path(pipeline.output.dir)
-
-    def run(self) -> PrepareReport:
-        """Go through the stages."""
-        self._listener.stage("looking at the input", None)
-        job = make_job(self._pipeline)
-        if (report := read_report(self._output, job.hash)) is not None:
-            self._listener.say(f"{self._output} is up to date: made of the same input, with the same settings")
-            return report
-        with claimed(self._output, job.hash) as (work, goes_on):
-            if goes_on:
-                self._listener.say("going on where the last start was interrupted")
-            if job.tokenizer is not None and not self._pipeline.needs_all:
-                units = self._read(work, job, self._settings_of(job, None))
-                kept = work.read
-                duplicates = None
-            else:
-                units = self._read(work, job, None)
-                duplicates = find(self._pipeline, work, units, self._engine, self._listener)
-                kept = self._make_tokens(work, job, units, duplicates)
-            report = make_report(self._pipeline, job, work, units, duplicates)
-            self._listener.stage("putting the sets in place", None)
-            place_sets(self._pipeline, job, work, kept, units, report)
-            work.remove()
+def _prepare(pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> PrepareReport:
+    listener.stage("looking at the input", None)
+    job = make_job(pipeline)
+    report = read_report(pipeline, job.hash)
+    if report is not None:
+        listener.say(f"{pipeline.output.dir} is up to date: made from the same input with the same settings")
         return report
+    output = Path(pipeline.output.dir)
+    with claimed(output, job.hash) as (work, goes_on):
+        if goes_on:
+            listener.say("going on where the last start was interrupted")
+        for rule in rules_off(pipeline):
+            listener.say(rule)
+        job.left_out.warn(stacklevel=3)
+        made = _make(job, work, engine, listener)
+        listener.stage("putting the sets in place", None)
+        totals = place_sets(job, made.tokens, made.units, made.tokenizer, end_of_text(made.tokenizer))
+        report = PrepareReport(
+            folder=output,
+            job=job.hash,
+            sources=read_reports(work, made.units),
+            totals=totals,
+            duplicates=made.duplicates,
+            rules_off=tuple(rules_off(pipeline)),
+        )
+        made.tokenizer.save(output / TOKENIZER)
+        write_file(output / REPORT, json.dumps(report.to_table(), indent=2, ensure_ascii=False))
+        work.remove()
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Units of tokens, and how they came about."""
+
+    tokens: Path
+    units: Units
+    tokenizer: Tokenizer
+    duplicates: dict[str, Any]
+
+
+def _make(job: Job, work: WorkFolder, engine: Engine, listener: PrepareListener) -> _Made:
+    """Go through the stages up to units of tokens."""
+    make = _make_after_all if job.pipeline.needs_all else _make_at_once
+    return make(job, work, engine, listener)
+
+
+def _make_at_once(job: Job, work: WorkFolder, engine: Engine, listener: PrepareListener) -> _Made:
+    """Read documents and make tokens of them in one go: none has to wait for others."""
+    pipeline, path = job.pipeline, work.path / TOKENIZER
+    tokenizer = pipeline_tokenizer(pipeline, iter(()))
+    tokenizer.save(path)
+    listener.tokenizer(tokenizer)
+    settings = token_settings(pipeline, tokenizer, path, holdout_kinds(pipeline, None))
+    units = read_sources(job, work, engine, listener, settings)
+    check_texts(job, read_reports(work, units))
+    return _Made(work.read, units, tokenizer, {})
+
+
+def _make_after_all(job: Job, work: WorkFolder, engine: Engine, listener: PrepareListener) -> _Made:
+    """Read all documents, look at them together, and make tokens of those that stay."""
+    pipeline, path = job.pipeline, work.path / TOKENIZER
+    units = read_sources(job, work, engine, listener, None)
+    reports = read_reports(work, units)
+    check_texts(job, reports)
+    found = find_duplicates_of(job, work, units, engine, listener)
+    check_kept(job, reports, found)
+    corpus = KeptCorpus(pipeline, work.read, units, found)
+    listener.kept(found.sources, corpus.sample())
+    kinds = holdout_kinds(pipeline, corpus)
+    if path.is_file():
+        tokenizer = Tokenizer.load(path)
+    else:
+        num_bytes = sum(source.num_bytes for source in found.sources.values())
+        listener.stage("training the tokenizer", num_bytes if pipeline.tokenizer.path is None else None)
+        tokenizer = pipeline_tokenizer(pipeline, corpus.training_texts(kinds), listener.progress)
+        tokenizer.save(path)
+    listener.tokenizer(tokenizer)
+    settings = token_settings(pipeline, tokenizer, path, kinds)
+    make_tokens(work, units, found, settings, engine=engine, listener=listener)
+    return _Made(work.tokens, units, tokenizer, found.report)

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
+
+from textmill.tokenizer.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSource:
+    """What stays of a source's text, before anything is held out.
+
+    Attributes:
+        num_documents: of those that were read, as many as stay.
+        num_bytes: bytes of their text.
+        num_duplicates: documents dropped since others have their text, or about the same.
+    """
+
+    num_documents: int
+    num_bytes: int
+    num_duplicates: int
 
 
 class PrepareListener(Protocol):
@@ -17,6 +36,12 @@ class PrepareListener(Protocol):
     def say(self, message: str) -> None:
         """A thing worth knowing."""
 
+    def kept(self, sources: Mapping[str, KeptSource], sample: str) -> None:
+        """It is known what stays; ``sample`` is the beginning of the text that comes first."""
+
+    def tokenizer(self, tokenizer: Tokenizer) -> None:
+        """The tokenizer is trained or loaded."""
+
 
 class Silence:
     """Nobody listens."""
@@ -28,4 +53,10 @@ class Silence:
         """Do nothing."""
 
     def say(self, message: str) -> None:
+        """Do nothing."""
+
+    def kept(self, sources: Mapping[str, KeptSource], sample: str) -> None:
+        """Do nothing."""
+
+    def tokenizer(self, tokenizer: Tokenizer) -> None:
         """Do nothing."""

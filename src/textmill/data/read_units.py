@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from textmill.base.config import from_table, to_table
 from textmill.base.errors import DataError
 from textmill.base.files import write_file
+from textmill.data.dedup_settings import minhash_settings, wants_keys
+from textmill.data.job import source_input
+from textmill.data.kept_batch import KeptBatch
 from textmill.data.kept_texts import KeptTextsWriter
 from textmill.data.pipeline import DedupTable, RunTable, SourceTable
 from textmill.data.text_steps import TextSteps
 from textmill.data.token_units import TokenSettings, TokenWriter
 from textmill.data.unit_folders import is_whole, unit_folder
 from textmill.data.unit_report import UnitReport
-from textmill.text.reading import BadRecord, SourceInput, Unit, UnitReading, read_chain
+from textmill.text.dedup import UnitKeys
+from textmill.text.reading import BadRecord, Unit, UnitReading, read_chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +34,23 @@ class ReadTask:
 
     Attributes:
         folder: where the source's units go.
-        name: the source's.
         source: how it is read, and what is done to it.
         unit: what to read.
         run: limits, and what becomes of bad records.
-        dedup: which keys are wanted.
+        dedup: how documents are compared.
         tokens: how tokens are made at once, where no document has to wait for others; then there is nothing to keep.
         threads: that the task may use.
+        job: the hash of the job, so that a process makes the steps of a source anew for another one.
     """
 
     folder: Path
-    name: str
     source: SourceTable
     unit: Unit
     run: RunTable
     dedup: DedupTable
     tokens: TokenSettings | None
     threads: int
+    job: str
 
 
 def unit_name(key: tuple[int, int]) -> str:
@@ -58,15 +63,8 @@ def chain_file(folder: Path, unit: Unit) -> Path:
     return folder / f"{unit_name(unit.key)}.done"
 
 
-def source_input(source: SourceTable, run: RunTable) -> SourceInput:
-    """Say to reading what a pipeline says."""
-    return SourceInput(
-        path=source.path, format=source.format, fields=source.fields, max_document_bytes=run.max_document_mb << 20
-    )
-
-
-def read_task(task: ReadTask) -> list[str]:
-    """Do a task; returns the names of its units.
+def read_task(task: ReadTask) -> tuple[list[str], Path]:
+    """Do a task; returns the names of its units, and the folder where they are.
 
     Raises:
         DataError: a record is bad and the pipeline says ``on_bad = "stop"``, or a file cannot be read.
@@ -76,12 +74,12 @@ def read_task(task: ReadTask) -> list[str]:
 
     def on_bad(bad: BadRecord) -> None:
         if task.run.on_bad == "stop":
-            raise DataError(f'{bad}; or pass over bad records, with on_bad = "skip" in [run]')
+            raise DataError(str(bad))
         reports[-1].add_bad(str(bad))
 
-    steps = steps_of(json.dumps(to_table(task.source)), task.threads)
+    steps = steps_of(json.dumps(to_table(task.source)), task.threads, task.job)
     done = _done_units(task)
-    source = source_input(task.source, task.run)
+    source = source_input(task.run, task.source)
     for reading in read_chain(task.unit, source, on_bad=on_bad, done=done, num_threads=task.threads):
         with unit_folder(task.folder / unit_name(reading.unit.key)) as folder:
             _write_unit(folder, task, steps, reading, reports[-1])
@@ -89,7 +87,7 @@ def read_task(task: ReadTask) -> list[str]:
         reports.append(UnitReport())
     names = sorted(map(unit_name, done))
     write_file(chain_file(task.folder, task.unit), json.dumps(names))
-    return names
+    return names, task.folder
 
 
 def _done_units(task: ReadTask) -> set[tuple[int, int]]:
@@ -104,18 +102,30 @@ def _done_units(task: ReadTask) -> set[tuple[int, int]]:
 
 def _write_unit(folder: Path, task: ReadTask, steps: TextSteps, reading: UnitReading, report: UnitReport) -> None:
     """Read a unit to its end into a folder."""
-    sink = KeptTextsWriter(folder, task.dedup) if task.tokens is None else TokenWriter(folder, task.tokens, task.threads)
+    sink = (
+        KeptTextsWriter(folder, _keys_maker(task))
+        if task.tokens is None
+        else TokenWriter(folder, task.tokens, task.threads)
+    )
     with sink:
         for records in reading.batches:
             kept = steps.apply(records, report)
             if len(kept.texts):
                 sink.add(kept)
     report.counts["empty"] += reading.counts.empty
-    report.counts["bad"] = reading.counts.bad
+    report.counts["input_bytes"] += reading.counts.bytes
     report.write(folder)
 
 
+def _keys_maker(task: ReadTask) -> Callable[[KeptBatch], UnitKeys] | None:
+    """What makes the keys of documents; None where they are not compared."""
+    if not wants_keys(task.dedup):
+        return None
+    minhash = minhash_settings(task.dedup)
+    return lambda batch: UnitKeys.of(batch.texts, batch.scores, minhash, num_threads=task.threads)
+
+
 @functools.lru_cache(maxsize=8)
-def steps_of(source: str, threads: int) -> TextSteps:
-    """The steps of a source, made once for each process, of its table as JSON."""
+def steps_of(source: str, threads: int, job: str) -> TextSteps:
+    """The steps of a source, made once for each process and job, of its table as JSON."""
     return TextSteps(from_table(SourceTable, json.loads(source)), threads)

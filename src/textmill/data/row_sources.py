@@ -9,22 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.data.fill_in_the_middle import FillInTheMiddle
-from textmill.data.packing import PackingTable
+from textmill.data.packing_table import PackingTable
 from textmill.data.permutation import hash_key, permute
 from textmill.data.shards import ShardSet
 from textmill.text.token_stream import RowPlan
 
 
 class RowSource(Protocol):
-    """Makes rows of one source.
+    """Makes rows of one source."""
 
-    Attributes:
-        shards: its tokens.
-        num_rows: rows of an epoch.
-    """
+    @property
+    def shards(self) -> ShardSet:
+        """The source's tokens."""
+        ...
 
-    shards: ShardSet
-    num_rows: int
+    @property
+    def num_rows(self) -> int:
+        """Rows of an epoch."""
+        ...
 
     def plan(self, epoch: int, within: NDArray[np.int64]) -> RowPlan:
         """Say what the rows at the places ``within`` of an epoch are made of, int64[n] in [0, num_rows)."""

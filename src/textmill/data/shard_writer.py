@@ -92,13 +92,15 @@ class ShardWriter:
     Args:
         path: where the file goes.
         dtype: uint16 or uint32.
+        sync: whether the file is on the disk, and not just with the system, when it is there.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
 
-    def __init__(self, path: Path, dtype: np.dtype | str) -> None:
+    def __init__(self, path: Path, dtype: np.dtype | str, *, sync: bool = True) -> None:
         self._path = path
+        self._sync = sync
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._lengths: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         self._text_bytes: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
@@ -108,7 +110,7 @@ class ShardWriter:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        file = self._open.enter_context(new_file(self._path))
+        file = self._open.enter_context(new_file(self._path, sync=self._sync))
         self._writer = self._open.enter_context(HashedWriter(file, BLOCK_BYTES))
         return self
 
@@ -138,7 +140,8 @@ class ShardWriter:
         """Add documents.
 
         Args:
-            ids: integers[tokens], below 2^16 or 2^32 as the dtype is, the id that ends it behind each document.
+            ids: integers[tokens], below 2^16 or 2^32 as the dtype is, the id that ends it behind each document. They
+                are hashed in a thread: the array must not change before the next call returns.
             lengths: int64[documents], tokens of each, its end among them.
             text_bytes: int64[documents], bytes of its text.
             cluster_sizes: uint32[documents], for all documents of a file or for none.
@@ -146,6 +149,8 @@ class ShardWriter:
         """
         assert int(lengths.sum()) == len(ids), (int(lengths.sum()), len(ids))
         assert len(text_bytes) == len(lengths), (len(text_bytes), len(lengths))
+        if ids.dtype.itemsize > self._dtype.itemsize and len(ids):
+            assert int(ids.max()) <= np.iinfo(self._dtype).max, (int(ids.max()), self._dtype)
         self._writer.write(np.ascontiguousarray(ids, self._dtype))
         self._lengths.append(np.asarray(lengths, np.int64))
         self._text_bytes.append(np.asarray(text_bytes, np.int64))

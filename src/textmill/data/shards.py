@@ -125,6 +125,11 @@ class ShardSet:
                 f"{folder / INDEX} speaks of {self.index.num_documents} documents in {self.index.num_files} files, and "
                 f"its manifest of {self.manifest.num_documents} in {len(self._contents)}; {REMEDY}"
             )
+        if self.index.num_tokens != self.manifest.num_tokens:
+            raise DataError(
+                f"{folder / INDEX} ends at token {self.index.num_tokens}, and the manifest has "
+                f"{self.manifest.num_tokens}; {REMEDY}"
+            )
         files = CheckedFiles(
             [folder / file.name for file in self.manifest.files],
             self._contents,
@@ -133,6 +138,9 @@ class ShardSet:
             REMEDY,
         )
         self.stream = TokenStream(files, self.token_bytes)
+
+    def __reduce__(self) -> tuple[type[ShardSet], tuple[Path]]:
+        return ShardSet, (self.folder,)
 
     @property
     def num_tokens(self) -> int:

@@ -20,6 +20,7 @@ from textmill.text.text_batch import TextBatch
 from textmill.tokenizer.tokenizer import Tokenizer
 
 PARTS = ("train", "heldout")
+Holdout = Literal["none", "all", "documents", "tail"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,7 @@ class TokenSettings:
 
     Attributes:
         tokenizer: its file.
+        tokenizer_sha256: its hash, so that a process that has read another one at this place reads it again.
         document_end: the id that ends each document.
         holdout: what is held out: nothing, everything, whole documents by hash of where they come from, or the last
             part of each.
@@ -35,8 +37,9 @@ class TokenSettings:
     """
 
     tokenizer: str
+    tokenizer_sha256: str
     document_end: int
-    holdout: Literal["none", "all", "documents", "tail"]
+    holdout: Holdout
     fraction: float
 
 
@@ -48,7 +51,7 @@ class TokenWriter:
 
     def __init__(self, folder: Path, settings: TokenSettings, threads: int) -> None:
         self._folder, self._settings, self._threads = folder, settings, threads
-        self._tokenizer = _load(settings.tokenizer)
+        self._tokenizer = _load(settings.tokenizer, settings.tokenizer_sha256)
         self._dtype = "uint16" if self._tokenizer.vocab_size <= 1 << 16 else "uint32"
         self._stack = ExitStack()
         self._writers: dict[str, ShardWriter] = {}
@@ -69,22 +72,11 @@ class TokenWriter:
 
     def add(self, batch: KeptBatch, cluster_sizes: NDArray[np.uint32] | None = None) -> None:
         """Add documents; ``cluster_sizes``, uint32[n], say how many duplicates each stands for."""
-        match self._settings.holdout:
-            case "none":
-                self._write("train", batch, cluster_sizes)
-            case "all":
-                self._write("heldout", batch, cluster_sizes)
-            case "documents":
-                held_out = _held_out(batch.names, self._settings.fraction)
-                for name, chosen in (("train", ~held_out), ("heldout", held_out)):
-                    sizes = None if cluster_sizes is None else cluster_sizes[chosen]
-                    self._write(name, batch.select(chosen), sizes)
-            case "tail":
-                for name, texts in zip(PARTS, split_tail(batch.texts, self._settings.fraction), strict=True):
-                    part = KeptBatch(texts, batch.names, batch.scores)
-                    chosen = texts.lengths > 0
-                    sizes = None if cluster_sizes is None else cluster_sizes[chosen]
-                    self._write(name, part.select(chosen), sizes)
+        for name, (texts, chosen) in zip(
+            PARTS, split(batch, self._settings.holdout, self._settings.fraction), strict=True
+        ):
+            part = KeptBatch(texts, batch.names, batch.scores).select(chosen)
+            self._write(name, part, None if cluster_sizes is None else cluster_sizes[chosen])
 
     def _write(self, name: str, batch: KeptBatch, cluster_sizes: NDArray[np.uint32] | None) -> None:
         if not len(batch.texts):
@@ -98,14 +90,24 @@ def read_part(folder: Path, name: str) -> ShardPart:
     return ShardPart.load(folder / f"{name}.part")
 
 
-def _held_out(names: TextBatch, fraction: float) -> NDArray[np.bool_]:
-    """Say which documents are held out; returns bool[n]."""
-    separator = PART_SEPARATOR.encode()
-    return np.fromiter(
-        (is_held_out(name.partition(separator)[0].decode(), fraction) for name in names), bool, len(names)
-    )
+Part = tuple[TextBatch, NDArray[np.bool_]]
+
+
+def split(batch: KeptBatch, holdout: Holdout, fraction: float) -> tuple[Part, Part]:
+    """Part documents into what is trained on and what is held out: texts, and which of them belong there, bool[n]."""
+    if holdout == "tail":
+        train, heldout = split_tail(batch.texts, fraction)
+        return (train, train.lengths > 0), (heldout, heldout.lengths > 0)
+    held_out = np.full(len(batch), holdout == "all")
+    if holdout == "documents":
+        separator = PART_SEPARATOR.encode()
+        origins = (name.partition(separator)[0].decode() for name in batch.names)
+        held_out = np.fromiter((is_held_out(origin, fraction) for origin in origins), bool, len(batch))
+    return (batch.texts, ~held_out), (batch.texts, held_out)
 
 
 @functools.lru_cache(maxsize=1)
-def _load(path: str) -> Tokenizer:
-    return Tokenizer.load(path)
+def _load(path: str, sha256: str) -> Tokenizer:
+    tokenizer = Tokenizer.load(path)
+    assert tokenizer.sha256 == sha256, (path, tokenizer.sha256, sha256)
+    return tokenizer

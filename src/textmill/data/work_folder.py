@@ -1,13 +1,13 @@
 """The folder in which a pipeline is at work: what it has done is found again by a second start, and by nobody else's.
 
-    OUTPUT/.work/
-    ├── lock                    held while a process is at work here
-    ├── job.json                what is done: a hash of settings and input; other settings start afresh
-    ├── read/SOURCE/UNIT/       texts that are kept, their names, keys, what happened (unit_folders)
-    ├── read/SOURCE/CHAIN.done  the units that a chain has
-    ├── duplicates/             which documents stay
-    ├── tokens/SOURCE/UNIT/     a shard file and its part of the index
-    └── sets/                   shard sets that are about to take their places
+OUTPUT/.work/
+├── lock                    held while a process is at work here
+├── job.json                what is done: a hash of settings and input; other settings start afresh
+├── read/SOURCE/UNIT/       texts that are kept, their names, keys, what happened (unit_folders)
+├── read/SOURCE/CHAIN.done  the units that a chain has
+├── duplicates/             which documents stay
+├── tokens/SOURCE/UNIT/     a shard file and its part of the index
+└── sets/                   shard sets that are about to take their places
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from textmill.base.config import to_table
 from textmill.base.events import EventLog
 from textmill.checkpoint.huggingface import load_llama
 from textmill.eval.bits_per_byte import SourceScore, score_held_out
+from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.tokenizer import Tokenizer
-from textmill.train.corpus import TOKENIZER, end_of_text, open_shards
+from textmill.train.corpus import TOKENIZER, open_shards
 from textmill.train.loop import MODEL
 from textmill.train.precision import compute_dtype
 from textmill.train.report import write_report

@@ -16,6 +16,11 @@ from textmill.base.errors import DataError, require_extra
 PACKED_SUFFIXES = frozenset({".gz", ".zst"})
 
 
+def packing_of(name: str) -> str:
+    """Return ``.gz`` or ``.zst`` where a file's name ends in it, else nothing."""
+    return next((suffix for suffix in PACKED_SUFFIXES if name.lower().endswith(suffix)), "")
+
+
 @contextlib.contextmanager
 def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """Open a file for reading; ``.gz`` and ``.zst`` are unpacked on the way.
@@ -38,7 +43,7 @@ def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
 
 def unpacked(file: IO[bytes], name: str) -> IO[bytes]:
     """Return the content of an open file whose name ends in ``.gz`` or ``.zst``, or else the file itself."""
-    packing = PurePath(name).suffix.lower()
+    packing = packing_of(name)
     if packing == ".zst":
         new_frame = _zstandard(name).ZstdDecompressor().decompressobj
         return cast(IO[bytes], io.BufferedReader(ZstandardReader(file, new_frame), 1 << 20))
@@ -48,7 +53,7 @@ def unpacked(file: IO[bytes], name: str) -> IO[bytes]:
 def damage_errors(name: str) -> tuple[type[Exception], ...]:
     """List the errors that reading damaged content of a file of that name raises."""
     damaged = (EOFError, zlib.error, gzip.BadGzipFile)
-    return (*damaged, _zstandard(name).ZstdError) if PurePath(name).suffix.lower() == ".zst" else damaged
+    return (*damaged, _zstandard(name).ZstdError) if packing_of(name) == ".zst" else damaged
 
 
 def _zstandard(name: str) -> ModuleType:

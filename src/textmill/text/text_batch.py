@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ class TextBatch:
     def __iter__(self) -> Iterator[bytes]:
         whole = self.data.tobytes()
         ends = self.offsets.tolist()
-        return (whole[begin:end] for begin, end in zip(ends, ends[1:], strict=False))
+        return (whole[begin:end] for begin, end in pairwise(ends))
 
     @property
     def num_bytes(self) -> int:
@@ -66,6 +67,20 @@ class TextBatch:
     def texts(self) -> list[str]:
         """Decode all texts."""
         return [text.decode() for text in self]
+
+    def between(self, begin: int, end: int) -> TextBatch:
+        """Copy the texts from ``begin`` up to ``end``."""
+        offsets = self.offsets[begin : end + 1]
+        return TextBatch(np.array(self.data[offsets[0] : offsets[-1]]), offsets - offsets[0])
+
+    def at(self, numbers: NDArray[np.int64]) -> TextBatch:
+        """Copy the texts with some numbers, int64[m], in their order."""
+        begins, lengths = self.offsets[numbers], self.lengths[numbers]
+        offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths)))
+        data = np.empty(int(offsets[-1]), np.uint8)
+        for begin, length, to in zip(begins.tolist(), lengths.tolist(), offsets.tolist(), strict=False):
+            data[to : to + length] = self.data[begin : begin + length]
+        return TextBatch(data, offsets)
 
     def select(self, chosen: NDArray[np.bool_]) -> TextBatch:
         """Keep the texts where ``chosen``, bool[num_texts], is true."""

@@ -81,7 +81,7 @@ class TokenStream:
             padding: the id that fills what is left of a row.
             with_segments: make positions and segments too.
         """
-        *arrays, damage = self._native.gather(
+        inputs, targets, positions, segments, damage = self._native.gather(
             plan.row_segments,
             plan.segment_spans,
             plan.segment_firsts,
@@ -92,4 +92,4 @@ class TokenStream:
             with_segments,
         )
         self._files.refuse(damage)
-        return TokenRows(*arrays)
+        return TokenRows(inputs, targets, positions, segments)

@@ -24,10 +24,12 @@ from textmill.data.loader import BatchLoader
 from textmill.data.shards import ShardSet
 from textmill.model.flops import training_flops_per_token
 from textmill.model.llama import Llama
+from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.tokenizer import Tokenizer
-from textmill.train.corpus import TOKENIZER, end_of_text, open_shards
+from textmill.train.corpus import TOKENIZER, open_shards
 from textmill.train.optim import Optimizers
 from textmill.train.run import Run, last_checkpoint
+from textmill.train.run_loader import make_loader
 from textmill.train.schedule import learning_rate_factor
 from textmill.train.step import StepResult, take_step
 from textmill.train.stop import StopRequest
@@ -92,7 +94,7 @@ def train(run: Run, observe: Observer, *, resume: bool = False) -> Path:
 
 def _steps(trainer: Trainer, tell: Callable[..., None], stop: StopRequest) -> None:
     run, plan, recipe = trainer.run, trainer.run.plan, trainer.run.recipe
-    loader = BatchLoader(trainer.shards, recipe.mixture, rows=plan.rows, context=plan.context, seed=recipe.run.seed)
+    loader = make_loader(recipe, trainer.shards)
     samples = sample_held_out(trainer.held_out, trainer.tokenizer, recipe.eval.max_tokens)
     bytes_per_token = _bytes_per_token(trainer.shards, loader)
     saved = trainer.step if trainer.step else None

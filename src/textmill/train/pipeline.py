@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from textmill.base.errors import ConfigError
+from textmill.base.errors import ConfigError, DataError
 from textmill.base.events import Event
 from textmill.checkpoint.huggingface import check_vocabularies, load_config, load_tokenizer
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.store import list_checkpoints
-from textmill.data.loader import BatchLoader
+from textmill.data.prepare_listener import KeptSource
 from textmill.data.shards import ShardSet
+from textmill.data.token_choices import CHAR_VOCAB_SIZE
 from textmill.model.config import ModelConfig
+from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
-from textmill.train.corpus import (
-    CHAR_VOCAB_SIZE,
-    Corpus,
-    end_of_text,
-    make_tokenizer,
-    open_shards,
-    read_corpus,
-    write_corpus,
-)
+from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.loop import train
-from textmill.train.plan import Plan, make_plan, model_config
+from textmill.train.plan import Plan, make_plan
+from textmill.train.presets import model_config
 from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
 from textmill.train.run import Run, begin_folder, claim_folder, resumable, save_run
+from textmill.train.run_loader import make_loader
 
 
 class Listener(Protocol):
@@ -45,8 +43,8 @@ class Listener(Protocol):
     def say(self, message: str) -> None:
         """A decision, or a thing worth knowing."""
 
-    def corpus(self, corpus: Corpus) -> None:
-        """The sources are read."""
+    def corpus(self, sources: Mapping[str, KeptSource], sample: str) -> None:
+        """The sources are read and duplicates dropped; ``sample`` is the beginning of the text that comes first."""
 
     def tokenizer(self, tokenizer: Tokenizer) -> None:
         """The tokenizer is trained or loaded."""
@@ -70,8 +68,10 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
         resume: go on where the run stands; a run without a checkpoint starts afresh.
 
     Raises:
+        ConfigError: the recipe has several stages.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
+    _check_one_stage(recipe)
     folder = claim_folder(recipe, resume=resume)
     run = resumable(folder, recipe) if resume else None
     if run is None:
@@ -90,28 +90,72 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
 def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
     base = None if recipe.model.from_ is None else resolve_model(recipe.model.from_)
     _check_early(recipe)
-    listener.doing("reading the text")
-    corpus = read_corpus(recipe)
-    listener.corpus(corpus)
-    num_bytes = sum(len(d.text.encode()) for documents in corpus.train.values() for d in documents)
-    held_out_bytes = sum(len(d.text.encode()) for documents in corpus.held_out.values() for d in documents)
-    if base is not None and recipe.tokenizer is None:
-        tokenizer = load_tokenizer(base)
-    else:
-        listener.doing("training the tokenizer", num_bytes)
-        tokenizer = make_tokenizer(recipe, corpus, listener.progress)
-    listener.tokenizer(tokenizer)
-    listener.doing("writing the shards", num_bytes + held_out_bytes)
-    begin_folder(folder)
-    write_corpus(folder, corpus, tokenizer, listener.progress)
+    base_tokenizer = load_tokenizer(base) if base is not None and recipe.tokenizer is None else None
+    with _nothing_left(folder):
+        begin_folder(folder)
+        tokenizer = make_corpus(folder, recipe, base_tokenizer, _Stages(listener))
     shards, held_out = open_shards(folder, recipe, tokenizer)
     listener.shards(shards, held_out)
     # Made here only to refuse a context longer than the data before a model of that context is timed.
-    BatchLoader(shards, recipe.mixture, rows=recipe.batch.rows, context=recipe.stage.context, seed=recipe.run.seed)
+    make_loader(recipe, shards)
     listener.doing("timing a few steps")
     run = Run(folder, recipe, _decide(recipe, tokenizer, base, listener))
     save_run(run)
     return run
+
+
+@contextlib.contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Take a new folder away again where the text cannot be used: nothing of it would be."""
+    was_there = folder.exists()
+    try:
+        yield
+    except (DataError, ConfigError):
+        if not was_there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+class _Stages:
+    """Tells a run's listener what the data engine tells."""
+
+    _TOLD: ClassVar = {
+        "reading": "reading the text",
+        "training the tokenizer": "training the tokenizer",
+        "making tokens": "writing the shards",
+    }
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def stage(self, name: str, total_bytes: int | None) -> None:
+        """A stage begins."""
+        if name in self._TOLD:
+            self._listener.doing(self._TOLD[name], total_bytes)
+
+    def progress(self, done_bytes: int) -> None:
+        """So many bytes of it are done."""
+        self._listener.progress(done_bytes)
+
+    def say(self, message: str) -> None:
+        """A thing worth knowing."""
+        self._listener.say(message)
+
+    def kept(self, sources: Mapping[str, KeptSource], sample: str) -> None:
+        """It is known what text there is."""
+        self._listener.corpus(sources, sample)
+
+    def tokenizer(self, tokenizer: Tokenizer) -> None:
+        """The tokenizer is trained or loaded."""
+        self._listener.tokenizer(tokenizer)
+
+
+def _check_one_stage(recipe: Recipe) -> None:
+    if len(recipe.stages) != 1:
+        raise ConfigError(
+            f"the recipe has {len(recipe.stages)} [[stages]], and this release trains one stage; run them one after "
+            "another, each from the model of the one before (model.from)"
+        )
 
 
 def _check_early(recipe: Recipe) -> None:
@@ -131,7 +175,7 @@ def _config(recipe: Recipe, vocab_size: int, end_of_text: int) -> ModelConfig:
         recipe.model,
         vocab_size=vocab_size,
         context=recipe.stage.context,
-        rope_theta=recipe.stage.rope_theta or 10_000.0,
+        rope_theta=recipe.rope_theta_of(recipe.stage),
         end_of_text=end_of_text,
     )
 

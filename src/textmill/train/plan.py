@@ -13,50 +13,15 @@ from typing import Literal
 import numpy as np
 import torch
 
-from textmill.base.errors import ConfigError, did_you_mean
 from textmill.model.config import ModelConfig
 from textmill.model.llama import Llama
 from textmill.train.optim import Optimizers
 from textmill.train.precision import Precision, median_time_s
-from textmill.train.recipe import ModelTable, Recipe
+from textmill.train.recipe import Recipe
 from textmill.train.step import take_step
-
-
-def _sizes(depth: int) -> dict[str, int]:
-    """A LLaMA of so many layers, 64 wide for each of them; the feed-forward is 8/3 of the width, in steps of 64."""
-    width = 64 * depth
-    return {
-        "hidden_size": width,
-        "intermediate_size": -(-width * 8 // 3 // 64) * 64,
-        "num_hidden_layers": depth,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": width // 4,
-    }
-
-
-# Models that a recipe can name.
-PRESETS = {"tiny": _sizes(3)}
 
 # Logits of a micro-batch in f32 and their gradient are the largest thing a small model holds; this bounds each.
 MAX_LOGITS_BYTES = 256 << 20
-
-
-def size_for(minutes: float) -> list[str]:
-    """Choose a model that so many minutes of a CPU use well, as settings over the ``tiny`` recipe.
-
-    At 2 minutes it is 3 layers, taken from those measured on 2 cores (docs/benchmarks/log.md says why, and what scored
-    a little better). From there, unmeasured, the blocks' parameters grow with the square root of the compute
-    (arXiv:2203.15556 §3), and the width with the depth.
-    """
-    allowed = _block_parameters(3) * (minutes / 2) ** 0.5 * 1.001
-    depth = max((depth for depth in range(1, 33) if _block_parameters(depth) <= allowed), default=1)
-    return [f"model.{name}={value}" for name, value in _sizes(depth).items()]
-
-
-def _block_parameters(depth: int) -> int:
-    sizes = _sizes(depth)
-    return depth * sizes["hidden_size"] * (3 * sizes["hidden_size"] + 3 * sizes["intermediate_size"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,44 +51,6 @@ class Plan:
     def tokens_per_step(self) -> int:
         """Tokens of one optimizer step."""
         return self.rows * self.context
-
-
-def model_config(
-    table: ModelTable, *, vocab_size: int, context: int, rope_theta: float, end_of_text: int
-) -> ModelConfig:
-    """Turn a recipe's ``[model]`` into a model's sizes.
-
-    Raises:
-        ConfigError: an unknown preset, or a size that is missing or does not fit the others.
-    """
-    sizes: dict[str, int | float | bool] = {}
-    if table.preset is not None:
-        if table.preset not in PRESETS:
-            raise ConfigError(
-                f'model.preset "{table.preset}" is unknown{did_you_mean(table.preset, PRESETS)} '
-                f"Known: {', '.join(PRESETS)}"
-            )
-        sizes.update(PRESETS[table.preset])
-    given = {name: getattr(table, name) for name in table.__slots__ if name not in ("preset", "from_")}
-    sizes.update({name: value for name, value in given.items() if value is not None})
-    missing = [
-        name for name in PRESETS["tiny"] if name not in sizes and name not in ("head_dim", "num_key_value_heads")
-    ]
-    if missing:
-        raise ConfigError(f"[model] lacks {', '.join(missing)}; give a preset ({', '.join(PRESETS)}) or every size")
-    if table.hidden_size is not None and table.head_dim is None:
-        sizes["head_dim"] = int(sizes["hidden_size"]) // int(sizes["num_attention_heads"])
-    sizes.setdefault("head_dim", int(sizes["hidden_size"]) // int(sizes["num_attention_heads"]))
-    sizes.setdefault("num_key_value_heads", int(sizes["num_attention_heads"]))
-    sizes.setdefault("max_position_embeddings", context)
-    sizes.setdefault("rope_theta", rope_theta)
-    sizes.setdefault("tie_word_embeddings", False)
-    if int(sizes["max_position_embeddings"]) < context:
-        raise ConfigError(
-            f"the stage's context is {context}, and model.max_position_embeddings {sizes['max_position_embeddings']}; "
-            "raise the one or lower the other"
-        )
-    return ModelConfig(vocab_size=vocab_size, bos_token_id=end_of_text, eos_token_id=end_of_text, **sizes)  # type: ignore[arg-type]
 
 
 def make_plan(recipe: Recipe, config: ModelConfig, say: Callable[[str], None] | None = None) -> Plan:

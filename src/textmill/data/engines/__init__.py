@@ -1,1 +1,1 @@
-"""Where the pieces of a pipeline's work run: in this process, in several, or on a Ray cluster; the results are the same."""
+"""Where the pieces of a pipeline work: here, in several processes, or on a Ray cluster; the results are the same."""

@@ -29,5 +29,10 @@ class Engine(Protocol):
         """Threads that one task may use."""
         ...
 
+    @property
+    def threads_here(self) -> int:
+        """Threads that this process may use while no task runs."""
+        ...
+
     def close(self) -> None:
         """Let go of processes."""

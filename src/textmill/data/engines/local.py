@@ -34,6 +34,7 @@ class LocalEngine:
         if not 1 <= self.workers <= _MAX_WORKERS:
             raise ConfigError(f"workers is {self.workers}, and must be 1 to {_MAX_WORKERS}")
         self.threads = max(1, num_cores // self.workers)
+        self.threads_here = num_cores
         self._pool: ProcessPoolExecutor | None = None
 
     def run(
@@ -87,8 +88,8 @@ class LocalEngine:
         except BrokenProcessPool as error:
             self._pool = None
             raise TextmillError(
-                "a worker process ended in the middle of its work; the system may have run out of memory. What was done "
-                "is kept: the same command goes on, with fewer --workers it takes less memory"
+                "a worker process ended in the middle of its work; the system may have run out of memory. What was "
+                "done is kept: the same command goes on, with fewer --workers it takes less memory"
             ) from error
         finally:
             for future in waiting:

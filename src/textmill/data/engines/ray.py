@@ -1,8 +1,9 @@
-"""A Ray cluster: tasks run on any of its machines, all of which see the input and the output folder at the same place."""
+"""A Ray cluster: tasks run on any of its machines, all of which see input and output at the same place."""
 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -29,6 +30,7 @@ class RayEngine:
     """
 
     threads = 1
+    threads_here = os.cpu_count() or 1
 
     def __init__(self, address: str | None = None) -> None:
         self._ray: Any = require_extra("ray", "ray", "--engine ray")

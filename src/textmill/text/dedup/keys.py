@@ -74,8 +74,8 @@ class UnitKeys:
         )
 
     def write(self, path: Path) -> None:
-        """Write a file, whole or not at all."""
-        with new_file(path) as file:
+        """Write a file, whole or not at all; a power cut may leave it torn."""
+        with new_file(path, sync=False) as file:
             file.write(_MAGIC)
             for array in (self.text_hashes, self.bands, self.lengths, self.scores):
                 little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))

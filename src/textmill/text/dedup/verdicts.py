@@ -29,7 +29,8 @@ class UnitVerdict:
         return self.cluster_sizes > 0
 
 
-def _file(folder: Path, unit: int) -> Path:
+def verdict_file(folder: Path, unit: int) -> Path:
+    """Name a unit's file of cluster sizes, uint32[n], by its number in the call of ``find_duplicates``."""
     return folder / f"{unit:08d}.npy"
 
 
@@ -40,10 +41,10 @@ def write_verdict(folder: Path, unit: int, clusters: Clusters, begin: int, end: 
     sizes[clusters.kept[first:last] - begin] = clusters.sizes[first:last]
     first, last = np.searchsorted(clusters.dropped, (begin, end))
     sizes[clusters.dropped[first:last] - begin] = 0
-    with new_file(_file(folder, unit)) as file:
+    with new_file(verdict_file(folder, unit), sync=False) as file:
         np.save(file, sizes)
 
 
 def read_verdict(folder: Path, unit: int) -> UnitVerdict:
     """Read what became of a unit's documents, by the unit's number in the call of ``find_duplicates``."""
-    return UnitVerdict(np.load(_file(folder, unit)))
+    return UnitVerdict(np.load(verdict_file(folder, unit)))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from textmill.text.reading.content import DamagedContentError, open_content
+from textmill.text.reading.content import PIECE_BYTES, Content, DamagedContentError, open_content
 from textmill.text.reading.csv_records import CsvRecords
 from textmill.text.reading.files import STDLIB
 from textmill.text.reading.json_lines import JsonLineRecords
@@ -77,16 +76,17 @@ def _give(unit: Unit, batches: Iterator[RecordBatch], intake: Intake) -> Iterato
 
 
 def _read_spans(unit: Unit, intake: Intake) -> Iterator[RecordBatch]:
-    for span in unit.spans:
-        match unit.files[span.file].format:
-            case "jsonl" | "csv":
-                yield from _read_lines(span, intake)
-            case "parquet":
-                yield from read_parquet(span.file, span.begin, span.end, span.num_before, intake)
-            case format_ if format_ == STDLIB:
-                yield from read_standard_library(span.file, intake)
-            case _:
-                yield from read_whole_file(span.file, intake)
+    with contextlib.closing(intake.archive):
+        for span in unit.spans:
+            match unit.files[span.file].format:
+                case "jsonl" | "csv":
+                    yield from _read_lines(span, intake)
+                case "parquet":
+                    yield from read_parquet(span.file, span.begin, span.end, span.num_before, intake)
+                case format_ if format_ == STDLIB:
+                    yield from read_standard_library(span.file, intake)
+                case _:
+                    yield from read_whole_file(span.file, intake)
 
 
 def _read_lines(span: Span, intake: Intake) -> Iterator[RecordBatch]:
@@ -102,15 +102,27 @@ def _read_lines(span: Span, intake: Intake) -> Iterator[RecordBatch]:
 def _open_records(span: Span, intake: Intake) -> Iterator[JsonLineRecords | CsvRecords]:
     """Open a file at the first record that begins in a span."""
     file = intake.files[span.file]
-    with open_content(file) as content:
-        before = max(span.begin - 1, 0)
-        stream = LineStream(content, intake.source.max_document_bytes, offset=before, line=span.num_before + 1)
-        if before > 0:
-            content.seek(before)
-            stream.skip_lines_before(span.begin)
-        else:
-            stream.skip(codecs.BOM_UTF8)
+    with open_content(file, intake.archive) as content:
+        offset = _first_line(content, span)
+        line = span.num_before + (2 if span.begin > 0 else 1)
+        stream = LineStream(content, intake.source.max_document_bytes, offset=offset, line=line)
         yield CsvRecords(stream, span.file, intake) if file.format == "csv" else JsonLineRecords(stream, span.file)
+
+
+def _first_line(content: Content, span: Span) -> int:
+    """Go to the first line that begins in a span; returns its place, or the span's end where none does."""
+    if span.begin == 0:
+        return 0
+    offset = span.begin - 1
+    content.seek(offset)
+    buffer = bytearray(PIECE_BYTES)
+    while (span.end is None or offset < span.end) and (count := content.readinto(memoryview(buffer))):
+        if (line_end := buffer.find(b"\n", 0, count)) >= 0:
+            offset += line_end + 1
+            break
+        offset += count
+    content.seek(offset)
+    return offset
 
 
 def _read_stretches(
@@ -122,7 +134,7 @@ def _read_stretches(
     unheard = intake_of(lambda bad: None)
     (span,) = unit.spans
     try:
-        with _open_records(span, unheard) as records:
+        with contextlib.closing(unheard.archive), _open_records(span, unheard) as records:
             for stretch in count():
                 end = (stretch + 1) * unit.stretch_bytes
                 key = (unit.key[0], stretch)

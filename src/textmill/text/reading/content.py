@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from textmill.base.errors import DataError
 from textmill.text.compression import damage_errors, unpacked
@@ -14,6 +13,7 @@ from textmill.text.reading.files import ZIP_SUFFIX, InputFile
 
 # Packed content is asked for in these pieces, always: how far a damaged file can be read depends on them.
 PIECE_BYTES = 64 << 10
+_MAX_PIECE_BYTES = 1 << 20
 
 
 class DamagedContentError(Exception):
@@ -49,7 +49,8 @@ class Content:
         """Read all there is; None where that is more than ``max_bytes``. Raises as ``readinto``."""
         pieces = []
         num_bytes = 0
-        buffer = memoryview(bytearray(1 << 20 if not self._is_packed else PIECE_BYTES))
+        piece_bytes = PIECE_BYTES if self._is_packed else min(max(self._file.size, PIECE_BYTES), _MAX_PIECE_BYTES)
+        buffer = memoryview(bytearray(piece_bytes))
         while count := self.readinto(buffer):
             num_bytes += count
             if num_bytes > max_bytes:
@@ -62,24 +63,45 @@ class Content:
         self._stream.seek(offset)
 
 
+class OpenArchive:
+    """The zip archive that was read last, kept open: its list of members is read once for many of them."""
+
+    def __init__(self) -> None:
+        self._path = ""
+        self._archive: zipfile.ZipFile | None = None
+
+    def open(self, path: str, member: str) -> IO[bytes]:
+        """Open a member of an archive; raises what ``zipfile`` does."""
+        if self._archive is None or path != self._path:
+            self.close()
+            self._archive, self._path = zipfile.ZipFile(path), path
+        return self._archive.open(member)
+
+    def close(self) -> None:
+        """Close the archive, if one is open."""
+        if self._archive is not None:
+            self._archive.close()
+            self._archive = None
+
+
 @contextlib.contextmanager
-def open_content(file: InputFile) -> Iterator[Content]:
-    """Open a file's content.
+def open_content(file: InputFile, archive: OpenArchive) -> Iterator[Content]:
+    """Open a file's content; ``archive`` is where the members of archives are read.
 
     Raises:
         DamagedContentError: it is in a zip archive that cannot be opened, or is encrypted.
         DataError: the file cannot be opened.
         MissingExtraError: a ``.zst`` without the package ``zstandard``.
     """
-    is_zip = bool(file.member) or PurePosixPath(file.path).suffix.lower() == ZIP_SUFFIX
+    is_zip = bool(file.member) or file.path.lower().endswith(ZIP_SUFFIX)
     with contextlib.ExitStack() as opened:
         try:
             stream: Any
             if is_zip:
-                archive = opened.enter_context(zipfile.ZipFile(file.path))
-                stream = opened.enter_context(archive.open(file.member))
+                stream = archive.open(file.path, file.member)
             else:
-                stream = opened.enter_context(open(file.path, "rb", buffering=0 if not file.packing else -1))  # noqa: PTH123
+                stream = open(file.path, "rb", buffering=-1 if file.packing else 0)  # noqa: PTH123, SIM115
+            opened.enter_context(stream)
         except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError) as error:
             raise DamagedContentError(f"{error}") from error
         except OSError as error:

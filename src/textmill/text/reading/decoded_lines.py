@@ -33,7 +33,7 @@ class DecodedLines:
         self.offset += len(line)
         self.line += 1
         try:
-            return line.decode()
+            return line.decode("utf-8-sig" if offset == 0 else "utf-8")
         except UnicodeDecodeError as error:
             raise RecordError(describe_not_utf8(self._path, line[error.start :], offset + error.start)) from error
 

@@ -6,10 +6,10 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from textmill.base.errors import DataError
-from textmill.text.compression import PACKED_SUFFIXES
+from textmill.text.compression import packing_of
 from textmill.text.folders import HIDDEN, NO_ENDING, TEXT_SUFFIXES, LeftOut, expand, fixed_folder, suffix_of, text_files
 from textmill.text.reading.source import SourceInput
 from textmill.text.stdlib import is_stdlib
@@ -56,8 +56,7 @@ class InputFile:
     @property
     def packing(self) -> str:
         """``.gz`` or ``.zst`` where the content is packed, else nothing."""
-        suffix = PurePosixPath(self.member or self.path).suffix.lower()
-        return suffix if suffix in PACKED_SUFFIXES else ""
+        return packing_of(self.member or self.path)
 
     @property
     def holds_records(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +43,7 @@ class JsonLineRecords:
                 intake.refuse(intake.files[self._number], place_of(block.line, block.offset), what)
                 self._stream.pass_over(1)
             else:
-                lines, columns, num_lines = _read_block(block, self._number, intake)
+                lines, columns, num_lines = _read_block(_without_mark(block), self._number, intake)
                 self._stream.pass_over(num_lines)
                 fields = dict(zip(intake.source.other_fields, columns[1:], strict=True))
                 yield from intake.batch(self._number, columns[0], lines, fields)
@@ -49,6 +51,13 @@ class JsonLineRecords:
     def skip(self, end: int, _intake: Intake) -> None:
         """Pass over the lines that begin before byte ``end``."""
         self._stream.skip_lines_before(end)
+
+
+def _without_mark(block: LineBlock) -> LineBlock:
+    """A block without the byte order mark with which a file may begin."""
+    if block.offset > 0 or block.data[: len(BOM_UTF8)].tobytes() != BOM_UTF8:
+        return block
+    return replace(block, data=block.data[len(BOM_UTF8) :], offset=len(BOM_UTF8))
 
 
 def _read_block(block: LineBlock, number: int, intake: Intake) -> tuple[NDArray[np.int64], list[TextBatch], int]:

@@ -53,12 +53,6 @@ class LineStream:
         self.offset, self.line = offset, line
         self.damage = (0, "")
 
-    def skip(self, prefix: bytes) -> None:
-        """Leave out what the content begins with, such as a byte order mark."""
-        self._fill(len(prefix))
-        if self._num_held >= len(prefix) and self._buffer[: len(prefix)] == prefix:
-            self._drop(len(prefix))
-
     def is_empty(self) -> bool:
         """Say whether no line is left; reads on where that is not known."""
         self._take_given()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from textmill.base.errors import DataError, require_extra
 from textmill.text.readers import describe_not_utf8
-from textmill.text.reading.content import PIECE_BYTES, DamagedContentError, open_content
+from textmill.text.reading.content import PIECE_BYTES, DamagedContentError, OpenArchive, open_content
 from textmill.text.reading.files import InputFile
 from textmill.text.reading.records import BATCH_BYTES, Intake, RecordBatch, RecordError, too_long
 from textmill.text.reading.source import TEXT
@@ -37,92 +37,115 @@ def row_groups(file: InputFile) -> list[tuple[int, int]]:
 
 
 def read_parquet(number: int, begin: int, end: int | None, num_before: int, intake: Intake) -> Iterator[RecordBatch]:
-    """Read row groups ``begin`` to ``end`` of file ``number``, before which there are ``num_before`` rows."""
+    """Read row groups ``begin`` to ``end`` of file ``number``, before which there are ``num_before`` rows.
+
+    A row group that is damaged is one bad record, from the row up to which it can be read.
+    """
     file = intake.files[number]
+    if file.size == 0:
+        return
     row = num_before
     try:
-        with _seekable(file) as opened:
-            for columns in _column_batches(opened, begin, end, intake):
-                num_rows = len(next(iter(columns.values())))
-                yield from _read_rows(columns, row, number, intake)
-                row += num_rows
+        with _seekable(file, intake.archive) as opened:
+            table, names = _open_table(opened, intake)
+            groups = range(begin, table.num_row_groups if end is None else end)
+            for group in groups:
+                group_end = row + table.metadata.row_group(group).num_rows
+                try:
+                    for columns in _column_batches(table, group, names):
+                        rows = len(columns[TEXT])
+                        yield from _read_rows(columns, row, number, intake)
+                        row += rows
+                except RecordError as error:
+                    intake.refuse(file, f"row {row + 1}", f"and all up to row {group_end} {error.what}")
+                row = group_end
     except RecordError as error:
-        intake.refuse(file, f"row {row + 1}", error.what)
+        intake.refuse(file, f"row {row + 1}", f"and all that follows {error.what}")
     except DamagedContentError as error:
         intake.refuse(file, f"row {row + 1}", f"and all that follows cannot be unpacked: {error}")
 
 
 @contextlib.contextmanager
-def _seekable(file: InputFile) -> Iterator[str | IO[bytes]]:
+def _seekable(file: InputFile, archive: OpenArchive) -> Iterator[str | IO[bytes]]:
     """A file's path, or its unpacked content in a temporary file: parquet is read from its end."""
     if not file.packing and not file.member:
         yield file.path
         return
     with tempfile.TemporaryFile() as unpacked:
         buffer = memoryview(bytearray(PIECE_BYTES))
-        with open_content(file) as content:
+        with open_content(file, archive) as content:
             while count := content.readinto(buffer):
                 unpacked.write(buffer[:count])
         unpacked.seek(0)
         yield unpacked
 
 
-def _column_batches(opened: str | IO[bytes], begin: int, end: int | None, intake: Intake) -> Iterator[dict[str, Any]]:
-    """Yield rows by our names of their fields, as arrays of arrow.
-
-    Raises:
-        RecordError: the file is damaged, or has no text.
-        DataError: it cannot be read.
-    """
-    parquet = require_extra("pyarrow.parquet", "data", "reading .parquet files")
+@contextlib.contextmanager
+def _arrow_errors() -> Iterator[None]:
+    """Tell damage, of which arrow says ``OSError`` too, from a file that cannot be read."""
     try:
-        table = parquet.ParquetFile(opened)
-        names = _known_fields(table.schema_arrow, intake)
-        groups = range(begin, table.num_row_groups if end is None else end)
-        num_rows, num_bytes = _size_of(table.metadata, groups)
-        batch_rows = min(max(BATCH_BYTES * num_rows // max(num_bytes, 1), 1), _MAX_ROWS)
-        batches = table.iter_batches(batch_rows, row_groups=groups, columns=list(names.values()), use_threads=False)
-        while (batch := next(batches, None)) is not None:
-            yield {ours: _as_text(_column(batch, theirs), theirs) for ours, theirs in names.items()}
+        yield
     except OSError as error:
         if error.errno is not None:
-            raise DataError(f"cannot read {opened}: {error}") from error
-        raise RecordError(f"and all that follows cannot be read as parquet: {error}") from error
+            raise DataError(f"cannot read parquet: {error}") from error
+        raise RecordError(f"cannot be read as parquet: {error}") from error
     except ValueError as error:
-        raise RecordError(f"and all that follows cannot be read as parquet: {error}") from error
+        raise RecordError(f"cannot be read as parquet: {error}") from error
+
+
+def _open_table(opened: str | IO[bytes], intake: Intake) -> tuple[Any, dict[str, str]]:
+    """Open a file; returns it, and our names of the fields that it has to its own."""
+    parquet = require_extra("pyarrow.parquet", "data", "reading .parquet files")
+    with _arrow_errors():
+        table = parquet.ParquetFile(opened)
+    return table, _known_fields(table.schema_arrow, intake)
+
+
+def _column_batches(table: Any, group: int, names: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a row group by our names of their fields, as arrays of arrow."""
+    metadata = table.metadata.row_group(group)
+    batch_rows = BATCH_BYTES * metadata.num_rows // max(metadata.total_byte_size, 1)
+    batch_rows = min(max(batch_rows, 1), _MAX_ROWS)
+    with _arrow_errors():
+        batches = table.iter_batches(batch_rows, [group], list(names.values()), use_threads=False)
+    while True:
+        with _arrow_errors():
+            batch = next(batches, None)
+            if batch is None:
+                return
+            columns = {ours: _as_text(_column(batch, theirs)) for ours, theirs in names.items()}
+        yield columns
 
 
 def _known_fields(schema: Any, intake: Intake) -> dict[str, str]:
-    """Our names of the fields that a file has, to its own."""
+    types = require_extra("pyarrow", "data", "reading .parquet files").types
     theirs_of = {TEXT: intake.source.text_field, **intake.source.other_fields}
-    known = {ours: theirs for ours, theirs in theirs_of.items() if _has_column(schema, theirs)}
-    if TEXT not in known:
+    types_of = {ours: _type_of(schema, theirs) for ours, theirs in theirs_of.items()}
+    if types_of[TEXT] is None:
         raise RecordError(
-            f'and all that follows has no column "{theirs_of[TEXT]}"; the columns are {", ".join(schema.names)}. '
+            f'has no column "{theirs_of[TEXT]}"; the columns are {", ".join(schema.names)}. '
             f"Say which of them holds the text: fields.text"
         )
-    return known
+    known = {ours: type_ for ours, type_ in types_of.items() if type_ is not None}
+    for ours, type_ in known.items():
+        held = type_.value_type if types.is_dictionary(type_) else type_
+        if types.is_nested(held) or (ours == TEXT and types.is_primitive(held)):
+            raise RecordError(f'has {type_} in the column "{theirs_of[ours]}", which must be text')
+    return {ours: theirs_of[ours] for ours in known}
 
 
-def _has_column(schema: Any, name: str) -> bool:
+def _type_of(schema: Any, name: str) -> Any:
+    """The type of a column, or of a field of a column's objects; None where there is none."""
     if name in schema.names:
-        return True
+        return schema.field(name).type
     first, *rest = name.split(".")
-    if first not in schema.names:
-        return False
-    type_ = schema.field(first).type
+    type_ = schema.field(first).type if first in schema.names else None
     for key in rest:
         index = type_.get_field_index(key) if hasattr(type_, "get_field_index") else -1
-        if index < 0:
-            return False
+        if type_ is None or index < 0:
+            return None
         type_ = type_.field(index).type
-    return True
-
-
-def _size_of(metadata: Any, groups: range) -> tuple[int, int]:
-    """Rows and unpacked bytes of row groups."""
-    chosen = [metadata.row_group(i) for i in groups]
-    return sum(group.num_rows for group in chosen), sum(group.total_byte_size for group in chosen)
+    return type_
 
 
 def _column(batch: Any, name: str) -> Any:
@@ -133,13 +156,10 @@ def _column(batch: Any, name: str) -> Any:
     return compute.struct_field(batch.column(first), rest)
 
 
-def _as_text(array: Any, name: str) -> Any:
+def _as_text(array: Any) -> Any:
     """Cast a column to bytes that need not be UTF-8, null to none."""
     pyarrow = require_extra("pyarrow", "data", "reading .parquet files")
-    types = pyarrow.types
-    if types.is_nested(array.type) and not types.is_dictionary(array.type):
-        raise RecordError(f'and all that follows has {array.type} in the column "{name}", which must be text')
-    if not types.is_large_binary(array.type) and not types.is_binary(array.type):
+    if not pyarrow.types.is_binary(array.type) and not pyarrow.types.is_large_binary(array.type):
         array = array.cast(pyarrow.large_string())
     return array.cast(pyarrow.large_binary()).fill_null(b"")
 

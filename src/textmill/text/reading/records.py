@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.text.reading.content import OpenArchive
 from textmill.text.reading.files import InputFile
 from textmill.text.reading.source import ID, SourceInput
 from textmill.text.text_batch import TextBatch
@@ -107,6 +108,7 @@ class Intake:
     on_bad: Callable[[BadRecord], None]
     counts: ReadCounts
     num_threads: int = 1
+    archive: OpenArchive = field(default_factory=OpenArchive)
 
     def refuse(self, file: InputFile, place: str, what: str) -> None:
         """Count and tell of a bad record."""
@@ -147,6 +149,9 @@ def in_larger_batches(batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:
             held, num_bytes = [], 0
         held.append(batch)
         num_bytes += batch.texts.num_bytes
+        if num_bytes >= BATCH_BYTES:
+            yield _joined(held)
+            held, num_bytes = [], 0
     if held:
         yield _joined(held)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from textmill.base.errors import ConfigError, did_you_mean
@@ -23,7 +24,7 @@ class SourceInput:
         max_document_bytes: a record or file with more is a bad record.
     """
 
-    path: str | tuple[str, ...]
+    path: str | Sequence[str]
     format: str = "auto"
     fields: dict[str, str] = field(default_factory=dict)
     max_document_bytes: int = 256 << 20
@@ -50,7 +51,7 @@ class SourceInput:
     @property
     def paths(self) -> tuple[str, ...]:
         """The paths that were given."""
-        return (self.path,) if isinstance(self.path, str) else self.path
+        return (self.path,) if isinstance(self.path, str) else tuple(self.path)
 
     @property
     def text_field(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,7 @@ def cut_units(files: Sequence[InputFile], unit_bytes: int = UNIT_BYTES, each: Ea
         each: ``map``, or what does the same on many processes: lines of large .jsonl files are counted with it, once,
             so that every record knows its line.
     """
+    line_ends = iter(each(count_line_ends, [part for file in files for part in _counted_parts(file, unit_bytes)]))
     units = []
     shared: list[int] = []
     num_bytes = 0
@@ -86,7 +87,7 @@ def cut_units(files: Sequence[InputFile], unit_bytes: int = UNIT_BYTES, each: Ea
             units.append(_shared_unit(files, shared))
             shared, num_bytes = [], 0
         if cost > unit_bytes:
-            units += _units_of(number, file, unit_bytes, each)
+            units += _units_of(number, file, unit_bytes, line_ends)
         else:
             shared.append(number)
             num_bytes += cost
@@ -104,25 +105,34 @@ def _shared_unit(files: Sequence[InputFile], numbers: list[int]) -> Unit:
     return Unit((numbers[0], 0), tuple(files[number] for number in numbers), spans)
 
 
-def _units_of(number: int, file: InputFile, unit_bytes: int, each: Each) -> list[Unit]:
-    """Cut a large file."""
-    must_start_at_front = file.format == "csv" or (file.format == "jsonl" and bool(file.packing or file.member))
-    if must_start_at_front:
+def _units_of(number: int, file: InputFile, unit_bytes: int, line_ends: Iterator[int]) -> list[Unit]:
+    """Cut a large file; ``line_ends`` gives what was counted in its parts."""
+    if file.format == "csv" or (file.format == "jsonl" and not _is_plain(file)):
         return [Unit((number, 0), (file,), (Span(0),), unit_bytes)]
     spans = [Span(0)]
     if file.format == "jsonl":
-        spans = _byte_spans(file, unit_bytes, each)
-    elif file.format == "parquet" and not file.packing and not file.member:
+        counts = islice(line_ends, len(_counted_parts(file, unit_bytes)))
+        begins = range(0, max(file.size, 1), unit_bytes)
+        before = accumulate(counts, initial=0)
+        spans = [Span(0, begin, begin + unit_bytes, num) for begin, num in zip(begins, before, strict=True)]
+    elif file.format == "parquet" and _is_plain(file):
         spans = list(_row_group_spans(file, unit_bytes)) or spans
     return [Unit((number, stretch), (file,), (span,)) for stretch, span in enumerate(spans)]
 
 
-def _byte_spans(file: InputFile, unit_bytes: int, each: Each) -> list[Span]:
-    begins = range(0, file.size, unit_bytes)
-    # A line belongs to the unit in which it begins, and whether one does at its first byte, the byte before tells.
-    counted = [(file.path, max(begin - 1, 0), begin + unit_bytes - 1) for begin in begins]
-    before = accumulate(each(count_line_ends, counted), initial=0)
-    return [Span(0, begin, begin + unit_bytes, num_before) for begin, num_before in zip(begins, before, strict=False)]
+def _is_plain(file: InputFile) -> bool:
+    return not file.packing and not file.member
+
+
+def _counted_parts(file: InputFile, unit_bytes: int) -> list[tuple[str, int, int]]:
+    """The parts of a file that is cut by bytes in which lines are counted: in front of the byte before each cut.
+
+    A line belongs to the unit in which it begins, and whether one begins at a cut, the byte before it tells.
+    """
+    if file.format != "jsonl" or not _is_plain(file) or _cost(file) <= unit_bytes:
+        return []
+    cuts = range(unit_bytes, file.size, unit_bytes)
+    return [(file.path, max(cut - unit_bytes - 1, 0), cut - 1) for cut in cuts]
 
 
 def count_line_ends(part: tuple[str, int, int]) -> int:

@@ -15,12 +15,15 @@ from textmill.text.reading.source import ID
 from textmill.text.stdlib import read_stdlib
 from textmill.text.text_batch import TextBatch
 
+_DECODED_BYTES = 1 << 20
+_LOOKED_AT = 4096  # bytes behind a wrong one, to tell what it is part of
+
 
 def read_whole_file(number: int, intake: Intake) -> Iterator[RecordBatch]:
     """Read a file of text or HTML."""
     file = intake.files[number]
     try:
-        with open_content(file) as content:
+        with open_content(file, intake.archive) as content:
             data = content.read(intake.source.max_document_bytes)
     except DamagedContentError as error:
         intake.refuse(file, "byte 0", f"and all that follows cannot be unpacked: {error}")
@@ -41,11 +44,22 @@ def read_whole_file(number: int, intake: Intake) -> Iterator[RecordBatch]:
 
 def _checked_text(data: bytes, path: str) -> bytes:
     """The UTF-8 of a text, a byte order mark left out."""
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        raise RecordError(describe_not_utf8(path, data[error.start :], error.start), error.start) from error
+    start = _first_not_utf8(data)
+    if start is not None:
+        raise RecordError(describe_not_utf8(path, data[start : start + _LOOKED_AT], start), start)
     return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _first_not_utf8(data: bytes) -> int | None:
+    """Find the first byte that is not UTF-8, without holding all characters at once."""
+    begin = 0
+    while begin < len(data):
+        end = min(begin + _DECODED_BYTES, len(data))
+        try:
+            begin += codecs.utf_8_decode(data[begin:end], "strict", end == len(data))[1]
+        except UnicodeDecodeError as error:
+            return begin + error.start
+    return None
 
 
 def read_standard_library(number: int, intake: Intake) -> Iterator[RecordBatch]:

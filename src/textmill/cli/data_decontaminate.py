@@ -1,0 +1,137 @@
+"""``textmill data decontaminate``: training records without those that hold items of evaluation sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from textmill.base import units
+from textmill.base.errors import ConfigError
+from textmill.cli.arguments import WholeNumber, program
+from textmill.cli.output import Output
+
+if TYPE_CHECKING:
+    from textmill.text.decontamination import Decontaminator
+
+_SHOWN_TOO_SHORT = 5
+_Paths = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
+_Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
+
+
+def decontaminate(
+    files: list[str],
+    /,
+    *,
+    against: _Paths,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    report: Path | None = None,
+    profile: Literal["finemath", "cosmopedia", "datatrove", "dolma", "bigram"] = "finemath",
+    ngram: WholeNumber | None = None,
+    min_ratio: float | None = None,
+    min_words: WholeNumber | None = None,
+    action: Literal["drop", "report"] = "drop",
+    fields: _Names = None,
+    eval_fields: _Names = None,
+    threads: WholeNumber | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Copy training records, without those that hold items of evaluation sets.
+
+    For example:
+        textmill data decontaminate web.jsonl --against gsm8k.jsonl mmlu.jsonl -o clean.jsonl
+        textmill data decontaminate sft.jsonl --against gsm8k.jsonl -o clean.jsonl --report hits.jsonl
+        textmill data decontaminate "dpo/*.jsonl.gz" --against ifeval.jsonl --profile cosmopedia -o clean.jsonl
+        textmill data decontaminate web.jsonl --against gsm8k.jsonl --action report --report hits.jsonl
+
+    Records may be for pretraining (text), chats (messages, conversations), instructions (instruction, input, output)
+    or preferences (prompt, chosen, rejected). Those that stay are copied byte for byte.
+
+    Parameters
+    ----------
+    files
+        .jsonl files or globs, packed or not (.gz, .zst).
+    against
+        .jsonl files of evaluation sets: an item a line, its question in question, prompt, problem, text or the like.
+    output
+        The .jsonl file to write.
+    report
+        A .jsonl file for what was found: item, document, span in characters, n-gram, ratio, action.
+    profile
+        How items are found: finemath (13 words in a row, then the longest common subsequence of words), cosmopedia
+        (10 words, then matching blocks of characters), datatrove (12 words of the answer), dolma (whole paragraphs),
+        bigram (pairs of words, for short questions).
+    ngram
+        Words in a row that lead to an item, in place of the profile's.
+    min_ratio
+        How much of an item must be there, in place of the profile's.
+    min_words
+        Items with fewer words are not looked for, in place of the profile's.
+    action
+        What becomes of a record with an item: drop leaves it out, report copies it.
+    fields
+        Fields of a record that hold its text, dotted for nested ones.
+    eval_fields
+        Fields of an item that make its question, dotted for nested ones.
+    threads
+        One for each core unless given.
+    json
+        Print the counts as JSON.
+    """
+    from textmill.text.decontamination import Decontaminator
+    from textmill.text.decontamination.record_files import decontaminate_files
+    from textmill.text.folders import paths_of
+
+    out = Output()
+    if output is None and action == "drop":
+        raise ConfigError("there is no file to write to: name one with -o, or use --action report")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads is {threads}, and must be 1 or more")
+    decontaminator = Decontaminator.against(
+        against, profile, action=action, fields=eval_fields, ngram=ngram, min_ratio=min_ratio, min_words=min_words
+    )
+    _tell_too_short(out, decontaminator)
+    paths = paths_of(files)
+    with out.bar("looking for items", sum(path.stat().st_size for path in paths if path.is_file())) as bar:
+        counts = decontaminate_files(
+            paths, decontaminator, output, report=report, fields=fields, threads=threads or 0, progress=bar.update
+        )
+    summary = counts.summary(decontaminator)
+    if json:
+        out.json(summary)
+    else:
+        _print(out, summary)
+    if report:
+        out.say(f"what was found is in {report}")
+    elif counts.hits_by_item:
+        out.hint(f"what was found, and where: --report hits.jsonl, and {program()} data decontaminate --help")
+    if output and not json:
+        out.data(str(output))
+    return 0
+
+
+def _tell_too_short(out: Output, decontaminator: Decontaminator) -> None:
+    """Say which items this profile cannot find: nothing is passed over in silence."""
+    too_short = decontaminator.cannot_be_found.nonzero()[0].tolist()
+    if not too_short:
+        return
+    names = ", ".join(quote(decontaminator.items[number].id) for number in too_short[:_SHOWN_TOO_SHORT])
+    more = f", and {len(too_short) - _SHOWN_TOO_SHORT:,} more" if len(too_short) > _SHOWN_TOO_SHORT else ""
+    least = decontaminator.profile.min_words
+    hint = "" if decontaminator.profile.name == "bigram" else "; --profile bigram finds short ones"
+    out.warning(
+        f"{len(too_short):,} of {len(decontaminator.items):,} items have fewer than {least} words and cannot be found: "
+        f"{names}{more}{hint}"
+    )
+
+
+def _print(out: Output, summary: dict[str, Any]) -> None:
+    share = 100 * summary["dropped"] / max(1, summary["documents"])
+    out.data(f"{units.count(summary['documents'])} records, {summary['dropped']:,} dropped ({share:.2g} %)")
+    width = max(len(name) for name in summary["files"])
+    for name, of_file in summary["files"].items():
+        too_short = f"; {of_file['too_short']:,} too short" if of_file["too_short"] else ""
+        found = f"{of_file['found']:,} of {of_file['items']:,} items found"
+        out.data(f"{name:<{width}}  {found}, in {of_file['documents']:,} records{too_short}")

@@ -1,0 +1,38 @@
+"""A pipeline's report as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textmill.base import units
+from textmill.data.prepare_report import PrepareReport
+from textmill.data.unit_report import UnitReport
+
+
+def report_lines(report: PrepareReport) -> Iterator[str]:
+    """Write a paragraph for each source: what was read, what was dropped by which rule, what came of it."""
+    for rule in report.rules_off:
+        yield f"off: {rule}"
+    for name, source in report.sources.items():
+        yield f"{name}:"
+        for line in (*_counts(source), *_tokens(report.totals[name])):
+            yield f"  {line}"
+
+
+def _counts(source: UnitReport) -> Iterator[str]:
+    counts = source.counts
+    yield f"{counts['read']:>14,} documents read, {units.num_bytes(counts['read_bytes'])}"
+    if counts["empty"]:
+        yield f"{counts['empty']:>14,} records without text passed over"
+    if counts["bad"]:
+        yield f"{counts['bad']:>14,} bad records passed over; the first: {source.bad[0]}"
+    for rule, count in source.drops.counts.items():
+        yield f"{count:>14,} dropped, {rule} ({100 * count / counts['read']:.1f} %)"
+
+
+def _tokens(totals: dict[str, int]) -> Iterator[str]:
+    for part, what in (("train", "to train on"), ("heldout", "held out")):
+        documents, tokens = totals[f"{part}_num_documents"], totals[f"{part}_num_tokens"]
+        if documents:
+            bytes_per_token = totals[f"{part}_num_bytes"] / tokens
+            yield f"{documents:>14,} documents {what}: {tokens:,} tokens ({bytes_per_token:.2f} bytes of text each)"

@@ -1,0 +1,71 @@
+"""What became of a pipeline's documents: ``report.json`` beside the shard sets, and what the command prints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textmill.data.manifest import MANIFEST
+from textmill.data.pipeline import Pipeline
+from textmill.data.unit_report import UnitReport
+
+REPORT = "report.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareReport:
+    """What became of a pipeline's documents.
+
+    Attributes:
+        folder: the output folder.
+        job: the hash of the job that made it.
+        sources: by source, what happened in its units.
+        totals: by source, documents, tokens and bytes of text, trained on (``train_num_tokens``) and held out.
+        duplicates: what deduplication found, as plain data; empty where it did not look.
+        rules_off: rules of presets that are off, with why.
+    """
+
+    folder: Path
+    job: str
+    sources: dict[str, UnitReport]
+    totals: dict[str, dict[str, int]]
+    duplicates: dict[str, Any]
+    rules_off: tuple[str, ...] = ()
+
+    def to_table(self) -> dict[str, Any]:
+        """As JSON keeps it."""
+        return {
+            "job": self.job,
+            "sources": {name: report.to_table() | self.totals[name] for name, report in self.sources.items()},
+            "duplicates": self.duplicates,
+            "rules_off": list(self.rules_off),
+        }
+
+
+def read_report(pipeline: Pipeline, job: str) -> PrepareReport | None:
+    """Read the report of an output folder; None where it is of another job, or a set is missing."""
+    folder = Path(pipeline.output.dir)
+    try:
+        table = json.loads((folder / REPORT).read_text())
+        if table["job"] != job:
+            return None
+        sources = {name: UnitReport.from_table(source) for name, source in table["sources"].items()}
+        keys = [f"{part}_num_{what}" for part in ("train", "heldout") for what in ("documents", "tokens", "bytes")]
+        totals = {name: {key: source[key] for key in keys} for name, source in table["sources"].items()}
+        report = PrepareReport(
+            folder=folder,
+            job=job,
+            sources=sources,
+            totals=totals,
+            duplicates=table["duplicates"],
+            rules_off=tuple(table["rules_off"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    for root, part in ((folder, "train"), (pipeline.heldout_dir, "heldout")):
+        for name, total in totals.items():
+            if total[f"{part}_num_documents"] and not (root / name / MANIFEST).is_file():
+                return None
+    return report

@@ -1,0 +1,48 @@
+"""Sources of which nothing is there, or nothing stays: told before hours go into what comes after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textmill.base.errors import DataError
+from textmill.data.duplicates import Found
+from textmill.data.job import Job
+from textmill.data.read_stage import Units
+from textmill.data.unit_report import UnitReport
+from textmill.data.work_folder import WorkFolder
+
+
+def read_reports(work: WorkFolder, units: Units) -> dict[str, UnitReport]:
+    """Add up what happened in the units of each source."""
+    reports = {}
+    for name, names in units.items():
+        reports[name] = UnitReport()
+        for unit in names:
+            reports[name].add(UnitReport.read(work.read / name / unit))
+    return reports
+
+
+def check_texts(job: Job, reports: Mapping[str, UnitReport]) -> None:
+    """Raise ``DataError`` where a source has no text, or its rules leave none."""
+    for name, report in reports.items():
+        path = job.pipeline.sources[name].path
+        if not report.counts["read"]:
+            bad = f" ({report.counts['bad']:,} records are bad, the first: {report.bad[0]})" if report.bad else ""
+            raise DataError(f'the source "{name}" at {path} holds no text{bad}; check its path')
+        if not report.counts["kept"]:
+            drops = ", ".join(f"{rule} {count:,}" for rule, count in report.drops.counts.items())
+            raise DataError(
+                f'all {report.counts["read"]:,} documents of the source "{name}" at {path} are dropped ({drops}); '
+                f"give it rules that fit it, in [sources.{name}.filter], or leave it out"
+            )
+
+
+def check_kept(job: Job, reports: Mapping[str, UnitReport], found: Found) -> None:
+    """Raise ``DataError`` where all documents of a source have come before."""
+    for name, kept in found.sources.items():
+        if not kept.num_documents:
+            raise DataError(
+                f'all {reports[name].counts["kept"]:,} documents of the source "{name}" at '
+                f"{job.pipeline.sources[name].path} came before, in another source or in what is held out; "
+                "leave the source out"
+            )

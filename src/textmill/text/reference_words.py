@@ -1,0 +1,63 @@
+"""What words and sentences are, in regular expressions: the oracle of the native code."""
+
+from __future__ import annotations
+
+import regex
+
+_ALONE = (
+    r"[[\p{L}&&[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
+    r"\u0E80-\u0EFF\u1000-\u109F\u1780-\u17FF\uA9E0-\uA9FF\uAA60-\uAA7F]]\u30FC\uFF70\uFF9E\uFF9F]"
+)
+_MARK = r"[\p{M}\p{Cf}]"
+_RUN = rf"[[\p{{L}}\p{{N}}]--{_ALONE}]"
+_WORD = regex.compile(
+    rf"(?:{_RUN}|{_MARK})(?:{_RUN}|{_MARK}|['’\-](?={_RUN})|(?<=\p{{N}})[.,](?=\p{{N}}))*"
+    rf"|{_ALONE}{_MARK}*"
+    rf"|(\S)\1*{_MARK}*",
+    regex.V1,
+)
+
+_MARKS = ".?!…。！？"
+_CLOSING = "\"')]}’”»」）"
+_END = regex.compile(rf"([{_MARKS}]+)[{regex.escape(_CLOSING)}]*")
+_ABBREVIATIONS = (
+    "Mr Mrs Ms Dr Prof Rev Gen Sen Rep Gov Capt Lt Col Sgt St Mt Jr Sr vs etc Fig No Vol pp ca approx cf".split()
+)
+_WORD_BEFORE = regex.compile(r"([A-Za-z]*)$")
+_SMALL = regex.compile("[a-zß-öø-ÿα-ωа-џ]")
+
+
+def split_words(text: str) -> list[str]:
+    """Split a text into words; see ``textmill.text.words.split_words``."""
+    return [match[0] for match in _WORD.finditer(text)]
+
+
+def split_sentences(text: str) -> list[str]:
+    """Split a text into sentences; see ``textmill.text.words.split_sentences``."""
+    sentences = []
+    begin = 0
+    for match in _END.finditer(text):
+        if _is_end(text, match[1], match.start(), match.end()):
+            sentences.append(text[begin : match.end()].strip())
+            begin = match.end()
+    if text[begin:].strip():
+        sentences.append(text[begin:].strip())
+    return sentences
+
+
+def _is_end(text: str, marks: str, begin: int, end: int) -> bool:
+    behind = text[end:]
+    following = behind.lstrip()
+    if not following:
+        return True
+    if any(mark in "。！？" for mark in marks):
+        return True
+    if len(following) == len(behind) or _SMALL.match(following):
+        return False
+    return marks != "." or not _is_abbreviation(text[:begin])
+
+
+def _is_abbreviation(before: str) -> bool:
+    word = _WORD_BEFORE.search(before)[1]
+    is_part = len(word) < len(before) and not before[: len(before) - len(word)][-1].isascii()
+    return not is_part and (len(word) == 1 or word in _ABBREVIATIONS)

@@ -1,0 +1,142 @@
+"""``textmill data``: what a user asks of shard sets, and of a step of a run."""
+
+import json
+import time
+
+import pytest
+
+from fakes.tiny_run import write_recipe
+from fakes.token_set import token_set
+from textmill.cli import main
+from textmill.data.packing import open_packing_table
+from textmill.data.shards import ShardSet
+from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.train.corpus import make_tokenizer, open_shards, read_corpus, write_corpus
+from textmill.train.recipe import load_recipe
+from textmill.train.run_loader import make_loader
+
+
+def run(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    return code, *capsys.readouterr()
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run as far as it is before its first step."""
+    folder = tmp_path_factory.mktemp("data")
+    recipe = load_recipe(write_recipe(folder))
+    corpus = read_corpus(recipe)
+    write_corpus(folder / "run", corpus, make_tokenizer(recipe, corpus))
+    (folder / "run" / "config.json").write_text(json.dumps({"recipe": recipe.to_table()}))
+    return folder / "run"
+
+
+@pytest.fixture
+def sets(tmp_path):
+    for name, lengths in (("web", [1, 2, 3, 500, 500]), ("code", [40])):
+        shards = token_set(tmp_path / name, lengths, source=name, with_names=name == "web")
+        open_packing_table(shards, 64)
+    return tmp_path
+
+
+def test_show_says_what_a_set_holds(sets, capsys):
+    code, out, err = run(capsys, "data", "show", sets / "web")
+    assert code == 0, err
+    for line in (
+        f"web  ({sets / 'web'})",
+        "documents     5",
+        "tokens        1,006 (1.01k), uint32",
+        "text          1.01 kB, 1.00 bytes a token",
+        "tokenizer     1,048,576 ids, hash 000000000000, 0 ends a document",
+        "document ids  kept",
+        "packed for    64 tokens: 16 rows, 1.758% padding, 2 documents cut",
+    ):
+        assert line in out, out
+    histogram = [line.split() for line in out.splitlines() if "of documents" in line]
+    assert histogram[0][:1] + histogram[0][-6:] == ["1", "20.0%", "of", "documents,", "0.1%", "of", "tokens"]
+    assert histogram[1][:3] == ["2", "to", "3"]
+    assert histogram[-1][:3] == ["256", "to", "511"]
+
+
+def test_show_lists_all_sets_below_a_folder_and_a_report(sets, capsys):
+    (sets / "report.json").write_text(json.dumps({"documents": {"read": 1200, "dropped": {"gopher": 7}}}))
+    code, out, _ = run(capsys, "data", "show", sets)
+    assert code == 0
+    assert out.index("code  (") < out.index("web  (")
+    assert "2 sets: 6 documents, 1,046 tokens" in out
+    assert "    read           1,200" in out
+    assert "gopher" in out
+    code, out, _ = run(capsys, "data", "show", sets, "--json")
+    table = json.loads(out)
+    assert [each["manifest"]["source"] for each in table["sets"]] == ["code", "web"]
+    assert table["sets"][1]["lengths"][-1] == {"low": 256, "high": 511, "num_documents": 2, "num_tokens": 1000}
+    assert table["sets"][1]["packing"][0]["num_rows"] == 16
+    assert table["report"]["documents"]["dropped"] == {"gopher": 7}
+
+
+def test_show_checks_what_it_is_asked_to(sets, capsys):
+    code, _, err = run(capsys, "data", "show", sets, "--verify")
+    assert code == 0
+    assert "all files are what their manifests say" in err
+    path = sets / "web" / "00000.bin"
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    assert run(capsys, "data", "show", sets)[0] == 0
+    code, _, err = run(capsys, "data", "show", sets, "--verify")
+    assert code == 3
+    assert "00000.bin is damaged: its sha256 is not the manifest's (first wrong block: 0" in err
+
+
+def test_show_of_no_set(tmp_path, capsys):
+    code, _, err = run(capsys, "data", "show", tmp_path)
+    assert code == 3
+    assert "holds no shard set" in err
+
+
+def test_inspect_names_what_the_batch_holds(run_folder, capsys):
+    code, out, err = run(capsys, "data", "inspect", run_folder, "--step", "7", "--json")
+    assert code == 0, err
+    table = json.loads(out)
+    recipe = load_recipe(run_folder)
+    tokenizer = Tokenizer.load(run_folder / "tokenizer.json")
+    shards, _ = open_shards(run_folder, recipe, tokenizer)
+    batch = make_loader(recipe, shards).batch(6)
+    assert [row["source"] for row in table["rows"]] == list(batch.sources)
+    for number, row in enumerate(table["rows"]):
+        told = []
+        for document in row["documents"]:
+            source = ShardSet(run_folder / "shards" / row["source"])
+            start = source.index.span(document["number"])[0] + document["start"]
+            ids = source.tokens(start, start + document["length"]).tolist()
+            told += ids
+            text = tokenizer.decode([i for i in ids[:24] if i != source.manifest.document_end])
+            assert document["text"] == text
+        assert told == batch.targets[number].tolist()
+    code, out, _ = run(capsys, "data", "inspect", run_folder, "--step", "7")
+    assert code == 0
+    assert out.startswith(f"step 7 of {run_folder}: 4 rows of 32 tokens")
+    assert f"row 0  {batch.sources[0]}, epoch 1" in out
+
+
+def test_any_step_is_found_in_milliseconds(run_folder):
+    """A thousand times the time that it takes is allowed: it must not go through what came before."""
+    recipe = load_recipe(run_folder)
+    shards, _ = open_shards(run_folder, recipe, Tokenizer.load(run_folder / "tokenizer.json"))
+    begin = time.perf_counter()
+    make_loader(recipe, shards).batch(10**9)
+    assert time.perf_counter() - begin < 1
+
+
+@pytest.mark.parametrize(("step", "message"), [("0", "step is 0, and must be 1 or more"), ("-3", "step is -3")])
+def test_inspect_of_no_step(run_folder, capsys, step, message):
+    code, _, err = run(capsys, "data", "inspect", run_folder, f"--step={step}")
+    assert code == 2
+    assert message in err.replace("--step", "step")
+
+
+def test_inspect_of_no_run(tmp_path, capsys):
+    code, _, err = run(capsys, "data", "inspect", tmp_path, "--step", "1")
+    assert code == 2
+    assert "holds no run" in err

@@ -1,0 +1,65 @@
+"""``textmill data decontaminate``."""
+
+import contextlib
+import json
+
+import pytest
+
+from textmill.cli import main
+
+QUESTION = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
+
+
+@pytest.fixture
+def files(tmp_path):
+    records = [{"text": "clean"}, {"text": f"so: {QUESTION.lower()} that was it"}, {"text": "clean, too"}]
+    (tmp_path / "web.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    items = [{"question": QUESTION, "answer": "72"}, {"question": "Who?"}]
+    (tmp_path / "gsm8k.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    return tmp_path
+
+
+def test_leaks_are_dropped_and_reported(files, capsys):
+    clean, hits = files / "clean.jsonl", files / "hits.jsonl"
+    arguments = [str(files / "web.jsonl"), "--against", str(files / "gsm8k.jsonl"), "-o", str(clean)]
+    assert main(["data", "decontaminate", *arguments, "--report", str(hits)]) == 0
+    captured = capsys.readouterr()
+    assert "3 records, 1 dropped (33 %)" in captured.out
+    assert "gsm8k.jsonl  1 of 2 items found, in 1 records; 1 too short" in captured.out
+    assert "1 of 2 items have fewer than 8 words and cannot be found: gsm8k.jsonl:2" in captured.err
+    lines = (files / "web.jsonl").read_text().splitlines(keepends=True)
+    assert clean.read_text() == lines[0] + lines[2]
+    (hit,) = map(json.loads, hits.read_text().splitlines())
+    assert hit["item"] == "gsm8k.jsonl:1"
+    assert hit["span"] == [4, 4 + len(QUESTION) - 1]
+
+
+def test_json_and_report_only(files, capsys):
+    arguments = [str(files / "*b.jsonl"), "--against", str(files / "gsm8k.jsonl"), "--action", "report", "--json"]
+    assert main(["data", "decontaminate", *arguments, "--profile", "bigram", "--min-ratio", "1"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["documents"], summary["dropped"], summary["profile"], summary["min_ratio"]) == (3, 0, "bigram", 1)
+    assert summary["files"]["gsm8k.jsonl"]["documents"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "name one with -o"),
+        (["-o", "web.jsonl"], 2, "is read"),
+        (["-o", "out.jsonl", "--ngram", "0"], 2, "ngram is 0"),
+        (["-o", "out.jsonl", "--threads", "0"], 2, "--threads is 0"),
+        (["-o", "out.jsonl", "--eval-fields", "nope"], 3, "none of the fields nope"),
+        (["-o", "out.jsonl", "--fields", "nope"], 3, "none of the fields nope"),
+    ],
+)
+def test_what_cannot_be_done_is_said(files, capsys, *, arguments, code, message):
+    with contextlib.chdir(files):
+        assert main(["data", "decontaminate", "web.jsonl", "--against", "gsm8k.jsonl", *arguments]) == code
+    assert message in capsys.readouterr().err
+    assert not (files / "out.jsonl").exists()
+
+
+def test_help_has_examples(capsys):
+    assert main(["data", "decontaminate", "--help"]) == 0
+    assert "--against gsm8k.jsonl" in capsys.readouterr().out

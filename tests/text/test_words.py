@@ -1,0 +1,85 @@
+"""Words and sentences equal those of the regular expressions that say what they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textmill.text import reference_words
+from textmill.text.text_batch import TextBatch
+from textmill.text.words import count_words, split_sentences, split_words, word_spans
+
+# Python's own tables are older than ours: characters that they do not know may be letters by now.
+KNOWN = st.characters(exclude_categories=("Cs", "Cn"))
+TRICKY = st.sampled_from([*"ab1.,'’-_\n …。！\"”)", "Mr", "ก", "็", "漢", "ー", "́", "٣", "\u200d", "❤", "é", "ß", "ж"])
+TEXTS = (st.lists(KNOWN | TRICKY) | st.lists(TRICKY, max_size=30)).map("".join)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Don't stop, it’s 3.14!", ["Don't", "stop", ",", "it’s", "3.14", "!"]),
+        ("state-of-the-art -- and so...", ["state-of-the-art", "--", "and", "so", "..."]),
+        ("1,000,000 x 2.", ["1,000,000", "x", "2", "."]),
+        ("日本語です", ["日", "本", "語", "で", "す"]),
+        ("ภาษา", ["ภ", "า", "ษ", "า"]),
+        ("e\u0301te\u0301", ["e\u0301te\u0301"]),
+        ("snake_case", ["snake", "_", "case"]),
+        ("###", ["###"]),
+        ("'quoted'", ["'", "quoted", "'"]),
+        ("", []),
+        (" \n\u2028 ", []),
+    ],
+)
+def test_words_are_what_people_count(text: str, words: list[str]) -> None:
+    assert split_words(text) == words
+    assert reference_words.split_words(text) == words
+
+
+@given(TEXTS)
+def test_words_equal_the_twin(text: str) -> None:
+    assert split_words(text) == reference_words.split_words(text)
+
+
+@given(TEXTS)
+def test_sentences_equal_the_twin(text: str) -> None:
+    assert split_sentences(text) == reference_words.split_sentences(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "num_sentences"),
+    [
+        ("One. Two! Three?", 3),
+        ("Mr. Smith saw J. Doe. He left.", 2),
+        ("It costs 3.50 dollars, e.g. here.", 1),
+        ('"Really?" she asked. "Yes."', 2),
+        ("一。二！三", 3),
+        ("no mark", 1),
+        ("  ", 0),
+        ("Wait... what?", 1),
+    ],
+)
+def test_sentences_end_at_their_marks(text: str, num_sentences: int) -> None:
+    assert len(split_sentences(text)) == num_sentences
+
+
+@given(st.lists(TEXTS, max_size=5))
+def test_spans_of_many_texts_are_those_of_each(texts: list[str]) -> None:
+    batch = TextBatch.of(texts)
+    spans, before = word_spans(batch)
+    assert before[-1] == len(spans)
+    for number, text in enumerate(texts):
+        words = [text.encode()[b:e].decode() for b, e in spans[before[number] : before[number + 1]].tolist()]
+        assert words == split_words(text)
+    assert count_words(batch, threads=2).tolist() == np.diff(before).tolist()
+
+
+@given(st.binary())
+def test_any_bytes_have_words_that_stand_in_order(data: bytes) -> None:
+    spans, _ = word_spans(TextBatch.of([data]))
+    edges = spans.reshape(-1).astype(np.int64)
+    assert (np.diff(edges) >= 0).all()
+    assert (spans[:, 0] < spans[:, 1]).all()
+    assert not len(edges) or edges[-1] <= len(data)
