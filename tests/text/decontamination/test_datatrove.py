@@ -4,8 +4,8 @@ import random
 
 import numpy as np
 import pytest
-from fakes import planted
 
+from fakes import planted
 from textmill.text.decontamination import Decontaminator, EvalItem, Profile
 from textmill.text.decontamination.reference import words_of
 from textmill.text.text_batch import TextBatch
