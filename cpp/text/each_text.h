@@ -1,7 +1,6 @@
 // The same work on each of many texts, on threads.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string_view>
@@ -26,8 +25,8 @@ void each_text(std::span<const std::string_view> texts, unsigned num_threads, Ru
         }
     }
     const size_t num_tasks = begins.size() - 1;
-    std::vector<Worker> workers(std::max(1u, tokenizer::threads_for(num_threads, num_tasks)));
-    tokenizer::run_tasks(num_tasks, num_threads, [&](size_t task, unsigned thread) {
+    std::vector<Worker> workers(tokenizer::threads_for(num_threads, num_tasks));
+    tokenizer::run_tasks(num_tasks, static_cast<unsigned>(workers.size()), [&](size_t task, unsigned thread) {
         for (size_t i = begins[task]; i < begins[task + 1]; ++i) {
             run(workers[thread], i);
         }

@@ -13,7 +13,6 @@ namespace textmill::text {
 namespace {
 
 constexpr size_t kTaskBytes = size_t{1} << 20;
-constexpr size_t kShorterDropped = 5;  // characters: matching blocks up to this length are chance
 // N-grams of more items than this are a template around them, and lead to none that has n-grams of its own.
 constexpr uint32_t kTemplateItems = 1000;
 constexpr uint32_t kUnknownWord = std::numeric_limits<uint32_t>::max();
@@ -37,22 +36,6 @@ ptrdiff_t num_needed(double ratio, size_t size) {
 
 }  // namespace
 
-// An item and a document that share n-grams as far apart in both: where the item's first word would stand.
-struct NgramIndex::Hit {
-    uint32_t entry;
-    int64_t start;    // word of the document, below zero where the document begins inside the item
-    uint32_t ngram;   // word of the document where the first of the shared n-grams begins
-    uint32_t last;    // and the last one
-    uint32_t length;  // of the n-grams, in words
-};
-
-struct NgramIndex::Document {
-    int64_t number = 0;
-    std::string_view text;
-    std::vector<FoldedWord> words;
-    std::vector<uint32_t> word_numbers;  // kUnknownWord for those of no item
-};
-
 NgramIndex::NgramIndex(std::span<const std::string_view> entries, const OverlapSettings& settings)
     : settings_(settings) {
     if (settings.ngram < 1 || settings.min_words < 1 || entries.size() >= kUnknownWord) {
@@ -66,10 +49,10 @@ NgramIndex::NgramIndex(std::span<const std::string_view> entries, const OverlapS
     choose_anchors(grams);
 }
 
-NgramIndex::Entry NgramIndex::read_entry(std::string_view text, std::vector<uint64_t>& grams) {
+OverlapEntry NgramIndex::read_entry(std::string_view text, std::vector<uint64_t>& grams) {
     std::vector<FoldedWord> words;
     read_folded_words(text, words);
-    Entry entry;
+    OverlapEntry entry;
     for (const FoldedWord& word : words) {
         const auto next_number = static_cast<uint32_t>(word_numbers_.size());
         entry.words.push_back(word_numbers_.try_emplace(word.hash, next_number).first->second);
@@ -94,7 +77,7 @@ NgramIndex::Entry NgramIndex::read_entry(std::string_view text, std::vector<uint
 // Which n-grams lead to an entry, ascending: all but those of a template. For containment the rarest ones do: of any
 // set that has all n-grams of the entry but as many as may be missing, one at least is found where the ratio is
 // reached.
-std::vector<uint64_t> NgramIndex::anchors_of(const Entry& entry, const std::vector<uint64_t>& grams,
+std::vector<uint64_t> NgramIndex::anchors_of(const OverlapEntry& entry, const std::vector<uint64_t>& grams,
                                              const std::unordered_map<uint64_t, uint32_t>& num_entries) const {
     struct Candidate {
         uint32_t num_entries;
@@ -135,7 +118,7 @@ void NgramIndex::choose_anchors(const std::vector<std::vector<uint64_t>>& grams)
     std::vector<NgramTable::Gram> ngrams;
     std::vector<NgramTable::Gram> beginnings;
     for (size_t i = 0; i < grams.size(); ++i) {
-        const Entry& entry = entries_[i];
+        const OverlapEntry& entry = entries_[i];
         const bool is_short = entry.words.size() < settings_.ngram;
         const std::vector<uint64_t> anchors = anchors_of(entry, grams[i], num_entries);
         for (size_t at = 0; at < grams[i].size(); ++at) {
@@ -151,7 +134,7 @@ void NgramIndex::choose_anchors(const std::vector<std::vector<uint64_t>>& grams)
 
 std::vector<int64_t> NgramIndex::num_words() const {
     std::vector<int64_t> counts;
-    for (const Entry& entry : entries_) {
+    for (const OverlapEntry& entry : entries_) {
         counts.push_back(static_cast<int64_t>(entry.words.size()));
     }
     return counts;
@@ -172,7 +155,7 @@ OverlapMatches NgramIndex::scan(std::span<const std::string_view> documents, uns
     }
     const unsigned threads = tokenizer::threads_for(num_threads, task_ends.size());
     std::vector<OverlapMatches> found(task_ends.size());
-    std::vector<Document> in_hand(threads);
+    std::vector<OverlapDocument> in_hand(threads);
     tokenizer::run_tasks(task_ends.size(), threads, [&](size_t task, unsigned thread) {
         for (size_t i = task == 0 ? 0 : task_ends[task - 1]; i < task_ends[task]; ++i) {
             scan_document(documents[i], static_cast<int64_t>(i), in_hand[thread], found[task]);
@@ -189,11 +172,12 @@ OverlapMatches NgramIndex::scan(std::span<const std::string_view> documents, uns
 }
 
 // Inside a task `num_rejected` lists the entries themselves. `document` lends its memory.
-void NgramIndex::scan_document(std::string_view text, int64_t number, Document& document, OverlapMatches& found) const {
+void NgramIndex::scan_document(std::string_view text, int64_t number, OverlapDocument& document,
+                               OverlapMatches& found) const {
     document.number = number;
     document.text = text;
     read_folded_words(text, document.words);
-    std::vector<Hit> hits = find_hits(document.words);
+    std::vector<OverlapHit> hits = find_hits(document.words);
     if (hits.empty()) {
         return;
     }
@@ -202,8 +186,8 @@ void NgramIndex::scan_document(std::string_view text, int64_t number, Document& 
         const auto known = word_numbers_.find(word.hash);
         document.word_numbers.push_back(known == word_numbers_.end() ? kUnknownWord : known->second);
     }
-    std::erase_if(hits, [&](const Hit& hit) { return !is_sound(document, hit); });
-    std::sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
+    std::erase_if(hits, [&](const OverlapHit& hit) { return !is_sound(document, hit); });
+    std::sort(hits.begin(), hits.end(), [](const OverlapHit& a, const OverlapHit& b) {
         return std::tie(a.entry, a.start, a.ngram) < std::tie(b.entry, b.start, b.ngram);
     });
     join_same_starts(hits);
@@ -218,8 +202,8 @@ void NgramIndex::scan_document(std::string_view text, int64_t number, Document& 
 }
 
 // Neighbouring n-grams that stand as far apart in both are one hit.
-std::vector<NgramIndex::Hit> NgramIndex::find_hits(std::span<const FoldedWord> words) const {
-    std::vector<Hit> hits;
+std::vector<OverlapHit> NgramIndex::find_hits(std::span<const FoldedWord> words) const {
+    std::vector<OverlapHit> hits;
     std::unordered_map<uint32_t, size_t> latest;  // hit of each entry
     for (const NgramTable* const table : {ngrams_.get(), beginnings_.get()}) {
         const auto n = static_cast<uint32_t>(table->n());
@@ -241,9 +225,9 @@ std::vector<NgramIndex::Hit> NgramIndex::find_hits(std::span<const FoldedWord> w
 }
 
 // Hits are sorted by entry, start and place.
-void NgramIndex::join_same_starts(std::vector<Hit>& hits) {
+void NgramIndex::join_same_starts(std::vector<OverlapHit>& hits) {
     size_t num_kept = 0;
-    for (const Hit& hit : hits) {
+    for (const OverlapHit& hit : hits) {
         if (num_kept > 0 && hits[num_kept - 1].entry == hit.entry && hits[num_kept - 1].start == hit.start) {
             hits[num_kept - 1].last = std::max(hits[num_kept - 1].last, hit.last);
         } else {
@@ -254,26 +238,27 @@ void NgramIndex::join_same_starts(std::vector<Hit>& hits) {
 }
 
 // Whether the first n-gram that led here is the same words, not only the same hash.
-bool NgramIndex::is_sound(const Document& document, const Hit& hit) const {
+bool NgramIndex::is_sound(const OverlapDocument& document, const OverlapHit& hit) const {
     const std::vector<uint32_t>& words = entries_[hit.entry].words;
     const auto in_entry = words.begin() + (int64_t{hit.ngram} - hit.start);
     return std::equal(in_entry, in_entry + hit.length, document.word_numbers.begin() + hit.ngram);
 }
 
-void NgramIndex::compare(const Document& document, std::span<const Hit> hits, OverlapMatches& found) const {
-    const Entry& entry = entries_[hits.front().entry];
+void NgramIndex::compare(const OverlapDocument& document, std::span<const OverlapHit> hits,
+                         OverlapMatches& found) const {
+    const OverlapEntry& entry = entries_[hits.front().entry];
     const auto num_words = static_cast<int64_t>(entry.words.size());
     int64_t next_start = std::numeric_limits<int64_t>::min();
     bool has_match = false;
-    for (const Hit& hit : hits) {
+    for (const OverlapHit& hit : hits) {
         if (hit.start < next_start) {
             continue;  // the stretch that was compared last has all of this one
         }
-        const Overlap overlap = overlap_of(document, entry, hit);
+        const Overlap overlap = overlap_of(document, entry, hit, settings_.ngram);
         const double ratio = ratio_of(entry, overlap);
         const bool is_exact = entry.measure == OverlapMeasure::kNgram || entry.measure == OverlapMeasure::kWhole;
         next_start = hit.start + 1 + (is_exact ? 0 : num_words / 2);
-        if (is_match(entry, ratio)) {
+        if (is_match(entry, ratio, settings_.min_ratio)) {
             has_match = true;
             const auto& words = document.words;
             next_start = std::max(next_start, static_cast<int64_t>(overlap.end) - num_words / 2);
@@ -284,93 +269,6 @@ void NgramIndex::compare(const Document& document, std::span<const Hit> hits, Ov
     }
     if (!has_match) {
         found.num_rejected.push_back(int64_t{hits.front().entry});
-    }
-}
-
-// The overlap of an entry with the words around a hit, half of the entry's length on either side; `begin` and `end` are
-// words of the document.
-Overlap NgramIndex::overlap_of(const Document& document, const Entry& entry, const Hit& hit) const {
-    const auto num_words = static_cast<int64_t>(entry.words.size());
-    const auto document_size = static_cast<int64_t>(document.words.size());
-    const Stretch stretch{
-        static_cast<size_t>(std::max<int64_t>(0, hit.start - num_words / 2)),
-        static_cast<size_t>(std::min(document_size, hit.start + num_words + num_words / 2)),
-    };
-    switch (entry.measure) {
-        case OverlapMeasure::kSubsequence:
-            return subsequence_in(document, entry, stretch);
-        case OverlapMeasure::kBlocks:
-            return blocks_in(document, entry, stretch);
-        case OverlapMeasure::kContainment:
-            return ngrams_in(document, entry, stretch);
-        case OverlapMeasure::kNgram:
-            return {hit.last + hit.length - hit.ngram, hit.ngram, size_t{hit.last} + hit.length};
-        case OverlapMeasure::kWhole:
-            break;
-    }
-    const bool is_inside = hit.start >= 0 && hit.start + num_words <= document_size;
-    const bool is_same =
-        is_inside && std::equal(entry.words.begin(), entry.words.end(), document.word_numbers.begin() + hit.start);
-    const size_t begin = is_same ? static_cast<size_t>(hit.start) : hit.ngram;
-    return {is_same ? entry.words.size() : 0, begin, begin + (is_same ? entry.words.size() : 1)};
-}
-
-Overlap NgramIndex::subsequence_in(const Document& document, const Entry& entry, const Stretch& in) {
-    Overlap overlap = longest_common_subsequence(entry.words, {&document.word_numbers[in.begin], in.end - in.begin});
-    overlap.begin += in.begin;
-    overlap.end += in.begin;
-    return overlap;
-}
-
-Overlap NgramIndex::blocks_in(const Document& document, const Entry& entry, const Stretch& in) {
-    const FoldedWord* const words = document.words.data();
-    const Overlap found = matching_blocks(
-        entry.characters, folded_characters(document.text, words + in.begin, words + in.end), kShorterDropped);
-    Overlap overlap{found.length, in.end, in.begin};
-    size_t at = 0;  // character where a word begins
-    for (size_t i = in.begin; i < in.end; ++i) {
-        const size_t end = at + folded_characters(document.text, words + i, words + i + 1).size();
-        if (at < found.end && end > found.begin) {
-            overlap.begin = std::min(overlap.begin, i);
-            overlap.end = i + 1;
-        }
-        at = end + 1;
-    }
-    return overlap;
-}
-
-Overlap NgramIndex::ngrams_in(const Document& document, const Entry& entry, const Stretch& in) const {
-    std::vector<uint64_t> seen;
-    Overlap overlap{0, in.end, in.begin};
-    each_ngram({&document.words[in.begin], in.end - in.begin}, settings_.ngram, [&](uint64_t hash, size_t at) {
-        if (std::binary_search(entry.ngrams.begin(), entry.ngrams.end(), hash)) {
-            seen.push_back(hash);
-            overlap.begin = std::min(overlap.begin, in.begin + at);
-            overlap.end = in.begin + at + settings_.ngram;
-        }
-    });
-    overlap.length = distinct(std::move(seen)).size();
-    return overlap;
-}
-
-// How much of an entry an overlap is, and whether that makes it a match.
-double NgramIndex::ratio_of(const Entry& entry, const Overlap& overlap) {
-    const size_t size = entry.measure == OverlapMeasure::kBlocks        ? entry.characters.size()
-                        : entry.measure == OverlapMeasure::kContainment ? entry.ngrams.size()
-                                                                        : entry.words.size();
-    return static_cast<double>(overlap.length) / static_cast<double>(size);
-}
-
-bool NgramIndex::is_match(const Entry& entry, double ratio) const {
-    switch (entry.measure) {
-        case OverlapMeasure::kNgram:
-            return true;
-        case OverlapMeasure::kWhole:
-            return ratio == 1;
-        case OverlapMeasure::kBlocks:
-            return ratio > settings_.min_ratio;
-        default:
-            return ratio >= settings_.min_ratio;
     }
 }
 

@@ -1,6 +1,7 @@
 #include "text/repetition.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "text/lines.h"
@@ -10,6 +11,7 @@ namespace {
 
 constexpr uint32_t kOnce = UINT32_MAX;
 constexpr size_t kPrefixBytes = 16;
+constexpr size_t kShortest = 5;  // of the n-grams that are looked for anywhere
 
 double ratio(size_t part, size_t whole) {
     return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole)
@@ -56,15 +58,22 @@ Repetition::Duplicates Repetition::duplicates(std::string_view text, size_t leas
 
 void Repetition::read_words(std::string_view text) {
     split_words(text, words_);
-    joined_.clear();
-    begins_.assign(1, 0);
-    characters_before_.assign(1, 0);
-    for (const WordSpan& span : words_) {
-        const std::string_view word = text.substr(span.begin, span.end - span.begin);
-        joined_ += word;
-        begins_.push_back(static_cast<uint32_t>(joined_.size()));
-        characters_before_.push_back(characters_before_.back() + static_cast<uint32_t>(count_characters(word)));
+    const bool is_ascii = count_characters(text) == text.size();
+    joined_.resize(text.size());
+    begins_.resize(words_.size() + 1);
+    characters_before_.resize(words_.size() + 1);
+    char* end = joined_.data();
+    uint32_t num_characters = 0;
+    for (size_t i = 0; i < words_.size(); ++i) {
+        const std::string_view word = text.substr(words_[i].begin, words_[i].end - words_[i].begin);
+        begins_[i] = static_cast<uint32_t>(end - joined_.data());
+        characters_before_[i] = num_characters;
+        num_characters += static_cast<uint32_t>(is_ascii ? word.size() : count_characters(word));
+        end = std::copy(word.begin(), word.end(), end);
     }
+    joined_.resize(static_cast<size_t>(end - joined_.data()));
+    begins_.back() = static_cast<uint32_t>(joined_.size());
+    characters_before_.back() = num_characters;
 }
 
 // A word that is there only once is in no n-gram that is there twice: kOnce.
@@ -102,49 +111,50 @@ size_t Repetition::top_ngram_characters(size_t n) {
                                                       static_cast<uint32_t>(i))
                                           : kOnce;
     }
-    CountedKeys::Count top{1, 0};
-    for (const CountedKeys::Count& count : keys_.counts()) {
+    CountedKeys::Counted top{0, 1, 0};
+    for (const CountedKeys::Counted& count : keys_.counted()) {
         top = count.count > top.count ? count : top;
     }
     for (size_t i = 0; i < num_ngrams; ++i) {
         const uint32_t number = ngram_numbers_[i];
-        ngram_numbers_[i] = number != kOnce && keys_.counts()[number].count > 1 ? number : kOnce;
+        ngram_numbers_[i] = number != kOnce && keys_.counted()[number].count > 1 ? number : kOnce;
     }
     return (characters(top.first, n) + n - 1) * top.count;
 }
 
 // Two n-grams that read the same without spaces, of 16 bytes or more, begin with the same 16 bytes. Few words of most
-// texts begin such a stretch that is elsewhere too.
+// texts begin such a stretch that is elsewhere too. Counts share places, so that some words are taken for nothing.
 void Repetition::find_prefixes() {
-    may_repeat_.assign(num_words(), 0);
-    keys_.clear(num_words());
-    ngram_numbers_.assign(num_words(), kOnce);
-    for (size_t i = 0; i < num_words() && begins_[i] + kPrefixBytes <= joined_.size(); ++i) {
-        const uint64_t hash = quick_hash({joined_.data() + begins_[i], kPrefixBytes});
-        ngram_numbers_[i] = keys_.add(hash, static_cast<uint32_t>(i));
+    const size_t num_places = std::bit_ceil(8 * num_words() + 1);
+    const int shift = 64 - std::countr_zero(num_places);
+    counts_.assign(num_places, 0);
+    size_t num_prefixes = 0;
+    std::vector<uint32_t>& places = ngram_numbers_;
+    for (; num_prefixes < num_words() && begins_[num_prefixes] + kPrefixBytes <= joined_.size(); ++num_prefixes) {
+        const uint64_t hash = quick_hash({joined_.data() + begins_[num_prefixes], kPrefixBytes});
+        const auto place = static_cast<uint32_t>(hash * 0x9E3779B97F4A7C15 >> shift);
+        places[num_prefixes] = place;
+        counts_[place] = static_cast<uint8_t>(counts_[place] + 1 - (counts_[place] >> 1));  // 0, 1, 2, 2
     }
-    for (size_t i = 0; i < num_words(); ++i) {
-        const uint32_t number = ngram_numbers_[i];
-        may_repeat_[i] = number != kOnce && keys_.counts()[number].count > 1;
+    candidates_.clear();
+    for (size_t i = 0; i + kShortest <= num_words(); ++i) {
+        if ((i < num_prefixes && counts_[places[i]] > 1) || num_bytes(i, kShortest) < kPrefixBytes) {
+            candidates_.push_back({static_cast<uint32_t>(i), i < num_prefixes && counts_[places[i]] > 1});
+        }
     }
 }
 
-// From left to right, going on behind an n-gram that was there before.
+// From left to right, going on behind an n-gram that was there before. Called for n = 5 to 10 in turn.
 size_t Repetition::duplicate_ngram_characters(size_t n) {
-    if (num_words() < n) {
-        return 0;
-    }
-    std::vector<uint32_t>& candidates = ngram_numbers_;
-    candidates.clear();
-    for (size_t i = 0; i + n <= num_words(); ++i) {
-        if (may_repeat_[i] != 0 || begins_[i + n] - begins_[i] < kPrefixBytes) {
-            candidates.push_back(static_cast<uint32_t>(i));
-        }
-    }
-    seen_.clear(candidates.size());
+    std::erase_if(candidates_, [this, n](const Candidate& candidate) {
+        return candidate.word + n > num_words() ||
+               (!candidate.has_twin && num_bytes(candidate.word, n) >= kPrefixBytes);
+    });
+    seen_.clear(candidates_.size());
     size_t num_characters = 0;
     size_t next = 0;
-    for (const uint32_t i : candidates) {
+    for (const Candidate& candidate : candidates_) {
+        const size_t i = candidate.word;
         if (i >= next && seen_.add(joined(i, n))) {
             num_characters += characters(i, n);
             next = i + n;

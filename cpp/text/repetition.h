@@ -40,6 +40,12 @@ class Repetition {
         size_t num_characters = 0;
     };
 
+    // A word at which a long n-gram begins that may be elsewhere too.
+    struct Candidate {
+        uint32_t word;
+        bool has_twin;  // its first 16 bytes are elsewhere
+    };
+
     Duplicates duplicates(std::string_view text, size_t least_newlines);
     void read_words(std::string_view text);
     void number_words();
@@ -51,6 +57,7 @@ class Repetition {
     std::string_view joined(size_t first, size_t n) const {
         return {joined_.data() + begins_[first], begins_[first + n] - begins_[first]};
     }
+    size_t num_bytes(size_t first, size_t n) const { return begins_[first + n] - begins_[first]; }
     size_t characters(size_t first, size_t n) const {
         return characters_before_[first + n] - characters_before_[first];
     }
@@ -62,7 +69,8 @@ class Repetition {
     std::vector<uint32_t> characters_before_;  // each word, and in all
     std::vector<uint32_t> word_numbers_;
     std::vector<uint32_t> ngram_numbers_;  // of the n-gram that begins with a word; kOnce where it is there only once
-    std::vector<uint8_t> may_repeat_;      // whether a long n-gram that begins with a word may be there twice
+    std::vector<uint8_t> counts_;          // of the beginnings of long n-grams, by their hash
+    std::vector<Candidate> candidates_;
     CountedKeys keys_;
     SeenStrings seen_;
 };

@@ -37,52 +37,52 @@ inline uint64_t quick_hash(std::string_view bytes) {
     return hash ^ (hash >> 29);
 }
 
+// Tables of numbers are small, so that they stay in the cache: what is numbered lies in the order of its numbers.
 class SeenStrings {
   public:
     // Forgets all, and makes room for `capacity` different strings.
     void clear(size_t capacity) {
-        const size_t num_slots = std::bit_ceil(2 * capacity + 2);
-        mask_ = num_slots - 1;
-        slots_.assign(num_slots, Slot{0, nullptr, 0, kEmpty});
-        count_ = 0;
+        slots_.assign(std::bit_ceil(2 * capacity + 2), kEmpty);
+        strings_.clear();
     }
 
     // The number of a string: that which it got when it came first, from 0 on.
     uint32_t number(std::string_view bytes) {
         const uint64_t hash = quick_hash(bytes);
         const auto size = static_cast<uint32_t>(bytes.size());
-        for (size_t i = hash & mask_;; i = (i + 1) & mask_) {
-            Slot& slot = slots_[i];
-            if (slot.number == kEmpty) {
-                slot = {hash, bytes.data(), size, count_};
-                return count_++;
+        const size_t mask = slots_.size() - 1;
+        for (size_t i = hash & mask;; i = (i + 1) & mask) {
+            const uint32_t number = slots_[i];
+            if (number == kEmpty) {
+                slots_[i] = count();
+                strings_.push_back({hash, bytes.data(), size});
+                return slots_[i];
             }
-            if (slot.hash == hash && slot.size == size &&
-                (size < 8 || std::memcmp(slot.data, bytes.data(), size) == 0)) {
-                return slot.number;
+            const String& known = strings_[number];
+            if (known.hash == hash && known.size == size &&
+                (size < 8 || std::memcmp(known.data, bytes.data(), size) == 0)) {
+                return number;
             }
         }
     }
 
     // Whether a string was here before; it is from now on.
     bool add(std::string_view bytes) {
-        const uint32_t before = count_;
+        const uint32_t before = count();
         return number(bytes) < before;
     }
 
-    uint32_t count() const { return count_; }
+    uint32_t count() const { return static_cast<uint32_t>(strings_.size()); }
 
   private:
     static constexpr uint32_t kEmpty = UINT32_MAX;
-    struct Slot {
+    struct String {
         uint64_t hash;
         const char* data;
         uint32_t size;  // texts are shorter than 4 GiB
-        uint32_t number;
     };
-    std::vector<Slot> slots_;
-    size_t mask_ = 0;
-    uint32_t count_ = 0;
+    std::vector<uint32_t> slots_;  // numbers
+    std::vector<String> strings_;
 };
 
 }  // namespace textmill::text

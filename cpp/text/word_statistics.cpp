@@ -37,18 +37,27 @@ bool is_all_in(std::string_view word, const CharacterSet& set) {
     return true;
 }
 
+constexpr uint32_t packed(std::string_view word) {
+    uint32_t four = 0;
+    for (size_t i = 0; i < word.size(); ++i) {
+        four |= uint32_t{static_cast<uint8_t>(word[i])} << (8 * i);
+    }
+    return four;
+}
+
 // A bit for the stop word that a word is, or 0.
 unsigned stop_word_bit(std::string_view word) {
-    constexpr std::array<std::string_view, 8> kStopWords{"the", "be", "to", "of", "and", "that", "have", "with"};
+    constexpr std::array<uint32_t, 8> kStopWords{packed("the"), packed("be"),   packed("to"),   packed("of"),
+                                                 packed("and"), packed("that"), packed("have"), packed("with")};
     if (word.size() < 2 || word.size() > 4) {
         return 0;
     }
+    const uint32_t four = packed(word);
+    unsigned bits = 0;
     for (unsigned i = 0; i < kStopWords.size(); ++i) {
-        if (word == kStopWords[i]) {
-            return 1u << i;
-        }
+        bits |= unsigned{four == kStopWords[i]} << i;
     }
-    return 0;
+    return bits;
 }
 
 // A line is looked at without the white space at its ends.
@@ -85,11 +94,12 @@ std::array<double, kNumQualityColumns> WordStatistics::quality(std::string_view 
     size_t num_characters = 0;
     size_t num_with_letter = 0;
     unsigned stop_words = 0;
+    const bool is_ascii = count_characters(text) == text.size();
     for (const WordSpan& span : words_) {
         const std::string_view word = text.substr(span.begin, span.end - span.begin);
         if (!is_all_in(word, punctuation)) {
             ++num_words;
-            num_characters += count_characters(word);
+            num_characters += is_ascii ? word.size() : count_characters(word);
         }
         num_with_letter += span.has_letter;
         stop_words |= stop_word_bit(word);

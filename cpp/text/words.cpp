@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "text/ascii_runs.h"
+
 namespace textmill::text {
 namespace {
 
@@ -62,10 +64,14 @@ const ClassTable& word_classes() {
 // Goes through one text.
 class WordReader {
   public:
-    explicit WordReader(std::string_view text) : text_(text), classes_(word_classes()) {}
+    explicit WordReader(std::string_view text) : text_(text), runs_(text), classes_(word_classes()) {}
 
     // The word that begins at a character that is no white space.
-    WordSpan read(size_t begin) const {
+    WordSpan read(size_t begin) {
+        const size_t end = runs_.end_of_run(begin);
+        if (end > begin && (end == text_.size() || ends_run(end))) [[likely]] {
+            return {to32(begin), to32(end), has_ascii_letter(begin, end), false};
+        }
         const Char first = tokenizer::char_at(text_, begin);
         const size_t at = begin + first.num_bytes;
         switch (class_of(first)) {
@@ -80,6 +86,10 @@ class WordReader {
 
     // The next byte from `at` on that begins a word.
     size_t skip_spaces(size_t at) const {
+        if (at + 1 < text_.size() && text_[at] == ' ' && static_cast<uint8_t>(text_[at + 1]) > ' ' &&
+            static_cast<uint8_t>(text_[at + 1]) < 0x80) [[likely]] {
+            return at + 1;
+        }
         while (at < text_.size()) {
             const Char character = tokenizer::char_at(text_, at);
             if (class_of(character) != WordClass::kSpace) {
@@ -92,6 +102,19 @@ class WordReader {
 
   private:
     static uint32_t to32(size_t at) { return static_cast<uint32_t>(at); }
+
+    // Whether a run of ASCII ends a word where this byte follows, whatever comes then.
+    bool ends_run(size_t at) const {
+        const auto byte = static_cast<uint8_t>(text_[at]);
+        if (byte == '.' || byte == ',') {
+            return text_[at - 1] > '9' || class_at(at + 1) != WordClass::kNumber;
+        }
+        return byte < 0x80 && byte != '\'' && byte != '-';
+    }
+
+    bool has_ascii_letter(size_t begin, size_t end) const {
+        return std::any_of(text_.begin() + begin, text_.begin() + end, [](char c) { return c > '9'; });
+    }
 
     WordClass class_of(const Char& character) const { return classes_[character.code_point]; }
 
@@ -155,6 +178,7 @@ class WordReader {
     }
 
     std::string_view text_;
+    AsciiRuns runs_;
     const ClassTable& classes_;
 };
 
@@ -169,7 +193,7 @@ void split_words(std::string_view text, std::vector<WordSpan>& words) {
         throw std::length_error("a text has " + std::to_string(text.size()) + " bytes; words are found in up to 4 GiB");
     }
     words.clear();
-    const WordReader reader(text);
+    WordReader reader(text);
     for (size_t at = reader.skip_spaces(0); at < text.size(); at = reader.skip_spaces(words.back().end)) {
         words.push_back(reader.read(at));
     }

@@ -25,7 +25,7 @@ def test_leaks_are_dropped_and_reported(files, capsys):
     assert main(["data", "decontaminate", *arguments, "--report", str(hits)]) == 0
     captured = capsys.readouterr()
     assert "3 records, 1 dropped (33 %)" in captured.out
-    assert "gsm8k.jsonl  1 of 2 items found, in 1 records; 1 too short" in captured.out
+    assert "gsm8k.jsonl  1 of 2 items found, in 1 record; 1 too short" in captured.out
     assert "1 of 2 items have fewer than 8 words and cannot be found: gsm8k.jsonl:2" in captured.err
     lines = (files / "web.jsonl").read_text().splitlines(keepends=True)
     assert clean.read_text() == lines[0] + lines[2]
@@ -62,4 +62,4 @@ def test_what_cannot_be_done_is_said(files, capsys, *, arguments, code, message)
 
 def test_help_has_examples(capsys):
     assert main(["data", "decontaminate", "--help"]) == 0
-    assert "--against gsm8k.jsonl" in capsys.readouterr().out
+    assert "--against gsm8k.jsonl -o" in capsys.readouterr().out

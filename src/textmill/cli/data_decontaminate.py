@@ -41,13 +41,15 @@ def decontaminate(
     """Copy training records, without those that hold items of evaluation sets.
 
     For example:
-        textmill data decontaminate web.jsonl --against gsm8k.jsonl mmlu.jsonl -o clean.jsonl
-        textmill data decontaminate sft.jsonl --against gsm8k.jsonl -o clean.jsonl --report hits.jsonl
-        textmill data decontaminate "dpo/*.jsonl.gz" --against ifeval.jsonl --profile cosmopedia -o clean.jsonl
-        textmill data decontaminate web.jsonl --against gsm8k.jsonl --action report --report hits.jsonl
+        textmill data decontaminate web.jsonl --against gsm8k.jsonl -o clean.jsonl
+        textmill data decontaminate sft.jsonl --against evals/*.jsonl -o clean.jsonl
+        textmill data decontaminate "dpo/*.jsonl.gz" --against e.jsonl -o c.jsonl
+        textmill data decontaminate a.jsonl --against e.jsonl --profile bigram -o c.jsonl
+        textmill data decontaminate a.jsonl --against e.jsonl --action report --report h.jsonl
 
-    Records may be for pretraining (text), chats (messages, conversations), instructions (instruction, input, output)
-    or preferences (prompt, chosen, rejected). Those that stay are copied byte for byte.
+    Records may be for pretraining (text), chats (messages, conversations),
+    instructions (instruction, input, output) or preferences (prompt, chosen,
+    rejected). Those that stay are copied byte for byte.
 
     Parameters
     ----------
@@ -114,13 +116,16 @@ def decontaminate(
 
 def _tell_too_short(out: Output, decontaminator: Decontaminator) -> None:
     """Say which items this profile cannot find: nothing is passed over in silence."""
+    from textmill.text.decontamination import PROFILES
+
     too_short = decontaminator.cannot_be_found.nonzero()[0].tolist()
     if not too_short:
         return
     names = ", ".join(quote(decontaminator.items[number].id) for number in too_short[:_SHOWN_TOO_SHORT])
     more = f", and {len(too_short) - _SHOWN_TOO_SHORT:,} more" if len(too_short) > _SHOWN_TOO_SHORT else ""
     least = decontaminator.profile.min_words
-    hint = "" if decontaminator.profile.name == "bigram" else "; --profile bigram finds short ones"
+    fewest = PROFILES["bigram"].min_words
+    hint = f"; --profile bigram looks for those of {fewest} words and more" if fewest < least else ""
     out.warning(
         f"{len(too_short):,} of {len(decontaminator.items):,} items have fewer than {least} words and cannot be found: "
         f"{names}{more}{hint}"
@@ -133,5 +138,6 @@ def _print(out: Output, summary: dict[str, Any]) -> None:
     width = max(len(name) for name in summary["files"])
     for name, of_file in summary["files"].items():
         too_short = f"; {of_file['too_short']:,} too short" if of_file["too_short"] else ""
+        plural = "" if of_file["documents"] == 1 else "s"
         found = f"{of_file['found']:,} of {of_file['items']:,} items found"
-        out.data(f"{name:<{width}}  {found}, in {of_file['documents']:,} records{too_short}")
+        out.data(f"{name:<{width}}  {found}, in {of_file['documents']:,} record{plural}{too_short}")

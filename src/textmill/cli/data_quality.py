@@ -23,8 +23,8 @@ quality_app = App(
     help="""Train a classifier of good and bad texts in seconds, and score texts by it.
 
 For example:
-    textmill data quality train --good wiki/ --bad web.jsonl -o quality.safetensors
-    textmill data quality score quality.safetensors web.jsonl
+    textmill data quality train --good wiki/ --bad web.jsonl -o q.safetensors
+    textmill data quality score q.safetensors web.jsonl
 """,
     help_format="plaintext",
 )
@@ -47,10 +47,11 @@ def train(
     """Train a classifier that gives texts like the good ones a high score.
 
     For example:
-        textmill data quality train --good wiki/ --bad web.jsonl -o quality.safetensors
-        textmill data quality train --good a.jsonl b.jsonl --bad "web/*.jsonl.gz" -o quality.safetensors --json
+        textmill data quality train --good wiki/ --bad web.jsonl -o q.safetensors
+        textmill data quality train --good a.txt b.txt --bad "w/*.gz" -o q.safetensors
 
-    A fifth of the documents is held out: half of it makes the scores probabilities, half is what the report is about.
+    A fifth of the documents is held out: half of it makes the scores
+    probabilities, half is what the report is about.
 
     Parameters
     ----------
@@ -106,8 +107,8 @@ def score(model: Path, files: list[str], /, *, json: Annotated[bool, Parameter(n
     """Score texts by a classifier: a line for each, its score from 0 to 1, a tab, and its id.
 
     For example:
-        textmill data quality score quality.safetensors web.jsonl
-        textmill data quality score quality.safetensors notes/ | sort -r | head
+        textmill data quality score q.safetensors web.jsonl
+        textmill data quality score q.safetensors notes/ | sort -r | head
 
     Parameters
     ----------

@@ -140,3 +140,11 @@ def test_settings_that_make_no_sense_are_refused():
             Profile.named(name, **overrides)
     with pytest.raises(ConfigError, match='the action is "keep"'):
         Decontaminator([], PROFILES["finemath"], "keep")
+
+
+@pytest.mark.parametrize("content", ["", "\n \n", '{"text": ""}\n'])
+def test_files_without_text_are_copied(content, decontaminator, tmp_path):
+    (tmp_path / "in.jsonl").write_text(content)
+    counts = decontaminate_files([tmp_path / "in.jsonl"], decontaminator, tmp_path / "o.jsonl")
+    assert (tmp_path / "o.jsonl").read_text() == content
+    assert (counts.num_documents, counts.num_dropped) == (content.count("{"), 0)

@@ -99,7 +99,7 @@ def _ngrams(words: list[str], n: int) -> list[tuple[str, ...]]:
 
 
 def _hits(words: list[str], grams: list[tuple[str, ...]], anchors: set[tuple[str, ...]]) -> list[tuple[int, int, int]]:
-    """Say where an entry would stand, by shared n-grams: its start (below 0, too), their first word and their end."""
+    """Say where an entry would stand, by shared n-grams: (start, which may be negative, first word, end)."""
     n = len(grams[0])
     places = defaultdict(list)
     for at, gram in enumerate(grams):

@@ -6,6 +6,7 @@ from textmill.text.dedup.clusters import Cluster
 from textmill.text.dedup.exact import drop_exact_duplicates
 from textmill.text.dedup.find import ReadTexts, find_duplicates
 from textmill.text.dedup.keys import UnitKeys
+from textmill.text.dedup.recall import RecallPoint, measure_recall
 from textmill.text.dedup.report import DuplicateReport
 from textmill.text.dedup.settings import DedupSettings, MinHashSettings
 from textmill.text.dedup.verdicts import UnitVerdict, read_verdict
@@ -16,9 +17,11 @@ __all__ = [
     "DuplicateReport",
     "MinHashSettings",
     "ReadTexts",
+    "RecallPoint",
     "UnitKeys",
     "UnitVerdict",
     "drop_exact_duplicates",
     "find_duplicates",
+    "measure_recall",
     "read_verdict",
 ]
