@@ -54,9 +54,9 @@ def _run(way: str, corpus: Path, pairs: Path, threads: int) -> dict[str, object]
     if way == "textmill":
         return measure_textmill(corpus, pairs, threads)
     if way == "datatrove":
-        command = [_python("datatrove"), WAYS / "datatrove_way.py"]
+        command = [_python("datatrove"), "-I", WAYS / "datatrove_way.py"]
     else:
-        command = [_python("libs"), WAYS / "library_ways.py", way]
+        command = [_python("libs"), "-I", WAYS / "library_ways.py", way]
     done = subprocess.run([*command, corpus, pairs, str(threads)], check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return figures
