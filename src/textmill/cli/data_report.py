@@ -34,7 +34,7 @@ def _duplicates(found: dict[str, Any]) -> Iterator[str]:
     for point in found.get("recall", ()):
         share = 100 * point["found"] / point["planted"]
         yield (
-            f"  of {point['planted']:,} copies planted at a Jaccard index of {point['jaccard']:.2f}, {share:.0f} % were "
+            f"  of {point['planted']:,} copies planted at a Jaccard index of {point['jaccard']:.2f}, {share:.0f} % are "
             f"found (theory: {100 * point['expected'] / point['planted']:.0f} %)"
         )
 
