@@ -1,7 +1,10 @@
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "bindings/arrays.h"
 #include "bindings/text_views.h"
@@ -51,17 +54,46 @@ Array2<uint64_t> text_hashes(const View1<uint8_t>& data, const View1<int64_t>& o
     return to_table(std::move(hashes), 2);
 }
 
-Array2<uint64_t> minhash_bands(const View1<uint8_t>& data, const View1<int64_t>& offsets, size_t bands, size_t rows,
-                               size_t ngram, uint64_t seed, unsigned num_threads) {
+void check_bands(size_t bands, size_t rows) {
     if (bands < 1 || rows < 1 || bands > kMaxPermutations || rows > kMaxPermutations / bands) {
         throw std::invalid_argument(std::to_string(bands) + " bands of " + std::to_string(rows) +
                                     " rows: both must be 1 or more, and their product 65536 or less");
     }
+}
+
+// Set i is shingles[offsets[i]] to shingles[offsets[i + 1]].
+std::vector<std::span<const uint64_t>> set_views(const View1<uint64_t>& shingles, const View1<int64_t>& offsets) {
+    std::vector<std::span<const uint64_t>> sets;
+    for (size_t i = 0; i + 1 < offsets.size(); ++i) {
+        const int64_t begin = offsets.data()[i];
+        const int64_t end = offsets.data()[i + 1];
+        if (begin < 0 || begin > end || end > static_cast<int64_t>(shingles.size())) {
+            throw std::invalid_argument("offsets must rise from 0 to the number of shingles");
+        }
+        sets.emplace_back(shingles.data() + begin, static_cast<size_t>(end - begin));
+    }
+    return sets;
+}
+
+Array2<uint64_t> minhash_bands(const View1<uint8_t>& data, const View1<int64_t>& offsets, size_t bands, size_t rows,
+                               size_t ngram, uint64_t seed, unsigned num_threads) {
+    check_bands(bands, rows);
     check_ngram(ngram);
     std::vector<uint64_t> keys;
     {
         const nb::gil_scoped_release release;
         keys = text::minhash_bands(text_views(data, offsets), {bands, rows, ngram, seed}, num_threads);
+    }
+    return to_table(std::move(keys), bands);
+}
+
+Array2<uint64_t> minhash_bands_of_sets(const View1<uint64_t>& shingles, const View1<int64_t>& offsets, size_t bands,
+                                       size_t rows, uint64_t seed, unsigned num_threads) {
+    check_bands(bands, rows);
+    std::vector<uint64_t> keys;
+    {
+        const nb::gil_scoped_release release;
+        keys = text::minhash_bands_of_sets(set_views(shingles, offsets), {bands, rows, 1, seed}, num_threads);
     }
     return to_table(std::move(keys), bands);
 }
@@ -82,24 +114,17 @@ Array1<double> pair_jaccards(const View1<uint64_t>& shingles, const View1<int64_
     if (pairs.shape(1) != 2) {
         throw std::invalid_argument("pairs must be int64[n, 2]");
     }
-    const auto num_sets = static_cast<int64_t>(offsets.size()) - 1;
     const size_t num_pairs = pairs.shape(0);
     std::vector<double> indices(num_pairs);
     {
         const nb::gil_scoped_release release;
-        for (int64_t i = 0; i < num_sets; ++i) {
-            if (offsets.data()[i] < 0 || offsets.data()[i] > offsets.data()[i + 1] ||
-                offsets.data()[i + 1] > static_cast<int64_t>(shingles.size())) {
-                throw std::invalid_argument("offsets must rise from 0 to the number of shingles");
-            }
-        }
+        const auto sets = set_views(shingles, offsets);
         const auto set_of = [&](int64_t number) {
-            if (number < 0 || number >= num_sets) {
+            if (number < 0 || static_cast<size_t>(number) >= sets.size()) {
                 throw std::invalid_argument("a pair names set " + std::to_string(number) + " of " +
-                                            std::to_string(num_sets));
+                                            std::to_string(sets.size()));
             }
-            const int64_t* const ends = offsets.data() + number;
-            return std::span(shingles.data() + ends[0], static_cast<size_t>(ends[1] - ends[0]));
+            return sets[static_cast<size_t>(number)];
         };
         const size_t num_tasks = (num_pairs + kTaskPairs - 1) / kTaskPairs;
         textmill::tokenizer::run_tasks(
@@ -144,6 +169,8 @@ void bind_minhash(nb::module_& m) {
                 "ngram: int, num_threads: int = 1) -> tuple[numpy.typing.NDArray[numpy.uint64], "
                 "numpy.typing.NDArray[numpy.int64]]"),
         "The set of shingles of each text, ascending: hashes, and int64[n + 1] of where each set begins.");
+    m.def("minhash_bands_of_sets", &minhash_bands_of_sets, "shingles"_a, "offsets"_a, "bands"_a, "rows"_a, "seed"_a,
+          "num_threads"_a = 1, "MinHash keys of sets of shingles, as shingle_sets gives them: uint64[n, bands].");
     m.def("pair_jaccards", &pair_jaccards, "shingles"_a, "offsets"_a, "pairs"_a, "num_threads"_a = 1,
           "The Jaccard index of each pair of sets, float64[p], sets as shingle_sets gives them.");
     m.def("linked_groups", &linked_groups, "links"_a, "num_nodes"_a,

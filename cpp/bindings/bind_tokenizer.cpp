@@ -222,7 +222,8 @@ void bind_tokenizer(nb::module_& m) {
                      "tuple[numpy.typing.NDArray[numpy.uint16] | numpy.typing.NDArray[numpy.uint32], "
                      "numpy.typing.NDArray[numpy.int64]]"),
              "Ids of texts that stand side by side, data[offsets[i]:offsets[i + 1]], end behind each, and how many ids "
-             "each has with it; uint16 where the\nvocabulary has at most 65,536 ids. ValueError for an end that is no id.")
+             "each has with it; uint16 where the\nvocabulary has at most 65,536 ids. ValueError for an end that is no "
+             "id.")
         .def("count", &count, "text"_a.none(), nb::sig("def count(self, text: str | bytes) -> int"),
              "The number of tokens of a text.")
         .def("head", &head, "text"_a.none(), "max_tokens"_a,

@@ -18,7 +18,7 @@ class CountedKeys {
 
     // Forgets all, and makes room for `capacity` different keys.
     void clear(size_t capacity) {
-        const size_t num_slots = std::bit_ceil(2 * capacity + 2);
+        const size_t num_slots = std::bit_ceil(4 * capacity + 2);
         shift_ = static_cast<unsigned>(64 - std::countr_zero(num_slots));
         slots_.assign(num_slots, kEmpty);
         counted_.clear();

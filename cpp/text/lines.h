@@ -47,10 +47,32 @@ inline size_t line_boundary(std::string_view text, size_t at) {
     return first == 0xE2 && byte(1) == 0x80 && (byte(2) == 0xA8 || byte(2) == 0xA9) ? 3 : 0;
 }
 
+// Whether a text has none of the bytes with which boundaries other than "\n" begin.
+inline bool has_only_newlines(std::string_view text) {
+    unsigned others = 0;
+    for (const char c : text) {  // the compiler makes vectors of it
+        const auto byte = static_cast<uint8_t>(c);
+        others |= static_cast<unsigned>((byte >= 0x0B) & (byte <= 0x0D)) |
+                  static_cast<unsigned>((byte >= 0x1C) & (byte <= 0x1E)) |
+                  static_cast<unsigned>((byte == 0xC2) | (byte == 0xE2));
+    }
+    return others == 0;
+}
+
 // Calls sink(line) for each line of str.splitlines().
 template <typename Sink>
 void each_line(std::string_view text, Sink&& sink) {
     size_t begin = 0;
+    if (has_only_newlines(text)) {
+        for (size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n', begin)) {
+            sink(text.substr(begin, end - begin));
+            begin = end + 1;
+        }
+        if (begin < text.size()) {
+            sink(text.substr(begin));
+        }
+        return;
+    }
     for (size_t at = 0; at < text.size();) {
         const auto byte = static_cast<uint8_t>(text[at]);
         if (byte >= 0x20 && byte != 0xC2 && byte != 0xE2) [[likely]] {

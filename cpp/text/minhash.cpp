@@ -90,28 +90,59 @@ uint64_t band_key(const uint32_t* minima, size_t rows, uint64_t band) {
     return key == 0 ? 1 : key;
 }
 
+// Makes the keys of texts; holds the memory that it works in.
+class Signer {
+  public:
+    Signer(const Permutations& permutations, const MinHashShape& shape)
+        : permutations_(permutations), shape_(shape), minima_(permutations.multipliers.size()) {}
+
+    // Writes a key for each band; none where there is no shingle.
+    void write_keys(std::span<const uint64_t> shingles, uint64_t* keys) {
+        if (shingles.empty()) {
+            return;
+        }
+        const size_t num_vectors = minima_.size() / kLanes;
+        for (size_t v = 0; v < num_vectors; v += kMaxVectors) {
+            find_minima(shingles, std::min(kMaxVectors, num_vectors - v), &permutations_.multipliers[v * kLanes],
+                        &permutations_.increments[v * kLanes], &minima_[v * kLanes]);
+        }
+        for (size_t band = 0; band < shape_.bands; ++band) {
+            keys[band] = band_key(minima_.data() + band * shape_.rows, shape_.rows, band);
+        }
+    }
+
+  private:
+    const Permutations& permutations_;
+    const MinHashShape& shape_;
+    std::vector<uint32_t> minima_;
+};
+
 }  // namespace
 
 std::vector<uint64_t> minhash_bands(std::span<const std::string_view> texts, const MinHashShape& shape,
                                     unsigned num_threads) {
     const Permutations permutations(shape.bands * shape.rows, shape.seed);
-    const size_t num_vectors = permutations.multipliers.size() / kLanes;
     std::vector<uint64_t> keys(texts.size() * shape.bands);
     run_text_tasks(texts, num_threads, [&](size_t first, size_t last) {
         Shingler shingler(shape.ngram);
-        std::vector<uint32_t> minima(num_vectors * kLanes);
+        Signer signer(permutations, shape);
         for (size_t i = first; i < last; ++i) {
-            const std::span<const uint64_t> shingles = shingler.shingles(texts[i]);
-            if (shingles.empty()) {
-                continue;
-            }
-            for (size_t v = 0; v < num_vectors; v += kMaxVectors) {
-                find_minima(shingles, std::min(kMaxVectors, num_vectors - v), &permutations.multipliers[v * kLanes],
-                            &permutations.increments[v * kLanes], &minima[v * kLanes]);
-            }
-            for (size_t band = 0; band < shape.bands; ++band) {
-                keys[i * shape.bands + band] = band_key(minima.data() + band * shape.rows, shape.rows, band);
-            }
+            signer.write_keys(shingler.shingles(texts[i]), &keys[i * shape.bands]);
+        }
+    });
+    return keys;
+}
+
+std::vector<uint64_t> minhash_bands_of_sets(std::span<const std::span<const uint64_t>> sets, const MinHashShape& shape,
+                                            unsigned num_threads) {
+    constexpr size_t kTaskSets = 256;
+    const Permutations permutations(shape.bands * shape.rows, shape.seed);
+    std::vector<uint64_t> keys(sets.size() * shape.bands);
+    const size_t num_tasks = (sets.size() + kTaskSets - 1) / kTaskSets;
+    tokenizer::run_tasks(num_tasks, tokenizer::threads_for(num_threads, num_tasks), [&](size_t task, unsigned) {
+        Signer signer(permutations, shape);
+        for (size_t i = task * kTaskSets; i < std::min(sets.size(), (task + 1) * kTaskSets); ++i) {
+            signer.write_keys(sets[i], &keys[i * shape.bands]);
         }
     });
     return keys;

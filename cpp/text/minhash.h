@@ -21,4 +21,8 @@ struct MinHashShape {
 std::vector<uint64_t> minhash_bands(std::span<const std::string_view> texts, const MinHashShape& shape,
                                     unsigned num_threads);
 
+// The same of sets of shingles; the shape's ngram has no part in it.
+std::vector<uint64_t> minhash_bands_of_sets(std::span<const std::span<const uint64_t>> sets, const MinHashShape& shape,
+                                            unsigned num_threads);
+
 }  // namespace textmill::text

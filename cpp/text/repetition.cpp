@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <limits>
 
 #include "text/lines.h"
@@ -10,12 +11,25 @@ namespace textmill::text {
 namespace {
 
 constexpr uint32_t kOnce = UINT32_MAX;
+constexpr size_t kPadding = 16;
 constexpr size_t kPrefixBytes = 16;
+constexpr size_t kShortPrefixBytes = 8;
 constexpr size_t kShortest = 5;  // of the n-grams that are looked for anywhere
 
 double ratio(size_t part, size_t whole) {
     return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole)
                      : std::numeric_limits<double>::quiet_NaN();
+}
+
+// Copies more than there is where both have room for it: a call for some bytes takes longer than these.
+char* copy_word(std::string_view text, const WordSpan& word, char* to) {
+    const size_t size = word.end - word.begin;
+    if (size <= kPadding && word.begin + kPadding <= text.size()) [[likely]] {
+        std::memcpy(to, text.data() + word.begin, kPadding);
+    } else {
+        std::memcpy(to, text.data() + word.begin, size);
+    }
+    return to + size;
 }
 
 }  // namespace
@@ -35,7 +49,7 @@ Repetition::Columns Repetition::measure(std::string_view text) {
     for (size_t n = 2; n <= 4; ++n) {
         columns[kTopNgramCharacters + n - 2] = ratio(top_ngram_characters(n), num_characters);
     }
-    find_prefixes();
+    find_candidates();
     for (size_t n = 5; n <= 10; ++n) {
         columns[kDuplicateNgramCharacters + n - 5] = ratio(duplicate_ngram_characters(n), num_characters);
     }
@@ -59,7 +73,7 @@ Repetition::Duplicates Repetition::duplicates(std::string_view text, size_t leas
 void Repetition::read_words(std::string_view text) {
     split_words(text, words_);
     const bool is_ascii = count_characters(text) == text.size();
-    joined_.resize(text.size());
+    joined_.resize(text.size() + kPadding);
     begins_.resize(words_.size() + 1);
     characters_before_.resize(words_.size() + 1);
     char* end = joined_.data();
@@ -69,10 +83,9 @@ void Repetition::read_words(std::string_view text) {
         begins_[i] = static_cast<uint32_t>(end - joined_.data());
         characters_before_[i] = num_characters;
         num_characters += static_cast<uint32_t>(is_ascii ? word.size() : count_characters(word));
-        end = std::copy(word.begin(), word.end(), end);
+        end = copy_word(text, words_[i], end);
     }
-    joined_.resize(static_cast<size_t>(end - joined_.data()));
-    begins_.back() = static_cast<uint32_t>(joined_.size());
+    begins_.back() = static_cast<uint32_t>(end - joined_.data());
     characters_before_.back() = num_characters;
 }
 
@@ -80,66 +93,91 @@ void Repetition::read_words(std::string_view text) {
 void Repetition::number_words() {
     word_numbers_.resize(num_words());
     seen_.clear(num_words());
-    std::vector<uint32_t>& counts = ngram_numbers_;
-    counts.assign(num_words(), 0);
+    word_counts_.assign(num_words(), 0);
     for (size_t i = 0; i < num_words(); ++i) {
-        word_numbers_[i] = seen_.number(joined(i, 1));
-        ++counts[word_numbers_[i]];
+        word_numbers_[i] = seen_.number_padded(joined(i, 1));
+        ++word_counts_[word_numbers_[i]];
     }
-    for (uint32_t& number : word_numbers_) {
-        number = counts[number] > 1 ? number : kOnce;
+    repeated_.resize(num_words());
+    size_t num_repeated = 0;
+    for (size_t i = 0; i < num_words(); ++i) {
+        const bool is_repeated = word_counts_[word_numbers_[i]] > 1;
+        word_numbers_[i] = is_repeated ? word_numbers_[i] : kOnce;
+        repeated_[num_repeated] = static_cast<uint32_t>(i);
+        num_repeated += is_repeated;
     }
+    repeated_.resize(num_repeated);
     ngram_numbers_ = word_numbers_;
 }
 
-// Called for n = 2, 3, 4 in turn: n-grams are told apart by the number of their first n - 1 words and their last word.
+// Called for n = 2, 3, 4 in turn: n-grams are told apart by the number of their first n - 1 words and their last word,
+// and only those are looked at whose first and last n - 1 words are there more than once.
 size_t Repetition::top_ngram_characters(size_t n) {
     if (num_words() < n) {
         return 0;
     }
-    const size_t num_ngrams = num_words() - n + 1;
-    const auto may_repeat = [this, n](size_t i) {
-        return ngram_numbers_[i] != kOnce && ngram_numbers_[i + 1] != kOnce && word_numbers_[i + n - 1] != kOnce;
-    };
-    size_t capacity = 0;
-    for (size_t i = 0; i < num_ngrams; ++i) {
-        capacity += may_repeat(i);
+    size_t num_candidates = 0;
+    for (const uint32_t i : repeated_) {
+        repeated_[num_candidates] = i;
+        num_candidates += i + n <= num_words() && ngram_numbers_[i + 1] != kOnce && word_numbers_[i + n - 1] != kOnce;
     }
-    keys_.clear(capacity);
-    for (size_t i = 0; i < num_ngrams; ++i) {
-        ngram_numbers_[i] = may_repeat(i) ? keys_.add(uint64_t{ngram_numbers_[i]} << 32 | word_numbers_[i + n - 1],
-                                                      static_cast<uint32_t>(i))
-                                          : kOnce;
+    repeated_.resize(num_candidates);
+    keys_.clear(num_candidates);
+    for (const uint32_t i : repeated_) {
+        ngram_numbers_[i] = keys_.add(uint64_t{ngram_numbers_[i]} << 32 | word_numbers_[i + n - 1], i);
     }
     CountedKeys::Counted top{0, 1, 0};
-    for (const CountedKeys::Counted& count : keys_.counted()) {
-        top = count.count > top.count ? count : top;
+    for (const CountedKeys::Counted& counted : keys_.counted()) {
+        top = counted.count > top.count ? counted : top;
     }
-    for (size_t i = 0; i < num_ngrams; ++i) {
-        const uint32_t number = ngram_numbers_[i];
-        ngram_numbers_[i] = number != kOnce && keys_.counted()[number].count > 1 ? number : kOnce;
-    }
+    keep_repeated();
     return (characters(top.first, n) + n - 1) * top.count;
 }
 
-// Two n-grams that read the same without spaces, of 16 bytes or more, begin with the same 16 bytes. Few words of most
-// texts begin such a stretch that is elsewhere too. Counts share places, so that some words are taken for nothing.
-void Repetition::find_prefixes() {
-    const size_t num_places = std::bit_ceil(8 * num_words() + 1);
+// Leaves in repeated_ what is there more than once, and in ngram_numbers_ kOnce for all else.
+void Repetition::keep_repeated() {
+    word_counts_.assign(num_words(), kOnce);
+    size_t num_repeated = 0;
+    for (const uint32_t i : repeated_) {
+        const bool is_repeated = keys_.counted()[ngram_numbers_[i]].count > 1;
+        word_counts_[i] = is_repeated ? ngram_numbers_[i] : kOnce;
+        repeated_[num_repeated] = i;
+        num_repeated += is_repeated;
+    }
+    repeated_.resize(num_repeated);
+    ngram_numbers_.swap(word_counts_);
+}
+
+// Two n-grams that read the same without spaces begin with the same 16 bytes, or 8 where they are shorter. Few words of
+// most texts begin such a stretch that is elsewhere too. Counts share places, so that some are taken for nothing.
+void Repetition::find_candidates() {
+    const size_t num_places = std::bit_ceil(16 * num_words() + 2);
     const int shift = 64 - std::countr_zero(num_places);
     counts_.assign(num_places, 0);
-    size_t num_prefixes = 0;
-    std::vector<uint32_t>& places = ngram_numbers_;
-    for (; num_prefixes < num_words() && begins_[num_prefixes] + kPrefixBytes <= joined_.size(); ++num_prefixes) {
-        const uint64_t hash = quick_hash({joined_.data() + begins_[num_prefixes], kPrefixBytes});
+    places_.resize(2 * num_words());
+    const auto count = [&](size_t i, size_t size) {
+        const uint64_t hash = quick_hash({joined_.data() + begins_[i], size});
         const auto place = static_cast<uint32_t>(hash * 0x9E3779B97F4A7C15 >> shift);
-        places[num_prefixes] = place;
         counts_[place] = static_cast<uint8_t>(counts_[place] + 1 - (counts_[place] >> 1));  // 0, 1, 2, 2
+        return place;
+    };
+    const auto num_bytes_left = [this](size_t i) { return begins_.back() - begins_[i]; };
+    for (size_t i = 0; i < num_words(); ++i) {
+        places_[2 * i] = num_bytes_left(i) >= kPrefixBytes ? count(i, kPrefixBytes) : kOnce;
+    }
+    for (size_t i = 0; i + kShortest <= num_words(); ++i) {
+        const size_t size = num_bytes(i, kShortest);
+        places_[2 * i + 1] =
+            size < kPrefixBytes && num_bytes_left(i) >= kShortPrefixBytes ? count(i, kShortPrefixBytes) : kOnce;
     }
     candidates_.clear();
     for (size_t i = 0; i + kShortest <= num_words(); ++i) {
-        if ((i < num_prefixes && counts_[places[i]] > 1) || num_bytes(i, kShortest) < kPrefixBytes) {
-            candidates_.push_back({static_cast<uint32_t>(i), i < num_prefixes && counts_[places[i]] > 1});
+        const size_t size = num_bytes(i, kShortest);
+        const bool has_long_twin = places_[2 * i] != kOnce && counts_[places_[2 * i]] > 1;
+        const bool has_short_twin =
+            size < kShortPrefixBytes || (size < kPrefixBytes && counts_[places_[2 * i + 1]] > 1);
+        if (has_long_twin || has_short_twin) {
+            candidates_.push_back({static_cast<uint32_t>(i), has_long_twin, has_short_twin});
         }
     }
 }
@@ -147,8 +185,10 @@ void Repetition::find_prefixes() {
 // From left to right, going on behind an n-gram that was there before. Called for n = 5 to 10 in turn.
 size_t Repetition::duplicate_ngram_characters(size_t n) {
     std::erase_if(candidates_, [this, n](const Candidate& candidate) {
-        return candidate.word + n > num_words() ||
-               (!candidate.has_twin && num_bytes(candidate.word, n) >= kPrefixBytes);
+        if (candidate.word + n > num_words()) {
+            return true;
+        }
+        return num_bytes(candidate.word, n) >= kPrefixBytes ? !candidate.has_long_twin : !candidate.has_short_twin;
     });
     seen_.clear(candidates_.size());
     size_t num_characters = 0;

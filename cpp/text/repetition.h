@@ -43,14 +43,16 @@ class Repetition {
     // A word at which a long n-gram begins that may be elsewhere too.
     struct Candidate {
         uint32_t word;
-        bool has_twin;  // its first 16 bytes are elsewhere
+        bool has_long_twin;   // its first 16 bytes are elsewhere
+        bool has_short_twin;  // its first 5 words are shorter, and their first 8 bytes are elsewhere
     };
 
     Duplicates duplicates(std::string_view text, size_t least_newlines);
     void read_words(std::string_view text);
     void number_words();
     size_t top_ngram_characters(size_t n);
-    void find_prefixes();
+    void keep_repeated();
+    void find_candidates();
     size_t duplicate_ngram_characters(size_t n);
 
     size_t num_words() const { return begins_.size() - 1; }
@@ -64,12 +66,15 @@ class Repetition {
 
     std::vector<std::string_view> parts_;
     std::vector<WordSpan> words_;
-    std::string joined_;                       // the words without what is between them
+    std::string joined_;                       // the words without what is between them, and some bytes more
     std::vector<uint32_t> begins_;             // of each word in joined_, and its end
     std::vector<uint32_t> characters_before_;  // each word, and in all
-    std::vector<uint32_t> word_numbers_;
+    std::vector<uint32_t> word_numbers_;       // kOnce for words that are there only once
+    std::vector<uint32_t> word_counts_;        // by number
+    std::vector<uint32_t> repeated_;           // words with which an n-gram begins that is there more than once
     std::vector<uint32_t> ngram_numbers_;  // of the n-gram that begins with a word; kOnce where it is there only once
     std::vector<uint8_t> counts_;          // of the beginnings of long n-grams, by their hash
+    std::vector<uint32_t> places_;         // of each word's two beginnings in counts_
     std::vector<Candidate> candidates_;
     CountedKeys keys_;
     SeenStrings seen_;

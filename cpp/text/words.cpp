@@ -72,6 +72,9 @@ class WordReader {
         if (end > begin && (end == text_.size() || ends_run(end))) [[likely]] {
             return {to32(begin), to32(end), has_ascii_letter(begin, end), false};
         }
+        if (end == begin && is_lone_symbol(begin)) {
+            return {to32(begin), to32(begin + 1), false, true};
+        }
         const Char first = tokenizer::char_at(text_, begin);
         const size_t at = begin + first.num_bytes;
         switch (class_of(first)) {
@@ -112,8 +115,16 @@ class WordReader {
         return byte < 0x80 && byte != '\'' && byte != '-';
     }
 
+    // Whether a symbol of ASCII stands before another character of ASCII.
+    bool is_lone_symbol(size_t at) const {
+        const auto byte = static_cast<uint8_t>(text_[at]);
+        const auto next = static_cast<uint8_t>(at + 1 < text_.size() ? text_[at + 1] : ' ');
+        return byte < 0x80 && next < 0x80 && byte != next;
+    }
+
     bool has_ascii_letter(size_t begin, size_t end) const {
-        return std::any_of(text_.begin() + begin, text_.begin() + end, [](char c) { return c > '9'; });
+        return text_[begin] > '9' ||
+               std::any_of(text_.begin() + begin, text_.begin() + end, [](char c) { return c > '9'; });
     }
 
     WordClass class_of(const Char& character) const { return classes_[character.code_point]; }

@@ -285,9 +285,8 @@ EncodedBatch Encoder::encode_batch(std::span<const std::string_view> texts, unsi
         begins[task + 1] = begins[task] + parts.num_ids(task);
     }
     TokenId* const ids = batch.ids.reserve(begins.back());
-    run_tasks(parts.tasks.size(), parts.num_threads(), [&](size_t task, unsigned) {
-        std::copy_n(parts.ids(task), parts.num_ids(task), ids + begins[task]);
-    });
+    run_tasks(parts.tasks.size(), parts.num_threads(),
+              [&](size_t task, unsigned) { std::copy_n(parts.ids(task), parts.num_ids(task), ids + begins[task]); });
     batch.ids.take_until(ids + begins.back());
     return batch;
 }

@@ -292,6 +292,11 @@ def shingle_sets(data: numpy.typing.NDArray[numpy.uint8], offsets: numpy.typing.
     The set of shingles of each text, ascending: hashes, and int64[n + 1] of where each set begins.
     """
 
+def minhash_bands_of_sets(shingles: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], bands: int, rows: int, seed: int, num_threads: int = 1) -> Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order='C')]:
+    """
+    MinHash keys of sets of shingles, as shingle_sets gives them: uint64[n, bands].
+    """
+
 def pair_jaccards(shingles: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], pairs: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_threads: int = 1) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
     """
     The Jaccard index of each pair of sets, float64[p], sets as shingle_sets gives them.

@@ -9,9 +9,10 @@ from fakes.tiny_run import write_recipe
 from fakes.token_set import token_set
 from textmill.cli import main
 from textmill.data.packing import open_packing_table
+from textmill.data.prepare_listener import Silence
 from textmill.data.shards import ShardSet
 from textmill.tokenizer.tokenizer import Tokenizer
-from textmill.train.corpus import make_tokenizer, open_shards, read_corpus, write_corpus
+from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.recipe import load_recipe
 from textmill.train.run_loader import make_loader
 
@@ -26,8 +27,7 @@ def run_folder(tmp_path_factory):
     """A run as far as it is before its first step."""
     folder = tmp_path_factory.mktemp("data")
     recipe = load_recipe(write_recipe(folder))
-    corpus = read_corpus(recipe)
-    write_corpus(folder / "run", corpus, make_tokenizer(recipe, corpus))
+    make_corpus(folder / "run", recipe, None, Silence())
     (folder / "run" / "config.json").write_text(json.dumps({"recipe": recipe.to_table()}))
     return folder / "run"
 

@@ -2,15 +2,19 @@
 
 import pytest
 
-from textmill.data.document_parts import documents_in_part
+from textmill.data.document_parts import is_in_part
 from textmill.data.holdout import is_held_out
 from textmill.text.documents import Document
 
 DOCUMENTS = [Document(f"text {number}", "s", f"folder/{number}.txt") for number in range(2000)]
 
 
+def in_part(documents, low, high):
+    return [document for document in documents if is_in_part(document.origin, low, high)]
+
+
 def ids(low, high):
-    return [document.id for document in documents_in_part(DOCUMENTS, low, high)]
+    return [document.id for document in in_part(DOCUMENTS, low, high)]
 
 
 def test_parts_share_nothing_and_together_are_all():
@@ -22,13 +26,13 @@ def test_parts_share_nothing_and_together_are_all():
 
 def test_what_comes_from_one_file_stays_together():
     documents = [Document("x", "s", f"a/{number}.py::part{part}") for number in range(50) for part in range(3)]
-    kept = [document.origin for document in documents_in_part(documents, 0.2, 0.5)]
+    kept = [document.origin for document in in_part(documents, 0.2, 0.5)]
     assert kept
     assert all(kept.count(origin) == 3 for origin in kept)
 
 
 def test_a_part_has_its_share_of_what_is_held_out():
-    part = list(documents_in_part(DOCUMENTS, 0, 0.5))
+    part = in_part(DOCUMENTS, 0, 0.5)
     assert sum(is_held_out(document.origin, 0.2) for document in part) / len(part) == pytest.approx(0.2, abs=0.04)
 
 

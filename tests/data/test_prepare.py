@@ -174,3 +174,24 @@ def test_documents_far_longer_than_a_unit(tmp_path):
     (tmp_path / "notes" / "a.txt").write_text(text + "more")
     prepare(pipeline_of(tmp_path, tmp_path / "out"), LocalEngine(1))
     assert texts_of(tmp_path / "out" / "web") == ["short", text, "end"]
+
+
+def test_every_step_at_once(corpus, tmp_path):
+    evaluation = tmp_path / "eval.jsonl"
+    leak = json.loads((corpus / "raw" / "a.jsonl").read_text().splitlines()[3])["text"]
+    evaluation.write_text(json.dumps({"question": leak}) + "\n")
+    tables = {
+        "clean": {"unicode": True, "mask": ["email", "ip"]},
+        "filter": {"presets": ["smol"]},
+        "decontaminate": {"against": [str(evaluation)]},
+        "dedup": {"minhash": True, "recall_sample": 50},
+    }
+    report = prepare(pipeline_of(corpus, tmp_path / "out", **tables), LocalEngine(1))
+    web = report.sources["web"]
+    assert web.drops.counts["contaminated"] >= 1
+    assert leak not in texts_of(tmp_path / "out" / "web")
+    assert web.counts["read"] == web.counts["kept"] + sum(web.drops.counts.values())
+    assert report.totals["web"]["train_num_documents"] <= web.counts["kept"]
+    found = (tmp_path / "out" / "contamination.jsonl").read_text().splitlines()
+    assert {json.loads(line)["source"] for line in found} <= {"web", "notes"}
+    assert len(found) >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from textmill.base import units
 from textmill.data.prepare_report import PrepareReport
@@ -17,6 +18,25 @@ def report_lines(report: PrepareReport) -> Iterator[str]:
         yield f"{name}:"
         for line in (*_counts(source), *_tokens(report.totals[name])):
             yield f"  {line}"
+    yield from _duplicates(report.duplicates)
+
+
+def _duplicates(found: dict[str, Any]) -> Iterator[str]:
+    """Write what deduplication found, and how many near duplicates it finds of those that were planted."""
+    if not found:
+        return
+    yield f"duplicates: {found['exact_dropped']:,} copies and {found['near_dropped']:,} near ones dropped"
+    if found["pairs_verified"]:
+        yield (
+            f"  {found['pairs_verified']:,} candidate pairs compared, {found['pairs_rejected']:,} of them too unlike; "
+            f"{found['clusters']:,} clusters"
+        )
+    for point in found.get("recall", ()):
+        share = 100 * point["found"] / point["planted"]
+        yield (
+            f"  of {point['planted']:,} copies planted at a Jaccard index of {point['jaccard']:.2f}, {share:.0f} % are "
+            f"found (theory: {100 * point['expected'] / point['planted']:.0f} %)"
+        )
 
 
 def _counts(source: UnitReport) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from textmill.data.kept_texts import KEYS, KeptTexts
 from textmill.data.prepare_listener import KeptSource, PrepareListener
 from textmill.data.read_stage import Units
 from textmill.data.work_folder import WorkFolder
-from textmill.text.dedup import DedupSettings, UnitKeys, find_duplicates
+from textmill.text.dedup import DedupSettings, UnitKeys, find_duplicates, measure_recall
 from textmill.text.dedup.verdicts import read_verdict, verdict_file
 from textmill.text.text_batch import TextBatch
 
@@ -70,9 +70,30 @@ def find_duplicates_of(job: Job, work: WorkFolder, units: Units, engine: Engine,
             threads=engine.threads_here,
         )
         report = found.to_json() | {"biggest": [_cluster(cluster, folders) for cluster in found.biggest]}
+        if settings.minhash is not None and dedup.recall_sample:
+            listener.stage("measuring how many duplicates are found", None)
+            sample = _sample(folders, dedup.recall_sample)
+            points = measure_recall(
+                sample,
+                settings.minhash,
+                folder=work.path,
+                memory_limit=run.memory_mb << 20,
+                threads=engine.threads_here,
+            )
+            report["recall"] = [asdict(point) for point in points]
     folder = work.duplicates if wants_keys(dedup) else None
     sources, read_bytes = _count(units, places, folders, folder)
     return Found(folder, {place: number for number, place in enumerate(places)}, read_bytes, sources, report)
+
+
+def _sample(folders: list[Path], num_texts: int) -> TextBatch:
+    """Take the first texts of all units, about as many of each."""
+    batches = []
+    for index, folder in enumerate(folders):
+        kept = KeptTexts(folder)
+        share = (num_texts * (index + 1)) // len(folders) - (num_texts * index) // len(folders)
+        batches.append(kept.texts.between(0, min(share, len(kept))))
+    return TextBatch.joined(batches)
 
 
 def _texts(folder: Path, documents: NDArray[np.int64]) -> TextBatch:

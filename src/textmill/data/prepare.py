@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from textmill.base.files import write_file
+from textmill.data.contamination import write_contamination
 from textmill.data.duplicates import find_duplicates_of
 from textmill.data.engines.engine import Engine
 from textmill.data.engines.local import LocalEngine
@@ -27,6 +28,7 @@ from textmill.data.source_checks import check_kept, check_texts, read_reports
 from textmill.data.text_steps import rules_off
 from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, token_settings
 from textmill.data.token_stage import make_tokens
+from textmill.data.unit_report import CONTAMINATION
 from textmill.data.work_folder import WorkFolder, claimed
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.tokenizer import Tokenizer
@@ -85,6 +87,7 @@ def _prepare(pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> P
             rules_off=tuple(rules_off(pipeline)),
         )
         made.tokenizer.save(output / TOKENIZER)
+        write_contamination(output / CONTAMINATION, work, made.units)
         write_file(output / REPORT, json.dumps(report.to_table(), indent=2, ensure_ascii=False))
         work.remove()
     return report

@@ -58,6 +58,8 @@ def _is_end(text: str, marks: str, begin: int, end: int) -> bool:
 
 
 def _is_abbreviation(before: str) -> bool:
-    word = _WORD_BEFORE.search(before)[1]
+    found = _WORD_BEFORE.search(before)
+    assert found is not None
+    word = found[1]
     is_part = len(word) < len(before) and not before[: len(before) - len(word)][-1].isascii()
     return not is_part and (len(word) == 1 or word in _ABBREVIATIONS)

@@ -260,7 +260,7 @@ class Tokenizer(_core.EncodeCall):
 
     def encode_documents(
         self, texts: TextBatch, end: int, threads: int | None = None
-    ) -> tuple[NDArray[np.uint16] | NDArray[np.uint32], NDArray[np.int64]]:
+    ) -> tuple[NDArray[np.uint16 | np.uint32], NDArray[np.int64]]:
         """Turn documents into ids as they stand in shards: ``end`` behind each; the same for any number of threads.
 
         Returns:

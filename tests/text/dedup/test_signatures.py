@@ -118,6 +118,14 @@ def test_every_number_of_vectors_is_the_twins():
         assert bands_of([text], minhash).tolist() == [reference.band_keys(shingles, minhash)]
 
 
+def test_minhash_keys_of_sets_are_those_of_their_texts():
+    texts = ["", *(f"text number {i} of a few, " * (i % 7) for i in range(600))]
+    batch = TextBatch.of(texts)
+    sets, offsets = _core.shingle_sets(batch.data, batch.offsets, SMALL.ngram)
+    keys = _core.minhash_bands_of_sets(sets, offsets, SMALL.bands, SMALL.rows, SMALL.seed, 2)
+    assert (keys == bands_of(texts, SMALL)).all()
+
+
 def test_threads_do_not_matter():
     texts = [f"text number {i} of many " * (i % 50) for i in range(4000)]
     assert (bands_of(texts, SMALL, 1) == bands_of(texts, SMALL, 3)).all()

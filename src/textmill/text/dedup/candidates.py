@@ -151,7 +151,7 @@ class _Judged:
     def judge(self, pairs: NDArray[np.int64], verify: Verify) -> NDArray[np.bool_]:
         """Tell which of pairs, in any order and with repetitions, are links; those not seen before are compared."""
         num_old = len(self._pairs)
-        every, places = np.unique(np.concatenate((self._pairs, pairs)), axis=0, return_inverse=True)
+        every, places = _each_once(np.concatenate((self._pairs, pairs)))
         is_new = np.ones(len(every), np.bool_)
         is_new[places[:num_old]] = False
         is_link = np.empty(len(every), np.bool_)
@@ -159,6 +159,20 @@ class _Judged:
         is_link[is_new] = verify(every[is_new])
         self._pairs, self._is_link = every, is_link
         return is_link[places[num_old:]]
+
+
+def _each_once(pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sort pairs, each once; returns them, and where each of those given stands among them.
+
+    ``np.unique`` compares rows byte by byte, which takes ten times as long.
+    """
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    ordered = pairs[order]
+    is_first = np.ones(len(pairs), np.bool_)
+    is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    places = np.empty(len(pairs), np.int64)
+    places[order] = np.cumsum(is_first) - 1
+    return ordered[is_first], places
 
 
 class _NextLeaders:

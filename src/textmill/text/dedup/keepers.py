@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def choose_keepers(
     """
     order = np.argsort(documents)
     documents, clusters = documents[order], clusters[order]
-    columns = [clusters]
+    columns: list[NDArray[Any]] = [clusters]
     for rule in keep:
         if rule == "score":
             columns.append(-known.scores(documents))

@@ -89,8 +89,9 @@ def measure_recall(
     rng = random.Random(seed)
     points = []
     for wanted in jaccards:
-        copies = TextBatch.of([_edited(text, wanted, settings.ngram, rng) for text in whole])
-        is_found = ~search.stays([originals, copies]).reshape(2, -1).all(axis=0)
+        copies = TextBatch.of([edited_copy(text, wanted, settings.ngram, rng) for text in whole])
+        stays = search.stays([originals, copies])
+        is_found = ~(stays[: len(whole)] & stays[len(whole) :])
         points.append(_point(search.jaccards(originals, copies), is_found, settings))
     return points
 
@@ -112,7 +113,7 @@ class _Search:
             find_duplicates(
                 keys,
                 DedupSettings(minhash=self.settings),
-                lambda unit, numbers: units[unit].select(np.isin(np.arange(len(units[unit])), numbers)),
+                lambda unit, numbers: units[unit].at(numbers),
                 folder=Path(name),
                 memory_limit=self.memory_limit,
                 threads=self.threads,
@@ -127,7 +128,7 @@ class _Search:
         return _core.pair_jaccards(sets, offsets, np.column_stack((numbers, numbers + len(originals))), self.threads)
 
 
-def _edited(text: str, jaccard: float, ngram: int, rng: random.Random) -> str:
+def edited_copy(text: str, jaccard: float, ngram: int, rng: random.Random) -> str:
     """Replace words of a text by new ones until another one would make it less like than ``jaccard``."""
     spans = [match.span() for match in _WORD.finditer(text)]
     num_shingles = len(spans) - ngram + 1

@@ -52,7 +52,7 @@ class Spill:
             for part in np.flatnonzero(np.diff(bounds)).tolist():
                 if part not in self._files:
                     self._files[part] = self._path(part).open("ab")
-                self._files[part].write(memoryview(ordered[bounds[part] : bounds[part + 1]]).cast("B"))
+                self._files[part].write(ordered[bounds[part] : bounds[part + 1]].data.cast("B"))
 
     def load(self, part: int) -> NDArray[np.int64]:
         """Read the rows of a part in the order they were added; returns int64[n, columns]."""
