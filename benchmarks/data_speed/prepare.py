@@ -1,4 +1,4 @@
-"""How fast raw jsonl becomes shards, beside datatrove and beside encoding alone, and whether memory grows with the input.
+"""How fast raw jsonl becomes shards, beside datatrove and encoding alone, and whether memory grows with the input.
 
     python -m data_speed.prepare PATH ... [--rounds 5] [--workers 2] [--memory]     (in benchmarks/)
 

@@ -1,4 +1,4 @@
-"""textmill: the same, or without filters: CORPUS TOKENIZER WORKERS full|plain|memory|encode. Seconds and peak memory, as JSON.
+"""textmill: the same, or less: CORPUS TOKENIZER WORKERS full|plain|memory|encode. Seconds and peak memory, as JSON.
 
 ``encode`` is what the others are compared with: ``Tokenizer.encode_batch`` on the same texts in memory, cold.
 """

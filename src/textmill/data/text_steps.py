@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from textmill.text.text_batch import TextBatch
 # Each step's packages are imported where a source has the step.
 if TYPE_CHECKING:
     from textmill.text.decontamination import Decontaminator
-    from textmill.text.rules import RuleSet
+    from textmill.text.rules import RuleSet, Verdict
 
 LANGUAGE, QUALITY, CONTAMINATED = "language", "quality", "contaminated"
 
@@ -91,7 +92,8 @@ class TextSteps:
         for rules in self._rules:
             verdict = rules.apply(batch.texts, urls, self._threads)
             for number, rule in enumerate(rules.rule_names):
-                report.drops.add(f"{rules.name}: {rule}", batch, verdict.reason == number)
+                why = functools.partial(_why, rules, verdict, number)
+                report.drops.add(f"{rules.name}: {rule}", batch, verdict.reason == number, why)
             batch, urls = _select(KeptBatch(verdict.texts, batch.names, batch.scores), urls, verdict.kept)
         return batch, urls
 
@@ -126,13 +128,18 @@ def rule_sets(source: SourceTable) -> list[RuleSet]:
     assert table is not None
     if not table.presets:
         return []
-    from textmill.text.rules import RuleSet
+    from textmill.text.rules import named_rule_sets
 
-    lists = {
-        "bad_words": Path(table.bad_words) if table.bad_words else None,
-        "blocked_urls": Path(table.blocked_urls) if table.blocked_urls else None,
-    }
-    return [RuleSet.named(name, overrides=table.bounds, **lists) for name in table.presets]
+    return named_rule_sets(
+        table.presets,
+        table.bounds,
+        bad_words=Path(table.bad_words) if table.bad_words else None,
+        blocked_urls=Path(table.blocked_urls) if table.blocked_urls else None,
+    )
+
+
+def _why(rules: RuleSet, verdict: Verdict, number: int, document: int) -> str:
+    return rules.describe(number, float(verdict.values[document]))
 
 
 def rules_off(pipeline: Pipeline) -> Iterator[str]:
