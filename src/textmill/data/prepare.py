@@ -86,7 +86,8 @@ def _prepare(pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> P
             duplicates=made.duplicates,
             rules_off=tuple(rules_off(pipeline)),
         )
-        made.tokenizer.save(output / TOKENIZER)
+        for file in work.path.glob("tokenizer*.json"):
+            write_file(output / file.name, file.read_bytes())
         write_contamination(output / CONTAMINATION, work, made.units)
         write_file(output / REPORT, json.dumps(report.to_table(), indent=2, ensure_ascii=False))
         work.remove()

@@ -61,11 +61,11 @@ class TextSteps:
 
     def apply(self, records: RecordBatch, report: UnitReport) -> KeptBatch:
         """Clean and judge records, telling ``report`` what became of them; those of other parts do not count."""
-        names = records.ids()
+        names = records.names()
         if self._part != (0.0, 1.0):
-            origins = (name.partition(PART_SEPARATOR)[0] for name in names)
+            origins = (name.decode().partition(PART_SEPARATOR)[0] for name in names)
             mine = np.fromiter((is_in_part(origin, *self._part) for origin in origins), bool, len(names))
-            records, names = records.select(mine), [name for name, is_mine in zip(names, mine, strict=True) if is_mine]
+            records, names = records.select(mine), names.select(mine)
         report.counts["read"] += len(records)
         report.counts["read_bytes"] += records.texts.num_bytes
         texts = records.texts
@@ -73,7 +73,7 @@ class TextSteps:
             texts, masked = self._cleaner.apply(texts)
             report.counts.update(masked)
         urls = records.fields.get("url")
-        batch = KeptBatch(texts, TextBatch.of(names), _given_scores(records))
+        batch = KeptBatch(texts, names, _given_scores(records))
         for step in (self._drop_languages, self._drop_by_rules, self._drop_by_quality, self._drop_contaminated):
             if len(batch):
                 batch, urls = step(batch, urls, report)

@@ -9,7 +9,7 @@ from textmill.base.errors import DataError
 from textmill.data.holdout import FEW_DOCUMENTS, is_held_out
 from textmill.data.kept_corpus import KeptCorpus
 from textmill.data.pipeline import Pipeline
-from textmill.data.token_units import Holdout, TokenSettings
+from textmill.data.token_units import Holdout, TokenSettings, keep_loaded
 from textmill.text.documents import PART_SEPARATOR
 from textmill.tokenizer.end_of_text import END_OF_TEXT, end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN
@@ -71,6 +71,7 @@ def token_settings(
     pipeline: Pipeline, tokenizer: Tokenizer, path: Path, kinds: Mapping[str, Holdout]
 ) -> dict[str, TokenSettings]:
     """Say for each source how its documents become tokens; ``kinds`` says what is held out, ``path`` where it lies."""
+    keep_loaded(tokenizer)
     return {
         name: TokenSettings(
             tokenizer=str(path),
