@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from textmill.base.errors import DataError
+from textmill.base.files import write_file
 from textmill.data.holdout import FEW_DOCUMENTS, is_held_out
 from textmill.data.kept_corpus import KeptCorpus
 from textmill.data.pipeline import Pipeline
@@ -105,3 +106,16 @@ def pipeline_tokenizer(
         memory_limit=pipeline.run.memory_mb << 20,
         progress=progress,
     )
+
+
+def put_tokenizer(pipeline: Pipeline, tokenizer: Tokenizer, path: Path) -> None:
+    """Write the pipeline's tokenizer to a .json file: as it was given, where that is one, or else made anew.
+
+    Raises:
+        StorageError: the disk is full.
+    """
+    given = pipeline.tokenizer.path
+    if given is not None and given.endswith(".json") and Path(given).name != "tekken.json":
+        write_file(path, Path(given).read_bytes())
+    else:
+        tokenizer.save(path)
