@@ -36,6 +36,7 @@ test: test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm test-
 # The proofs that make test runs shortened, at full length: about 40 minutes on 2 cores.
 test-long: $(VENV)/.installed-tools
 	TEXTMILL_INVARIANCE_CASES=10000 $(BIN)/python -m pytest tests/infer/test_native_invariance.py
+	TEXTMILL_KILLS=40 $(BIN)/python -m pytest tests/data/test_prepare_killed.py
 	TEXTMILL_GREEDY_TOKENS=256 $(BIN)/python -m pytest tests/infer/test_real_model.py
 	TEXTMILL_FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/attacks/test_fuzz_loaders.py
 

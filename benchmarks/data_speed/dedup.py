@@ -54,15 +54,15 @@ def _run(way: str, corpus: Path, pairs: Path, threads: int) -> dict[str, object]
     if way == "textmill":
         return measure_textmill(corpus, pairs, threads)
     if way == "datatrove":
-        command = [_python("datatrove"), "-I", WAYS / "datatrove_way.py"]
+        command = [environment_python("datatrove"), "-I", WAYS / "datatrove_way.py"]
     else:
-        command = [_python("libs"), "-I", WAYS / "library_ways.py", way]
+        command = [environment_python("libs"), "-I", WAYS / "library_ways.py", way]
     done = subprocess.run([*command, corpus, pairs, str(threads)], check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
 
-def _python(environment: str) -> Path:
+def environment_python(environment: str) -> Path:
     """The Python of an environment, made where it is not there."""
     python = PEERS / environment / "bin" / "python"
     if not python.exists():

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "text/scripts_without_spaces.h"
 #include "tokenizer/case_folding.h"
 #include "tokenizer/normalize.h"
 
@@ -49,12 +50,12 @@ bool fill_table() {
             table[code_point] = representative[tokenizer::base_character(code_point)];
         });
     }
-    for (const char* const script : {"Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar"}) {
-        each_of(script, [](uint32_t code_point) {
+    for (const CodePointRange& range : scripts_without_spaces()) {
+        for (uint32_t code_point = range.first; code_point <= range.last; ++code_point) {
             if (tokenizer::class_of(code_point) == tokenizer::CharClass::kLetter) {
                 table[code_point] |= kAlone;
             }
-        });
+        }
     }
     for (const char* const property : {"M", "Cf"}) {
         each_of(property, [](uint32_t code_point) { table[code_point] = kIgnored; });

@@ -10,7 +10,6 @@ namespace textmill::text {
 namespace {
 
 using tokenizer::Char;
-using tokenizer::CharClass;
 
 constexpr std::array<std::string_view, 27> kAbbreviations{
     "Mr", "Mrs", "Ms", "Dr", "Prof", "Rev", "Gen", "Sen", "Rep", "Gov", "Capt", "Lt",     "Col", "Sgt",
@@ -62,13 +61,40 @@ bool is_small(uint32_t c) {
            (c >= 0x430 && c <= 0x45F);
 }
 
-// Whether what follows a mark lets a sentence end there.
-bool begins_anew(std::string_view behind) {
+// A run of marks, and what closes behind it.
+struct EndMarks {
+    size_t end;
+    bool is_alone = false;  // one of them ends a sentence in any case
+    bool is_dot;            // it is a single .
+
+    EndMarks(std::string_view text, size_t begin) : end(begin) {
+        size_t num_marks = 0;
+        for (; end < text.size(); ++num_marks) {
+            const Char character = tokenizer::char_at(text, end);
+            const Mark mark = mark_of(character.code_point);
+            if (mark == Mark::kNone) {
+                break;
+            }
+            is_alone |= mark == Mark::kAlone;
+            end += character.num_bytes;
+        }
+        is_dot = num_marks == 1 && text[begin] == '.';
+        while (end < text.size() && closes(tokenizer::char_at(text, end).code_point)) {
+            end += tokenizer::char_at(text, end).num_bytes;
+        }
+    }
+};
+
+bool is_end(std::string_view text, size_t begin, const EndMarks& marks) {
+    const std::string_view behind = text.substr(marks.end);
     const std::string_view next = strip_left(behind);
-    if (next.empty()) {
+    if (next.empty() || marks.is_alone) {
         return true;
     }
-    return next.size() < behind.size() && !is_small(tokenizer::char_at(next, 0).code_point);
+    if (next.size() == behind.size() || is_small(tokenizer::char_at(next, 0).code_point)) {
+        return false;
+    }
+    return !(marks.is_dot && is_abbreviation(text.substr(0, begin)));
 }
 
 }  // namespace
@@ -77,31 +103,17 @@ void find_sentence_ends(std::string_view text, std::vector<uint32_t>& ends) {
     ends.clear();
     size_t begin = 0;
     for (size_t at = 0; at < text.size();) {
-        Char character = tokenizer::char_at(text, at);
-        Mark mark = mark_of(character.code_point);
-        if (mark == Mark::kNone) {
+        const Char character = tokenizer::char_at(text, at);
+        if (mark_of(character.code_point) == Mark::kNone) {
             at += character.num_bytes;
             continue;
         }
-        const size_t first = at;
-        bool is_alone = false;
-        size_t num_marks = 0;
-        for (; mark != Mark::kNone;
-             mark = at < text.size() ? mark_of(tokenizer::char_at(text, at).code_point) : Mark::kNone) {
-            is_alone |= mark == Mark::kAlone;
-            at += tokenizer::char_at(text, at).num_bytes;
-            ++num_marks;
+        const EndMarks marks(text, at);
+        if (is_end(text, at, marks)) {
+            begin = marks.end;
+            ends.push_back(static_cast<uint32_t>(begin));
         }
-        const bool is_single_dot = num_marks == 1 && text[first] == '.';
-        while (at < text.size() && closes(tokenizer::char_at(text, at).code_point)) {
-            at += tokenizer::char_at(text, at).num_bytes;
-        }
-        const bool is_end = is_alone || begins_anew(text.substr(at));
-        if (is_end &&
-            !(is_single_dot && is_abbreviation(text.substr(0, first)) && !strip_left(text.substr(at)).empty())) {
-            ends.push_back(static_cast<uint32_t>(at));
-            begin = at;
-        }
+        at = marks.end;
     }
     if (!strip_left(text.substr(begin)).empty()) {
         ends.push_back(static_cast<uint32_t>(text.size()));

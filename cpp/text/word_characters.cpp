@@ -1,33 +1,33 @@
 #include "text/word_characters.h"
 
+#include <algorithm>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "text/scripts_without_spaces.h"
 #include "tokenizer/case_folding.h"
 #include "tokenizer/unicode.h"
 
 namespace textmill::text {
 namespace {
 
-constexpr std::string_view kScriptsWithoutSpaces[] = {"Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar"};
-
 std::vector<WordCharacter> make_kinds() {
     std::vector<WordCharacter> kinds(tokenizer::kNumCodePoints, WordCharacter::kNone);
-    const auto set = [&](std::string_view property, WordCharacter kind, bool only_letters) {
+    const auto set = [&](std::string_view property, WordCharacter kind) {
         for (const tokenizer::CodePointRange& range : tokenizer::property_ranges(property)) {
-            for (uint32_t code = range.first; code <= range.last; ++code) {
-                if (!only_letters || tokenizer::class_of(code) == tokenizer::CharClass::kLetter) {
-                    kinds[code] = kind;
-                }
-            }
+            std::fill(kinds.begin() + range.first, kinds.begin() + range.last + 1, kind);
         }
     };
-    set("L", WordCharacter::kRun, false);
-    set("N", WordCharacter::kRun, false);
-    set("M", WordCharacter::kMark, false);
-    for (const std::string_view script : kScriptsWithoutSpaces) {
-        set(script, WordCharacter::kAlone, true);
+    set("L", WordCharacter::kRun);
+    set("N", WordCharacter::kRun);
+    set("M", WordCharacter::kMark);
+    for (const tokenizer::CodePointRange& range : scripts_without_spaces()) {
+        for (uint32_t code = range.first; code <= range.last; ++code) {
+            if (tokenizer::class_of(code) == tokenizer::CharClass::kLetter) {
+                kinds[code] = WordCharacter::kAlone;
+            }
+        }
     }
     return kinds;
 }

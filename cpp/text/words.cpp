@@ -7,6 +7,7 @@
 #include <string>
 
 #include "text/ascii_runs.h"
+#include "text/scripts_without_spaces.h"
 
 namespace textmill::text {
 namespace {
@@ -16,9 +17,6 @@ using tokenizer::CodePointRange;
 
 constexpr uint32_t kApostrophe = 0x2019;  // ’
 
-// Scripts that put no spaces between words and have no table of their own: all of their blocks (Unicode 16).
-constexpr CodePointRange kLaoKhmerMyanmar[] = {
-    {0x0E80, 0x0EFF}, {0x1000, 0x109F}, {0x1780, 0x17FF}, {0xA9E0, 0xA9FF}, {0xAA60, 0xAA7F}};
 // Kana's prolonged and voiced sound marks: letters of no script.
 constexpr CodePointRange kKanaMarks[] = {{0x30FC, 0x30FC}, {0xFF70, 0xFF70}, {0xFF9E, 0xFF9F}};
 
@@ -45,12 +43,9 @@ bool fill_table() {
     set("M", WordClass::kMark);
     set("Cf", WordClass::kMark);
     set("whitespace", WordClass::kSpace);
-    for (const char* const script : {"Han", "Hiragana", "Katakana", "Thai"}) {
-        for (const CodePointRange& range : tokenizer::property_ranges(script)) {
-            set_alone(range);
-        }
+    for (const CodePointRange& range : scripts_without_spaces()) {
+        set_alone(range);
     }
-    std::for_each(std::begin(kLaoKhmerMyanmar), std::end(kLaoKhmerMyanmar), set_alone);
     std::for_each(std::begin(kKanaMarks), std::end(kKanaMarks), set_alone);
     return true;
 }

@@ -10,7 +10,9 @@ from fakes.token_set import token_set
 from textmill.cli import main
 from textmill.data.packing import open_packing_table
 from textmill.data.prepare_listener import Silence
+from textmill.data.prepare_report import PrepareReport
 from textmill.data.shards import ShardSet
+from textmill.data.unit_report import UnitReport
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.recipe import load_recipe
@@ -60,19 +62,32 @@ def test_show_says_what_a_set_holds(sets, capsys):
 
 
 def test_show_lists_all_sets_below_a_folder_and_a_report(sets, capsys):
-    (sets / "report.json").write_text(json.dumps({"documents": {"read": 1200, "dropped": {"gopher": 7}}}))
-    code, out, _ = run(capsys, "data", "show", sets)
+    source = UnitReport()
+    source.counts.update(read=1200, read_bytes=5000, bad=2)
+    source.drops.counts["gopher: min_words"] = 7
+    source.drops.samples["gopher: min_words"] = [{"id": "a.jsonl:3", "text": "too\nshort \x1b[31m", "why": "3 words"}]
+    source.bad.append("a.jsonl, line 9 is not JSON")
+    totals = {f"{part}_num_{what}": 10 for part in ("train", "heldout") for what in ("documents", "tokens", "bytes")}
+    report = PrepareReport(folder=sets, job="0" * 64, sources={"web": source}, totals={"web": totals}, duplicates={})
+    (sets / "report.json").write_text(json.dumps(report.to_table()))
+    code, out, _ = run(capsys, "data", "show", sets, "--samples")
     assert code == 0
     assert out.index("code  (") < out.index("web  (")
     assert "2 sets: 6 documents, 1,046 tokens" in out
-    assert "    read           1,200" in out
-    assert "gopher" in out
+    assert "1,200 documents read, 5 kB" in out
+    assert "7 dropped, gopher: min_words (0.6 %)" in out
+    assert "2 bad records passed over; the first: a.jsonl, line 9 is not JSON" in out
+    assert "a.jsonl:3 (3 words)\n    too short \ufffd[31m" in out
     code, out, _ = run(capsys, "data", "show", sets, "--json")
     table = json.loads(out)
     assert [each["manifest"]["source"] for each in table["sets"]] == ["code", "web"]
     assert table["sets"][1]["lengths"][-1] == {"low": 256, "high": 511, "num_documents": 2, "num_tokens": 1000}
     assert table["sets"][1]["packing"][0]["num_rows"] == 16
-    assert table["report"]["documents"]["dropped"] == {"gopher": 7}
+    assert table["report"]["sources"]["web"]["drops"]["gopher: min_words"]["count"] == 7
+    (sets / "report.json").write_text("{}")
+    code, _, err = run(capsys, "data", "show", sets)
+    assert code == 3
+    assert "report.json is damaged" in err
 
 
 def test_show_checks_what_it_is_asked_to(sets, capsys):

@@ -83,3 +83,8 @@ def test_any_bytes_have_words_that_stand_in_order(data: bytes) -> None:
     assert (np.diff(edges) >= 0).all()
     assert (spans[:, 0] < spans[:, 1]).all()
     assert not len(edges) or edges[-1] <= len(data)
+
+
+@pytest.mark.parametrize("text", ["ສະບາຍດີ ທ່ານ", "မင်္ဂလာပါ ခင်ဗျား", "ជំរាបសួរ លោក", "สวัสดี ครับ", "你好 世界 カタカナ"])
+def test_scripts_without_spaces_are_split_by_letters(text):
+    assert len(split_words(text)) > 4

@@ -21,6 +21,17 @@ def report_lines(report: PrepareReport) -> Iterator[str]:
     yield from _duplicates(report.duplicates)
 
 
+def sample_lines(report: PrepareReport) -> Iterator[str]:
+    """Write the beginnings of documents that each rule dropped."""
+    for name, source in report.sources.items():
+        for rule, samples in source.drops.samples.items():
+            yield f"\n{name}, dropped by {rule}:"
+            for sample in samples:
+                why = f" ({sample['why']})" if "why" in sample else ""
+                yield f"  {sample['id']}{why}"
+                yield f"    {' '.join(sample['text'].split())}"
+
+
 def _duplicates(found: dict[str, Any]) -> Iterator[str]:
     """Write what deduplication found, and how many near duplicates it finds of those that were planted."""
     if not found:

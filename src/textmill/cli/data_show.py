@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_format
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,15 +11,17 @@ from rich.text import Text
 
 from textmill.base import units
 from textmill.base.errors import DataError
+from textmill.cli.data_report import report_lines, sample_lines
 from textmill.cli.output import Output, for_terminal
+from textmill.data.manifest import MANIFEST
 
 if TYPE_CHECKING:
+    from textmill.data.prepare_report import PrepareReport
     from textmill.data.set_facts import SetFacts
     from textmill.data.shards import ShardSet
 
 _BAR_WIDTH = 30
 _NAME_WIDTH = 14
-REPORT = "report.json"
 
 
 def show(
@@ -28,6 +29,7 @@ def show(
     /,
     *,
     verify: Annotated[bool, Parameter(negative="")] = False,
+    samples: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Show what shard sets hold: documents, tokens, bytes, how long documents are, how they are packed.
@@ -35,6 +37,7 @@ def show(
     For example:
         textmill data show shards/web
         textmill data show runs/tiny/shards --verify
+        textmill data show shards --samples
         textmill data show shards --json
 
     Nothing but manifests and indexes is read. With --verify every file is hashed and held against its manifest; a
@@ -46,11 +49,13 @@ def show(
         A shard set, or a folder with several below it.
     verify
         Check the sha256 of every file.
+    samples
+        Show the beginnings of a few documents that each rule dropped.
     json
         Print everything as JSON.
     """
     from textmill.data.set_facts import describe_set, find_sets
-    from textmill.data.shards import MANIFEST, ShardSet
+    from textmill.data.shards import ShardSet
 
     out = Output()
     paths = find_sets(folder)
@@ -62,16 +67,15 @@ def show(
     if verify:
         _verify(out, sets)
     if json:
-        out.json({"sets": [_as_table(each) for each in facts], "report": report, "verified": verify})
+        table = report.to_table() if report is not None else None
+        out.json({"sets": [_as_table(each) for each in facts], "report": table, "verified": verify})
         return 0
     for number, each in enumerate(facts):
         _draw(out, each, is_first=number == 0)
     if len(facts) > 1:
         _draw_sum(out, facts)
     if report is not None:
-        out.data(f"\n{REPORT}")
-        for line in _report_lines(report):
-            out.data(for_terminal(f"  {line}"))
+        _draw_report(out, report, samples=samples)
     if verify:
         out.say(f"all files are what their manifests say: {units.num_bytes(sum(each.file_bytes for each in facts))}")
     return 0
@@ -131,8 +135,8 @@ def _lines(facts: SetFacts) -> Iterable[tuple[str, str]]:
             f"{each.context:,} tokens: {each.num_rows:,} rows, {each.padding_share:.3%} padding, "
             f"{each.num_cut:,} documents cut",
         )
-    for name, value in manifest.made_by.items():
-        yield "made by", f"{name} {value}"
+    if manifest.made_by:
+        yield "made by", f"a pipeline, whose settings are in {MANIFEST}"
 
 
 def _draw_sum(out: Output, facts: list[SetFacts]) -> None:
@@ -155,27 +159,20 @@ def _bar(share: float) -> str:
     return ("█" * length).ljust(_BAR_WIDTH)
 
 
-def _read_report(folder: Path) -> dict[str, Any] | None:
-    """Read the report of the pipeline that made the sets, in their folder or the one above."""
+def _read_report(folder: Path) -> PrepareReport | None:
+    """Read the report of the pipeline that made the sets, in their folder or the one above, where there is one."""
+    from textmill.data.prepare_report import REPORT, report_of
+
     for path in (folder / REPORT, folder.resolve().parent / REPORT):
         if path.is_file():
-            try:
-                report = json_format.loads(path.read_text())
-            except ValueError as error:
-                raise DataError(f"{path} is damaged: {error}") from error
-            return report if isinstance(report, dict) else None
+            return report_of(path)
     return None
 
 
-def _report_lines(report: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """Yield the figures and names of a report, what is within another below it; lists are only counted."""
-    for name, value in report.items():
-        if isinstance(value, dict):
-            yield f"{indent}{name}"
-            yield from _report_lines(value, indent + "  ")
-        elif isinstance(value, list):
-            yield f"{indent}{name:<{_NAME_WIDTH}} {len(value):,} entries"
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{indent}{name:<{_NAME_WIDTH}} {value:,}"
-        else:
-            yield f"{indent}{name:<{_NAME_WIDTH}} {value}"
+def _draw_report(out: Output, report: PrepareReport, *, samples: bool) -> None:
+    out.data("\nhow they were made")
+    for line in report_lines(report):
+        out.data(for_terminal(f"  {line}"))
+    if samples:
+        for line in sample_lines(report):
+            out.data(for_terminal(line))

@@ -26,7 +26,7 @@ from textmill.data.prepare_report import REPORT, PrepareReport, read_report
 from textmill.data.read_stage import Units, read_sources
 from textmill.data.source_checks import check_kept, check_texts, read_reports
 from textmill.data.text_steps import rules_off
-from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, token_settings
+from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, put_tokenizer, token_settings
 from textmill.data.token_stage import make_tokens
 from textmill.data.unit_report import CONTAMINATION
 from textmill.data.work_folder import WorkFolder, claimed
@@ -86,7 +86,8 @@ def _prepare(pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> P
             duplicates=made.duplicates,
             rules_off=tuple(rules_off(pipeline)),
         )
-        made.tokenizer.save(output / TOKENIZER)
+        for file in work.path.glob("tokenizer*.json"):
+            write_file(output / file.name, file.read_bytes())
         write_contamination(output / CONTAMINATION, work, made.units)
         write_file(output / REPORT, json.dumps(report.to_table(), indent=2, ensure_ascii=False))
         work.remove()
@@ -113,7 +114,7 @@ def _make_at_once(job: Job, work: WorkFolder, engine: Engine, listener: PrepareL
     """Read documents and make tokens of them in one go: none has to wait for others."""
     pipeline, path = job.pipeline, work.path / TOKENIZER
     tokenizer = pipeline_tokenizer(pipeline, iter(()))
-    tokenizer.save(path)
+    put_tokenizer(pipeline, tokenizer, path)
     listener.tokenizer(tokenizer)
     settings = token_settings(pipeline, tokenizer, path, holdout_kinds(pipeline, None))
     units = read_sources(job, work, engine, listener, settings)
@@ -138,7 +139,7 @@ def _make_after_all(job: Job, work: WorkFolder, engine: Engine, listener: Prepar
         num_bytes = sum(source.num_bytes for source in found.sources.values())
         listener.stage("training the tokenizer", num_bytes if pipeline.tokenizer.path is None else None)
         tokenizer = pipeline_tokenizer(pipeline, corpus.training_texts(kinds), listener.progress)
-        tokenizer.save(path)
+        put_tokenizer(pipeline, tokenizer, path)
     listener.tokenizer(tokenizer)
     settings = token_settings(pipeline, tokenizer, path, kinds)
     make_tokens(work, units, found, settings, engine=engine, listener=listener)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from textmill.base.errors import DataError
 from textmill.data.manifest import MANIFEST
 from textmill.data.pipeline import Pipeline
 from textmill.data.unit_report import UnitReport
 
 REPORT = "report.json"
+_TOTALS = [f"{part}_num_{what}" for part in ("train", "heldout") for what in ("documents", "tokens", "bytes")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,28 +46,36 @@ class PrepareReport:
         }
 
 
-def read_report(pipeline: Pipeline, job: str) -> PrepareReport | None:
-    """Read the report of an output folder; None where it is of another job, or a set is missing."""
-    folder = Path(pipeline.output.dir)
+def report_of(path: Path) -> PrepareReport:
+    """Read a report; raises ``DataError`` where it is damaged."""
     try:
-        table = json.loads((folder / REPORT).read_text())
-        if table["job"] != job:
-            return None
+        table = json.loads(path.read_text())
         sources = {name: UnitReport.from_table(source) for name, source in table["sources"].items()}
-        keys = [f"{part}_num_{what}" for part in ("train", "heldout") for what in ("documents", "tokens", "bytes")]
-        totals = {name: {key: source[key] for key in keys} for name, source in table["sources"].items()}
-        report = PrepareReport(
-            folder=folder,
-            job=job,
+        return PrepareReport(
+            folder=path.parent,
+            job=table["job"],
             sources=sources,
-            totals=totals,
-            duplicates=table["duplicates"],
+            totals={name: {key: int(source[key]) for key in _TOTALS} for name, source in table["sources"].items()},
+            duplicates=dict(table["duplicates"]),
             rules_off=tuple(table["rules_off"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {error!r}; prepare the data again") from error
+
+
+def read_report(pipeline: Pipeline, job: str) -> PrepareReport | None:
+    """Read the report of an output folder; None where it is of another job or damaged, or a set is missing."""
+    folder = Path(pipeline.output.dir)
+    if not (folder / REPORT).is_file():
+        return None
+    try:
+        report = report_of(folder / REPORT)
+    except DataError:
+        return None
+    if report.job != job:
         return None
     for root, part in ((folder, "train"), (pipeline.heldout_dir, "heldout")):
-        for name, total in totals.items():
+        for name, total in report.totals.items():
             if total[f"{part}_num_documents"] and not (root / name / MANIFEST).is_file():
                 return None
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from textmill.text.text_batch import TextBatch
 # Each step's packages are imported where a source has the step.
 if TYPE_CHECKING:
     from textmill.text.decontamination import Decontaminator
-    from textmill.text.rules import RuleSet
+    from textmill.text.rules import RuleSet, Verdict
 
 LANGUAGE, QUALITY, CONTAMINATED = "language", "quality", "contaminated"
 
@@ -60,11 +61,11 @@ class TextSteps:
 
     def apply(self, records: RecordBatch, report: UnitReport) -> KeptBatch:
         """Clean and judge records, telling ``report`` what became of them; those of other parts do not count."""
-        names = records.ids()
+        names = records.names()
         if self._part != (0.0, 1.0):
-            origins = (name.partition(PART_SEPARATOR)[0] for name in names)
+            origins = (name.decode().partition(PART_SEPARATOR)[0] for name in names)
             mine = np.fromiter((is_in_part(origin, *self._part) for origin in origins), bool, len(names))
-            records, names = records.select(mine), [name for name, is_mine in zip(names, mine, strict=True) if is_mine]
+            records, names = records.select(mine), names.select(mine)
         report.counts["read"] += len(records)
         report.counts["read_bytes"] += records.texts.num_bytes
         texts = records.texts
@@ -72,7 +73,7 @@ class TextSteps:
             texts, masked = self._cleaner.apply(texts)
             report.counts.update(masked)
         urls = records.fields.get("url")
-        batch = KeptBatch(texts, TextBatch.of(names), _given_scores(records))
+        batch = KeptBatch(texts, names, _given_scores(records))
         for step in (self._drop_languages, self._drop_by_rules, self._drop_by_quality, self._drop_contaminated):
             if len(batch):
                 batch, urls = step(batch, urls, report)
@@ -91,7 +92,8 @@ class TextSteps:
         for rules in self._rules:
             verdict = rules.apply(batch.texts, urls, self._threads)
             for number, rule in enumerate(rules.rule_names):
-                report.drops.add(f"{rules.name}: {rule}", batch, verdict.reason == number)
+                why = functools.partial(_why, rules, verdict, number)
+                report.drops.add(f"{rules.name}: {rule}", batch, verdict.reason == number, why)
             batch, urls = _select(KeptBatch(verdict.texts, batch.names, batch.scores), urls, verdict.kept)
         return batch, urls
 
@@ -126,13 +128,18 @@ def rule_sets(source: SourceTable) -> list[RuleSet]:
     assert table is not None
     if not table.presets:
         return []
-    from textmill.text.rules import RuleSet
+    from textmill.text.rules import named_rule_sets
 
-    lists = {
-        "bad_words": Path(table.bad_words) if table.bad_words else None,
-        "blocked_urls": Path(table.blocked_urls) if table.blocked_urls else None,
-    }
-    return [RuleSet.named(name, overrides=table.bounds, **lists) for name in table.presets]
+    return named_rule_sets(
+        table.presets,
+        table.bounds,
+        bad_words=Path(table.bad_words) if table.bad_words else None,
+        blocked_urls=Path(table.blocked_urls) if table.blocked_urls else None,
+    )
+
+
+def _why(rules: RuleSet, verdict: Verdict, number: int, document: int) -> str:
+    return rules.describe(number, float(verdict.values[document]))
 
 
 def rules_off(pipeline: Pipeline) -> Iterator[str]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from textmill.base.errors import DataError
+from textmill.base.files import write_file
 from textmill.data.holdout import FEW_DOCUMENTS, is_held_out
 from textmill.data.kept_corpus import KeptCorpus
 from textmill.data.pipeline import Pipeline
-from textmill.data.token_units import Holdout, TokenSettings
+from textmill.data.token_units import Holdout, TokenSettings, keep_loaded
 from textmill.text.documents import PART_SEPARATOR
 from textmill.tokenizer.end_of_text import END_OF_TEXT, end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN
@@ -71,6 +72,7 @@ def token_settings(
     pipeline: Pipeline, tokenizer: Tokenizer, path: Path, kinds: Mapping[str, Holdout]
 ) -> dict[str, TokenSettings]:
     """Say for each source how its documents become tokens; ``kinds`` says what is held out, ``path`` where it lies."""
+    keep_loaded(tokenizer)
     return {
         name: TokenSettings(
             tokenizer=str(path),
@@ -104,3 +106,16 @@ def pipeline_tokenizer(
         memory_limit=pipeline.run.memory_mb << 20,
         progress=progress,
     )
+
+
+def put_tokenizer(pipeline: Pipeline, tokenizer: Tokenizer, path: Path) -> None:
+    """Write the pipeline's tokenizer to a .json file: as it was given, where that is one, or else made anew.
+
+    Raises:
+        StorageError: the disk is full.
+    """
+    given = pipeline.tokenizer.path
+    if given is not None and given.endswith(".json") and Path(given).name != "tekken.json":
+        write_file(path, Path(given).read_bytes())
+    else:
+        tokenizer.save(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 import regex
 
 _ALONE = (
@@ -23,7 +25,6 @@ _END = regex.compile(rf"([{_MARKS}]+)[{regex.escape(_CLOSING)}]*")
 _ABBREVIATIONS = (
     "Mr Mrs Ms Dr Prof Rev Gen Sen Rep Gov Capt Lt Col Sgt St Mt Jr Sr vs etc Fig No Vol pp ca approx cf".split()
 )
-_WORD_BEFORE = regex.compile(r"([A-Za-z]*)$")
 _SMALL = regex.compile("[a-zß-öø-ÿα-ωа-џ]")
 
 
@@ -58,8 +59,6 @@ def _is_end(text: str, marks: str, begin: int, end: int) -> bool:
 
 
 def _is_abbreviation(before: str) -> bool:
-    found = _WORD_BEFORE.search(before)
-    assert found is not None
-    word = found[1]
+    word = before[len(before.rstrip(string.ascii_letters)) :]
     is_part = len(word) < len(before) and not before[: len(before) - len(word)][-1].isascii()
     return not is_part and (len(word) == 1 or word in _ABBREVIATIONS)

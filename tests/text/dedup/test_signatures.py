@@ -172,3 +172,11 @@ def test_linked_groups():
 def test_wrong_arguments_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.zeros(2, np.uint8), np.array([0, 2]))
+
+
+@pytest.mark.parametrize("text", ["ສະບາຍດີ ທ່ານ", "မင်္ဂလာပါ ခင်ဗျား", "ជំរាបសួរ លោក", "สวัสดี ครับ", "你好 世界 カタカナ"])
+def test_scripts_without_spaces_are_split_as_the_twin_splits_them(text):
+    batch = TextBatch.of([text])
+    sets, offsets = _core.shingle_sets(batch.data, batch.offsets, 2)
+    assert set(sets.tolist()) == reference.shingles(text, 2)
+    assert offsets[-1] > 3

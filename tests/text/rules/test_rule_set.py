@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from textmill.base.errors import ConfigError, DataError
-from textmill.text.rules import PRESETS, RuleSet
+from textmill.text.rules import PRESETS, RuleSet, named_rule_sets
 from textmill.text.rules.blocked_urls import BlockedUrls
 from textmill.text.text_batch import TextBatch
 
@@ -159,3 +159,18 @@ def test_no_texts_are_no_problem():
         verdict = RuleSet.named(preset).apply(TextBatch.of([]))
         assert len(verdict.kept) == len(verdict.texts) == 0
         assert verdict.reason.dtype == np.int16
+
+
+def test_several_presets_take_the_bounds_and_lists_that_they_know(tmp_path):
+    words = tmp_path / "words.txt"
+    words.write_text("darn")
+    gopher, c4 = named_rule_sets(["gopher", "c4-paper"], {"min_words": 20, "min_sentences": 2}, bad_words=words)
+    assert gopher.bounds["min_words"] == 20
+    assert c4.bounds["min_sentences"] == 2
+    assert c4.rule_names[-1] == "bad_words"
+    with pytest.raises(ConfigError, match='no preset of gopher has a bound "min_sentences"'):
+        named_rule_sets(["gopher"], {"min_sentences": 2})
+    with pytest.raises(ConfigError, match="no preset of gopher has the rule bad_words"):
+        named_rule_sets(["gopher"], bad_words=words)
+    with pytest.raises(ConfigError, match='no filter preset "gofer"'):
+        named_rule_sets(["gofer"])

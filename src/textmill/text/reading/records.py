@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from textmill.text.reading.content import OpenArchive
 from textmill.text.reading.files import InputFile
+from textmill.text.reading.numbered_names import numbered_names
 from textmill.text.reading.source import ID, SourceInput
 from textmill.text.text_batch import TextBatch
 
@@ -90,6 +91,20 @@ class RecordBatch:
     def ids(self) -> list[str]:
         """Name all records."""
         return [self.document_id(number) for number in range(len(self))]
+
+    def names(self) -> TextBatch:
+        """Name all records, as ``ids`` does, without a Python object for each where they have no id field."""
+        if ID in self.fields:
+            return TextBatch.of(self.ids())
+        changes = np.flatnonzero(np.diff(self.files)) + 1
+        parts = []
+        for places in np.split(np.arange(len(self)), changes):
+            file = self.unit_files[self.files[places[0]]]
+            if file.holds_records:
+                parts.append(numbered_names(f"{file.name}:".encode(), self.places[places]))
+            else:
+                parts.append(TextBatch.of([file.name] * len(places)))
+        return TextBatch.joined(parts)
 
     def select(self, chosen: NDArray[np.bool_]) -> RecordBatch:
         """Keep the records where ``chosen``, bool[num_records], is true."""

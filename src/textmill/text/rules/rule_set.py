@@ -141,6 +141,35 @@ class RuleSet:
         return []
 
 
+def named_rule_sets(
+    names: Sequence[str],
+    overrides: Mapping[str, float] | None = None,
+    *,
+    bad_words: Path | None = None,
+    blocked_urls: Path | None = None,
+) -> list[RuleSet]:
+    """Make the rule sets of several presets; each takes the bounds and lists that it knows.
+
+    Raises:
+        ConfigError: there is no such preset; or none of them has a bound, or a rule for a list, that is given.
+        DataError: a list cannot be read.
+    """
+    overrides = dict(overrides or {})
+    lists = {"bad_words": bad_words, "blocked_urls": blocked_urls}
+    plain = {name: RuleSet.named(name) for name in names}
+    known = sorted({bound for rules in plain.values() for bound in rules.bounds})
+    for bound in overrides:
+        if bound not in known:
+            raise ConfigError(f'no preset of {", ".join(names)} has a bound "{bound}"{did_you_mean(bound, known)}')
+    for rule, path in lists.items():
+        if path is not None and not any(rule in PRESETS[name] for name in names):
+            raise ConfigError(f"no preset of {', '.join(names)} has the rule {rule}, and {rule} = {path} is given")
+    return [
+        RuleSet.named(name, {bound: overrides[bound] for bound in rules.bounds if bound in overrides}, **lists)
+        for name, rules in plain.items()
+    ]
+
+
 def _check_overrides(name: str, overrides: Mapping[str, float], steps: Sequence[Step]) -> None:
     bounds = {bound for step in steps for bound in step.bounds}
     for bound in overrides:
