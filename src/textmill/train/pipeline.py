@@ -106,13 +106,13 @@ def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
 
 @contextlib.contextmanager
 def _nothing_left(folder: Path) -> Iterator[None]:
-    """Take a new folder away again where the text cannot be used: nothing of it would be."""
-    was_there = folder.exists()
+    """Take a new folder, and those that were made for it, away again where the text cannot be used."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
     except (DataError, ConfigError):
-        if not was_there:
-            shutil.rmtree(folder, ignore_errors=True)
+        if new:
+            shutil.rmtree(new[-1], ignore_errors=True)
         raise
 
 
