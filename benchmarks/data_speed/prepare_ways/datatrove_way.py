@@ -11,12 +11,22 @@ import tempfile
 import time
 from pathlib import Path
 
+from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.dedup import ExactDedupFilter, ExactDedupSignature, ExactFindDedups
+from datatrove.pipeline.dedup.exact_dedup import ExactDedupConfig
 from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilter
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.tokens import DocumentTokenizer
 from datatrove.pipeline.writers import JsonlWriter
+
+
+def text_of(document: Document) -> str:
+    """The content that is compared."""
+    return document.text
+
+
+EXACT = ExactDedupConfig(content_getter=text_of)
 
 
 def main(corpus: str, tokenizer: str, workers: str) -> None:
@@ -38,15 +48,15 @@ def main(corpus: str, tokenizer: str, workers: str) -> None:
                     GopherRepetitionFilter(),
                     GopherQualityFilter(),
                     JsonlWriter(kept, compression=None),
-                    ExactDedupSignature(signatures, finder_workers=num_parts),
+                    ExactDedupSignature(signatures, EXACT, finder_workers=num_parts),
                 ],
                 num_parts,
             ),
-            ([ExactFindDedups(signatures, duplicates)], num_parts),
+            ([ExactFindDedups(signatures, duplicates, EXACT)], num_parts),
             (
                 [
                     JsonlReader(kept),
-                    ExactDedupFilter(duplicates),
+                    ExactDedupFilter(duplicates, EXACT),
                     DocumentTokenizer(
                         str(folder / "tokens"), tokenizer, eos_token="<|endoftext|>", shuffle_documents=False
                     ),
