@@ -12,18 +12,25 @@ from fakes.tiny_run import write_recipe
 pytest.importorskip("torch")
 
 from textmill.base.config import from_table
+from textmill.data.pipeline import Pipeline
 from textmill.train.pipeline import run_recipe
 from textmill.train.recipe import Recipe, load_recipe
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
-def block(language):
-    return re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)[1]
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_pipeline_is_one():
+    pipeline = from_table(Pipeline, tomllib.loads(blocks("toml")[0]))
+    assert pipeline.filter.presets == ("gopher",)
+    assert list(pipeline.sources) == ["web"]
 
 
 def test_the_recipe_is_one():
-    recipe = from_table(Recipe, tomllib.loads(block("toml")))
+    recipe = from_table(Recipe, tomllib.loads(blocks("toml")[1]))
     assert recipe.budget.minutes == 10
     assert list(recipe.data.sources) == ["books"]
 
@@ -32,7 +39,7 @@ def test_the_python_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run_recipe(load_recipe(write_recipe(tmp_path, run="runs/demo")), Silent())
     (tmp_path / "words").rename(tmp_path / "books")
-    exec(compile(block("python"), "README.md", "exec"), {})
+    exec(compile(blocks("python")[0], "README.md", "exec"), {})
     assert (tmp_path / "tokenizer.json").is_file()
     assert capsys.readouterr().out
 
