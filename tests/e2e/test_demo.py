@@ -26,7 +26,8 @@ def test_the_whole_way_from_the_standard_library(tmp_path):
     story = result.stderr
     for heading in ("1. Text", "2. Tokenizer", "3. Shards", "4. Model", "5. How good it is", "6. What next"):
         assert heading in story
-    assert re.search(r"code +\d+ documents, 1\d(\.\d)? MB to train on +\d+ documents, \d+ kB held out", story)
+    assert re.search(r"code +\d+ documents, 1\d(\.\d)? MB\n", story)
+    assert re.search(r"code +\d\.\d+M tokens \(\d\.\d\d bytes of text each\) to train on, \d+k held out", story)
     assert re.search(r"text  │ .*\n.*bytes │ .*\n.*ids   │ ", story)
     figures = re.search(r"all +\d+ +\d+ kB +(\d\.\d{3}) +(\d\.\d{3}) +(\d\.\d{3})", story)
     assert figures
