@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def make_job(pipeline: Pipeline, each: Each = map) -> Job:
         files = list_files(source_input(pipeline.run, source), left_out)
         units[name] = cut_units(files, pipeline.run.unit_mb * UNIT_BYTES_OF_MB, each)
         num_bytes[name] = sum(file.size for file in files)
-        states[name] = [[file.path, file.member, file.size, _time_of(file)] for file in files]
+        states[name] = [_state_of(file) for file in files]
     settings = to_table(pipeline)
     named = {path: _sha256(path) for path in _named_files(pipeline)}
     everything = [_WORK_VERSION, settings, states, named]
@@ -94,10 +95,11 @@ def source_input(run: RunTable, source: SourceTable) -> SourceInput:
     )
 
 
-def _time_of(file: InputFile) -> int:
-    """When a file was changed last, in nanoseconds; 0 of the standard library, which is told by its version."""
+def _state_of(file: InputFile) -> list[Any]:
+    """What tells that a file has changed: its size and time, or the version of Python, whose library has no file."""
     path = Path(file.path)
-    return path.stat().st_mtime_ns if path.is_file() else 0
+    version = path.stat().st_mtime_ns if path.is_file() else sys.version
+    return [file.path, file.member, file.size, version]
 
 
 def _named_files(pipeline: Pipeline) -> list[str]:

@@ -47,17 +47,18 @@ class OutputTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerTable:
-    """``[tokenizer]``: a tokenizer to load, or the size and pattern of one to train on what is kept."""
+    """``[tokenizer]``: a file to load, or the size and pattern of one to train on the own sources."""
 
     path: str | None = None
     vocab_size: int | None = None
     pattern: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.path is None) == (self.vocab_size is None and self.pattern != "char"):
-            raise ConfigError("[tokenizer] takes either path (load one) or vocab_size (train one)")
         if self.path is not None and self.pattern is not None:
             raise ConfigError("[tokenizer] has a path, and pattern is for one that is trained; leave one of them out")
+        neither = self.path is None and self.vocab_size is None and self.pattern != "char"
+        if neither or (self.path is not None and self.vocab_size is not None):
+            raise ConfigError("[tokenizer] takes either path (load one) or vocab_size (train one)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

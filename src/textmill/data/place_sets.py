@@ -11,7 +11,7 @@ from pathlib import Path
 from textmill.base.files import new_folder
 from textmill.data.assemble import assemble
 from textmill.data.job import Job
-from textmill.data.manifest import MANIFEST
+from textmill.data.manifest import MANIFEST, read_manifest
 from textmill.data.read_stage import Units
 from textmill.data.shard_writer import ShardPart
 from textmill.data.token_units import PARTS, read_part
@@ -47,8 +47,8 @@ def place_sets(
             for key in ("num_documents", "num_tokens", "num_bytes"):
                 totals[name][f"{part}_{key}"] = sum(getattr(shard.file, key) for shard in parts)
             if not totals[name][f"{part}_num_documents"]:
-                if (root / name / MANIFEST).is_file():
-                    shutil.rmtree(root / name)  # of an earlier job: nothing of this source is left now
+                if (root / name / MANIFEST).is_file() and read_manifest(root / name).made_by:
+                    shutil.rmtree(root / name)  # of an earlier pipeline: nothing of this source is left now
                 continue
             with new_folder(root / name) as folder:
                 linked = [*_link(tokens / name, units[name], part, parts, folder)]

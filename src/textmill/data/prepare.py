@@ -28,7 +28,7 @@ from textmill.data.source_checks import check_kept, check_texts, read_reports
 from textmill.data.text_steps import rules_off
 from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, put_tokenizer, token_settings
 from textmill.data.token_stage import make_tokens
-from textmill.data.unit_report import CONTAMINATION
+from textmill.data.unit_report import CONTAMINATION, UnitReport
 from textmill.data.work_folder import WorkFolder, claimed
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.tokenizer import Tokenizer
@@ -72,7 +72,8 @@ def _prepare(pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> P
     with claimed(output, job.hash) as (work, goes_on):
         if goes_on:
             listener.say("going on where the last start was interrupted")
-        for rule in rules_off(pipeline):
+        off = tuple(rules_off(pipeline))
+        for rule in off:
             listener.say(rule)
         job.left_out.warn(stacklevel=3)
         made = _make(job, work, engine, listener)
@@ -81,10 +82,10 @@ def _prepare(pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> P
         report = PrepareReport(
             folder=output,
             job=job.hash,
-            sources=read_reports(work, made.units),
+            sources=made.reports,
             totals=totals,
             duplicates=made.duplicates,
-            rules_off=tuple(rules_off(pipeline)),
+            rules_off=off,
         )
         for file in work.path.glob("tokenizer*.json"):
             write_file(output / file.name, file.read_bytes())
@@ -100,6 +101,7 @@ class _Made:
 
     tokens: Path
     units: Units
+    reports: dict[str, UnitReport]
     tokenizer: Tokenizer
     duplicates: dict[str, Any]
 
@@ -118,8 +120,9 @@ def _make_at_once(job: Job, work: WorkFolder, engine: Engine, listener: PrepareL
     listener.tokenizer(tokenizer)
     settings = token_settings(pipeline, tokenizer, path, holdout_kinds(pipeline, None))
     units = read_sources(job, work, engine, listener, settings)
-    check_texts(job, read_reports(work, units))
-    return _Made(work.read, units, tokenizer, {})
+    reports = read_reports(work, units)
+    check_texts(job, reports)
+    return _Made(work.read, units, reports, tokenizer, {})
 
 
 def _make_after_all(job: Job, work: WorkFolder, engine: Engine, listener: PrepareListener) -> _Made:
@@ -143,4 +146,4 @@ def _make_after_all(job: Job, work: WorkFolder, engine: Engine, listener: Prepar
     listener.tokenizer(tokenizer)
     settings = token_settings(pipeline, tokenizer, path, kinds)
     make_tokens(work, units, found, settings, engine=engine, listener=listener)
-    return _Made(work.tokens, units, tokenizer, found.report)
+    return _Made(work.tokens, units, reports, tokenizer, found.report)

@@ -97,6 +97,17 @@ def read_records(file: IO[bytes], path: Path, left_out: LeftOut) -> Iterator[tup
 
 
 def _read_jsonl(file: IO[bytes], path: Path, left_out: LeftOut) -> Iterator[tuple[int, str]]:
+    for number, record in read_json_lines(file, path):
+        if text := _text_of(record, f"{path}, line {number}", left_out):
+            yield number, text
+
+
+def read_json_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield the values of a file of JSON lines that is open, each with its line, from 1 on; empty lines are none.
+
+    Raises:
+        DataError: a line is not UTF-8 or not JSON.
+    """
     offset = 0
     for number, line in enumerate(file, start=1):
         try:
@@ -107,11 +118,10 @@ def _read_jsonl(file: IO[bytes], path: Path, left_out: LeftOut) -> Iterator[tupl
         if not text.strip():
             continue
         try:
-            record = json.loads(text)
+            value = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}, line {number} is not JSON: {error}. Mend or remove the line") from error
-        if text := _text_of(record, f"{path}, line {number}", left_out):
-            yield number, text
+        yield number, value
 
 
 def _read_parquet(file: IO[bytes], path: Path, left_out: LeftOut) -> Iterator[tuple[int, str]]:

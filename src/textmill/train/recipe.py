@@ -15,6 +15,7 @@ from typing import Any
 
 from textmill.base.config import apply_settings, from_table, parse_setting, read_toml, to_table
 from textmill.base.errors import ConfigError, did_you_mean
+from textmill.data.pipeline import TokenizerTable
 from textmill.text.stdlib import is_stdlib
 from textmill.train.recipe_tables import (
     BatchTable,
@@ -27,7 +28,6 @@ from textmill.train.recipe_tables import (
     RunTable,
     ScheduleTable,
     StageTable,
-    TokenizerTable,
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 from textmill.base.errors import DataError
 from textmill.text.compression import open_unpacked
 from textmill.text.folders import Source, paths_of
-from textmill.text.readers import not_utf8
+from textmill.text.readers import read_json_lines
 
 QUESTION_FIELDS = (
     "question", "prompt", "query", "problem", "instruction", "input", "text", "context", "passage", "article", "ctx",
@@ -91,20 +90,8 @@ def field_of(record: dict[str, Any], name: str) -> Any:
 
 
 def _read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    offset = 0
     with open_unpacked(path) as (file, _):
-        for number, line in enumerate(file, start=1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise not_utf8(path, line[error.start :], offset + error.start, number) from error
-            offset += len(line)
-            if not text.strip():
-                continue
-            try:
-                record = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}, line {number} is not JSON: {error}. Mend or remove the line") from error
+        for number, record in read_json_lines(file, path):
             if not isinstance(record, dict):
                 raise DataError(f"{path}, line {number} is no JSON object; an item is one, with its fields")
             yield number, record
