@@ -6,7 +6,7 @@ import os
 import pytest
 
 from textmill.base.errors import StorageError
-from textmill.base.files import new_folder, sha256_file, write_file
+from textmill.base.files import new_folder, sha256_file, storage_errors, write_file
 
 
 def no_space(*_):
@@ -66,3 +66,11 @@ def test_a_path_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match="Choose a folder that you may write to"):
         write_file(tmp_path / "file" / "below", "x")
+
+
+def test_a_write_cut_short_as_numpy_tells_of_it_is_a_full_disk(tmp_path):
+    with (
+        pytest.raises(StorageError, match="6000 requested and 1006 written.*Free some space"),
+        storage_errors(tmp_path),
+    ):
+        raise OSError("6000 requested and 1006 written")

@@ -47,7 +47,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     except StorageError:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        # numpy tells of a write that was cut short without a number.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
             raise StorageError(
                 f"cannot write {path}: {_reason(error)}; nothing that was there before is lost. "
                 "Free some space, or choose another folder"
