@@ -1,4 +1,4 @@
-"""Checksums of the blocks of a file, quicker than memory is read: a block can be checked when it is first used."""
+"""Checksums of the blocks of a file, quicker than a disk is read: a block can be checked when it is first used."""
 
 from __future__ import annotations
 
