@@ -58,11 +58,12 @@ def documents(paths: list[Path]) -> list[str]:
 
 
 def write(path: Path, texts: list[str], copies: int) -> None:
-    """Write documents as lines of JSON; every copy is shifted words apart, so that none is the same text."""
+    """Write documents as lines of JSON; every copy begins words later and ends with these, so that none is the same."""
     with path.open("w") as file:
         for copy in range(copies):
             for number, text in enumerate(texts):
-                shifted = text if copy == 0 else f"{copy} {text[copy * 17 :]}"
+                begin = copy * 17 % DOCUMENT_CHARACTERS
+                shifted = text if copy == 0 else f"{copy} {text[begin:]}{text[:begin]}"
                 file.write(json.dumps({"id": f"{copy}-{number}", "text": shifted}, ensure_ascii=False) + "\n")
 
 

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from textmill.data.dedup_settings import minhash_settings, wants_keys
 from textmill.data.engines.engine import Engine
 from textmill.data.job import Job
-from textmill.data.kept_texts import KEYS, KeptTexts
+from textmill.data.kept_texts import KEYS, KeptTexts, read_texts
 from textmill.data.prepare_listener import KeptSource, PrepareListener
 from textmill.data.read_stage import Units
 from textmill.data.work_folder import WorkFolder
-from textmill.text.dedup import DedupSettings, UnitKeys, find_duplicates, measure_recall
+from textmill.text.dedup import DedupSettings, StoredKeys, find_duplicates, measure_recall
 from textmill.text.dedup.verdicts import read_verdict, verdict_file
 from textmill.text.text_batch import TextBatch
 
@@ -59,12 +58,12 @@ def find_duplicates_of(job: Job, work: WorkFolder, units: Units, engine: Engine,
     report: dict[str, Any] = {}
     if wants_keys(dedup):
         listener.stage("looking for duplicates", None)
-        keys = [UnitKeys.open(folder / KEYS, source) for folder, (source, _) in zip(folders, places, strict=True)]
+        keys = [StoredKeys.open(folder / KEYS, source) for folder, (source, _) in zip(folders, places, strict=True)]
         settings = DedupSettings(exact=dedup.exact, minhash=minhash_settings(dedup), scope=dedup.scope, keep=dedup.keep)
         found = find_duplicates(
             keys,
             settings,
-            lambda unit, documents: _texts(folders[unit], documents),
+            lambda unit, documents: read_texts(folders[unit], documents),
             folder=work.duplicates,
             memory_limit=run.memory_mb << 20,
             threads=engine.threads_here,
@@ -94,12 +93,6 @@ def _sample(folders: list[Path], num_texts: int) -> TextBatch:
         share = (num_texts * (index + 1)) // len(folders) - (num_texts * index) // len(folders)
         batches.append(kept.texts.between(0, min(share, len(kept))))
     return TextBatch.joined(batches)
-
-
-def _texts(folder: Path, documents: NDArray[np.int64]) -> TextBatch:
-    """Copy texts of a unit, by their numbers, int64[m], ascending."""
-    kept = KeptTexts(folder)
-    return kept.texts.at(documents)
 
 
 def _cluster(cluster: Any, folders: list[Path]) -> dict[str, Any]:

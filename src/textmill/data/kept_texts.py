@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -88,6 +89,19 @@ class KeptTexts:
     def batch(self, begin: int, end: int) -> KeptBatch:
         """Copy the documents from ``begin`` up to ``end``."""
         return KeptBatch(self.texts.between(begin, end), self.names.between(begin, end), self.scores[begin:end])
+
+
+def read_texts(folder: Path, numbers: NDArray[np.int64]) -> TextBatch:
+    """Copy texts of a unit, by their numbers, int64[m]; by plain reads, since what is mapped counts as memory."""
+    all_offsets: NDArray[np.int64] = np.load(folder / "texts.npy")
+    begins = all_offsets[numbers]
+    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(all_offsets[numbers + 1] - begins)))
+    data = np.empty(int(offsets[-1]), np.uint8)
+    with (folder / "texts.bin").open("rb") as file:
+        for begin, (start, end) in zip(begins.tolist(), pairwise(offsets.tolist()), strict=True):
+            file.seek(begin)
+            file.readinto(data[start:end].data)
+    return TextBatch(data, offsets)
 
 
 def _column(folder: Path, name: str) -> TextBatch:

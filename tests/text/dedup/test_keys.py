@@ -19,7 +19,7 @@ def keys_of(texts, minhash=None):
 def test_they_come_back(tmp_path, texts, minhash):
     keys = keys_of(texts, minhash)
     keys.write(tmp_path / "keys")
-    again = UnitKeys.open(tmp_path / "keys", "web")
+    again = StoredKeys.open(tmp_path / "keys", "web")
     assert len(again) == len(texts)
     assert again.source == "web"
     for name in COLUMNS:
@@ -41,7 +41,7 @@ def test_torn_and_strange_files_are_refused(tmp_path):
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match="keys"):
-            UnitKeys.open(path)
+            StoredKeys.open(path)
     path.write_bytes(whole.replace(b"(2, 2)", b"(1, 4)"))
     with pytest.raises(DataError, match="differ in length"):
-        UnitKeys.open(path)
+        StoredKeys.open(path)

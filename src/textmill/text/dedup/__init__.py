@@ -9,6 +9,7 @@ from textmill.text.dedup.keys import UnitKeys
 from textmill.text.dedup.recall import RecallPoint, measure_recall
 from textmill.text.dedup.report import DuplicateReport
 from textmill.text.dedup.settings import DedupSettings, MinHashSettings
+from textmill.text.dedup.stored_keys import StoredKeys
 from textmill.text.dedup.verdicts import UnitVerdict, read_verdict
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "MinHashSettings",
     "ReadTexts",
     "RecallPoint",
+    "StoredKeys",
     "UnitKeys",
     "UnitVerdict",
     "drop_exact_duplicates",

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.base.files import storage_errors
 from textmill.text.dedup.copies import part_of_key
 from textmill.text.dedup.document_set import DocumentSet
 from textmill.text.dedup.groups import same_keys
@@ -54,7 +55,7 @@ class CandidateSearch:
     Args:
         known: the documents.
         settings: of MinHash.
-        folder: for files that are too large for the memory; it must not exist.
+        folder: for files of what does not stay in memory.
         memory_limit: bytes.
     """
 
@@ -65,7 +66,7 @@ class CandidateSearch:
         self._memory_limit = memory_limit
         most_bytes = 8 * _PAIR_COLUMNS * settings.bands * len(known)
         self._num_parts = num_parts_for(most_bytes, memory_limit)
-        self._judged = [_Judged() for _ in range(self._num_parts)]
+        self._judged = [_Judged(folder / f"judged-{part:04d}.npy") for part in range(self._num_parts)]
 
     def find(self, dropped: NDArray[np.int64], verify: Verify, on_band: Callable[[], None]) -> Links:
         """Compare all documents but ``dropped``, ascending; ``on_band`` is called after each band."""
@@ -80,11 +81,11 @@ class CandidateSearch:
             if pairs.num_rows == 0:
                 break
         pairs.close()
-        links = np.concatenate([_NO_PAIRS, *(judged.links for judged in self._judged)])
+        links = np.concatenate([_NO_PAIRS, *(judged.links() for judged in self._judged)])
         return Links(links, sum(judged.count for judged in self._judged), num_not_compared)
 
     def _pairs(self, name: str) -> Spill:
-        return Spill(self._folder / name, _PAIR_COLUMNS, self._num_parts)
+        return Spill(self._folder / name, _PAIR_COLUMNS, self._num_parts, self._memory_limit)
 
     def _add(self, spill: Spill, rows: NDArray[np.int64]) -> None:
         spill.add(rows, rows[:, 1] * self._num_parts // max(1, len(self._known)))
@@ -94,7 +95,8 @@ class CandidateSearch:
         pairs = self._pairs("pairs-00")
         num_groups = 0
         for band in range(self._settings.bands):
-            keys = Spill(self._folder / "keys", 2, num_parts_for(16 * len(self._known), self._memory_limit))
+            num_parts = num_parts_for(16 * len(self._known), self._memory_limit)
+            keys = Spill(self._folder / "keys", 2, num_parts, self._memory_limit)
             self._add_keys(keys, band, dropped)
             for part in range(keys.num_parts):
                 rows = keys.load(part)
@@ -109,7 +111,7 @@ class CandidateSearch:
 
     def _add_keys(self, spill: Spill, band: int, dropped: NDArray[np.int64]) -> None:
         for unit, start in zip(self._known.units, self._known.starts, strict=False):
-            keys = np.asarray(unit.bands[band])
+            keys = unit.band(band)
             chosen = keys != 0
             first, last = np.searchsorted(dropped, (start, start + len(unit)))
             chosen[dropped[first:last] - start] = False
@@ -134,31 +136,38 @@ class CandidateSearch:
 
 
 class _Judged:
-    """The pairs of a part that have been compared, and what came of it."""
+    """The pairs of a part that have been compared, and what came of it: rows in a file, which is read when they count.
 
-    def __init__(self) -> None:
-        self._pairs = _NO_PAIRS
-        self._is_link = np.empty(0, np.bool_)
+    Args:
+        path: of the file, which is not there yet.
+    """
 
-    @property
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.count = 0
+
     def links(self) -> NDArray[np.int64]:
-        return self._pairs[self._is_link]
-
-    @property
-    def count(self) -> int:
-        return len(self._pairs)
+        """Read the pairs that are links, int64[n, 2]."""
+        rows = self._rows()
+        return rows[rows[:, 2] != 0, :2]
 
     def judge(self, pairs: NDArray[np.int64], verify: Verify) -> NDArray[np.bool_]:
         """Tell which of pairs, in any order and with repetitions, are links; those not seen before are compared."""
-        num_old = len(self._pairs)
-        every, places = _each_once(np.concatenate((self._pairs, pairs)))
+        old = self._rows()
+        every, places = _each_once(np.concatenate((old[:, :2], pairs)))
         is_new = np.ones(len(every), np.bool_)
-        is_new[places[:num_old]] = False
+        is_new[places[: len(old)]] = False
         is_link = np.empty(len(every), np.bool_)
-        is_link[places[:num_old]] = self._is_link
+        is_link[places[: len(old)]] = old[:, 2] != 0
         is_link[is_new] = verify(every[is_new])
-        self._pairs, self._is_link = every, is_link
-        return is_link[places[num_old:]]
+        self.count = len(every)
+        with storage_errors(self._path):
+            np.save(self._path, np.column_stack((every, is_link)))
+        return is_link[places[len(old) :]]
+
+    def _rows(self) -> NDArray[np.int64]:
+        rows: NDArray[np.int64] = np.load(self._path) if self.count else np.empty((0, 3), np.int64)
+        return rows
 
 
 def _each_once(pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

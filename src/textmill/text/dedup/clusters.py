@@ -79,9 +79,12 @@ def _near_duplicates(
     links: NDArray[np.int64], known: DocumentSet, keep: Sequence[KeepRule]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the documents that do not stay, ascending, and which one stays for each."""
-    documents, places = np.unique(links, return_inverse=True)
-    labels = _core.linked_groups(places.reshape(-1, 2).astype(np.int64), len(documents))
-    _, clusters = np.unique(labels, return_inverse=True)
+    least = _core.linked_groups(links, len(known))
+    is_linked = np.zeros(len(known), np.bool_)
+    is_linked[links.ravel()] = True
+    documents = np.flatnonzero(is_linked)
+    least = least[documents]
+    clusters = np.searchsorted(documents[least == documents], least)
     keepers = choose_keepers(documents, clusters, known, keep)[clusters] if len(documents) else documents
     is_dropped = documents != keepers
     return documents[is_dropped], keepers[is_dropped]

@@ -36,13 +36,13 @@ class Copies:
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
-def find_copies(known: DocumentSet, keep: Sequence[KeepRule], folder: Path, memory_limit: int) -> Copies:
-    """Find documents with the same bytes, within about ``memory_limit`` bytes beside what is found."""
-    spill = Spill(folder, _COLUMNS, num_parts_for(8 * _COLUMNS * len(known), memory_limit))
+def find_copies(known: DocumentSet, keep: Sequence[KeepRule], file: Path, memory_limit: int) -> Copies:
+    """Find documents with the same bytes, within about ``memory_limit`` bytes beside what is found; ``file`` is made for it."""
+    spill = Spill(file, _COLUMNS, num_parts_for(8 * _COLUMNS * len(known), memory_limit), memory_limit)
     for unit, start in zip(known.units, known.starts, strict=False):
-        documents = start + np.arange(len(unit))
-        rows = np.column_stack((np.asarray(unit.text_hashes).view(np.int64), documents))
-        spill.add(rows, part_of_key(unit.text_hashes[:, 0], spill.num_parts))
+        hashes = unit.text_hashes
+        rows = np.column_stack((hashes.view(np.int64), start + np.arange(len(unit))))
+        spill.add(rows, part_of_key(hashes[:, 0], spill.num_parts))
     dropped, kept = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for part in range(spill.num_parts):
         rows = spill.load(part)

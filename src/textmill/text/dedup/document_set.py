@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.text.dedup.keys import UnitKeys
+from textmill.text.dedup.stored_keys import StoredKeys
 from textmill.text.text_batch import TextBatch
+
+# Keys in memory, or in a file.
+Keys = UnitKeys | StoredKeys
 
 # The texts of documents of a unit, by their numbers in it, int64[m], ascending.
 ReadTexts = Callable[[int, NDArray[np.int64]], TextBatch]
@@ -24,7 +28,7 @@ class DocumentSet:
         read_texts: gives texts of a unit, which it is told by the caller's number.
     """
 
-    def __init__(self, units: Sequence[UnitKeys], numbers: Sequence[int], read_texts: ReadTexts) -> None:
+    def __init__(self, units: Sequence[Keys], numbers: Sequence[int], read_texts: ReadTexts) -> None:
         self.units = units
         self.numbers = numbers
         self.starts = np.cumsum([0, *map(len, units)], dtype=np.int64)
@@ -52,7 +56,7 @@ class DocumentSet:
         return TextBatch.joined([self._read_texts(self.numbers[unit], own) for unit, own in self._by_unit(documents)])
 
     def _column(
-        self, documents: NDArray[np.int64], column: Callable[[UnitKeys], NDArray[Any]], dtype: type
+        self, documents: NDArray[np.int64], column: Callable[[Keys], NDArray[Any]], dtype: type
     ) -> NDArray[Any]:
         parts = [column(self.units[unit])[own] for unit, own in self._by_unit(documents)]
         return np.concatenate([np.empty(0, dtype), *parts]).astype(dtype, copy=False)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from textmill.base.errors import ConfigError
 from textmill.base.files import storage_errors
+from textmill.base.memory import give_back_memory
 from textmill.text.dedup.candidates import CandidateSearch, Links
 from textmill.text.dedup.clusters import Clusters, make_clusters
 from textmill.text.dedup.copies import Copies, find_copies
-from textmill.text.dedup.document_set import DocumentSet, ReadTexts
-from textmill.text.dedup.keys import UnitKeys
+from textmill.text.dedup.document_set import DocumentSet, Keys, ReadTexts
 from textmill.text.dedup.report import SHOWN_CLUSTERS, DuplicateReport, histogram, joined
 from textmill.text.dedup.settings import DedupSettings
 from textmill.text.dedup.verdicts import write_verdict
@@ -28,7 +28,7 @@ __all__ = ["ReadTexts", "find_duplicates"]
 
 
 def find_duplicates(
-    units: Sequence[UnitKeys],
+    units: Sequence[Keys],
     settings: DedupSettings,
     read_texts: ReadTexts,
     *,
@@ -54,9 +54,9 @@ def find_duplicates(
     """
     if settings.minhash is not None:
         for number, unit in enumerate(units):
-            if len(unit.bands) != settings.minhash.bands:
+            if unit.num_bands != settings.minhash.bands:
                 raise ConfigError(
-                    f"unit {number} has keys of {len(unit.bands)} bands, and {settings.minhash.bands} are asked for; "
+                    f"unit {number} has keys of {unit.num_bands} bands, and {settings.minhash.bands} are asked for; "
                     "make its keys with the same settings"
                 )
     with storage_errors(folder):
@@ -70,7 +70,7 @@ def find_duplicates(
     )
 
 
-def _scopes(units: Sequence[UnitKeys], settings: DedupSettings) -> Iterator[list[int]]:
+def _scopes(units: Sequence[Keys], settings: DedupSettings) -> Iterator[list[int]]:
     """Yield the units whose documents are compared with one another."""
     if settings.scope == "all" or not units:
         yield list(range(len(units)))
@@ -96,6 +96,7 @@ class _Search:
             self.advance()
             links = self._links(known, copies, Path(name))
             self.advance()
+        give_back_memory()
         clusters = make_clusters(copies, links.pairs, known, self.settings.keep)
         for index, number in enumerate(known.numbers):
             write_verdict(self.folder, number, clusters, int(known.starts[index]), int(known.starts[index + 1]))
@@ -105,14 +106,16 @@ class _Search:
     def _copies(self, known: DocumentSet, temporary: Path) -> Copies:
         if not self.settings.exact:
             return Copies.none()
-        return find_copies(known, self.settings.keep, temporary / "copies", self.memory_limit)
+        return find_copies(known, self.settings.keep, temporary / "copies", max(1, self.memory_limit // 2))
 
     def _links(self, known: DocumentSet, copies: Copies, temporary: Path) -> Links:
         minhash = self.settings.minhash
         if minhash is None:
             return Links.none()
-        verifier = PairVerifier(known, minhash, self.memory_limit, self.threads)
-        search = CandidateSearch(known, minhash, temporary / "pairs", self.memory_limit)
+        # Texts are compared while the pairs that they belong to are held.
+        half = max(1, self.memory_limit // 2)
+        verifier = PairVerifier(known, minhash, half, self.threads)
+        search = CandidateSearch(known, minhash, temporary, half)
         return search.find(copies.dropped, verifier.verify, self.advance)
 
 
