@@ -155,7 +155,11 @@ def _ratio_line(
         "" if bar is None else f"{'≥' if bar > 1 else '>'} {bar:g}× {peer} {VERSIONS[peer]}",
         shown[0],
         shown[1],
-        f"{median(ratios):.3g}×",
-        f"{min(ratios):.3g} to {max(ratios):.3g}",
+        f"{_short(median(ratios))}×",
+        f"{_short(min(ratios))} to {_short(max(ratios))}",
         None if bar is None else (median(ratios) >= bar if bar > 1 else median(ratios) > bar),
     )
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"

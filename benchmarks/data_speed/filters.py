@@ -23,6 +23,7 @@ from textmill.text.text_batch import TextBatch
 from textmill.text.words import count_words
 
 NUM_ITEMS = 1_000
+_MIN_CHARACTERS = 60
 _SENTENCE = re.compile(r"[A-Z][^.?!]+[.?!]")
 Work = tuple[TextBatch, Callable[[TextBatch], object]]
 
@@ -31,17 +32,19 @@ def measure(job: Job) -> dict[str, Any]:
     """MB/s of text, by group of filters and filter, in the order of the rounds."""
     texts = documents(job.folder, job.sizes.texts)
     batch, some = TextBatch.of(texts), TextBatch.of(texts[: job.sizes.slow_texts])
+    begin = len(texts) * 9 // 10
+    items = _items(texts[begin:])
     groups = {
         "rules": {name: (batch, RuleSet.named(name).apply) for name in PRESETS},
         "cleaning": _cleaning(batch, some),
-        "decontamination": _decontamination(texts),
+        "decontamination": _decontamination(TextBatch.of(texts[:begin]), items),
         "quality": _quality(texts),
     }
     return {
         "documents": len(texts),
         "bytes": batch.num_bytes,
         "slow_documents": len(some),
-        "items": NUM_ITEMS,
+        "items": len(items),
         "mb_per_s": {group: in_turn(_timed(works), job.rounds) for group, works in groups.items()},
     }
 
@@ -65,15 +68,14 @@ def _cleaning(batch: TextBatch, some: TextBatch) -> dict[str, Work]:
     }
 
 
-def _decontamination(texts: list[str]) -> dict[str, Work]:
-    """Look for items that are not there: questions and answers are sentences of the last tenth, which is left out."""
-    begin = len(texts) * 9 // 10
-    sentences = [sentence for text in texts[begin:] for sentence in _SENTENCE.findall(text) if len(sentence) > 60]
-    items = [
-        EvalItem(f"items:{number}", "items", question, answer)
-        for number, (question, answer) in enumerate(pairwise(sentences[: NUM_ITEMS + 1]))
-    ]
-    batch = TextBatch.of(texts[:begin])
+def _items(texts: list[str]) -> list[EvalItem]:
+    """Make questions and answers of neighbouring sentences."""
+    sentences = [sentence for text in texts for sentence in _SENTENCE.findall(text) if len(sentence) > _MIN_CHARACTERS]
+    pairs = enumerate(pairwise(sentences[: NUM_ITEMS + 1]))
+    return [EvalItem(f"items:{number}", "items", question, answer) for number, (question, answer) in pairs]
+
+
+def _decontamination(batch: TextBatch, items: list[EvalItem]) -> dict[str, Work]:
     return {
         name: (batch, partial(Decontaminator(items, profile).apply, threads=1)) for name, profile in PROFILES.items()
     }

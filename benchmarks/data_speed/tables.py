@@ -89,7 +89,7 @@ def filters_table(figures: dict[str, Any]) -> str:
             rows.append([group, name, f"{median(rates):,.1f}", f"{min(rates):,.1f} to {max(rates):,.1f}"])
     sizes = f"{figures['documents']:,} documents, {figures['bytes'] / 1e6:.1f} MB"
     slow = f"ftfy and py3langid on {figures['slow_documents']:,} of them; {figures['items']:,} items to be found"
-    return f"{table(('', 'filter', 'MB/s a core', 'range'), rows)}\nOn {sizes}; {slow}, none of which is there.\n"
+    return f"{table(('', 'filter', 'MB/s a core', 'range'), rows)}\nOn {sizes}; {slow}.\n"
 
 
 def words_table(figures: dict[str, Any]) -> str:
