@@ -35,9 +35,9 @@ def start(pipeline, path, workers):
             }
         )
     )
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(path), str(1 << 13), str(workers)], start_new_session=True
-    )
+    # Without site packages where this process goes without: so it sees the same sources.
+    python = [sys.executable, *(["-S"] if sys.flags.no_site else [])]
+    return subprocess.Popen([*python, str(SCRIPT), str(path), str(1 << 13), str(workers)], start_new_session=True)
 
 
 def wait_for_units(process, folder, num_units):

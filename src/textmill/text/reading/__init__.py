@@ -7,6 +7,7 @@ from textmill.text.reading.chain import UnitReading, read_chain
 from textmill.text.reading.files import InputFile, list_files
 from textmill.text.reading.records import BadRecord, ReadCounts, RecordBatch
 from textmill.text.reading.source import SourceInput
+from textmill.text.reading.unchanged import changes
 from textmill.text.reading.units import Unit, cut_units
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "SourceInput",
     "Unit",
     "UnitReading",
+    "changes",
     "cut_units",
     "list_files",
     "read_chain",

@@ -15,6 +15,7 @@ from textmill.text.reading.line_stream import LineStream
 from textmill.text.reading.parquet_records import read_parquet
 from textmill.text.reading.records import BadRecord, Intake, ReadCounts, RecordBatch, in_larger_batches
 from textmill.text.reading.source import SourceInput
+from textmill.text.reading.unchanged import while_unchanged
 from textmill.text.reading.units import Span, Unit, UnitKey
 from textmill.text.reading.whole_files import read_standard_library, read_whole_file
 
@@ -58,7 +59,7 @@ def read_chain(
         num_threads: threads that parse.
 
     Raises:
-        DataError: a file cannot be opened or read, as opposed to what is in it.
+        DataError: a file cannot be opened or read, as opposed to what is in it; or it changed since it was found.
         MissingExtraError: a package of the extra "data" is needed.
     """
     if unit.is_chain:
@@ -69,7 +70,7 @@ def read_chain(
 
 
 def _give(unit: Unit, batches: Iterator[RecordBatch], intake: Intake) -> Iterator[UnitReading]:
-    reading = UnitReading(unit, in_larger_batches(batches), intake.counts)
+    reading = UnitReading(unit, while_unchanged(unit.files, in_larger_batches(batches)), intake.counts)
     yield reading
     for _ in reading.batches:
         pass

@@ -39,6 +39,8 @@ class InputFile:
         name: its path below the folder that the source's paths share, with which the ids of its documents begin.
         format: text, jsonl, csv, parquet, html or stdlib.
         size: in bytes; unpacked for a member of an archive, and else as it lies on disk.
+        version: what tells that the file changed: its bytes on disk and the time of its last change in nanoseconds, as
+            they were when it was found. None for the standard library, which has no file.
         member: its name in the archive; empty for a file by itself.
     """
 
@@ -46,6 +48,7 @@ class InputFile:
     name: str
     format: str
     size: int
+    version: tuple[int, int] | None = None
     member: str = ""
 
     @property
@@ -98,22 +101,30 @@ def _shared_folder(source: SourceInput) -> str:
 
 def _files_in(path: Path, name: str, source: SourceInput, left_out: LeftOut) -> Iterator[InputFile]:
     try:
-        size = path.stat().st_size
+        version = version_of(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     if path.suffix.lower() == ZIP_SUFFIX:
-        yield from _members(path, name, source, left_out)
+        yield from _members(path, name, version, source, left_out)
     else:
-        yield InputFile(str(path), name, _format_of(path, source), size)
+        yield InputFile(str(path), name, _format_of(path, source), version[0], version)
 
 
-def _members(path: Path, name: str, source: SourceInput, left_out: LeftOut) -> Iterator[InputFile]:
+def version_of(path: Path | str) -> tuple[int, int]:
+    """Return a file's bytes and the time of its last change in nanoseconds; raises what the system says."""
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _members(
+    path: Path, name: str, version: tuple[int, int], source: SourceInput, left_out: LeftOut
+) -> Iterator[InputFile]:
     """The members of an archive; one that cannot be opened is listed as a file, which then cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             infos = sorted(archive.infolist(), key=lambda info: info.filename)
     except (zipfile.BadZipFile, OSError, NotImplementedError):
-        yield InputFile(str(path), name, "text", path.stat().st_size)
+        yield InputFile(str(path), name, "text", version[0], version)
         return
     suffixes = _READ_SUFFIXES | _MORE_SUFFIXES.get(source.format, frozenset())
     for info in infos:
@@ -126,7 +137,7 @@ def _members(path: Path, name: str, source: SourceInput, left_out: LeftOut) -> I
             left_out.files[suffix_of(member) or NO_ENDING] += 1
         else:
             format_ = _format_of(member, source)
-            yield InputFile(str(path), f"{name}/{info.filename}", format_, info.file_size, info.filename)
+            yield InputFile(str(path), f"{name}/{info.filename}", format_, info.file_size, version, info.filename)
 
 
 def _format_of(path: Path, source: SourceInput) -> str:
