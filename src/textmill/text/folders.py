@@ -32,7 +32,7 @@ class LeftOut:
     Attributes:
         files: what folders hold beside text, counted by the ending of files, or by why it was not read: hidden (a
             folder counts as one), a link to nothing, a pipe or a device.
-        num_empty_records: records of .jsonl and .parquet files that hold null in place of text.
+        num_empty_records: records that hold null in place of text, or nothing.
     """
 
     files: Counter[str] = field(default_factory=Counter)
@@ -50,7 +50,7 @@ class LeftOut:
             )
         if self.num_empty_records:
             plural = "s hold" if self.num_empty_records > 1 else " holds"
-            warnings.warn(f"{self.num_empty_records} record{plural} null in place of text", stacklevel=stacklevel + 1)
+            warnings.warn(f"{self.num_empty_records} record{plural} no text", stacklevel=stacklevel + 1)
 
 
 def paths_of(source: Source) -> list[Path]:

@@ -23,8 +23,9 @@ class DamagedContentError(Exception):
 class Content:
     """Content that is read from its start; where it is damaged, all that comes before can be read."""
 
-    def __init__(self, file: InputFile, stream: Any, is_packed: bool) -> None:
-        self._file, self._stream, self._is_packed = file, stream, is_packed
+    def __init__(self, file: InputFile, opened: Any, is_packed: bool) -> None:
+        self._file, self._opened, self._is_packed = file, opened, is_packed
+        self._stream: Any = unpacked(opened, file.location)
         self._damage: tuple[type[Exception], ...] = (*damage_errors(file.location), zipfile.BadZipFile)
 
     def readinto(self, buffer: memoryview) -> int:
@@ -57,6 +58,11 @@ class Content:
                 return None
             pieces.append(bytes(buffer[:count]))
         return b"".join(pieces)
+
+    @property
+    def disk_bytes(self) -> int:
+        """How far the file has been read that is opened, packed as it is."""
+        return self._opened.tell()
 
     def seek(self, offset: int) -> None:
         """Go to an offset of content that is not packed."""
@@ -106,4 +112,4 @@ def open_content(file: InputFile, archive: OpenArchive) -> Iterator[Content]:
             raise DamagedContentError(f"{error}") from error
         except OSError as error:
             raise DataError(f"cannot read {file.location}: {error.strerror or error}") from error
-        yield Content(file, unpacked(stream, file.location), is_zip or bool(file.packing))
+        yield Content(file, stream, is_zip or bool(file.packing))
