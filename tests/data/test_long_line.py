@@ -75,7 +75,7 @@ def short_mb(files):
     ],
 )
 @pytest.mark.parametrize("on_bad", ["skip", "stop"])
-def test_a_pipeline_does_not_hold_it(files, short_mb, tmp_path, name, num_documents, place, on_bad):
+def test_a_pipeline_does_not_hold_it(files, short_mb, tmp_path, *, name, num_documents, place, on_bad):
     report = prepare_file(files / name, tmp_path / "out", on_bad)
     print(name, on_bad, f"{report['peak_mb']} MB, {report['seconds']:.1f} s; of short lines alone {short_mb} MB")
     if on_bad == "stop":

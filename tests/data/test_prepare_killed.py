@@ -62,6 +62,7 @@ def test_killed_anywhere_it_ends_the_same(tmp_path, workers):
         num_killed += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
+    print("killed", num_killed)
     assert num_killed
     assert start(pipeline, tmp_path / "killed.json", workers).wait() == 0
     whole_hashes, killed_hashes = (

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from textmill.base.errors import DataError
 from textmill.text.compression import packing_of
-from textmill.text.folders import HIDDEN, NO_ENDING, TEXT_SUFFIXES, LeftOut, expand, fixed_folder, suffix_of, text_files
+from textmill.text.folders import (
+    HIDDEN,
+    NO_ENDING,
+    TEXT_SUFFIXES,
+    LeftOut,
+    expand,
+    fixed_folder,
+    in_unicode,
+    suffix_of,
+    text_files,
+)
 from textmill.text.reading.source import SourceInput
 from textmill.text.stdlib import is_stdlib
 
 STDLIB = "stdlib"
+REPLACED = "(replaced in its archive)"
 ZIP_SUFFIX = ".zip"
+# What a zip archive raises that is damaged, encrypted or packed in a way that is not known, beside OSError.
+ZIP_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, KeyError, OverflowError, RuntimeError, ValueError,
+)  # fmt: skip
 _FORMAT_OF_SUFFIX = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -54,7 +73,7 @@ class InputFile:
     @property
     def location(self) -> str:
         """The file as messages name it."""
-        return f"{self.path}/{self.member}" if self.member else self.path
+        return in_unicode(f"{self.path}/{self.member}" if self.member else self.path)
 
     @property
     def packing(self) -> str:
@@ -87,7 +106,7 @@ def list_files(source: SourceInput, left_out: LeftOut | None = None) -> list[Inp
             continue
         for root in expand(entry):
             for path in text_files(root, left_out, suffixes):
-                name = Path(os.path.relpath(path, base)).as_posix()
+                name = in_unicode(Path(os.path.relpath(path, base)).as_posix())
                 for file in _files_in(path, name, source, left_out):
                     once.setdefault(f"{os.path.realpath(path)}\0{file.member}", file)
     return list(once.values())
@@ -119,11 +138,16 @@ def version_of(path: Path | str) -> tuple[int, int]:
 def _members(
     path: Path, name: str, version: tuple[int, int], source: SourceInput, left_out: LeftOut
 ) -> Iterator[InputFile]:
-    """The members of an archive; one that cannot be opened is listed as a file, which then cannot be read."""
+    """The members of an archive; one that cannot be opened is listed as a file, which then cannot be read.
+
+    Of members of the same name the last one counts, as for whoever unpacks it: so files are replaced in archives.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            infos = sorted(archive.infolist(), key=lambda info: info.filename)
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
+            by_name = {info.filename: info for info in archive.infolist()}
+            left_out.files[REPLACED] += len(archive.infolist()) - len(by_name)
+            infos = [by_name[name] for name in sorted(by_name)]
+    except (OSError, *ZIP_DAMAGE):
         yield InputFile(str(path), name, "text", version[0], version)
         return
     suffixes = _READ_SUFFIXES | _MORE_SUFFIXES.get(source.format, frozenset())
