@@ -62,8 +62,7 @@ def test_killed_anywhere_it_ends_the_same(tmp_path, workers):
         num_killed += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
-    print("killed", num_killed)
-    assert num_killed
+    assert num_killed > NUM_KILLS // 2  # those that came too late prove nothing
     assert start(pipeline, tmp_path / "killed.json", workers).wait() == 0
     whole_hashes, killed_hashes = (
         hashes(tmp_path / name / "out", tmp_path / name / "out-heldout") for name in ("whole", "killed")
