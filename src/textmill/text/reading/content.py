@@ -27,7 +27,8 @@ class Content:
     def __init__(self, file: InputFile, opened: Any, is_packed: bool) -> None:
         self._file, self._opened, self._is_packed = file, opened, is_packed
         self._stream: Any = unpacked(opened, file.location)
-        self._damage = damage_errors(file.location) + (ZIP_DAMAGE if isinstance(opened, zipfile.ZipExtFile) else ())
+        more = ZIP_DAMAGE if isinstance(opened, zipfile.ZipExtFile) else ()
+        self._damage: tuple[type[Exception], ...] = (*damage_errors(file.location), *more)
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the front of a buffer of at least ``PIECE_BYTES``; returns the bytes that were read, 0 at the end.

@@ -145,7 +145,8 @@ def _members(
     try:
         with zipfile.ZipFile(path) as archive:
             by_name = {info.filename: info for info in archive.infolist()}
-            left_out.files[REPLACED] += len(archive.infolist()) - len(by_name)
+            if num_replaced := len(archive.infolist()) - len(by_name):
+                left_out.files[REPLACED] += num_replaced
             infos = [by_name[name] for name in sorted(by_name)]
     except (OSError, *ZIP_DAMAGE):
         yield InputFile(str(path), name, "text", version[0], version)
