@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from shlex import quote
@@ -99,8 +100,8 @@ def next_command(facts: RunFacts) -> str:
 
 def _lines(facts: RunFacts, history: History, now_s: float, width: int) -> Iterator[str | Text]:
     yield f"{facts.name}  ({facts.folder})"
-    yield from (f"{name:<{_NAME_WIDTH}}{value}" for name, value in _facts(facts, now_s))
-    yield from _stage_lines(facts)
+    for line in (*(f"{name:<{_NAME_WIDTH}}{value}" for name, value in _facts(facts, now_s)), *_stage_lines(facts)):
+        yield from _wrapped(line, width, _NAME_WIDTH)
     chart = _chart(history, width)
     if chart:
         yield ""
@@ -113,8 +114,13 @@ def _lines(facts: RunFacts, history: History, now_s: float, width: int) -> Itera
         ]
         yield from draw_table(_SCORES, rows, width)
     yield from _checkpoint_lines(facts)
-    yield from _incident_lines(facts)
+    for line in _incident_lines(facts):
+        yield from _wrapped(line, width, 4)
     yield from _sample_lines(facts)
+
+
+def _wrapped(line: str, width: int, indent: int) -> list[str]:
+    return [line] if len(line) <= width else textwrap.wrap(line, width, subsequent_indent=" " * indent)
 
 
 def _facts(facts: RunFacts, now_s: float) -> Iterator[tuple[str, str]]:
@@ -193,7 +199,8 @@ def _incident_lines(facts: RunFacts) -> Iterator[str]:
 
     if not facts.incidents:
         return
-    yield f"\nwhat went wrong   {len(facts.incidents)} times"
+    yield ""
+    yield f"what went wrong   {len(facts.incidents)} times"
     for incident in facts.incidents[-_SHOWN:]:
         yield f"  {told(incident)}"
         documents = documents_of(incident)

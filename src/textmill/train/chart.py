@@ -95,8 +95,8 @@ def draw_chart(
     """Draw series over common axes; empty where there is no point.
 
     A series of many points is drawn through the lowest and the highest of each of 250 stretches, so that no spike is
-    lost; one that is smooth already, through 250 of its points. The y axis leaves out what lies above the 99th
-    percentile.
+    lost; one that is smooth already, through 250 of its points. A linear y axis leaves out what lies above the
+    99th percentile.
     """
     known = [one for one in (_known(one, axes) for one in series) if len(one.xs)]
     if not known:
@@ -203,9 +203,9 @@ def _x_scale(series: Sequence[Series], is_log: bool) -> _Scale:
 
 def _y_scale(series: Sequence[Series], is_log: bool) -> _Scale:
     ys = np.sort(np.concatenate([one.ys for one in series]))
-    low, high = float(ys[0]), float(ys[min(len(ys) - 1, int(len(ys) * _SHOWN_SHARE))])
     if is_log:
-        return _Scale(low / 1.02, max(high, low) * 1.02, is_log)
+        return _Scale(float(ys[0]) / 1.02, float(ys[-1]) * 1.02, is_log)
+    low, high = float(ys[0]), float(ys[min(len(ys) - 1, int(len(ys) * _SHOWN_SHARE))])
     margin = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
     return _Scale(max(low - margin, 0.0) if low >= 0 else low - margin, high + margin, is_log)
 
