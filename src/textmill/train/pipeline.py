@@ -21,6 +21,8 @@ from textmill.model.config import ModelConfig
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.train.adapters.opening import Adapters
+from textmill.train.adapters.tools import check_installed
 from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.loop import train
 from textmill.train.plan import Plan, make_plan
@@ -29,6 +31,7 @@ from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
 from textmill.train.run import Run, begin_folder, claim_folder, resumable, save_run
 from textmill.train.run_loader import make_loader
+from textmill.train.run_record import read_config
 
 
 class Listener(Protocol):
@@ -68,19 +71,27 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
         resume: go on where the run stands; a run without a checkpoint starts afresh.
 
     Raises:
-        ConfigError: the recipe has several stages.
+        ConfigError: the recipe has several stages, or names a tool that is not installed.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
     _check_one_stage(recipe)
+    for tool in recipe.run.log_to:
+        check_installed(tool)
     folder = claim_folder(recipe, resume=resume)
     run = resumable(folder, recipe) if resume else None
     if run is None:
         run = _prepare(folder, recipe, listener)
     listener.plan(run)
     try:
-        train(run, listener.event, resume=bool(list_checkpoints(run.folder)))
+        with contextlib.closing(Adapters(recipe.run.log_to, run.folder, read_config(folder), listener.say)) as adapters:
+
+            def observe(event: Event) -> None:
+                listener.event(event)
+                adapters(event)
+
+            train(run, observe, resume=bool(list_checkpoints(run.folder)))
     except BaseException:
-        with contextlib.suppress(OSError):  # what went wrong first is what is told
+        with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
             write_report(run.folder)
         raise
     write_report(run.folder)

@@ -28,10 +28,9 @@ from textmill.base.files import storage_errors, write_file
 from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, remove_left_overs
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
+from textmill.train.run_record import CONFIG, EVENTS
 
 FORMAT_VERSION = 1
-CONFIG = "config.json"
-EVENTS = "events.jsonl"
 _NAMES = frozenset(
     {
         CONFIG,
@@ -43,6 +42,8 @@ _NAMES = frozenset(
         "checkpoints",
         "model",
         "report.html",
+        "tensorboard",
+        "wandb",
     }
 )
 
@@ -150,7 +151,7 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
     differences = [
         difference
         for difference in _differences(run.recipe.to_table(), recipe.to_table())
-        if not difference.startswith("run.dir ")  # a run may be moved
+        if not difference.startswith(("run.dir ", "run.log_to "))  # a run may be moved, and watched otherwise
     ]
     if differences:
         raise ConfigError(
