@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.base.exact_reads import fill, read_errors
 from textmill.data.kept_batch import KeptBatch
 from textmill.text.dedup import UnitKeys
 from textmill.text.text_batch import TextBatch
@@ -92,15 +93,19 @@ class KeptTexts:
 
 
 def read_texts(folder: Path, numbers: NDArray[np.int64]) -> TextBatch:
-    """Copy texts of a unit, by their numbers, int64[m]; by plain reads, since what is mapped counts as memory."""
-    all_offsets: NDArray[np.int64] = np.load(folder / "texts.npy")
-    begins = all_offsets[numbers]
-    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(all_offsets[numbers + 1] - begins)))
-    data = np.empty(int(offsets[-1]), np.uint8)
-    with (folder / "texts.bin").open("rb") as file:
-        for begin, (start, end) in zip(begins.tolist(), pairwise(offsets.tolist()), strict=True):
-            file.seek(begin)
-            file.readinto(data[start:end].data)
+    """Copy texts of a unit, by their numbers, int64[m]; by plain reads, since what is mapped counts as memory.
+
+    Raises:
+        DataError: a file is gone, or shorter than it was.
+    """
+    with read_errors(folder, "remove this folder, and start again"):
+        all_offsets: NDArray[np.int64] = np.load(folder / "texts.npy")
+        begins = all_offsets[numbers]
+        offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(all_offsets[numbers + 1] - begins)))
+        data = np.empty(int(offsets[-1]), np.uint8)
+        with (folder / "texts.bin").open("rb") as file:
+            for begin, (start, end) in zip(begins.tolist(), pairwise(offsets.tolist()), strict=True):
+                fill(data[start:end], file, begin)
     return TextBatch(data, offsets)
 
 

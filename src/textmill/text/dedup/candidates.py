@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.base.exact_reads import read_errors
 from textmill.base.files import storage_errors
 from textmill.text.dedup.copies import part_of_key
 from textmill.text.dedup.document_set import DocumentSet
@@ -166,7 +167,10 @@ class _Judged:
         return is_link[places[len(old) :]]
 
     def _rows(self) -> NDArray[np.int64]:
-        rows: NDArray[np.int64] = np.load(self._path) if self.count else np.empty((0, 3), np.int64)
+        if self.count == 0:
+            return np.empty((0, 3), np.int64)
+        with read_errors(self._path, "it is only for this run, and something else changed it; start again"):
+            rows: NDArray[np.int64] = np.load(self._path)
         return rows
 
 

@@ -37,7 +37,10 @@ class Copies:
 
 
 def find_copies(known: DocumentSet, keep: Sequence[KeepRule], file: Path, memory_limit: int) -> Copies:
-    """Find documents with the same bytes, within about ``memory_limit`` bytes beside what is found; ``file`` is made for it."""
+    """Find documents with the same bytes, within about ``memory_limit`` bytes beside what is found.
+
+    ``file`` must not exist, and is gone afterwards.
+    """
     spill = Spill(file, _COLUMNS, num_parts_for(8 * _COLUMNS * len(known), memory_limit), memory_limit)
     for unit, start in zip(known.units, known.starts, strict=False):
         hashes = unit.text_hashes

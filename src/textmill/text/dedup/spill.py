@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.base.exact_reads import fill, read_errors
 from textmill.base.files import storage_errors
 
 # Sorting a part takes a few copies of it.
 _COPIES = 8
-# Rows that wait for being written take so much of the limit, and their sorted copy as much again.
+# Rows that wait for being written take so much of the limit, and their ordered copy as much again.
 _WAITING_SHARE = 16
-# Where each part begins is kept for every block that is written; beyond so many parts, one may be larger than wanted.
+# A part is read from every block; of more parts the pieces would be too small, so one may be larger than wanted.
 _MAX_PARTS = 4096
+_PART_BYTES = 2
+_FIX = "it is only for this run, and something else changed it; start again"
 
 
 def num_parts_for(num_bytes: int, memory_limit: int) -> int:
@@ -26,47 +29,60 @@ class Spill:
     """Rows of numbers of 64 bits, in parts.
 
     Rows wait until there are enough for a block, which is written ordered by part: one open file, whatever the parts.
+    Before its rows a block has where each part begins in it, int64[num_parts + 1], so that only the place of each block
+    stays in memory.
 
     Args:
         path: of the file, which must not exist.
         num_columns: of a row.
-        num_parts: to spread them over.
+        num_parts: to spread them over, 4,096 at most.
         memory_limit: bytes, of which waiting rows take a small share.
     """
 
     def __init__(self, path: Path, num_columns: int, num_parts: int, memory_limit: int) -> None:
+        assert 1 <= num_parts <= _MAX_PARTS, f"{num_parts} parts"
         self._path = path
-        self._num_columns = num_columns
         self.num_parts = num_parts
         self.num_rows = 0
-        self._most_waiting = memory_limit // _WAITING_SHARE // (8 * num_columns)
-        self._waiting: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        # With so many rows as parts at least, where parts begin is never more than what is in them.
+        most_waiting = max(num_parts, memory_limit // _WAITING_SHARE // (8 * num_columns + _PART_BYTES))
+        self._rows = np.empty((most_waiting, num_columns), np.int64)
+        self._parts = np.empty(most_waiting, np.uint16)
         self._num_waiting = 0
-        self._begins: list[NDArray[np.int64]] = []  # of each block, int64[num_parts + 1]: rows before each part
+        self._blocks: list[int] = []  # the first byte of each
         with storage_errors(path):
             self._file = path.open("x+b")
 
     def add(self, rows: NDArray[np.int64], parts: NDArray[np.int64]) -> None:
         """Add rows, int64[n, columns], to the parts that int64[n] names; those of a part keep their order."""
-        if len(rows) == 0:
-            return
         self.num_rows += len(rows)
-        self._waiting.append((rows, parts))
-        self._num_waiting += len(rows)
-        if self._num_waiting >= self._most_waiting:
-            self._write()
+        begin = 0
+        while begin < len(rows):
+            end = min(len(rows), begin + len(self._rows) - self._num_waiting)
+            room = slice(self._num_waiting, self._num_waiting + end - begin)
+            self._rows[room], self._parts[room] = rows[begin:end], parts[begin:end]
+            self._num_waiting += end - begin
+            begin = end
+            if self._num_waiting == len(self._rows):
+                self._write()
 
     def load(self, part: int) -> NDArray[np.int64]:
-        """Read the rows of a part in the order they were added; returns int64[n, columns]."""
+        """Read the rows of a part in the order they were added; returns int64[n, columns].
+
+        Raises:
+            DataError: the file was changed from outside.
+            StorageError: the disk is full.
+        """
         self._write()
-        spans = [(begins[part], begins[part + 1]) for begins in self._begins]
-        rows = np.empty((int(sum(end - begin for begin, end in spans)), self._num_columns), np.int64)
-        done = 0
-        for begin, end in spans:
-            if begin < end:
-                self._file.seek(int(begin) * 8 * self._num_columns)
-                self._file.readinto(rows[done : done + end - begin].data.cast("B"))
-                done += end - begin
+        with read_errors(self._path, _FIX):
+            spans = [self._span(block, part) for block in self._blocks]
+            num_columns = self._rows.shape[1]
+            rows = np.empty((sum(count for _, count in spans), num_columns), np.int64)
+            done = 0
+            for begin, count in spans:
+                if count:
+                    fill(rows[done : done + count], self._file, begin)
+                    done += count
         return rows
 
     def close(self) -> None:
@@ -74,18 +90,24 @@ class Spill:
         self._file.close()
         self._path.unlink()
 
+    def _span(self, block: int, part: int) -> tuple[int, int]:
+        """Look up where a part's rows of a block begin, as a byte of the file, and how many there are."""
+        bounds = np.empty(2, np.int64)
+        fill(bounds, self._file, block + 8 * part)
+        begin, end = bounds.tolist()
+        return block + 8 * (self.num_parts + 1) + begin * 8 * self._rows.shape[1], end - begin
+
     def _write(self) -> None:
         """Write the rows that wait, as a block."""
-        if not self._waiting:
+        if self._num_waiting == 0:
             return
-        parts = np.concatenate([parts for _, parts in self._waiting])
-        rows = np.concatenate([rows for rows, _ in self._waiting])
-        self._waiting.clear()
-        before = self.num_rows - self._num_waiting
-        self._num_waiting = 0
+        parts = self._parts[: self._num_waiting]
         order = np.argsort(parts, kind="stable")
-        self._begins.append(before + np.searchsorted(parts[order], np.arange(self.num_parts + 1)))
+        counts = np.bincount(parts, minlength=self.num_parts)
+        bounds = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
         with storage_errors(self._path):
-            self._file.seek(0, 2)
-            self._file.write(rows[order].data.cast("B"))
+            self._blocks.append(self._file.seek(0, 2))
+            self._file.write(bounds.data)
+            self._file.write(self._rows[order].data)
             self._file.flush()
+        self._num_waiting = 0
