@@ -82,8 +82,7 @@ class CandidateSearch:
             if pairs.num_rows == 0:
                 break
         pairs.close()
-        links = np.concatenate([_NO_PAIRS, *(judged.links() for judged in self._judged)])
-        return Links(links, sum(judged.count for judged in self._judged), num_not_compared)
+        return Links(self._links(), sum(judged.count for judged in self._judged), num_not_compared)
 
     def _pairs(self, name: str) -> Spill:
         return Spill(self._folder / name, _PAIR_COLUMNS, self._num_parts, self._memory_limit)
@@ -135,17 +134,31 @@ class CandidateSearch:
                 self._add(following, leaders.pair(refused))
         return following, num_left
 
+    def _links(self) -> NDArray[np.int64]:
+        """Read all links, int64[n, 2], a part at a time: there may be many, and they are held once."""
+        links = np.empty((sum(judged.num_links for judged in self._judged), 2), np.int64)
+        done = 0
+        for judged in self._judged:
+            links[done : done + judged.num_links] = judged.links()
+            done += judged.num_links
+        return links
+
 
 class _Judged:
     """The pairs of a part that have been compared, and what came of it: rows in a file, which is read when they count.
 
     Args:
         path: of the file, which is not there yet.
+
+    Attributes:
+        count: pairs.
+        num_links: those of them that are links.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.count = 0
+        self.num_links = 0
 
     def links(self) -> NDArray[np.int64]:
         """Read the pairs that are links, int64[n, 2]."""
@@ -161,7 +174,7 @@ class _Judged:
         is_link = np.empty(len(every), np.bool_)
         is_link[places[: len(old)]] = old[:, 2] != 0
         is_link[is_new] = verify(every[is_new])
-        self.count = len(every)
+        self.count, self.num_links = len(every), int(is_link.sum())
         with storage_errors(self._path):
             np.save(self._path, np.column_stack((every, is_link)))
         return is_link[places[len(old) :]]

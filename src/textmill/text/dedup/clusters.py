@@ -62,17 +62,24 @@ class Clusters:
 def make_clusters(copies: Copies, links: NDArray[np.int64], known: DocumentSet, keep: Sequence[KeepRule]) -> Clusters:
     """Join documents that links, int64[n, 2], lead to; no link names a dropped copy."""
     near, kept_for_near = _near_duplicates(links, known, keep)
-    # A copy is of a document that stays, or of one that is dropped for another.
-    places = np.searchsorted(near, copies.kept)
-    places[places == len(near)] = 0
-    is_near = near[places] == copies.kept if len(near) else np.zeros(len(places), np.bool_)
-    kept_for_copies = copies.kept.copy()
-    kept_for_copies[is_near] = kept_for_near[places[is_near]]
-    dropped = np.concatenate((near, copies.dropped))
-    kept_for = np.concatenate((kept_for_near, kept_for_copies))
-    order = np.argsort(dropped)
+    dropped, kept_for = _with_copies(near, kept_for_near, copies) if len(copies.dropped) else (near, kept_for_near)
     kept, counts = np.unique(kept_for, return_counts=True)
-    return Clusters(kept, counts + 1, dropped[order], kept_for[order])
+    return Clusters(kept, counts + 1, dropped, kept_for)
+
+
+def _with_copies(
+    near: NDArray[np.int64], kept_for_near: NDArray[np.int64], copies: Copies
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Add dropped copies: each is of a document that stays, or of one that is dropped for another."""
+    kept_for_copies = copies.kept.copy()
+    if len(near):
+        places = np.searchsorted(near, copies.kept)
+        places[places == len(near)] = 0
+        is_near = near[places] == copies.kept
+        kept_for_copies[is_near] = kept_for_near[places[is_near]]
+    dropped = np.concatenate((near, copies.dropped))
+    order = np.argsort(dropped)
+    return dropped[order], np.concatenate((kept_for_near, kept_for_copies))[order]
 
 
 def _near_duplicates(

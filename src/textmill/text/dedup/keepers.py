@@ -26,18 +26,24 @@ def choose_keepers(
     Returns:
         int64[num_clusters].
     """
-    order = np.argsort(documents)
-    documents, clusters = documents[order], clusters[order]
-    columns: list[NDArray[Any]] = [clusters]
+    if (documents[1:] < documents[:-1]).any():
+        order = np.argsort(documents)
+        documents, clusters = documents[order], clusters[order]
+    num_clusters = int(clusters.max()) + 1 if len(clusters) else 0
     for rule in keep:
-        if rule == "score":
-            columns.append(-known.scores(documents))
-        elif rule == "longest":
-            columns.append(-known.lengths(documents))
-        else:
+        if rule == "first":
             break
-    ordered = np.lexsort((documents, *columns[::-1]))
-    clusters = clusters[ordered]
-    is_first = np.ones(len(clusters), np.bool_)
-    is_first[1:] = clusters[1:] != clusters[:-1]
-    return documents[ordered[is_first]]
+        values = known.scores(documents) if rule == "score" else known.lengths(documents)
+        is_best = values == _greatest(values, clusters, num_clusters)[clusters]
+        documents, clusters = documents[is_best], clusters[is_best]
+    keepers = np.full(num_clusters, np.iinfo(np.int64).max)
+    np.minimum.at(keepers, clusters, documents)
+    return keepers
+
+
+def _greatest(values: NDArray[Any], clusters: NDArray[np.int64], num_clusters: int) -> NDArray[Any]:
+    """The greatest value of each cluster. Without a sort, which would hold all documents several times."""
+    least = -np.inf if values.dtype.kind == "f" else np.iinfo(values.dtype).min
+    greatest = np.full(num_clusters, least, values.dtype)
+    np.maximum.at(greatest, clusters, values)
+    return greatest

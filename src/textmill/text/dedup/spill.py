@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from textmill.base.files import storage_errors
 _COPIES = 8
 # Rows that wait for being written take so much of the limit, and their ordered copy as much again.
 _WAITING_SHARE = 16
+# Larger parts and blocks are no quicker, and their memory would grow with the input as far as the limit lets it.
+_ENOUGH_BYTES = 8 << 20
 # A part is read from every block; of more parts the pieces would be too small, so one may be larger than wanted.
 _MAX_PARTS = 4096
 _PART_BYTES = 2
@@ -22,7 +25,8 @@ _FIX = "it is only for this run, and something else changed it; start again"
 
 def num_parts_for(num_bytes: int, memory_limit: int) -> int:
     """Say into how many parts to spread rows so that one can be sorted within a limit in bytes."""
-    return min(_MAX_PARTS, max(1, -(-num_bytes * _COPIES // memory_limit)))
+    part_bytes = min(_ENOUGH_BYTES, memory_limit / _COPIES)
+    return min(_MAX_PARTS, max(1, math.ceil(num_bytes / part_bytes)))
 
 
 class Spill:
@@ -45,7 +49,8 @@ class Spill:
         self.num_parts = num_parts
         self.num_rows = 0
         # With so many rows as parts at least, where parts begin is never more than what is in them.
-        most_waiting = max(num_parts, memory_limit // _WAITING_SHARE // (8 * num_columns + _PART_BYTES))
+        waiting_bytes = min(_ENOUGH_BYTES, memory_limit // _WAITING_SHARE)
+        most_waiting = max(num_parts, waiting_bytes // (8 * num_columns + _PART_BYTES))
         self._rows = np.empty((most_waiting, num_columns), np.int64)
         self._parts = np.empty(most_waiting, np.uint16)
         self._num_waiting = 0

@@ -13,6 +13,8 @@ from textmill.text.dedup.settings import MinHashSettings
 
 # Texts with their sets, and the sets once more while they are joined, take so many times the bytes of the texts.
 _COPIES = 8
+# Of a chunk: more is no quicker, and would grow with the input as far as the limit lets it.
+_ENOUGH_BYTES = 16 << 20
 
 
 class PairVerifier:
@@ -28,7 +30,7 @@ class PairVerifier:
     def __init__(self, known: DocumentSet, settings: MinHashSettings, memory_limit: int, num_threads: int) -> None:
         self._known = known
         self._settings = settings
-        self._chunk_bytes = memory_limit // _COPIES
+        self._chunk_bytes = min(_ENOUGH_BYTES, memory_limit // _COPIES)
         self._num_threads = num_threads
 
     def verify(self, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
