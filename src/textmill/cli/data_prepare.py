@@ -52,7 +52,9 @@ def prepare(
         Where the work is done: on this machine, or on a Ray cluster (pip install 'textmill[ray]'), all of whose
         machines see input and output at the same place.
     workers
-        Processes on this machine; one for each core where nothing is said, and 1 is this process alone.
+        Processes on this machine; 1 is this process alone, with all its threads. Where nothing is said it is 1 if every
+        step is native, and else one for each core: cleaning, languages, lists of words or addresses, formats other than
+        text and jsonl, and packed files take processes to use several cores.
     address
         Of the Ray cluster: auto, or HOST:PORT. Without it one is started on this machine.
     json
@@ -64,7 +66,8 @@ def prepare(
         with StageScreen(output) as screen:
             report = carry_out(load_pipeline(pipeline, set_ or ()), where, screen)
     finally:
-        where.close()
+        if where is not None:
+            where.close()
     if json:
         output.json(report.to_table())
     else:
@@ -75,11 +78,12 @@ def prepare(
     return 0
 
 
-def _engine(engine: str, workers: int | None, address: str | None) -> Engine:
+def _engine(engine: str, workers: int | None, address: str | None) -> Engine | None:
+    """Make what is asked for; None where nothing is, and the pipeline decides."""
     if engine == "local":
         if address is not None:
             raise ConfigError("--address is of a Ray cluster; add --engine ray, or leave it out")
-        return LocalEngine(workers)
+        return None if workers is None else LocalEngine(workers)
     if workers is not None:
         raise ConfigError("--workers is for --engine local; on Ray the cluster says how many there are")
     from textmill.data.engines.ray import RayEngine

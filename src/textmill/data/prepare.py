@@ -7,6 +7,7 @@ after any interruption goes on where the first one was.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import Any
 
 from textmill.base.files import write_file
 from textmill.data.contamination import write_contamination
+from textmill.data.default_engine import default_engine
 from textmill.data.duplicates import find_duplicates_of
 from textmill.data.engines.engine import Engine
-from textmill.data.engines.local import LocalEngine
 from textmill.data.job import Job, check_named, make_job
 from textmill.data.kept_corpus import KeptCorpus
 from textmill.data.pipeline import Pipeline
@@ -41,7 +42,8 @@ def prepare(pipeline: Pipeline, engine: Engine | None = None, listener: PrepareL
 
     Args:
         pipeline: what is to be done.
-        engine: where; None is this machine, a process for each core.
+        engine: where; None is this machine: this process with all its threads where every step is native, else a
+            process for each core (``default_engine``).
         listener: told of every stage.
 
     Returns:
@@ -54,21 +56,20 @@ def prepare(pipeline: Pipeline, engine: Engine | None = None, listener: PrepareL
         StorageError: the disk is full. What was done stays, and a second start goes on.
     """
     listener = listener or Silence()
-    own_engine = LocalEngine() if engine is None else None
-    try:
-        return _prepare(pipeline, engine or own_engine, listener)  # type: ignore[arg-type]
-    finally:
-        if own_engine is not None:
-            own_engine.close()
-
-
-def _prepare(pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> PrepareReport:
     listener.stage("looking at the input", None)
     job = make_job(pipeline)
     report = read_report(pipeline, job.hash)
     if report is not None:
         listener.say(f"{pipeline.output.dir} is up to date: made from the same input with the same settings")
         return report
+    if engine is not None:
+        return _prepare(job, engine, listener)
+    with contextlib.closing(default_engine(job)) as engine_here:
+        return _prepare(job, engine_here, listener)
+
+
+def _prepare(job: Job, engine: Engine, listener: PrepareListener) -> PrepareReport:
+    pipeline = job.pipeline
     output = Path(pipeline.output.dir)
     with claimed(output, job.hash) as (work, goes_on):
         if goes_on:
