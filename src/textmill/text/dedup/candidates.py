@@ -9,7 +9,6 @@ there are, and as parts come in the order of documents, the first one that is re
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,34 +19,14 @@ from textmill.base.files import storage_errors
 from textmill.text.dedup.copies import part_of_key
 from textmill.text.dedup.document_set import DocumentSet
 from textmill.text.dedup.groups import same_keys
+from textmill.text.dedup.links import Links, joined_by
 from textmill.text.dedup.settings import MinHashSettings
 from textmill.text.dedup.spill import Spill, num_parts_for
 
 _PAIR_COLUMNS = 3  # the leader, the later document, and the number of their group
-_NO_PAIRS = np.empty((0, 2), np.int64)
 
 # Whether the two documents of each pair, int64[n, 2], are near duplicates; pairs stand in ascending order.
 Verify = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Links:
-    """Pairs of near duplicates.
-
-    Attributes:
-        pairs: int64[n, 2], the earlier document first, each pair once.
-        num_verified: pairs that were compared.
-        num_not_compared: times that a document of a group was left, since the group had too many leaders.
-    """
-
-    pairs: NDArray[np.int64]
-    num_verified: int
-    num_not_compared: int
-
-    @classmethod
-    def none(cls) -> Links:
-        """No pairs at all."""
-        return cls(_NO_PAIRS, 0, 0)
 
 
 class CandidateSearch:
@@ -82,7 +61,15 @@ class CandidateSearch:
             if pairs.num_rows == 0:
                 break
         pairs.close()
-        return Links(self._links(), sum(judged.count for judged in self._judged), num_not_compared)
+        links = self._linking_pairs()
+        documents, groups = joined_by(links, len(self._known))
+        return Links(
+            documents=documents,
+            groups=groups,
+            num_pairs=len(links),
+            num_verified=sum(judged.count for judged in self._judged),
+            num_not_compared=num_not_compared,
+        )
 
     def _pairs(self, name: str) -> Spill:
         return Spill(self._folder / name, _PAIR_COLUMNS, self._num_parts, self._memory_limit)
@@ -134,8 +121,8 @@ class CandidateSearch:
                 self._add(following, leaders.pair(refused))
         return following, num_left
 
-    def _links(self) -> NDArray[np.int64]:
-        """Read all links, int64[n, 2], a part at a time: there may be many, and they are held once."""
+    def _linking_pairs(self) -> NDArray[np.int64]:
+        """Read all pairs that are links, int64[n, 2], a part at a time: there may be many, and they are held once."""
         links = np.empty((sum(judged.num_links for judged in self._judged), 2), np.int64)
         done = 0
         for judged in self._judged:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill import _core
 from textmill.text.dedup.copies import Copies
 from textmill.text.dedup.document_set import DocumentSet
 from textmill.text.dedup.keepers import choose_keepers
+from textmill.text.dedup.links import Links
 from textmill.text.dedup.settings import KeepRule
 
 _SHOWN_MEMBERS = 5
@@ -59,8 +59,8 @@ class Clusters:
         return Cluster(int(self.sizes[number]), known.place(kept), tuple(known.place(int(each)) for each in dropped))
 
 
-def make_clusters(copies: Copies, links: NDArray[np.int64], known: DocumentSet, keep: Sequence[KeepRule]) -> Clusters:
-    """Join documents that links, int64[n, 2], lead to; no link names a dropped copy."""
+def make_clusters(copies: Copies, links: Links, known: DocumentSet, keep: Sequence[KeepRule]) -> Clusters:
+    """Put near duplicates and copies together; no link names a dropped copy."""
     near, kept_for_near = _near_duplicates(links, known, keep)
     dropped, kept_for = _with_copies(near, kept_for_near, copies) if len(copies.dropped) else (near, kept_for_near)
     kept, counts = np.unique(kept_for, return_counts=True)
@@ -83,15 +83,9 @@ def _with_copies(
 
 
 def _near_duplicates(
-    links: NDArray[np.int64], known: DocumentSet, keep: Sequence[KeepRule]
+    links: Links, known: DocumentSet, keep: Sequence[KeepRule]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the documents that do not stay, ascending, and which one stays for each."""
-    least = _core.linked_groups(links, len(known))
-    is_linked = np.zeros(len(known), np.bool_)
-    is_linked[links.ravel()] = True
-    documents = np.flatnonzero(is_linked)
-    least = least[documents]
-    clusters = np.searchsorted(documents[least == documents], least)
-    keepers = choose_keepers(documents, clusters, known, keep)[clusters] if len(documents) else documents
-    is_dropped = documents != keepers
-    return documents[is_dropped], keepers[is_dropped]
+    keepers = choose_keepers(links.documents, links.groups, known, keep)[links.groups]
+    is_dropped = links.documents != keepers
+    return links.documents[is_dropped], keepers[is_dropped]

@@ -1,7 +1,7 @@
 """Duplicates among the documents of many units, in a bounded memory; the result depends on the documents alone.
 
-Hashes and MinHash keys go through an external sort. Beside ``memory_limit`` it takes 16 bytes for each document that is
-dropped, and 17 for each pair that is compared.
+Hashes and MinHash keys go through an external sort. Beside ``memory_limit`` it takes 9 bytes for each document and 16 for
+each pair of near duplicates while links are joined, and then 60 for each document that has a duplicate.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path
 from textmill.base.errors import ConfigError
 from textmill.base.files import storage_errors
 from textmill.base.memory import give_back_memory
-from textmill.text.dedup.candidates import CandidateSearch, Links
+from textmill.text.dedup.candidates import CandidateSearch
 from textmill.text.dedup.clusters import Clusters, make_clusters
 from textmill.text.dedup.copies import Copies, find_copies
 from textmill.text.dedup.document_set import DocumentSet, Keys, ReadTexts
+from textmill.text.dedup.links import Links
 from textmill.text.dedup.report import SHOWN_CLUSTERS, DuplicateReport, histogram, joined
 from textmill.text.dedup.settings import DedupSettings
 from textmill.text.dedup.verdicts import write_verdict
@@ -44,7 +45,7 @@ def find_duplicates(
         settings: what is looked for.
         read_texts: gives texts of a unit: its index in ``units``, and numbers of documents, int64[m], ascending.
         folder: where the verdicts go, and for a while what does not fit the memory.
-        memory_limit: bytes to work in.
+        memory_limit: bytes to work in; more than some 100 MB are not used, since it would be no quicker.
         threads: to use; the result does not depend on them.
         progress: is told how many of so many steps are done.
 
@@ -97,7 +98,7 @@ class _Search:
             links = self._links(known, copies, Path(name))
             self.advance()
         give_back_memory()
-        clusters = make_clusters(copies, links.pairs, known, self.settings.keep)
+        clusters = make_clusters(copies, links, known, self.settings.keep)
         for index, number in enumerate(known.numbers):
             write_verdict(self.folder, number, clusters, int(known.starts[index]), int(known.starts[index + 1]))
         self.advance()
@@ -126,7 +127,7 @@ def _report(known: DocumentSet, copies: Copies, links: Links, clusters: Clusters
         near_dropped=len(clusters.dropped) - len(copies.dropped),
         clusters=len(clusters.kept),
         pairs_verified=links.num_verified,
-        pairs_rejected=links.num_verified - len(links.pairs),
+        pairs_rejected=links.num_verified - links.num_pairs,
         not_compared=links.num_not_compared,
         cluster_sizes=histogram(clusters),
         biggest=tuple(clusters.biggest(SHOWN_CLUSTERS, known)),
