@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,4 +35,4 @@ def fill(array: NDArray[Any], file: BinaryIO, begin: int) -> None:
     file.seek(begin)
     num_bytes = file.readinto(array.reshape(-1).view(np.uint8).data)  # type: ignore[attr-defined]
     if num_bytes != array.nbytes:
-        raise ValueError(f"{begin + num_bytes} bytes, and {begin + array.nbytes} are needed")
+        raise ValueError(f"{file.seek(0, os.SEEK_END)} bytes, and {begin + array.nbytes} are needed")

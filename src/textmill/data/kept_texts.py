@@ -26,6 +26,7 @@ from textmill.text.text_batch import TextBatch
 
 KEYS = "keys.bin"
 _COLUMNS = ("texts", "names")
+_FIX = "remove the folder it is in, and start again"
 
 
 class KeptTextsWriter:
@@ -93,19 +94,21 @@ class KeptTexts:
 
 
 def read_texts(folder: Path, numbers: NDArray[np.int64]) -> TextBatch:
-    """Copy texts of a unit, by their numbers, int64[m]; by plain reads, since what is mapped counts as memory.
+    """Copy texts of a unit, by their numbers, int64[m].
+
+    They are read, since what is mapped counts as memory; of where they begin, a few pages are mapped for a moment.
 
     Raises:
         DataError: a file is gone, or shorter than it was.
     """
-    with read_errors(folder, "remove this folder, and start again"):
-        all_offsets: NDArray[np.int64] = np.load(folder / "texts.npy")
-        begins = all_offsets[numbers]
-        offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(all_offsets[numbers + 1] - begins)))
-        data = np.empty(int(offsets[-1]), np.uint8)
-        with (folder / "texts.bin").open("rb") as file:
-            for begin, (start, end) in zip(begins.tolist(), pairwise(offsets.tolist()), strict=True):
-                fill(data[start:end], file, begin)
+    with read_errors(folder / "texts.npy", _FIX):
+        all_offsets: NDArray[np.int64] = np.load(folder / "texts.npy", mmap_mode="r")
+    begins = all_offsets[numbers]
+    offsets = np.concatenate((np.zeros(1, np.int64), np.cumsum(all_offsets[numbers + 1] - begins)))
+    data = np.empty(int(offsets[-1]), np.uint8)
+    with read_errors(folder / "texts.bin", _FIX), (folder / "texts.bin").open("rb") as file:
+        for begin, (start, end) in zip(begins.tolist(), pairwise(offsets.tolist()), strict=True):
+            fill(data[start:end], file, begin)
     return TextBatch(data, offsets)
 
 

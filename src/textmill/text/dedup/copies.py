@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,20 +42,20 @@ def find_copies(known: DocumentSet, keep: Sequence[KeepRule], file: Path, memory
 
     ``file`` must not exist, and is gone afterwards.
     """
-    spill = Spill(file, _COLUMNS, num_parts_for(8 * _COLUMNS * len(known), memory_limit), memory_limit)
-    for unit, start in zip(known.units, known.starts, strict=False):
-        hashes = unit.text_hashes
-        rows = np.column_stack((hashes.view(np.int64), start + np.arange(len(unit))))
-        spill.add(rows, part_of_key(hashes[:, 0], spill.num_parts))
+    num_parts = num_parts_for(8 * _COLUMNS * len(known), memory_limit)
     dropped, kept = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for part in range(spill.num_parts):
-        rows = spill.load(part)
-        groups = same_keys(rows[:, :2], rows[:, 2])
-        keepers = np.repeat(_keepers(groups, known, keep), np.diff(groups.starts))
-        is_dropped = groups.members != keepers
-        dropped.append(groups.members[is_dropped])
-        kept.append(keepers[is_dropped])
-    spill.close()
+    with closing(Spill(file, _COLUMNS, num_parts, memory_limit)) as spill:
+        for unit, start in zip(known.units, known.starts, strict=False):
+            hashes = unit.text_hashes
+            rows = np.column_stack((hashes.view(np.int64), start + np.arange(len(unit))))
+            spill.add(rows, part_of_key(hashes[:, 0], num_parts))
+        for part in range(num_parts):
+            rows = spill.load(part)
+            groups = same_keys(rows[:, :2], rows[:, 2])
+            keepers = np.repeat(_keepers(groups, known, keep), np.diff(groups.starts))
+            is_dropped = groups.members != keepers
+            dropped.append(groups.members[is_dropped])
+            kept.append(keepers[is_dropped])
     all_dropped = np.concatenate(dropped)
     order = np.argsort(all_dropped)
     return Copies(all_dropped[order], np.concatenate(kept)[order])

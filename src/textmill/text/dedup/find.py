@@ -1,7 +1,7 @@
 """Duplicates among the documents of many units, in a bounded memory; the result depends on the documents alone.
 
-Hashes and MinHash keys go through an external sort. Beside ``memory_limit`` it takes 9 bytes for each document and 16 for
-each pair of near duplicates while links are joined, and then 60 for each document that has a duplicate.
+Hashes and MinHash keys go through an external sort. Beside ``memory_limit`` it takes 9 bytes for each document and 16
+for each pair of near duplicates while links are joined, and then 60 for each document that has a duplicate.
 """
 
 from __future__ import annotations
