@@ -167,6 +167,11 @@ def prune(run_folder: Path, keep: int) -> list[Path]:
     return removed
 
 
+def remove_checkpoint(run_folder: Path, step: int) -> None:
+    """Remove a checkpoint; a kill in between leaves no half one."""
+    _remove(_folder_of(run_folder, step))
+
+
 def remove_left_overs(run_folder: Path) -> None:
     """Clear away what a killed save or prune left; a checkpoint that was being replaced comes back."""
     folder = run_folder / "checkpoints"
