@@ -53,12 +53,15 @@ def _page(name: str, config: dict[str, Any], events: Sequence[Event]) -> str:
 
 def _facts(config: dict[str, Any], steps: Sequence[Event]) -> str:
     plan = config["plan"]
-    facts = [("precision", plan["precision"]), ("context", f"{plan['context']:,} tokens")]
+    stages = plan.get("stages") or [plan]  # runs of format 1 have one
+    contexts = dict.fromkeys(f"{stage['context']:,}" for stage in stages)
+    num_steps = sum(stage["num_steps"] for stage in stages)
+    facts = [("precision", plan["precision"]), ("context", f"{', '.join(contexts)} tokens")]
     if steps:
         last = steps[-1].fields
         rates = sorted(event.fields["tokens_per_s"] for event in steps)
         facts = [
-            ("steps", f"{steps[-1].step:,} of {plan['num_steps']:,}"),
+            ("steps", f"{steps[-1].step:,} of {num_steps:,}"),
             ("tokens seen", units.count(last["tokens"])),
             ("median speed", f"{units.count(rates[len(rates) // 2])} tokens/s"),
             ("loss, last 20 steps", f"{median(e.fields['loss'] for e in steps[-20:]):.3f} nats/token"),
