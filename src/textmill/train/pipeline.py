@@ -21,6 +21,8 @@ from textmill.model.config import ModelConfig
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.train.adapters.opening import Adapters
+from textmill.train.adapters.tools import check_installed
 from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.branch import Parent, begin_branch, branch_plan, branch_recipe, open_parent
 from textmill.train.decide import make_plan
@@ -31,6 +33,7 @@ from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
 from textmill.train.run import Run, begin_folder, claim_folder, resumable, save_run
 from textmill.train.run_loader import check_contexts
+from textmill.train.run_record import read_config
 
 
 class Listener(Protocol):
@@ -73,8 +76,11 @@ def run_recipe(
         sampler: continues prompts during the run; see ``loop``.
 
     Raises:
+        ConfigError: the recipe names a tool that is not installed.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
+    for tool in recipe.run.log_to:
+        check_installed(tool)
     parent = open_parent(recipe)
     if parent is not None:
         recipe = branch_recipe(recipe, parent)
@@ -85,9 +91,15 @@ def run_recipe(
     listener.plan(run)
     began = any(step_of(checkpoint) > run.plan.start_step for checkpoint in list_checkpoints(run.folder))
     try:
-        train(run, listener.event, resume=began, sampler=sampler)
+        with contextlib.closing(Adapters(recipe.run.log_to, run.folder, read_config(folder), listener.say)) as adapters:
+
+            def observe(event: Event) -> None:
+                listener.event(event)
+                adapters(event)
+
+            train(run, observe, resume=began, sampler=sampler)
     except BaseException:
-        with contextlib.suppress(OSError):  # what went wrong first is what is told
+        with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
             write_report(run.folder)
         raise
     write_report(run.folder)

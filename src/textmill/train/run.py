@@ -31,10 +31,9 @@ from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, remov
 from textmill.train.interventions import INTERVENTIONS
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
+from textmill.train.run_record import CONFIG, EVENTS
 
 FORMAT_VERSION = 2
-CONFIG = "config.json"
-EVENTS = "events.jsonl"
 _NAMES = frozenset(
     {
         CONFIG,
@@ -48,6 +47,8 @@ _NAMES = frozenset(
         "checkpoints",
         "model",
         "report.html",
+        "tensorboard",
+        "wandb",
     }
 )
 
@@ -169,7 +170,7 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
     differences = [
         difference
         for difference in _differences(run.recipe.to_table(), recipe.to_table())
-        if not difference.startswith("run.dir ")  # a run may be moved
+        if not difference.startswith(("run.dir ", "run.log_to "))  # a run may be moved, and watched otherwise
     ]
     if differences:
         raise ConfigError(
