@@ -12,7 +12,7 @@ The same functions run in all of them, so gradients are equal bit for bit. ``act
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -42,14 +42,17 @@ class _Twice(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, block, by, segments, *parameters):  # type: ignore[no-untyped-def]
+    def forward(
+        ctx: Any, x: torch.Tensor, block: Block, by: Rotation, segments: Segments, *parameters: torch.Tensor
+    ) -> torch.Tensor:
         ctx.block, ctx.by, ctx.segments = block, by, segments
         ctx.save_for_backward(x, *parameters)
-        return block(x, by, segments, None, keeps_all=False)
+        result: torch.Tensor = block(x, by, segments, None, keeps_all=False)
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, *parameters = ctx.saved_tensors
         with torch.enable_grad():
             x = x.detach().requires_grad_(ctx.needs_input_grad[0])
