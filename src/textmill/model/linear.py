@@ -59,7 +59,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         x, weight, bias, cast = ctx.saved_tensors
         cast = weight.to(x.dtype) if cast is None else cast
         gradient_NO = gradient.reshape(-1, weight.shape[0])

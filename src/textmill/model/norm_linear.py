@@ -40,7 +40,7 @@ class _NormLinear(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         x, inverse, norm_weight, *rest = ctx.saved_tensors
         parameters = rest[: 2 * len(gradients)]
         if ctx.keeps_all:

@@ -65,7 +65,7 @@ class _Rotate(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         return rotate(gradient, ctx.by.inverse()), None
 
 
@@ -124,7 +124,7 @@ class _SelfAttention(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         q_weight, k_weight, q, k, q_inverse, k_inverse, turned_q, turned_k, v, o, lse = ctx.saved_tensors
         q_heads, k_heads = _Heads(q_weight, ctx.eps, ctx.by), _Heads(k_weight, ctx.eps, ctx.by)
         if turned_q is None:

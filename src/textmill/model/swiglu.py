@@ -34,7 +34,7 @@ class _SwigluDown(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         gate, up, weight, bias, *kept = ctx.saved_tensors
         if ctx.keeps_all:
             activated, gated, cast = kept
@@ -50,5 +50,6 @@ class _SwigluDown(torch.autograd.Function):
         del gated
         d_gated = (gradient_ND @ cast).view(gate.shape)
         d_up = d_gated * activated
+        del activated
         d_gate = torch.ops.aten.silu_backward(d_gated.mul_(up), gate)
         return d_gate, d_up, d_weight, bias_gradient(gradient_ND, bias), None
