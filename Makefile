@@ -3,7 +3,7 @@
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
-# make bench-tokenizer, bench-inference   the figures of docs/benchmarks, beside the peers
+# make bench-tokenizer, bench-inference, bench-data   the figures of docs/benchmarks, beside the peers
 # make gpu-check   the runner on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
 
@@ -22,7 +22,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference gpu-check system clean help
+.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -128,6 +128,11 @@ bench-tokenizer: $(VENV)/.installed-tools
 bench-inference: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/inference.py --write
+
+# datatrove, datasketch and rensa are installed first (build/peers); TEXT is a folder of .txt files, 10 MB or more.
+bench-data: $(VENV)/.installed-tools
+	@[ -n "$(TEXT)" ] || { echo "make bench-data needs text: make bench-data TEXT=FOLDER, of .txt files, 10 MB or more" >&2; exit 1; }
+	$(BIN)/python benchmarks/data.py "$(TEXT)" --out docs/benchmarks/data.md
 
 # Checks and measures the torch runner on a CUDA device, in under 8 minutes; without one it says so.
 gpu-check: $(VENV)/.installed-tools

@@ -17,7 +17,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).parents[1]
+from marked_page import with_measured
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "demo.md"
 HEADINGS = {
     "1. Text": "reading the text",
     "2. Tokenizer": "training the tokenizer",
@@ -80,12 +82,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         results = [run_demo(Path(folder) / str(seed), arguments.minutes, seed) for seed in range(1, arguments.runs + 1)]
-    page = (ROOT / "docs" / "benchmarks" / "demo.md").read_text()
-    head, _, rest = page.partition("<!-- measured -->\n")
-    _, _, tail = rest.partition("<!-- end -->\n")
     cores = f"{platform.machine()}, Python {platform.python_version()}"
     measured = f"{arguments.runs} runs of {arguments.minutes:g} minutes, {cores}.\n\n{table(results)}\n"
-    (ROOT / "docs" / "benchmarks" / "demo.md").write_text(f"{head}<!-- measured -->\n{measured}<!-- end -->\n{tail}")
+    PAGE.write_text(with_measured(PAGE, measured))
     print(measured)
 
 

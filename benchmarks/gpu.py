@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from marked_page import with_measured
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "gpu.md"
@@ -48,7 +49,7 @@ def main() -> None:
         return
     measured, succeeded = _run_parts(names, ["--device", arguments.device] + ["--small"] * arguments.small)
     if not arguments.small and names == list(PARTS):
-        _write(measured)
+        PAGE.write_text(with_measured(PAGE, f"{measured}\n"))
     raise SystemExit(0 if succeeded else 1)
 
 
@@ -194,18 +195,6 @@ def _machine() -> str:
     return (
         f"{of.name}, {of.total_memory / 1e9:.0f} GB, compute capability {of.major}.{of.minor}; "
         f"torch {torch.__version__}, CUDA {torch.version.cuda}; {datetime.datetime.now(datetime.UTC):%Y-%m-%d}."
-    )
-
-
-def _write(measured: str) -> None:
-    """Put what was found between the page's marks."""
-    PAGE.write_text(
-        re.sub(
-            r"(<!-- measured -->\n).*(<!-- end -->)",
-            lambda m: f"{m[1]}{measured}\n{m[2]}",
-            PAGE.read_text(),
-            flags=re.DOTALL,
-        )
     )
 
 

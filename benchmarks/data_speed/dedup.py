@@ -1,98 +1,54 @@
 """How fast near duplicates are found, and how many of them, beside other projects.
 
-    python -m data_speed.dedup [PATH ...] [--documents 20000] [--rounds 5] [--threads 2]     (in benchmarks/)
-
-PATH is a text file or a folder of them; the standard library where there is none. Rounds are interleaved;
-other projects run in environments below build/peers, which are made when they are first needed.
+Pairs of known likeness are planted. Each has an index of its own (of sets of word 5-grams, as textmill's words are),
+which says how likely it is to be found: 1 - (1 - s^8)^14.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
-from data_speed.dedup_corpus import JACCARDS, write_corpus
-from data_speed.dedup_ways.textmill_way import measure_textmill
+import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-PEERS = ROOT / "build" / "peers"
+from data_speed.corpus import work_folder
+from data_speed.dedup_corpus import NGRAM, write_corpus
+from data_speed.environments import PYTHON, environment_python
+from data_speed.job import THREADS, Job
+from data_speed.turns import commands_in_turn
+from textmill import _core
+from textmill.text.text_batch import TextBatch
+
 WAYS = Path(__file__).parent / "dedup_ways"
-ENVIRONMENTS = {
-    "libs": ["rensa==0.5.0", "datasketch==2.0.0"],
-    "datatrove": ["datatrove[io,processing]==0.10.1", "spacy"],
-}
 
 
-def main() -> None:
-    """Measure, and print JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", type=Path, nargs="*")
-    parser.add_argument("--documents", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--ways", nargs="*", default=["textmill", "rensa", "datasketch", "datatrove"])
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        corpus, pairs = Path(name) / "corpus.jsonl", Path(name) / "pairs.json"
-        write_corpus(arguments.paths, arguments.documents, corpus, pairs)
-        results: dict[str, list[dict[str, object]]] = {way: [] for way in arguments.ways}
-        for _ in range(arguments.rounds):
-            for way, runs in results.items():
-                runs.append(_run(way, corpus, pairs, arguments.threads))
-        lines = corpus.read_text().splitlines()
-        wanted = [jaccard for _, _, jaccard in json.loads(pairs.read_text())]
-        print(json.dumps(_figures(results, lines, wanted), indent=2))
-
-
-def _run(way: str, corpus: Path, pairs: Path, threads: int) -> dict[str, object]:
-    """Run a way once: textmill here, the others in their environments."""
-    if way == "textmill":
-        return measure_textmill(corpus, pairs, threads)
-    if way == "datatrove":
-        command = [environment_python("datatrove"), "-I", WAYS / "datatrove_way.py"]
-    else:
-        command = [environment_python("libs"), "-I", WAYS / "library_ways.py", way]
-    done = subprocess.run([*command, corpus, pairs, str(threads)], check=True, stdout=subprocess.PIPE, text=True)
-    figures: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    return figures
-
-
-def environment_python(environment: str) -> Path:
-    """The Python of an environment, made where it is not there."""
-    python = PEERS / environment / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", PEERS / environment], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *ENVIRONMENTS[environment]], check=True)
-    return python
-
-
-def _figures(results: dict[str, list[dict[str, object]]], lines: list[str], wanted: list[float]) -> dict[str, object]:
-    num_bytes = sum(len(json.loads(line)["text"].encode()) for line in lines)
-    medians = {
-        way: {key: statistics.median(float(str(run[key])) for run in runs) for key in ("time_s", "signature_s")}
-        for way, runs in results.items()
-    }
-    figures: dict[str, object] = {"documents": len(lines), "bytes": num_bytes, "planted": len(wanted)}
-    for way, median in medians.items():
-        found = results[way][0]["found"]
-        assert isinstance(found, list)
-        figures[way] = {
-            "documents_per_s": len(lines) / median["time_s"],
-            "signature_documents_per_s": len(lines) / median["signature_s"],
-            "times_textmill": median["time_s"] / medians["textmill"]["time_s"] if "textmill" in medians else None,
-            "found_by_jaccard": {
-                f"{jaccard:g}": sum(f for f, w in zip(found, wanted, strict=True) if w == jaccard)
-                / wanted.count(jaccard)
-                for jaccard in JACCARDS
-            },
+def measure(job: Job) -> dict[str, Any]:
+    """Seconds of each round, which pairs were found, and the pairs' indices: that wanted, and that of the texts."""
+    with work_folder() as folder:
+        corpus, pairs = folder / "corpus.jsonl", folder / "pairs.json"
+        write_corpus(job.folder, job.sizes.near_documents, corpus, pairs)
+        arguments = [corpus, pairs, THREADS]
+        library = [environment_python("libs"), "-I", WAYS / "library_ways.py"]
+        ways = {
+            "textmill": [*PYTHON, WAYS / "textmill_way.py", *arguments],
+            "rensa": [*library, "rensa", *arguments],
+            "datasketch": [*library, "datasketch", *arguments],
+            "datatrove": [environment_python("datatrove"), "-I", WAYS / "datatrove_way.py", *arguments],
         }
-    return figures
+        runs = commands_in_turn(ways, job.rounds)
+        texts = [json.loads(line)["text"] for line in corpus.read_text().splitlines()]
+        planted = json.loads(pairs.read_text())
+    return {
+        "documents": len(texts),
+        "bytes": sum(len(text.encode()) for text in texts),
+        "wanted": [wanted for _, _, wanted in planted],
+        "jaccards": _jaccards(texts, [pair[:2] for pair in planted]),
+        "runs": runs,
+    }
 
 
-if __name__ == "__main__":
-    main()
+def _jaccards(texts: list[str], pairs: list[list[int]]) -> list[float]:
+    batch = TextBatch.of(texts)
+    sets, offsets = _core.shingle_sets(batch.data, batch.offsets, NGRAM)
+    return _core.pair_jaccards(sets, offsets, np.array(pairs, np.int64)).tolist()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import random
 import re
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from data_speed.corpus import text_files
 from textmill.text.dedup import DedupSettings, MinHashSettings, UnitKeys, find_duplicates, read_verdict
 from textmill.text.dedup.recall import edited_copy
 from textmill.text.text_batch import TextBatch
@@ -21,9 +21,9 @@ DOCUMENT_WORDS = 400
 NGRAM = 5
 
 
-def write_corpus(paths: list[Path], num_documents: int, corpus: Path, pairs: Path) -> None:
+def write_corpus(folder: Path, num_documents: int, corpus: Path, pairs: Path) -> None:
     """Write documents, a tenth of them copies of others; and the pairs, each with the index that it was made for."""
-    texts = _unlike(list(_documents(paths or [Path(sysconfig.get_paths()["stdlib"])], num_documents)))
+    texts = _unlike(list(_documents(folder, num_documents)))
     rng = random.Random(1)
     num_copies = len(texts) // 9
     chosen = [len(texts) * i // num_copies for i in range(num_copies)]
@@ -38,17 +38,16 @@ def write_corpus(paths: list[Path], num_documents: int, corpus: Path, pairs: Pat
     pairs.write_text(json.dumps([[places[int(a)], places[int(b)], jaccard] for a, b, jaccard in planted]))
 
 
-def _documents(paths: list[Path], num_documents: int) -> Iterator[str]:
+def _documents(folder: Path, num_documents: int) -> Iterator[str]:
     """Cut text files into documents of so many words."""
     count = 0
-    for path in paths:
-        for file in sorted([path] if path.is_file() else [*path.rglob("*.txt"), *path.rglob("*.py")]):
-            words = list(re.finditer(r"\S+", file.read_text(errors="ignore")))
-            for first in range(0, len(words) - DOCUMENT_WORDS, DOCUMENT_WORDS):
-                if count == num_documents:
-                    return
-                yield words[first].string[words[first].start() : words[first + DOCUMENT_WORDS].start()]
-                count += 1
+    for file in text_files(folder):
+        words = list(re.finditer(r"\S+", file.read_text(errors="ignore")))
+        for first in range(0, len(words) - DOCUMENT_WORDS, DOCUMENT_WORDS):
+            if count == num_documents:
+                return
+            yield words[first].string[words[first].start() : words[first + DOCUMENT_WORDS].start()]
+            count += 1
 
 
 def _unlike(texts: list[str]) -> list[str]:

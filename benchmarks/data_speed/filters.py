@@ -1,125 +1,93 @@
-"""How fast filters judge texts, and how many decisions change where spaCy splits the words.
-
-    python -m data_speed.filters FILE.jsonl [--megabytes 100] [--spacy PYTHON]     (in benchmarks/)
-
-FILE.jsonl has records with a field ``text``. ``--spacy`` is the Python of an environment that has spaCy, which splits
-the words of the first 2,000 texts for datatrove's filters (here); they are compared with ours.
-"""
+"""How fast texts are judged, on one core: each preset of rules, cleaning, languages, decontamination, quality."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
+import re
 import time
 from collections.abc import Callable
-from pathlib import Path
-from unittest import mock
+from functools import partial
+from itertools import pairwise
+from typing import Any
 
+from data_speed.corpus import cut, documents
+from data_speed.job import Job
+from data_speed.turns import in_turn
 from textmill.text.cleaning import Cleaner
+from textmill.text.decontamination import Decontaminator, EvalItem
+from textmill.text.decontamination.profiles import PROFILES
 from textmill.text.language import LanguageFilter
+from textmill.text.quality import train_quality_model
 from textmill.text.rules import PRESETS, RuleSet
-from textmill.text.rules.presets import FINEWEB_DATATROVE, GOPHER_QUALITY, GOPHER_REPETITION
+from textmill.text.stdlib import read_stdlib
 from textmill.text.text_batch import TextBatch
 from textmill.text.words import count_words
 
-ROUNDS = 3
-NUM_COMPARED = 2000
-NUM_LANGUAGE = 2000
-# What datatrove's English tokenizer does: words of a blank pipeline, without those that are white space.
-_SPLIT = """
-import json, sys, spacy
-nlp = spacy.blank("en")
-nlp.max_length = 1 << 30
-for line in sys.stdin:
-    words = (token.text.strip() for token in nlp.make_doc(json.loads(line)))
-    print(json.dumps([word for word in words if word]))
-"""
+NUM_ITEMS = 1_000
+_MIN_CHARACTERS = 60
+_SENTENCE = re.compile(r"[A-Z][^.?!]+[.?!]")
+Work = tuple[TextBatch, Callable[[TextBatch], object]]
 
 
-def main() -> None:
-    """Measure, and print JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--megabytes", type=float, default=100)
-    parser.add_argument("--spacy", type=Path)
-    arguments = parser.parse_args()
-    texts = read_texts(arguments.file, round(arguments.megabytes * 1e6))
-    figures: dict[str, object] = {"num_texts": len(texts), "mb_per_s": speeds(texts)}
-    if arguments.spacy is not None:
-        figures["decided_otherwise_with_spacy"] = changed_decisions(texts[:NUM_COMPARED], arguments.spacy)
-    print(json.dumps(figures, indent=2))
-
-
-def read_texts(path: Path, max_bytes: int) -> list[str]:
-    """Read texts of a file until there are so many bytes."""
-    texts = []
-    num_bytes = 0
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            texts.append(json.loads(line)["text"])
-            num_bytes += len(texts[-1].encode())
-            if num_bytes >= max_bytes:
-                break
-    return texts
-
-
-def speeds(texts: list[str]) -> dict[str, float]:
-    """Measure MB/s of text on one core, the best of some rounds."""
-    batch = TextBatch.of(texts)
-    some = TextBatch.of(texts[:NUM_LANGUAGE])
-    cleaner, language = Cleaner(), LanguageFilter()
-    figures = {
-        "words": _speed(batch, lambda: count_words(batch)),
-        "mask": _speed(batch, lambda: cleaner.apply(batch)),
-        "language": _speed(some, lambda: language.apply(some)),
+def measure(job: Job) -> dict[str, Any]:
+    """MB/s of text, by group of filters and filter, in the order of the rounds."""
+    texts = documents(job.folder, job.sizes.texts)
+    batch, some = TextBatch.of(texts), TextBatch.of(texts[: job.sizes.slow_texts])
+    begin = len(texts) * 9 // 10
+    items = _items(texts[begin:])
+    groups = {
+        "rules": {name: (batch, RuleSet.named(name).apply) for name in PRESETS},
+        "cleaning": _cleaning(batch, some),
+        "decontamination": _decontamination(TextBatch.of(texts[:begin]), items),
+        "quality": _quality(texts),
     }
-    for name in PRESETS:
-        rules = RuleSet.named(name)
-        figures[name] = _speed(batch, lambda rules=rules: rules.apply(batch))
-    return figures
+    return {
+        "documents": len(texts),
+        "bytes": batch.num_bytes,
+        "slow_documents": len(some),
+        "items": len(items),
+        "mb_per_s": {group: in_turn(_timed(works), job.rounds) for group, works in groups.items()},
+    }
 
 
-def _speed(batch: TextBatch, run: Callable[[], object]) -> float:
-    times = []
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
-    return round(batch.num_bytes / 1e6 / min(times), 1)
+def _timed(works: dict[str, Work]) -> dict[str, Callable[[], float]]:
+    return {name: lambda batch=batch, run=run: _mb_per_s(batch, run) for name, (batch, run) in works.items()}
 
 
-def changed_decisions(texts: list[str], python: Path) -> dict[str, float]:
-    """Tell the share of texts that datatrove decides otherwise, its words being spaCy's."""
-    words = spacy_words(texts, python)
-    shares = {}
-    for name, rules, module, filter_name in (
-        ("gopher quality", GOPHER_QUALITY, "gopher_quality_filter", "GopherQualityFilter"),
-        ("gopher repetition", GOPHER_REPETITION, "gopher_repetition_filter", "GopherRepetitionFilter"),
-        ("fineweb", FINEWEB_DATATROVE, "fineweb_quality_filter", "FineWebQualityFilter"),
-    ):
-        ours = RuleSet(name, [rules]).apply(TextBatch.of(texts)).kept
-        theirs = _datatrove_decisions(texts, words, module, filter_name)
-        shares[name] = round(sum(a != b for a, b in zip(ours, theirs, strict=True)) / len(texts), 4)
-    return shares
+def _mb_per_s(batch: TextBatch, run: Callable[[TextBatch], object]) -> float:
+    begin = time.perf_counter()
+    run(batch)
+    return batch.num_bytes / 1e6 / (time.perf_counter() - begin)
 
 
-def spacy_words(texts: list[str], python: Path) -> dict[str, list[str]]:
-    """Split texts by the spaCy of another environment."""
-    lines = "".join(json.dumps(text) + "\n" for text in texts)
-    done = subprocess.run([python, "-c", _SPLIT], input=lines, capture_output=True, text=True, check=True)
-    return dict(zip(texts, map(json.loads, done.stdout.splitlines()), strict=True))
+def _cleaning(batch: TextBatch, some: TextBatch) -> dict[str, Work]:
+    return {
+        "words are counted": (batch, count_words),
+        "addresses are masked": (batch, Cleaner().apply),
+        "Unicode is repaired (ftfy)": (some, Cleaner(unicode=True, mask=()).apply),
+        "languages are told (py3langid)": (some, LanguageFilter().apply),
+    }
 
 
-def _datatrove_decisions(texts: list[str], words: dict[str, list[str]], module: str, filter_name: str) -> list[bool]:
-    from datatrove.data import Document
-    from datatrove.pipeline import filters
-
-    place = f"datatrove.pipeline.filters.{module}.split_into_words"
-    with mock.patch(place, lambda text, language: words[text]):
-        judge = getattr(filters, filter_name)()
-        return [judge.filter(Document(text, str(number))) is True for number, text in enumerate(texts)]
+def _items(texts: list[str]) -> list[EvalItem]:
+    """Make questions and answers of neighbouring sentences."""
+    sentences = [sentence for text in texts for sentence in _SENTENCE.findall(text) if len(sentence) > _MIN_CHARACTERS]
+    pairs = enumerate(pairwise(sentences[: NUM_ITEMS + 1]))
+    return [EvalItem(f"items:{number}", "items", question, answer) for number, (question, answer) in pairs]
 
 
-if __name__ == "__main__":
-    main()
+def _decontamination(batch: TextBatch, items: list[EvalItem]) -> dict[str, Work]:
+    return {
+        name: (batch, partial(Decontaminator(items, profile).apply, threads=1)) for name, profile in PROFILES.items()
+    }
+
+
+def _quality(texts: list[str]) -> dict[str, Work]:
+    """Learn to tell these texts from the standard library's modules, as much of one as of the other."""
+    code = [part for module in read_stdlib("stdlib:code", "") for part in cut(module.text)]
+    num_texts = min(len(texts), len(code))
+    good, bad = TextBatch.of(texts[:num_texts]), TextBatch.of(code[:num_texts])
+    model, _ = train_quality_model(good, bad, threads=1)
+    return {
+        "training, five epochs": (TextBatch.joined([good, bad]), lambda _: train_quality_model(good, bad, threads=1)),
+        "scoring": (good, partial(model.scores, threads=1)),
+    }

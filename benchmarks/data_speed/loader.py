@@ -1,41 +1,32 @@
-"""How fast shards are written, packed, opened and made into batches.
+"""How fast a large shard set is packed, opened and made into batches, from the first batch on.
 
-    python -m data_speed.loader FOLDER [--gigabytes 10] [--cold]     (in benchmarks/)
-
-A set of random tokens in documents of 500 on average is written to FOLDER, if it is not there. Tokens are counted in
-the bytes that they take on disk, two each. ``--cold`` asks the system to forget the files before each measurement.
+Tokens are counted in the bytes that they take on disk, two each. "Cold" is after the system was asked to forget the
+files; the disk's own host may still know them.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import statistics
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from textmill.data.assemble import assemble
+from data_speed.corpus import work_folder
+from data_speed.environments import PYTHON
+from data_speed.job import THREADS, Job
+from data_speed.synthetic_set import write_set
+from data_speed.turns import in_turn
 from textmill.data.loader import BatchLoader
 from textmill.data.packing import open_packing_table
 from textmill.data.prefetch import prefetch
-from textmill.data.shard_writer import ShardPart, ShardWriter
-from textmill.data.shards import MANIFEST, ShardSet
+from textmill.data.shards import ShardSet
 
 ROWS, CONTEXT = 16, 1024
-MEAN_LENGTH = 500
-VOCAB_SIZE = 32_000
-END = 0
-FILE_TOKENS = 1 << 27
-PIECE_TOKENS = 1 << 22
-ROUNDS = 5
-BATCHES = 400
-WAYS = {
+FIRST, BATCHES = 20, 400
+WAYS: dict[str, dict[str, Any]] = {
     "concat": {"packing": "concat", "document_masks": False},
     "concat, document masks": {"packing": "concat", "document_masks": True},
     "best-fit, document masks": {"packing": "best-fit", "document_masks": True},
@@ -55,31 +46,27 @@ print(opened - begin, ready - begin, time.perf_counter() - begin)
 """
 
 
-def main() -> None:
-    """Measure, and print JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--gigabytes", type=float, default=1.0)
-    parser.add_argument("--cold", action="store_true")
-    arguments = parser.parse_args()
-    folder = arguments.folder
-    figures: dict[str, object] = {"cold": arguments.cold}
-    if not (folder / MANIFEST).is_file():
-        begin = time.perf_counter()
-        write_set(folder, round(arguments.gigabytes * 1e9 / 2))
-        figures["write_mb_per_s"] = 2 * ShardSet(folder).num_tokens / 1e6 / (time.perf_counter() - begin)
-    figures |= pack(folder)
-    figures |= {
-        "start_up_s": start_up(folder, arguments.cold),
-        "batches": {name: batches_per_s(folder, way, arguments.cold) for name, way in WAYS.items()},
-    }
-    print(json.dumps(figures, indent=2))
+def measure(job: Job) -> dict[str, Any]:
+    """Documents a second that are packed, seconds to start up, and MB/s of the first batches; cold ones last."""
+    with work_folder() as folder:
+        write_set(folder, job.sizes.set_bytes // 2)
+        packed = pack(folder)
+        ways = {
+            f"{name}, {threads}": partial(first_batches, folder, way, threads)
+            for name, way in WAYS.items()
+            for threads in (1, THREADS)
+        }
+        remember(folder)
+        rates = in_turn(ways, job.rounds)
+        starts = in_turn({"in memory": partial(start_up, folder)}, job.rounds)
+        cold = {f"{name}, cold": _cold(folder, run) for name, run in ways.items() if name.startswith("best-fit")}
+        rates |= in_turn(cold, job.rounds)
+        starts |= in_turn({"cold": _cold(folder, partial(start_up, folder))}, job.rounds)
+        return {**packed, "start_up_s": starts, "mb_per_s": rates}
 
 
-def pack(folder: Path) -> dict[str, float]:
-    """Make the packing table of a set anew."""
-    for path in folder.glob("packing-*.bin"):
-        path.unlink()
+def pack(folder: Path) -> dict[str, Any]:
+    """Make the packing table of a set."""
     shards = ShardSet(folder)
     begin = time.perf_counter()
     table = open_packing_table(shards, CONTEXT)
@@ -92,88 +79,46 @@ def pack(folder: Path) -> dict[str, float]:
     }
 
 
-def write_set(folder: Path, num_tokens: int) -> None:
-    """Write a set of random tokens."""
-    generator = np.random.default_rng(0)
-    parts: list[ShardPart] = []
-    done = 0
-    while done < num_tokens:
-        with ShardWriter(folder / f"{len(parts):05d}.bin", "uint16") as writer:
-            while writer.num_tokens < FILE_TOKENS and done < num_tokens:
-                lengths = generator.geometric(1 / MEAN_LENGTH, PIECE_TOKENS // MEAN_LENGTH)
-                ids = generator.integers(1, VOCAB_SIZE, int(lengths.sum()), np.uint16)
-                ids[np.cumsum(lengths) - 1] = END
-                writer.add(ids, lengths, 4 * lengths)
-                done += len(ids)
-            parts.append(writer.finish())
-    assemble(
-        folder,
-        parts,
-        source="a",
-        dtype="uint16",
-        vocab_size=VOCAB_SIZE,
-        document_end=END,
-        tokenizer_sha256="0" * 64,
-    )
-
-
-def forget(folder: Path) -> None:
-    """Ask the system to drop its copies of a folder's files; it keeps those of files that are mapped."""
-    os.sync()
+def remember(folder: Path) -> None:
+    """Read a folder's files, so that the system has them in memory where they fit."""
     for path in folder.iterdir():
-        descriptor = os.open(path, os.O_RDONLY)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(descriptor)
+        with path.open("rb", buffering=0) as file:
+            while file.read(1 << 24):
+                pass
 
 
-def start_up(folder: Path, cold: bool) -> dict[str, float]:
-    """Open the set, get a loader ready, make a batch from the middle: seconds since the beginning, in new processes."""
-    rounds = []
-    python = [sys.executable, *(["-S"] if sys.flags.no_site else [])]
-    for _ in range(ROUNDS):
-        if cold:
-            forget(folder)
-        done = subprocess.run([*python, "-c", _OPEN, folder], check=True, capture_output=True, text=True)
-        rounds.append([float(word) for word in done.stdout.split()])
-    return dict(
-        zip(("set", "loader", "batch"), (statistics.median(each) for each in zip(*rounds, strict=True)), strict=True)
-    )
+def _cold(folder: Path, run: Callable[[], list[float]]) -> Callable[[], list[float]]:
+    """Ask the system to drop its copies of a folder's files before something runs; it keeps those of mapped files."""
+
+    def run_cold() -> list[float]:
+        os.sync()
+        for path in folder.iterdir():
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return run()
+
+    return run_cold
 
 
-def batches_per_s(folder: Path, way: dict[str, object], cold: bool) -> dict[str, float]:
-    """Make the first batches of a run: MB of tokens a second, and of the first 20 and from threads beside it."""
-    result: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
-        for name, batches in (("alone", plain), ("two threads", two_threads)):
-            if cold:
-                forget(folder)
-            loader = BatchLoader({"a": ShardSet(folder)}, {"a": 1}, rows=ROWS, context=CONTEXT, seed=1, **way)
-            for label, rate in times(batches(loader)).items():
-                result.setdefault(f"{name}, {label}", []).append(rate)
-            del loader
-    return {name: statistics.median(values) for name, values in result.items()}
+def start_up(folder: Path) -> list[float]:
+    """Open the set, get a loader ready, make a batch from the middle: seconds since the beginning, in a new process."""
+    done = subprocess.run([*PYTHON, "-c", _OPEN, folder], check=True, capture_output=True, text=True)
+    return [float(word) for word in done.stdout.split()]
 
 
-def plain(loader: BatchLoader) -> Iterator[object]:
-    """Make batches when they are asked for."""
-    return (loader.batch(step) for step in range(BATCHES))
-
-
-def two_threads(loader: BatchLoader) -> Iterator[object]:
-    """Make batches in two threads beside the one that asks."""
-    return prefetch(loader.batch, range(BATCHES), depth=4, threads=2)
-
-
-def times(batches: Iterator[object]) -> dict[str, float]:
-    """Take all batches; returns MB/s of the first 20 and of all."""
+def first_batches(folder: Path, way: dict[str, Any], threads: int) -> list[float]:
+    """Make the first batches of a run: MB of tokens a second of the first few, and of all."""
+    loader = BatchLoader({"a": ShardSet(folder)}, {"a": 1}, rows=ROWS, context=CONTEXT, seed=1, **way)
     begin = time.perf_counter()
-    rates = {}
-    for number, _ in enumerate(batches, 1):
-        if number in (20, BATCHES):
-            megabytes = number * ROWS * CONTEXT * 2 / 1e6
-            rates[f"first {number}"] = megabytes / (time.perf_counter() - begin)
+    rates = []
+    for number, _ in enumerate(batches_of(loader, threads), 1):
+        if number in (FIRST, BATCHES):
+            rates.append(number * ROWS * CONTEXT * 2 / 1e6 / (time.perf_counter() - begin))
     return rates
 
 
-if __name__ == "__main__":
-    main()
+def batches_of(loader: BatchLoader, threads: int) -> Iterator[object]:
+    """Make batches when they are asked for, or in threads beside the one that asks."""
+    if threads == 1:
+        return (loader.batch(step) for step in range(BATCHES))
+    return prefetch(loader.batch, range(BATCHES), depth=2 * threads, threads=threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from statistics import median
 
@@ -13,15 +12,14 @@ from inference_speed.measure import Facts, Measured
 from inference_speed.places import PAGE
 from inference_speed.quality import Score
 from machine import machine
+from marked_page import with_measured
 
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
 def write(measured: str) -> None:
     """Put what was measured into the page, between its markers."""
-    begin, end = "<!-- measured -->\n", "<!-- end -->"
-    page = re.sub(f"({begin}).*?({end})", lambda match: f"{match[1]}{measured}{match[2]}", PAGE.read_text(), flags=re.S)
-    PAGE.write_text(page)
+    PAGE.write_text(with_measured(PAGE, measured))
 
 
 def page(

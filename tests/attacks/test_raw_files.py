@@ -144,6 +144,17 @@ def test_csv_that_is_wrong(tmp_path, unit_bytes):
     assert "of 50" in bad[0]
 
 
+@pytest.mark.parametrize("unit_bytes", [5000, 64 << 20])
+def test_a_row_of_csv_does_not_grow_without_end(tmp_path, unit_bytes):
+    """Each line closes a value and opens another: to the parser it is all one row."""
+    data = b'text,b\none,1\n"' + b'","\n' * 5000 + b"two,2\n"
+    texts, bad, _ = read_file(tmp_path / "a.csv", data, unit_bytes, max_document_bytes=5000)
+    assert texts == ["one", "two"]
+    what = " is a row of 5001 bytes, more than max_document_bytes = 5000; cut it, or raise the limit"
+    assert bad[0] == f", row 2, line 3{what}"
+    assert all("has 1 values, and there are 2 columns" in message for message in bad[1:])
+
+
 def test_parquet_that_is_wrong(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

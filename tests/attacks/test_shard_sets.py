@@ -9,6 +9,7 @@ import pytest
 from fakes.token_set import token_set
 from textmill.base.errors import DataError
 from textmill.data.loader import BatchLoader
+from textmill.data.manifest import read_manifest
 from textmill.data.shards import ShardSet
 
 LENGTHS = [30, 5, 17, 40, 8, 2, 2, 61, 1, 23] * 30
@@ -88,9 +89,58 @@ def test_a_manifest_that_contradicts_itself(good, tmp_path, change, message):
     copy = tmp_path / "set"
     shutil.copytree(good[0], copy)
     manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["sha256"]  # as an earlier release wrote it
     (copy / "manifest.json").write_text(json.dumps(manifest | change))
     with pytest.raises(DataError, match=message):
         ShardSet(copy)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_a_flipped_bit_is_named_with_its_block_when_it_is_verified(good, tmp_path, name):
+    """Of a big file, that is: each has blocks of its own."""
+    copy = tmp_path / "set"
+    shutil.copytree(good[0], copy)
+    size = (copy / name).stat().st_size
+    block_bytes = 1 << 16 if name[0] == "0" else 4096
+    for at in sorted({0, 9, 100, size // 3, size // 2, size - 20, size - 9, size - 1}):
+        flip(copy / name, at, 1 << (at % 8))
+        with pytest.raises(DataError, match=name) as raised:
+            ShardSet(copy).verify()
+        # The end of a file of arrays holds the checksums themselves, and its first words say what it is.
+        tables = "its checksums are not" in str(raised.value) or "not what it should be" in str(raised.value)
+        assert tables or f"block {at // block_bytes}" in str(raised.value).replace("block: ", "block ")
+        flip(copy / name, at, 1 << (at % 8))
+    ShardSet(copy).verify()
+
+
+def flip(path, at, bits):
+    data = bytearray(path.read_bytes())
+    data[at] ^= bits
+    path.write_bytes(data)
+
+
+def test_any_flipped_bit_of_a_manifest_is_noticed_when_a_set_is_opened(good, tmp_path):
+    copy = tmp_path / "set"
+    shutil.copytree(good[0], copy)
+    path = copy / "manifest.json"
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << (at % 8)
+        path.write_bytes(changed)
+        with pytest.raises(DataError, match="manifest.json"):
+            read_manifest(copy)
+
+
+def test_a_manifest_may_be_laid_out_anew_and_one_of_an_earlier_release_has_no_sha256(good, tmp_path):
+    copy = tmp_path / "set"
+    shutil.copytree(good[0], copy)
+    table = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(table, sort_keys=True))
+    assert read_manifest(copy) == read_manifest(good[0])
+    del table["sha256"]
+    (copy / "manifest.json").write_text(json.dumps(table))
+    assert read_manifest(copy) == read_manifest(good[0])
 
 
 def test_an_index_of_another_set(good, tmp_path):

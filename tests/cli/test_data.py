@@ -104,6 +104,20 @@ def test_show_checks_what_it_is_asked_to(sets, capsys):
     assert "00000.bin is damaged: its sha256 is not the manifest's (first wrong block: 0" in err
 
 
+def test_a_damaged_packing_table_is_told(sets, capsys):
+    path = sets / "web" / "packing-64.bin"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
+    code, _, err = run(capsys, "data", "show", sets, "--verify")
+    assert code == 3
+    assert "packing-64.bin is damaged: its block 0 (bytes 0 to" in err
+    assert "remove it, and it is made again" in err
+    path.write_bytes(whole[:-1])
+    code, _, err = run(capsys, "data", "show", sets)
+    assert code == 0
+    assert "packing-64.bin is missing, cut short or not what it should be" in err
+
+
 def test_show_of_no_set(tmp_path, capsys):
     code, _, err = run(capsys, "data", "show", tmp_path)
     assert code == 3

@@ -49,6 +49,8 @@ def test_json_and_report_only(files, capsys):
         (["-o", "web.jsonl"], 2, "is read"),
         (["-o", "out.jsonl", "--ngram", "0"], 2, "ngram is 0"),
         (["-o", "out.jsonl", "--threads", "0"], 2, "--threads is 0"),
+        (["-o", "out.jsonl", "--max-document-mb", "0"], 2, "--max-document-mb is 0"),
+        (["--action", "cut"], 2, "name one with -o"),
         (["-o", "out.jsonl", "--eval-fields", "nope"], 3, "none of the fields nope"),
         (["-o", "out.jsonl", "--fields", "nope"], 3, "none of the fields nope"),
     ],
@@ -58,6 +60,29 @@ def test_what_cannot_be_done_is_said(files, capsys, *, arguments, code, message)
         assert main(["data", "decontaminate", "web.jsonl", "--against", "gsm8k.jsonl", *arguments]) == code
     assert message in capsys.readouterr().err
     assert not (files / "out.jsonl").exists()
+
+
+def test_bad_records_stop_or_are_left_out_counted_and_told(files, capsys):
+    web, clean, hits = files / "web.jsonl", files / "clean.jsonl", files / "hits.jsonl"
+    lines = web.read_bytes().splitlines(keepends=True)
+    web.write_bytes(b"".join([*lines[:1], b"{torn\n", *lines[1:], b'{"txt": "x"}\n']))
+    arguments = ["data", "decontaminate", str(web), "--against", str(files / "gsm8k.jsonl"), "-o", str(clean)]
+    assert main(arguments) == 3
+    assert "web.jsonl, line 2, byte 18 is not JSON" in capsys.readouterr().err
+    assert not clean.exists()
+    assert main([*arguments, "--on-bad", "skip", "--report", str(hits)]) == 0
+    captured = capsys.readouterr()
+    assert "3 records, 1 dropped (33 %)" in captured.out
+    assert "2 bad records were left out; the first: " in captured.err
+    assert "web.jsonl, line 2, byte 18 is not JSON" in captured.err
+    assert clean.read_bytes() == lines[0] + lines[2]
+    told = [json.loads(line) for line in hits.read_text().splitlines()]
+    assert [(line["action"], line.get("place", "")[:6]) for line in told] == [
+        ("bad", "line 2"), ("bad", "line 5"), ("drop", ""),
+    ]  # fmt: skip
+    assert main([*arguments, "--on-bad", "skip", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["bad"], len(summary["first_bad"])) == (2, 2)
 
 
 def test_help_has_examples(capsys):

@@ -36,6 +36,24 @@ def test_train_and_score(files, capsys):
     assert (first["id"], first["score"] < 0.5) == ("bad.jsonl:1", True)
 
 
+def test_bad_records_stop_or_are_left_out_counted_and_told(files, capsys):
+    model, good, bad = files / "quality.safetensors", files / "good.jsonl", files / "bad.jsonl"
+    train = ["data", "quality", "train", "--good", str(good), "--bad", str(bad), "-o", str(model), "--buckets", "4096"]
+    assert main(train) == 0
+    whole = model.read_bytes()
+    bad.write_bytes(b"{torn\n" + bad.read_bytes())
+    capsys.readouterr()
+    for arguments in (train, ["data", "quality", "score", str(model), str(bad)]):
+        assert main(arguments) == 3
+        assert "bad.jsonl, line 1, byte 1 is not JSON" in capsys.readouterr().err
+        assert main([*arguments, "--on-bad", "skip"]) == 0
+        captured = capsys.readouterr()
+        assert "1 bad record was left out; the first: " in captured.err
+        assert "bad.jsonl, line 1, byte 1 is not JSON" in captured.err
+    assert len(captured.out.splitlines()) == 200
+    assert model.read_bytes() == whole
+
+
 def test_what_cannot_be_done_is_said(files, capsys):
     good, bad = str(files / "good.jsonl"), str(files / "bad.jsonl")
     for arguments, code, message in [

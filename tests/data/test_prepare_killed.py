@@ -35,9 +35,9 @@ def start(pipeline, path, workers):
             }
         )
     )
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(path), str(1 << 13), str(workers)], start_new_session=True
-    )
+    # Without site packages where this process goes without: so it sees the same sources.
+    python = [sys.executable, *(["-S"] if sys.flags.no_site else [])]
+    return subprocess.Popen([*python, str(SCRIPT), str(path), str(1 << 13), str(workers)], start_new_session=True)
 
 
 def wait_for_units(process, folder, num_units):
@@ -62,7 +62,7 @@ def test_killed_anywhere_it_ends_the_same(tmp_path, workers):
         num_killed += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert num_killed
+    assert num_killed > NUM_KILLS // 2  # those that came too late prove nothing
     assert start(pipeline, tmp_path / "killed.json", workers).wait() == 0
     whole_hashes, killed_hashes = (
         hashes(tmp_path / name / "out", tmp_path / name / "out-heldout") for name in ("whole", "killed")

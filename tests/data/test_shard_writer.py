@@ -85,7 +85,7 @@ def test_parts_are_saved_and_put_together_in_their_order(tmp_path):
     assert shards.file_place(3) == ("0.bin", 6)
     shards.verify()
     (tmp_path / "documents.bin").write_bytes(b"")
-    with pytest.raises(DataError, match="documents.bin is damaged: its sha256"):
+    with pytest.raises(DataError, match="documents.bin is missing, cut short or not what it should be"):
         shards.verify()
 
 

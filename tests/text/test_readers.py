@@ -119,7 +119,7 @@ def test_each_row_of_parquet_is_a_document(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table({"text": ["one", None, "three"], "n": [1, 2, 3]}), tmp_path / "x.parquet")
-    with pytest.warns(UserWarning, match="1 record holds null in place of text"):
+    with pytest.warns(UserWarning, match="1 record holds no text"):
         documents = [(d.text, d.id) for d in read_documents(tmp_path, "s")]
     assert documents == [("one", "x.parquet:1"), ("three", "x.parquet:3")]
     parquet.write_table(pyarrow.table({"body": ["one"]}), tmp_path / "y.parquet")
@@ -180,7 +180,7 @@ def test_text_in_another_encoding_is_told_from_what_is_no_text(tmp_path):
 def test_null_in_place_of_text_is_passed_over_and_told(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text('{"text": null}\n{"text": "one"}\n{"text": null}\n')
-    with pytest.warns(UserWarning, match="2 records hold null in place of text"):
+    with pytest.warns(UserWarning, match="2 records hold no text"):
         assert [d.text for d in read_documents(path, "s")] == ["one"]
 
 

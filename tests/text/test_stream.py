@@ -63,7 +63,7 @@ def test_all_kinds_are_read_as_documents_are(tmp_path):
     (tmp_path / "d.txt.zst").write_bytes(zstandard.compress(TEXT.encode()) + zstandard.compress(b"more"))
     parquet.write_table(pyarrow.table({"text": ["one", None, "three"]}), tmp_path / "e.parquet")
     (tmp_path / "f.parquet.gz").write_bytes(gzip.compress((tmp_path / "e.parquet").read_bytes()))
-    with pytest.warns(UserWarning, match="2 records hold null"):
+    with pytest.warns(UserWarning, match="2 records hold no text"):
         documents = [document.text for document in read_documents(tmp_path, "s")]
     assert documents == ["one\ntwo", "three"] * 3 + [TEXT + "more"] + ["one", "three"] * 2
     assert texts_of(tmp_path) == documents

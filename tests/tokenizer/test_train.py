@@ -517,7 +517,7 @@ def test_nulls_in_place_of_text_are_counted(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.table({"text": ["one", None, "three"]}), tmp_path / "a.parquet")
-    with pytest.warns(UserWarning, match="1 record holds null"):
+    with pytest.warns(UserWarning, match="1 record holds no text"):
         trained = Tokenizer.train(tmp_path / "a.parquet", 258)
     assert (trained.training_report.num_texts, trained.training_report.num_empty_records) == (2, 1)
 

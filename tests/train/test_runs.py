@@ -96,6 +96,23 @@ def test_observing_changes_nothing(straight, tmp_path):
     assert weights(tmp_path / "run") == weights(straight)
 
 
+def test_events_go_to_the_tools_that_the_recipe_names(straight, tmp_path, monkeypatch):
+    seen = []
+
+    class Tool:
+        def __call__(self, event):
+            seen.append(event.kind)
+
+        def close(self):
+            seen.append("closed")
+
+    monkeypatch.setattr("textmill.train.adapters.opening.open_adapter", lambda name, folder, config: Tool())
+    train(write_recipe(tmp_path), 'run.log_to=["trackio"]')
+    assert seen[0] == "start"
+    assert seen[-2:] == ["end", "closed"]
+    assert weights(tmp_path / "run") == weights(straight)
+
+
 @pytest.mark.parametrize(("precision", "optimizer"), [("f32", "adamw"), ("bf16", "muon")])
 def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, precision, optimizer):
     """SIGINT after step 7, resumed: the same weights, optimizer state and losses as a run that was left alone."""

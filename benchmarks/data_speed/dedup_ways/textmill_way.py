@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,9 +16,10 @@ from textmill.text.dedup import DedupSettings, MinHashSettings, UnitKeys, find_d
 from textmill.text.text_batch import TextBatch
 
 
-def measure_textmill(corpus: Path, pairs: Path, threads: int) -> dict[str, object]:
-    """Measure once."""
-    texts = [json.loads(line)["text"] for line in corpus.read_text().splitlines()]
+def main(corpus: str, pairs: str, num_threads: str) -> None:
+    """Measure."""
+    threads = int(num_threads)
+    texts = [json.loads(line)["text"] for line in Path(corpus).read_text().splitlines()]
     minhash = MinHashSettings()
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
@@ -34,5 +36,9 @@ def measure_textmill(corpus: Path, pairs: Path, threads: int) -> dict[str, objec
     begin = time.perf_counter()
     _core.minhash_bands_of_sets(sets, offsets, minhash.bands, minhash.rows, minhash.seed, threads)
     signature_s = time.perf_counter() - begin
-    found = [not (kept[a] and kept[b]) for a, b, _ in json.loads(pairs.read_text())]
-    return {"time_s": time_s, "signature_s": signature_s, "found": found}
+    found = [not (kept[a] and kept[b]) for a, b, _ in json.loads(Path(pairs).read_text())]
+    print(json.dumps({"time_s": time_s, "signature_s": signature_s, "found": found}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -69,7 +69,8 @@ def main(corpus: str, tokenizer: str, workers: str) -> None:
             LocalPipelineExecutor(pipeline, tasks=tasks, workers=num_parts, logging_dir=logs).run()
         time_s = time.perf_counter() - begin
         num_tokens = sum(file.stat().st_size for file in (folder / "tokens").rglob("*.ds")) // 2
-    print(json.dumps({"time_s": time_s, "tokens": num_tokens}))
+        num_documents = sum(file.stat().st_size for file in (folder / "tokens").rglob("*.ds.index")) // 8
+    print(json.dumps({"time_s": time_s, "documents": num_documents, "tokens": num_tokens}))
 
 
 if __name__ == "__main__":

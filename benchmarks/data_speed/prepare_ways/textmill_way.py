@@ -45,7 +45,8 @@ def main(corpus: str, tokenizer: str, workers: str, way: str) -> None:
         engine.close()
     usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     totals = report.totals["corpus"]
-    print(json.dumps({"time_s": time_s, "tokens": totals["train_num_tokens"], "peak_kb": max(usage)}))
+    kept = {name: totals[f"train_num_{name}"] + totals[f"heldout_num_{name}"] for name in ("documents", "tokens")}
+    print(json.dumps({"time_s": time_s, **kept, "peak_kb": max(usage)}))
 
 
 def _encode(corpus: str, tokenizer: str, threads: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 from textmill.base.files import storage_errors
 
 VERSION = 1
+_STEPS_MAX = 1 << 53
+_TIME_MAX_S = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +63,32 @@ class EventLog:
 
 
 def read_events(path: Path) -> list[Event]:
-    """Read a log from its start; a line that is not whole JSON is passed over."""
-    events = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and {"kind", "step", "t"} <= record.keys():
-            record.pop("v", None)
-            events.append(Event(record.pop("kind"), record.pop("step"), record.pop("t"), record))
-    return events
+    """Read a log from its start; a line that is no whole event is passed over."""
+    return list(iter_events(path))
+
+
+def iter_events(path: Path) -> Iterator[Event]:
+    """Read a log event by event, so that one of any length takes little memory."""
+    with path.open("rb") as file:
+        for line in file:
+            event = parse_event(line)
+            if event is not None:
+                yield event
+
+
+def parse_event(line: bytes) -> Event | None:
+    """Read one line, or return None where it is torn or no event."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    record.pop("v", None)
+    kind, step, time_s = (record.pop(key, None) for key in ("kind", "step", "t"))
+    if not isinstance(kind, str) or type(step) is not int or type(time_s) not in (int, float):
+        return None
+    return Event(kind, step, float(time_s), record) if 0 <= step < _STEPS_MAX and abs(time_s) < _TIME_MAX_S else None
 
 
 def _end_torn_line(path: Path) -> None:

@@ -161,12 +161,14 @@ def _ends_of_ramp(divisors: NDArray[np.float64], factor: float, waves: NDArray[n
     the line, any ends that leave the others outside do.
     """
     kept = (1 / divisors - 1 / factor) / (1 - 1 / factor)
-    is_between = (kept > _TOLERANCE) & (kept < 1 - _TOLERANCE)
+    # The nearer the factor is to 1, the larger a rounding of the divisors is beside what they tell.
+    tolerance = min(0.25, _TOLERANCE / (1 - 1 / factor))
+    is_between = (kept > tolerance) & (kept < 1 - tolerance)
     if is_between.sum() > 1:
         slope, start = np.polyfit(waves[is_between], kept[is_between], 1)
         return (float(-start / slope), float((1 - start) / slope)) if slope > 0 else (0.0, 0.0)
     middle = float(waves[is_between][0]) if is_between.any() else None
-    short, long = waves[kept >= 1 - _TOLERANCE], waves[kept <= _TOLERANCE]
+    short, long = waves[kept >= 1 - tolerance], waves[kept <= tolerance]
     upper = float(short.min()) if short.size else 2 * float(waves.max())
     lower = float(long.max()) if long.size else float(waves.min()) / 2
     if middle is None:

@@ -23,6 +23,7 @@ For example:
     textmill demo --text FOLDER                the same, from your own text
     textmill data prepare pipeline.toml        raw files to shards
     textmill train tiny --minutes 10           train a recipe
+    textmill runs ls                           what became of runs
     textmill generate runs/tiny "def main("    a model goes on from a prompt
     textmill model get smollm2-135m-instruct   fetch a real model
     textmill chat smollm2-135m-instruct        talk to it
@@ -44,6 +45,7 @@ _COMMANDS = {
     "demo": "demo:demo",
     "data": "data:data_app",
     "train": "train:train",
+    "runs": "runs:runs_app",
     "generate": "generate:generate",
     "chat": "chat:chat",
     "model": "model:model_app",

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from textmill.base import units
 from textmill.base.errors import ConfigError
 from textmill.cli.arguments import WholeNumber, program
+from textmill.cli.bad_records import tell_of_bad
 from textmill.cli.output import Output
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def decontaminate(
     ngram: WholeNumber | None = None,
     min_ratio: float | None = None,
     min_words: WholeNumber | None = None,
-    action: Literal["drop", "report"] = "drop",
+    action: Literal["drop", "cut", "report"] = "drop",
+    on_bad: Literal["stop", "skip"] = "stop",
+    max_document_mb: WholeNumber = 256,
     fields: _Names = None,
     eval_fields: _Names = None,
     threads: WholeNumber | None = None,
@@ -49,7 +52,7 @@ def decontaminate(
 
     Records may be for pretraining (text), chats (messages, conversations),
     instructions (instruction, input, output) or preferences (prompt, chosen,
-    rejected). Those that stay are copied byte for byte.
+    rejected). Those that stay as they are are copied byte for byte.
 
     Parameters
     ----------
@@ -60,7 +63,8 @@ def decontaminate(
     output
         The .jsonl file to write.
     report
-        A .jsonl file for what was found: item, document, span in characters, n-gram, ratio, action.
+        A .jsonl file for what was found: item, document, span in characters, n-gram, ratio, action; and for each bad
+        record.
     profile
         How items are found: finemath (13 words in a row, then the longest common subsequence of words), cosmopedia
         (10 words, then matching blocks of characters), datatrove (12 words of the answer), dolma (whole paragraphs),
@@ -72,7 +76,12 @@ def decontaminate(
     min_words
         Items with fewer words are not looked for, in place of the profile's.
     action
-        What becomes of a record with an item: drop leaves it out, report copies it.
+        What becomes of a record with an item: drop leaves it out, report copies it, cut takes what was found out of its
+        text with 200 characters on either side. A chat or a record of several texts is left out whole.
+    on_bad
+        What becomes of a record that cannot be read: stop ends with its place, skip leaves it out and counts it.
+    max_document_mb
+        A longer record is a bad one, in 2^20 bytes.
     fields
         Fields of a record that hold its text, dotted for nested ones.
     eval_fields
@@ -85,22 +94,34 @@ def decontaminate(
     from textmill.text.decontamination import Decontaminator
     from textmill.text.decontamination.record_files import decontaminate_files
     from textmill.text.folders import paths_of
+    from textmill.text.reading import BadRecords
 
     out = Output()
-    if output is None and action == "drop":
+    if output is None and action != "report":
         raise ConfigError("there is no file to write to: name one with -o, or use --action report")
-    if threads is not None and threads < 1:
-        raise ConfigError(f"--threads is {threads}, and must be 1 or more")
+    for name, value in (("--threads", threads), ("--max-document-mb", max_document_mb)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}, and must be 1 or more")
     decontaminator = Decontaminator.against(
         against, profile, action=action, fields=eval_fields, ngram=ngram, min_ratio=min_ratio, min_words=min_words
     )
     _tell_too_short(out, decontaminator)
     paths = paths_of(files)
+    bad = BadRecords(on_bad)
     with out.bar("looking for items", sum(path.stat().st_size for path in paths if path.is_file())) as bar:
         counts = decontaminate_files(
-            paths, decontaminator, output, report=report, fields=fields, threads=threads or 0, progress=bar.update
+            paths,
+            decontaminator,
+            output,
+            report=report,
+            fields=fields,
+            on_bad=bad,
+            max_document_bytes=max_document_mb << 20,
+            threads=threads or 0,
+            progress=bar.update,
         )
-    summary = counts.summary(decontaminator)
+    tell_of_bad(out, bad)
+    summary = counts.summary(decontaminator) | {"bad": bad.count, "first_bad": bad.first}
     if json:
         out.json(summary)
     else:
@@ -134,7 +155,8 @@ def _tell_too_short(out: Output, decontaminator: Decontaminator) -> None:
 
 def _print(out: Output, summary: dict[str, Any]) -> None:
     share = 100 * summary["dropped"] / max(1, summary["documents"])
-    out.data(f"{units.count(summary['documents'])} records, {summary['dropped']:,} dropped ({share:.2g} %)")
+    cut = f", {summary['cut']:,} cut" if summary["cut"] else ""
+    out.data(f"{units.count(summary['documents'])} records, {summary['dropped']:,} dropped ({share:.2g} %){cut}")
     width = max(len(name) for name in summary["files"])
     for name, of_file in summary["files"].items():
         too_short = f"; {of_file['too_short']:,} too short" if of_file["too_short"] else ""

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from textmill.base import units
 from textmill.base.errors import ConfigError
 from textmill.cli.arguments import WholeNumber, program
+from textmill.cli.bad_records import tell_of_bad
 from textmill.cli.output import Output, for_terminal
 
 if TYPE_CHECKING:
-    from textmill.text.documents import Document
     from textmill.text.quality import QualityReport
+    from textmill.text.reading import OnBad
+    from textmill.text.text_batch import TextBatch
 
 quality_app = App(
     name="quality",
@@ -28,7 +30,6 @@ For example:
 """,
     help_format="plaintext",
 )
-_BATCH_BYTES = 8 << 20
 _Paths = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
 
 
@@ -42,6 +43,7 @@ def train(
     ngram: WholeNumber = 2,
     epochs: WholeNumber = 5,
     seed: WholeNumber = 1,
+    on_bad: Literal["stop", "skip"] = "stop",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Train a classifier that gives texts like the good ones a high score.
@@ -69,22 +71,22 @@ def train(
         Times that training goes through the documents.
     seed
         Of what is held out, and of the orders.
+    on_bad
+        What becomes of a record that cannot be read: stop ends with its place, skip leaves it out and counts it.
     json
         Print the report as JSON.
     """
     from textmill.text.quality import QualitySettings, train_quality_model
-    from textmill.text.readers import read_documents
-    from textmill.text.text_batch import TextBatch
+    from textmill.text.reading import BadRecords
 
     out = Output()
     if output.suffix != ".safetensors":
         raise ConfigError(f"the output is {output}, and must end in .safetensors")
     settings = QualitySettings(num_buckets=buckets, max_ngram=ngram, epochs=epochs, seed=seed)
+    unreadable = BadRecords(on_bad)
     with out.bar("reading", None):
-        good_texts, bad_texts = (
-            TextBatch.of([document.text for document in read_documents(list(paths), name)])
-            for name, paths in (("good", good), ("bad", bad))
-        )
+        good_texts, bad_texts = (_read_texts(paths, unreadable) for paths in (good, bad))
+    tell_of_bad(out, unreadable)
     out.say(
         f"{len(good_texts):,} good documents ({units.num_bytes(good_texts.num_bytes)}), "
         f"{len(bad_texts):,} bad ones ({units.num_bytes(bad_texts.num_bytes)})"
@@ -93,7 +95,7 @@ def train(
         model, report = train_quality_model(good_texts, bad_texts, settings, progress=bar.update)
     model.save(output)
     if json:
-        out.json({"model": str(output), **report.to_json()})
+        out.json({"model": str(output), **report.to_json(), "bad": unreadable.count, "first_bad": unreadable.first})
         return 0
     for line in _lines(report):
         out.say(line)
@@ -103,7 +105,14 @@ def train(
 
 
 @quality_app.command
-def score(model: Path, files: list[str], /, *, json: Annotated[bool, Parameter(negative="")] = False) -> int:
+def score(
+    model: Path,
+    files: list[str],
+    /,
+    *,
+    on_bad: Literal["stop", "skip"] = "stop",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
     """Score texts by a classifier: a line for each, its score from 0 to 1, a tab, and its id.
 
     For example:
@@ -116,35 +125,36 @@ def score(model: Path, files: list[str], /, *, json: Annotated[bool, Parameter(n
         A file that textmill data quality train made.
     files
         Files, folders or globs of texts.
+    on_bad
+        What becomes of a record that cannot be read: stop ends with its place, skip leaves it out and counts it.
     json
         Print a JSON object a line: id, score.
     """
     from json import dumps
 
-    from textmill.text.batches import in_batches
     from textmill.text.quality import QualityModel
-    from textmill.text.readers import read_documents
+    from textmill.text.reading import BadRecords, SourceInput, read_source
 
     out = Output()
     classifier = QualityModel.load(model)
-    documents = read_documents(list(files), "scored")
+    bad = BadRecords(on_bad)
     num_documents = num_good = 0
-    for batch in in_batches(documents, lambda document: len(document.text), _BATCH_BYTES):
-        scores = _scores(classifier, batch)
-        for document, value in zip(batch, scores, strict=True):
-            line = dumps({"id": document.id, "score": value}) if json else f"{value:.4f}\t{for_terminal(document.id)}"
-            out.data(line)
+    for batch in read_source(SourceInput(path=files), bad):
+        scores = [round(float(value), 6) for value in classifier.scores(batch.texts)]
+        for name, value in zip(batch.ids(), scores, strict=True):
+            out.data(dumps({"id": name, "score": value}) if json else f"{value:.4f}\t{for_terminal(name)}")
         num_documents += len(scores)
         num_good += sum(value >= 0.5 for value in scores)
+    tell_of_bad(out, bad)
     out.say(f"{num_documents:,} documents, {num_good:,} of them with a score of 0.5 or more")
     return 0
 
 
-def _scores(classifier: Any, documents: list[Document]) -> list[float]:
+def _read_texts(paths: list[str], on_bad: OnBad) -> TextBatch:
+    from textmill.text.reading import SourceInput, read_source
     from textmill.text.text_batch import TextBatch
 
-    scores = classifier.scores(TextBatch.of([document.text for document in documents]))
-    return [round(float(value), 6) for value in scores]
+    return TextBatch.joined([batch.texts for batch in read_source(SourceInput(path=paths), on_bad)])
 
 
 def _lines(report: QualityReport) -> Iterator[str]:

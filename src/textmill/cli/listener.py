@@ -1,4 +1,4 @@
-"""What a run tells, shown on a terminal: bars while it works, a line for each decision."""
+"""What a run tells, shown on a terminal: bars while it works, a line for each decision, a live view of its steps."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from types import TracebackType
 
 from textmill.base import units
 from textmill.base.events import Event
-from textmill.cli.output import Bar, Output
+from textmill.cli.output import Bar, Output, for_terminal
+from textmill.cli.train_screen import TrainScreen, can_show
 from textmill.data.prepare_listener import KeptSource
 from textmill.data.shards import ShardSet
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.run import Run
+from textmill.train.run_facts import documents_of, told
 
 _SPEED_STEPS = 20
 
 
 class TrainListener:
-    """Shows a run in a few lines and a bar."""
+    """Shows a run in a few lines, and its steps in a live view; in a bar or lines where there is no room for it."""
 
     def __init__(self, output: Output) -> None:
         self.output = output
         self._stack = ExitStack()
         self._bar: Bar | None = None
+        self._screen: TrainScreen | None = None
         self._num_steps = 0
         self._held_out = ""
         self._tokens_per_s: list[float] = []
@@ -86,31 +89,56 @@ class TrainListener:
 
     def _begin_steps(self, run: Run) -> None:
         self._num_steps = run.plan.num_steps
-        self._show(self.output.bar("training", run.plan.num_steps))
+        if can_show(self.output):
+            self._done()
+            screen = TrainScreen(self.output, run.folder.resolve().name, self._num_steps)
+            self._screen = self._stack.enter_context(screen)
+        else:
+            self._show(self.output.bar("training", self._num_steps))
 
     def event(self, event: Event) -> None:
-        """Move the bar with the run's figures; say what else happens."""
-        if event.kind == "step" and self._bar:
-            self._tokens_per_s = [*self._tokens_per_s[1 - _SPEED_STEPS :], event.fields["tokens_per_s"]]
-            speed = units.count(statistics.median(self._tokens_per_s))
-            bits, loss = event.fields["bits_per_byte"], event.fields["loss"]
-            self._bar.update(event.step, f"{speed} tok/s  loss {loss:.2f}  {bits:.2f}{self._held_out} bits/byte")
+        """Hand the run's figures on to what shows them; say what happens beside the steps."""
+        if self._screen:
+            self._screen.event(event)
+        if event.kind == "step":
+            self._move_bar(event)
         elif event.kind == "eval":
-            self._held_out = f" (held out {event.fields['bits_per_byte']['all']:.2f})"
+            bits = event.fields.get("bits_per_byte", {})
+            self._held_out = f" (held out {bits['all']:.2f})" if "all" in bits else ""
         elif event.kind == "resume":
-            for message in event.fields["passed_over"]:
-                self.output.warning(f"{message}; going on from the checkpoint before it")
-            finished = ", which is its last: the run is done already" if event.step == self._num_steps else ""
-            self.output.say(f"going on from step {event.step:,}{finished}")
-        elif event.kind == "end":
+            self._tell_resume(event)
+        elif event.kind in ("spike", "discard", "micro_rows", "save_failed"):
+            self._tell_incident(event)
+        elif event.kind in ("end", "stop"):
             self._done()
+
+    def _move_bar(self, event: Event) -> None:
+        if not self._bar:
+            return
+        fields = event.fields
+        self._tokens_per_s = [*self._tokens_per_s[1 - _SPEED_STEPS :], fields["tokens_per_s"]]
+        speed = units.count(statistics.median(self._tokens_per_s))
+        bits, loss = fields["bits_per_byte"], fields["loss"]
+        self._bar.update(event.step, f"{speed} tok/s  loss {loss:.2f}  {bits:.2f}{self._held_out} bits/byte")
+
+    def _tell_resume(self, event: Event) -> None:
+        for message in event.fields.get("passed_over", []):
+            self.output.warning(f"{message}; going on from the checkpoint before it")
+        finished = ", which is its last: the run is done already" if event.step == self._num_steps else ""
+        self.output.say(f"going on from step {event.step:,}{finished}")
+
+    def _tell_incident(self, event: Event) -> None:
+        documents = documents_of(event)
+        more = f" and {len(documents) - 3} more" if len(documents) > 3 else ""
+        named = f"; documents: {', '.join(documents[:3])}{more}" if documents else ""
+        self.output.warning(for_terminal(told(event) + named))
 
     def _show(self, bar: AbstractContextManager[Bar]) -> None:
         self._done()
         self._bar = self._stack.enter_context(bar)
 
     def _done(self) -> None:
-        self._bar = None
+        self._bar = self._screen = None
         self._stack.close()
 
 

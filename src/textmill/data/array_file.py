@@ -184,6 +184,11 @@ class ArrayFile:
         )
 
 
+def check_array_file(path: Path, remedy: str) -> None:
+    """Check every block of a file of arrays, whatever its kind; raises ``DataError`` with the first damaged one."""
+    ArrayFile(path, map_file(path)[:8].tobytes(), remedy).check_all()
+
+
 def map_file(path: Path) -> NDArray[np.uint8]:
     """Map a file's bytes, uint8[n]; one that is missing or empty has none."""
     size = path.stat().st_size if path.is_file() else 0

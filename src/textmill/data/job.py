@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Job:
         pipeline: the pipeline.
         units: the units of each source; of a chain the first.
         num_bytes: bytes of each source's files, packed as they are.
+        named: files that the pipeline names beside its input, with their sha256.
         hash: of all that the output depends on, and of where the input lies.
         made_by: the same for manifests, without places and times: only what the output depends on.
         left_out: what folders hold besides text.
@@ -42,6 +43,7 @@ class Job:
     pipeline: Pipeline
     units: dict[str, list[Unit]]
     num_bytes: dict[str, int]
+    named: dict[str, str]
     hash: str
     made_by: dict[str, Any]
     left_out: LeftOut
@@ -79,6 +81,7 @@ def make_job(pipeline: Pipeline, each: Each = map) -> Job:
         pipeline,
         units,
         num_bytes,
+        named,
         hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest(),
         {"settings": _without_places(settings), "files": sorted(named.values())},
         left_out,
@@ -97,9 +100,7 @@ def source_input(run: RunTable, source: SourceTable) -> SourceInput:
 
 def _state_of(file: InputFile) -> list[Any]:
     """What tells that a file has changed: its size and time, or the version of Python, whose library has no file."""
-    path = Path(file.path)
-    version = path.stat().st_mtime_ns if path.is_file() else sys.version
-    return [file.path, file.member, file.size, version]
+    return [file.path, file.member, file.size, file.version or sys.version]
 
 
 def _named_files(pipeline: Pipeline) -> list[str]:
@@ -124,6 +125,17 @@ def _sha256(path: str) -> str:
         raise DataError(
             f"cannot read {path}, which the pipeline names: {(error.strerror or str(error)).lower()}"
         ) from error
+
+
+def check_named(named: Mapping[str, str]) -> None:
+    """See that files which a pipeline names are what they were: called when they have been loaded, wherever that is.
+
+    Raises:
+        DataError: one of them has another sha256 now.
+    """
+    for path, before in named.items():
+        if _sha256(path) != before:
+            raise DataError(f"{path}, which the pipeline names, changed since the pipeline was started; start it again")
 
 
 def _without_places(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""What a shard set holds: ``manifest.json``, the one file that says what the others are."""
+"""What a shard set holds: ``manifest.json``, the one file that says what the others are, and the sha256 of itself."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from textmill.base.files import write_file
 FORMAT_VERSION = 2
 READ_VERSIONS = (1, 2)
 MANIFEST = "manifest.json"
+_OWN_SHA256 = "sha256"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +92,7 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{path} has format {version}, and this textmill reads {' and '.join(map(str, READ_VERSIONS))}; "
                 "write the shards again, or use the release that wrote them"
             )
+        own_sha256 = table.pop(_OWN_SHA256, None) if isinstance(table, dict) else None
         manifest = from_table(Manifest, table)
     except (ConfigError, ValueError) as error:
         if isinstance(error, DataError):
@@ -97,6 +100,12 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{path} is damaged: {error}; write the shards again") from error
     if (wrong := _contradiction(manifest)) is not None:
         raise DataError(f"{path} is damaged: {wrong}; write the shards again")
+    # Manifests of earlier releases do not have it.
+    if own_sha256 is not None and own_sha256 != _sha256_of(table):
+        raise DataError(
+            f"{path} is damaged: it says that the sha256 of what it holds is {own_sha256}, and that is "
+            f"{_sha256_of(table)}; copy it again, or write the shards again"
+        )
     return manifest
 
 
@@ -117,4 +126,10 @@ def _contradiction(manifest: Manifest) -> str | None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write a shard set's manifest, which makes it one."""
-    write_file(folder / MANIFEST, json.dumps(to_table(manifest), indent=2) + "\n")
+    table = json.loads(json.dumps(to_table(manifest)))
+    write_file(folder / MANIFEST, json.dumps(table | {_OWN_SHA256: _sha256_of(table)}, indent=2) + "\n")
+
+
+def _sha256_of(table: dict[str, Any]) -> str:
+    """Hash what a manifest holds, however it is laid out."""
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()

@@ -20,7 +20,7 @@ from textmill.data.array_file import ArrayFile
 KIND = b"TMPACK01"
 DTYPES = {"rows": "<u8", "pieces": "<u8"}
 MAX_CONTEXT = (1 << 21) - 1
-_REMEDY = "remove it, and it is made again"
+REMEDY = "remove it, and it is made again"
 _PLACE_BITS = np.uint64(22)
 _IS_REORDERED = np.uint64(1 << 21)
 _LENGTH_MASK = np.uint64(MAX_CONTEXT)
@@ -69,7 +69,7 @@ class PackingTable:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = ArrayFile(path, KIND, _REMEDY)
+        self._file = ArrayFile(path, KIND, REMEDY)
         self._rows = self._file.unchecked("rows").view(np.int64)
         self._pieces = self._file.unchecked("pieces")
         self.made_for: dict[str, Any] = self._file.facts["made_for"]
@@ -106,12 +106,17 @@ def pack_pieces(
     return numbers | is_reordered * _IS_REORDERED
 
 
-def find_packing_tables(folder: Path) -> list[PackingTable]:
-    """List the tables beside a set's shards that can be read."""
-    tables = []
-    for path in sorted(folder.glob("packing-*.bin")):
+def find_packing_tables(folder: Path) -> tuple[list[PackingTable], list[str]]:
+    """List the tables beside a set's shards, and what is wrong with those that cannot be opened."""
+    tables, damage = [], []
+    for path in packing_files(folder):
         try:
             tables.append(PackingTable(path))
-        except DataError:
-            continue
-    return tables
+        except DataError as error:
+            damage.append(str(error))
+    return tables, damage
+
+
+def packing_files(folder: Path) -> list[Path]:
+    """List the files of tables beside a set's shards."""
+    return sorted(folder.glob("packing-*.bin"))

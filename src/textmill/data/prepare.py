@@ -17,14 +17,14 @@ from textmill.data.contamination import write_contamination
 from textmill.data.duplicates import find_duplicates_of
 from textmill.data.engines.engine import Engine
 from textmill.data.engines.local import LocalEngine
-from textmill.data.job import Job, make_job
+from textmill.data.job import Job, check_named, make_job
 from textmill.data.kept_corpus import KeptCorpus
 from textmill.data.pipeline import Pipeline
 from textmill.data.place_sets import place_sets
 from textmill.data.prepare_listener import PrepareListener, Silence
 from textmill.data.prepare_report import REPORT, PrepareReport, read_report
 from textmill.data.read_stage import Units, read_sources
-from textmill.data.source_checks import check_kept, check_texts, read_reports
+from textmill.data.source_checks import check_kept, check_texts, late_changes, read_reports
 from textmill.data.text_steps import rules_off
 from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, put_tokenizer, token_settings
 from textmill.data.token_stage import make_tokens
@@ -49,7 +49,8 @@ def prepare(pipeline: Pipeline, engine: Engine | None = None, listener: PrepareL
 
     Raises:
         ConfigError: the pipeline cannot be carried out as it is, or another process is at it.
-        DataError: a source has no text, or a bad record is met and the pipeline says ``on_bad = "stop"``.
+        DataError: a source has no text, a bad record is met and the pipeline says ``on_bad = "stop"``, or a file
+            changed while it was read.
         StorageError: the disk is full. What was done stays, and a second start goes on.
     """
     listener = listener or Silence()
@@ -77,6 +78,8 @@ def _prepare(pipeline: Pipeline, engine: Engine, listener: PrepareListener) -> P
             listener.say(rule)
         job.left_out.warn(stacklevel=3)
         made = _make(job, work, engine, listener)
+        for change in late_changes(job):
+            listener.say(change)
         listener.stage("putting the sets in place", None)
         totals = place_sets(job, made.tokens, made.units, made.tokenizer, end_of_text(made.tokenizer))
         report = PrepareReport(
@@ -116,6 +119,7 @@ def _make_at_once(job: Job, work: WorkFolder, engine: Engine, listener: PrepareL
     """Read documents and make tokens of them in one go: none has to wait for others."""
     pipeline, path = job.pipeline, work.path / TOKENIZER
     tokenizer = pipeline_tokenizer(pipeline, iter(()))
+    check_named(job.named)
     put_tokenizer(pipeline, tokenizer, path)
     listener.tokenizer(tokenizer)
     settings = token_settings(pipeline, tokenizer, path, holdout_kinds(pipeline, None))
@@ -142,6 +146,7 @@ def _make_after_all(job: Job, work: WorkFolder, engine: Engine, listener: Prepar
         num_bytes = sum(source.num_bytes for source in found.sources.values())
         listener.stage("training the tokenizer", num_bytes if pipeline.tokenizer.path is None else None)
         tokenizer = pipeline_tokenizer(pipeline, corpus.training_texts(kinds), listener.progress)
+        check_named(job.named)
         put_tokenizer(pipeline, tokenizer, path)
     listener.tokenizer(tokenizer)
     settings = token_settings(pipeline, tokenizer, path, kinds)

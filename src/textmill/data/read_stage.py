@@ -47,6 +47,7 @@ def read_sources(
                     pipeline.dedup,
                     tokens[name] if tokens else None,
                     engine.threads,
+                    job.named,
                     job.hash,
                 )
             )

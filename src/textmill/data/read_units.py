@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from textmill.base.config import from_table, to_table
 from textmill.base.errors import DataError
 from textmill.base.files import write_file
 from textmill.data.dedup_settings import minhash_settings, wants_keys
-from textmill.data.job import source_input
+from textmill.data.job import check_named, source_input
 from textmill.data.kept_batch import KeptBatch
 from textmill.data.kept_texts import KeptTextsWriter
 from textmill.data.pipeline import DedupTable, RunTable, SourceTable
@@ -40,6 +40,7 @@ class ReadTask:
         dedup: how documents are compared.
         tokens: how tokens are made at once, where no document has to wait for others; then there is nothing to keep.
         threads: that the task may use.
+        named: files that the pipeline names, with their sha256.
         job: the hash of the job, so that a process makes the steps of a source anew for another one.
     """
 
@@ -50,6 +51,7 @@ class ReadTask:
     dedup: DedupTable
     tokens: TokenSettings | None
     threads: int
+    named: Mapping[str, str]
     job: str
 
 
@@ -67,7 +69,7 @@ def read_task(task: ReadTask) -> tuple[list[str], Path]:
     """Do a task; returns the names of its units, and the folder where they are.
 
     Raises:
-        DataError: a record is bad and the pipeline says ``on_bad = "stop"``, or a file cannot be read.
+        DataError: a record is bad and the pipeline says ``on_bad = "stop"``; a file cannot be read, or changed.
         StorageError: the disk is full.
     """
     reports: list[UnitReport] = [UnitReport()]
@@ -77,7 +79,7 @@ def read_task(task: ReadTask) -> tuple[list[str], Path]:
             raise DataError(str(bad))
         reports[-1].add_bad(str(bad))
 
-    steps = steps_of(json.dumps(to_table(task.source)), task.threads, task.job)
+    steps = steps_of(json.dumps(to_table(task.source)), task.threads, json.dumps(task.named), task.job)
     done = _done_units(task)
     source = source_input(task.run, task.source)
     for reading in read_chain(task.unit, source, on_bad=on_bad, done=done, num_threads=task.threads):
@@ -126,6 +128,8 @@ def _keys_maker(task: ReadTask) -> Callable[[KeptBatch], UnitKeys] | None:
 
 
 @functools.lru_cache(maxsize=8)
-def steps_of(source: str, threads: int, job: str) -> TextSteps:
-    """The steps of a source, made once for each process and job, of its table as JSON."""
-    return TextSteps(from_table(SourceTable, json.loads(source)), threads)
+def steps_of(source: str, threads: int, named: str, job: str) -> TextSteps:
+    """The steps of a source, made once for each process and job, of its table as JSON and that of files it names."""
+    steps = TextSteps(from_table(SourceTable, json.loads(source)), threads)
+    check_named(json.loads(named))
+    return steps

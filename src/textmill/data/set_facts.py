@@ -34,6 +34,7 @@ class SetFacts:
         file_bytes: bytes of all files but the manifest and packing tables.
         lengths: how long documents are, in powers of two.
         packing: figures of the packing tables beside the shards.
+        damage: what is wrong with packing tables that cannot be opened.
         has_names: whether it knows the ids of its documents.
         duplicates: near-duplicates that its documents stand for beside themselves; None where that is not known.
     """
@@ -43,6 +44,7 @@ class SetFacts:
     file_bytes: int
     lengths: tuple[LengthBin, ...]
     packing: tuple[PackingFigures, ...]
+    damage: tuple[str, ...]
     has_names: bool
     duplicates: int | None
 
@@ -62,16 +64,14 @@ def find_sets(folder: Path) -> list[Path]:
 def describe_set(shards: ShardSet) -> SetFacts:
     """Gather what there is to say of a set; reads its index."""
     sizes = shards.cluster_sizes
+    tables, damage = find_packing_tables(shards.folder)
     return SetFacts(
         folder=str(shards.folder),
         manifest=shards.manifest,
         file_bytes=shards.num_file_bytes,
         lengths=_lengths(shards),
-        packing=tuple(
-            table.figures
-            for table in find_packing_tables(shards.folder)
-            if table.made_for["manifest_sha256"] == shards.manifest_sha256
-        ),
+        packing=tuple(table.figures for table in tables if table.made_for["manifest_sha256"] == shards.manifest_sha256),
+        damage=tuple(damage),
         has_names=shards.manifest.names is not None,
         duplicates=None if sizes is None else int(sizes.sum(dtype=np.int64)) - len(sizes),
     )

@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 
 from textmill.base.errors import DataError
 from textmill.base.files import new_folder, sha256_file
-from textmill.data.array_file import ArrayFile, map_file
+from textmill.data.array_file import ArrayFile, check_array_file, map_file
 from textmill.data.assemble import CLUSTER_SIZES_KIND, INDEX, assemble
 from textmill.data.document_names import DocumentNames
 from textmill.data.index import REMEDY, ShardIndex
 from textmill.data.index_format_1 import ShardIndex1
 from textmill.data.manifest import MANIFEST, Manifest, ShardFile, read_manifest
+from textmill.data.packing_table import REMEDY as PACKING_REMEDY
+from textmill.data.packing_table import packing_files
 from textmill.data.shard_writer import ShardPart, ShardWriter
 from textmill.text.batches import in_batches
 from textmill.text.checked_files import CheckedFiles
@@ -184,7 +186,7 @@ class ShardSet:
         return self.manifest.files[file].name, (token - int(self._file_starts[file])) * self.token_bytes
 
     def verify(self, progress: Callable[[int], None] | None = None) -> None:
-        """Hash every file.
+        """Hash every file, and check the blocks of packing tables, which no manifest knows.
 
         Args:
             progress: called with the bytes done so far.
@@ -196,10 +198,14 @@ class ShardSet:
         for file in self.manifest.all_files:
             path = self.folder / file.name
             if _sha256(path, done, progress) != file.sha256:
+                if file not in self.manifest.files and self.manifest.format_version > 1:
+                    check_array_file(path, REMEDY)  # which says where
                 raise DataError(
                     f"{path} is damaged: its sha256 is not the manifest's{self._first_wrong(file)}; {REMEDY}"
                 )
             done += path.stat().st_size
+        for path in packing_files(self.folder):
+            check_array_file(path, PACKING_REMEDY)
 
     @property
     def num_file_bytes(self) -> int:

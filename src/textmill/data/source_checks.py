@@ -1,8 +1,9 @@
-"""Sources of which nothing is there, or nothing stays: told before hours go into what comes after."""
+"""Sources of which nothing is there, nothing stays, or not what was: told before hours go into what comes after."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from textmill.base.errors import DataError
 from textmill.data.duplicates import Found
@@ -10,6 +11,9 @@ from textmill.data.job import Job
 from textmill.data.read_stage import Units
 from textmill.data.unit_report import UnitReport
 from textmill.data.work_folder import WorkFolder
+from textmill.text.reading import changes
+
+_MAX_TOLD = 5
 
 
 def read_reports(work: WorkFolder, units: Units) -> dict[str, UnitReport]:
@@ -46,3 +50,10 @@ def check_kept(job: Job, reports: Mapping[str, UnitReport], found: Found) -> Non
                 f"{job.pipeline.sources[name].path} came before, in another source or in what is held out; "
                 "leave the source out"
             )
+
+
+def late_changes(job: Job) -> Iterator[str]:
+    """Tell of files that changed after they were read, the first few: the output is right, and of what they were."""
+    files = (file for of_source in job.units.values() for unit in of_source for file in unit.files)
+    for path, what in islice(changes(files), _MAX_TOLD):
+        yield f"{path} changed after it was read: {what}. The sets hold what was read; the next start makes them anew"

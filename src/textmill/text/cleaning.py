@@ -67,10 +67,11 @@ def _apply_mask(
     replaced = {}
     num_masked = 0
     for number in chosen.tolist():
-        text, count = mask(texts[number].decode())
-        if count:
-            replaced[number] = text.encode()
-            num_masked += count
+        before = texts[number].decode()
+        after, count = mask(before)
+        if after != before:
+            replaced[number] = after.encode()
+        num_masked += count
     return _with_replaced(texts, replaced), num_masked
 
 

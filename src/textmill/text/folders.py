@@ -32,7 +32,7 @@ class LeftOut:
     Attributes:
         files: what folders hold beside text, counted by the ending of files, or by why it was not read: hidden (a
             folder counts as one), a link to nothing, a pipe or a device.
-        num_empty_records: records of .jsonl and .parquet files that hold null in place of text.
+        num_empty_records: records that hold null in place of text, or nothing.
     """
 
     files: Counter[str] = field(default_factory=Counter)
@@ -41,7 +41,7 @@ class LeftOut:
     def warn(self, stacklevel: int) -> None:
         """Warn of what was passed over, if anything was; ``stacklevel`` as in ``warnings.warn``."""
         if self.files:
-            kinds = ", ".join(f"{kind} ({count})" for kind, count in self.files.most_common(8))
+            kinds = ", ".join(f"{in_unicode(kind)} ({count})" for kind, count in self.files.most_common(8))
             count = self.files.total()
             warnings.warn(
                 f"{count} file{'s were' if count > 1 else ' was'} left out of the folders, hidden or with no ending of "
@@ -50,7 +50,12 @@ class LeftOut:
             )
         if self.num_empty_records:
             plural = "s hold" if self.num_empty_records > 1 else " holds"
-            warnings.warn(f"{self.num_empty_records} record{plural} null in place of text", stacklevel=stacklevel + 1)
+            warnings.warn(f"{self.num_empty_records} record{plural} no text", stacklevel=stacklevel + 1)
+
+
+def in_unicode(name: str) -> str:
+    """Return a file's name with escapes in place of bytes that are no UTF-8, which neither ids nor reports can hold."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def paths_of(source: Source) -> list[Path]:
@@ -86,7 +91,7 @@ def fixed_folder(entry: str | Path) -> Path:
     if glob.has_magic(str(entry)) and not path.exists():
         first = next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
         return Path(*path.parts[:first])
-    return path if path.is_dir() else path.parent
+    return path if os.path.isdir(path) else path.parent  # noqa: PTH112  no error for a path that cannot be
 
 
 def text_files(

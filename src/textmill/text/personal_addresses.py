@@ -15,8 +15,8 @@ _MAX_LOCAL, _MAX_DOMAIN = 64, 255
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL = re.compile(rf"(?:{_ATOM}\.)*{_ATOM}")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-# What stands before an @ is the name of the next address.
-_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+[A-Za-z](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])(?![A-Za-z0-9-]*@)")
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+[A-Za-z](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])")
+_JOINED = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]*")
 
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 # No part of a longer row of numbers, as in versions.
@@ -26,15 +26,19 @@ _IPV6 = re.compile(r"(?<![0-9A-Za-z_:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{1,34}(?!
 
 
 def mask_emails(text: str) -> tuple[str, int]:
-    """Replace e-mail addresses by ``EMAIL``; returns the text and how many there were."""
-    parts = []
+    """Replace e-mail addresses by ``EMAIL``; returns the text and how many there were.
+
+    Addresses with nothing between them that ends a name are one: where the next begins, nobody can tell.
+    """
+    parts: list[str] = []
     count = end = 0
     at = text.find("@")
     while at >= 0:
         span = _email_around(text, at, end)
         if span is not None:
-            parts += [text[end : span[0]], EMAIL]
-            count += text[span[0] : span[1]] != EMAIL
+            if not (parts and _JOINED.fullmatch(text, end, span[0])):
+                parts += [text[end : span[0]], EMAIL]
+                count += text[span[0] : span[1]] != EMAIL
             end = span[1]
         at = text.find("@", at + 1)
     return "".join([*parts, text[end:]]), count

@@ -21,6 +21,7 @@ from textmill.model.config import ModelConfig
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.train.adapters.opening import Adapters
 from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.loop import train
 from textmill.train.plan import Plan, make_plan
@@ -29,6 +30,7 @@ from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
 from textmill.train.run import Run, begin_folder, claim_folder, resumable, save_run
 from textmill.train.run_loader import make_loader
+from textmill.train.run_record import read_config
 
 
 class Listener(Protocol):
@@ -78,7 +80,13 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
         run = _prepare(folder, recipe, listener)
     listener.plan(run)
     try:
-        train(run, listener.event, resume=bool(list_checkpoints(run.folder)))
+        with contextlib.closing(Adapters(recipe.run.log_to, run.folder, read_config(folder), listener.say)) as adapters:
+
+            def observe(event: Event) -> None:
+                listener.event(event)
+                adapters(event)
+
+            train(run, observe, resume=bool(list_checkpoints(run.folder)))
     except BaseException:
         with contextlib.suppress(OSError):  # what went wrong first is what is told
             write_report(run.folder)

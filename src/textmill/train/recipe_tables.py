@@ -14,12 +14,16 @@ BUDGETS = ("steps", "tokens", "minutes")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunTable:
-    """``[run]``: where the run lives, the seed everything random comes from, and what the machine is to do."""
+    """``[run]``: where the run lives, the seed everything random comes from, and what the machine is to do.
+
+    ``log_to`` names where events go beside ``events.jsonl``: ``tensorboard``, ``wandb``, ``trackio``.
+    """
 
     dir: str
     seed: int = 1
     precision: Literal["auto", "f32", "bf16"] = "auto"
     threads: int | None = None
+    log_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.dir:

@@ -43,6 +43,8 @@ _NAMES = frozenset(
         "checkpoints",
         "model",
         "report.html",
+        "tensorboard",
+        "wandb",
     }
 )
 
@@ -150,7 +152,7 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
     differences = [
         difference
         for difference in _differences(run.recipe.to_table(), recipe.to_table())
-        if not difference.startswith("run.dir ")  # a run may be moved
+        if not difference.startswith(("run.dir ", "run.log_to "))  # a run may be moved, and watched otherwise
     ]
     if differences:
         raise ConfigError(

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import re
 
 import pytest
 
@@ -9,6 +11,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.text.decontamination import PROFILES, ContaminationCounts, Decontaminator, EvalItem, Profile, read_items
 from textmill.text.decontamination.record_files import decontaminate_files
 from textmill.text.decontamination.training_records import text_of_record
+from textmill.text.reading import BadRecords
 
 QUESTION = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
 LEAK = QUESTION.upper().replace(" ", "  ")
@@ -44,7 +47,7 @@ def test_every_kind_of_record(kind, decontaminator, tmp_path):
     assert target.read_bytes() == b"\xef\xbb\xbf" + clean + b"\r\n\n  " + clean
     (hit,) = map(json.loads, report.read_text().splitlines())
     assert (hit["item"], hit["document"], hit["ratio"], hit["action"]) == ("gsm8k.jsonl:1", "in.jsonl:3", 1.0, "drop")
-    text = text_of_record(json.loads(leaked), "here")
+    text = text_of_record(json.loads(leaked))
     begin, end = hit["span"]
     assert text[begin:end].split() == LEAK.rstrip(".").split()
     assert counts.summary(decontaminator)["files"]["gsm8k.jsonl"] == {
@@ -66,18 +69,122 @@ def test_several_files_packed_or_not_and_a_line_without_an_end(decontaminator, t
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b'{"text": "a"', "line 2 is not JSON"),
-        (b'{"txt": "a"}', "line 2 has none of the fields text, .* it has txt"),
-        (b"[1]", "line 2 is no JSON object"),
-        (b'{"text": "\xff"}', "offset 27 .line 2. cannot be decoded"),
-        (b'{"text": "\\ud800"}', "line 2: the text holds half of a surrogate pair"),
+        (b'{"text": "a"', "line 2, byte 17 is not JSON"),
+        (b'{"txt": "a"}', "line 2, byte 17 has none of the fields text, .* it has txt"),
+        (b"[1]", "line 2, byte 17 is no JSON object"),
+        (b'{"text": "\xff"}', "line 2, byte 27 is not UTF-8 text: byte 0xff cannot be decoded"),
+        (b'{"text": "\\ud800"}', "line 2, byte 17 has half of a surrogate pair at character 0"),
+        (b'{"text": ' + b"[" * 100_000, "line 2, byte 17 is not JSON: maximum recursion"),
+        (b'{"text": "' + b"x" * 300_000 + b'"}', "line 2, byte 17 is a line of 300012 bytes, more than .* = 200000"),
+        (b'{"text": "' + b"x" * 20_000_000 + b'"}', "line 2, byte 17 is a line of 20000012 bytes, more than"),
+    ],
+    ids=range(8),
+)
+def test_bad_records_are_named_and_nothing_is_written_or_they_are_left_out(line, message, decontaminator, tmp_path):
+    first, last = b'{"text": "fine"}\n', b'{"text": "fine, too"}\n'
+    (tmp_path / "in.jsonl").write_bytes(first + line + b"\n" + last)
+    target, report = tmp_path / "o.jsonl", tmp_path / "r.jsonl"
+    options = {"report": report, "max_document_bytes": 200_000}
+    with pytest.raises(DataError, match=message):
+        decontaminate_files([tmp_path / "in.jsonl"], decontaminator, target, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    bad = BadRecords("skip")
+    counts = decontaminate_files([tmp_path / "in.jsonl"], decontaminator, target, on_bad=bad, **options)
+    assert target.read_bytes() == first + last
+    assert (counts.num_documents, bad.count) == (2, 1)
+    (told,) = map(json.loads, report.read_text().splitlines())
+    assert told["action"] == "bad"
+    assert bad.first == [f"{told['document']}, {told['place']} {told['what']}"]
+    assert re.search(message, bad.first[0])
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst"])
+def test_what_comes_before_the_end_of_a_packed_file_that_is_cut_is_kept(name, decontaminator, tmp_path):
+    zstandard = pytest.importorskip("zstandard")
+    pack = gzip.compress if name.endswith("gz") else zstandard.compress
+    lines = [json.dumps({"text": f"text {number}"}).encode() + b"\n" for number in range(300)]
+    (tmp_path / name).write_bytes((pack(b"".join(lines[:200])) + pack(b"".join(lines[200:])))[:-3])
+    (tmp_path / "b.jsonl").write_bytes(lines[0])
+    bad = BadRecords("skip")
+    files = [tmp_path / name, tmp_path / "b.jsonl"]
+    counts = decontaminate_files(files, decontaminator, tmp_path / "o.jsonl", on_bad=bad)
+    written = (tmp_path / "o.jsonl").read_bytes().splitlines(keepends=True)
+    assert written == lines[: len(written) - 1] + lines[:1]
+    assert len(written) > 200
+    assert (counts.num_documents, bad.count) == (len(written), 1)
+    assert "and all that follows cannot be unpacked" in bad.first[0]
+
+
+def test_what_is_no_file_is_refused(decontaminator, tmp_path):
+    (tmp_path / "folder.jsonl").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for name, message in [("folder.jsonl", "is no file"), ("pipe.jsonl", "is no file"), ("no.jsonl", "No such file")]:
+        with pytest.raises(DataError, match=message):
+            decontaminate_files([tmp_path / name], decontaminator, tmp_path / "o.jsonl")
+
+
+def test_a_file_that_changes_meanwhile_is_told(decontaminator, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('torn\n{"text": "one"}\n')
+    with pytest.raises(DataError, match="in.jsonl changed while it was read: it had 21 bytes, and has 16"):
+        decontaminate_files(
+            [path], decontaminator, tmp_path / "o.jsonl", on_bad=lambda _: path.write_text('{"text": "one"}\n')
+        )
+    assert not (tmp_path / "o.jsonl").exists()
+
+
+AROUND = "Words that stand around what is cut, at some length, number {}. "
+LONG = " ".join(AROUND.format(number) for number in range(20))
+
+
+@pytest.mark.parametrize(
+    ("record", "is_cut"),
+    [
+        ({"text": f"{LONG}{LEAK}{LONG}", "n": 1.5, "meta": {"url": "ü"}}, True),
+        ({"id": "\ud800", "text": f"{LONG}{LEAK}{LONG}"}, True),
+        ({"prompt": f"{LONG}{LEAK}{LONG}", "chosen": "", "rejected": None}, True),
+        ({"text": f"short {LEAK}"}, False),
+        ({"prompt": "p", "chosen": "c", "rejected": f"{LONG}{LEAK}{LONG}"}, False),
+        ({"messages": [{"role": "user", "content": f"{LONG}{LEAK}{LONG}"}]}, False),
     ],
 )
-def test_bad_records_are_named_and_nothing_is_written(line, message, decontaminator, tmp_path):
-    (tmp_path / "in.jsonl").write_bytes(b'{"text": "fine"}\n' + line + b"\n")
-    with pytest.raises(DataError, match=message):
-        decontaminate_files([tmp_path / "in.jsonl"], decontaminator, tmp_path / "o.jsonl", report=tmp_path / "r.jsonl")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+@pytest.mark.parametrize("is_ascii", [True, False])
+def test_a_record_of_one_text_is_cut_and_others_are_dropped(record, is_cut, is_ascii, decontaminator, tmp_path):
+    source, target, report = (tmp_path / name for name in ("in.jsonl", "out.jsonl", "hits.jsonl"))
+    if not is_ascii and "\ud800" in str(record.values()):
+        record = {"more": "ü"} | record
+    around = b'{"text" : "as it is"}\n'
+    written = json.dumps(record, ensure_ascii=is_ascii or "id" in record).encode()
+    source.write_bytes(b"\xef\xbb\xbf" + written + b"\r\n" + around)
+    cutter = Decontaminator(decontaminator.items, decontaminator.profile, "cut")
+    counts = decontaminate_files([source], cutter, target, report=report)
+    (hit,) = map(json.loads, report.read_text().splitlines())
+    assert (counts.num_dropped, counts.num_cut) == ((0, 1) if is_cut else (1, 0))
+    assert hit["action"] == ("cut" if is_cut else "drop")
+    if not is_cut:
+        assert target.read_bytes() == around
+        return
+    first, second = target.read_bytes().splitlines(keepends=True)
+    assert (first[-2:], second) == (b"\r\n", around)
+    left = json.loads(first)
+    name = "prompt" if "prompt" in record else "text"
+    before, after = left[name].split("\n\n")
+    assert record[name].startswith(before)
+    assert record[name].rstrip().endswith(after)
+    assert before
+    assert after
+    assert LEAK not in left[name]
+    assert left == record | {name: left[name]}
+
+
+def test_a_field_in_a_field_is_cut(decontaminator, tmp_path):
+    (tmp_path / "in.jsonl").write_text(json.dumps({"a": {"b": f"{LONG}{LEAK}{LONG}"}, "text": "other"}))
+    cutter = Decontaminator(decontaminator.items, decontaminator.profile, "cut")
+    counts = decontaminate_files([tmp_path / "in.jsonl"], cutter, tmp_path / "o.jsonl", fields=["a.b"])
+    left = json.loads((tmp_path / "o.jsonl").read_text())
+    assert counts.num_cut == 1
+    assert LEAK not in left["a"]["b"]
+    assert left["text"] == "other"
 
 
 def test_files_are_not_written_over_what_is_read(decontaminator, tmp_path):

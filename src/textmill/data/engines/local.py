@@ -94,6 +94,7 @@ class LocalEngine:
         finally:
             for future in waiting:
                 future.cancel()
+            wait(waiting)  # whoever goes on from here may rely on it that nobody writes any more
 
 
 def _end_with_parent() -> None:

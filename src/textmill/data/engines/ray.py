@@ -15,6 +15,7 @@ ResultT = TypeVar("ResultT")
 # Tasks that wait in Ray for each of its processors: enough that none is idle, few enough that an error stops soon.
 _TASKS_PER_CPU = 2
 _MAX_RETRIES = 3
+_ENDED_WITHIN_S = 60.0
 
 
 class RayEngine:
@@ -62,6 +63,8 @@ class RayEngine:
         finally:
             for reference in waiting:
                 ray.cancel(reference)
+            if waiting:  # whoever goes on from here may rely on it that nobody writes any more
+                ray.wait(waiting, num_returns=len(waiting), timeout=_ENDED_WITHIN_S)
 
     def close(self) -> None:
         """Leave the cluster."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,6 +60,15 @@ class Contamination:
     hits: list[Hit]
     texts: TextBatch
     num_rejected: NDArray[np.int64]
+
+    def without(self, documents: Collection[int]) -> Contamination:
+        """Return what was found where some documents are dropped that something was cut out of."""
+        if not documents:
+            return self
+        kept = self.kept.copy()
+        kept[list(documents)] = False
+        hits = [hit if kept[hit.document] else _with_action(hit, "drop") for hit in self.hits]
+        return Contamination(kept, hits, self.texts, self.num_rejected)
 
 
 class Decontaminator:

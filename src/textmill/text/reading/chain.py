@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -13,12 +13,11 @@ from textmill.text.reading.files import STDLIB
 from textmill.text.reading.json_lines import JsonLineRecords
 from textmill.text.reading.line_stream import LineStream
 from textmill.text.reading.parquet_records import read_parquet
-from textmill.text.reading.records import BadRecord, Intake, ReadCounts, RecordBatch, in_larger_batches
+from textmill.text.reading.records import Intake, OnBad, ReadCounts, RecordBatch, in_larger_batches
 from textmill.text.reading.source import SourceInput
+from textmill.text.reading.unchanged import while_unchanged
 from textmill.text.reading.units import Span, Unit, UnitKey
 from textmill.text.reading.whole_files import read_standard_library, read_whole_file
-
-OnBad = Callable[[BadRecord], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +57,7 @@ def read_chain(
         num_threads: threads that parse.
 
     Raises:
-        DataError: a file cannot be opened or read, as opposed to what is in it.
+        DataError: a file cannot be opened or read, as opposed to what is in it; or it changed since it was found.
         MissingExtraError: a package of the extra "data" is needed.
     """
     if unit.is_chain:
@@ -69,7 +68,7 @@ def read_chain(
 
 
 def _give(unit: Unit, batches: Iterator[RecordBatch], intake: Intake) -> Iterator[UnitReading]:
-    reading = UnitReading(unit, in_larger_batches(batches), intake.counts)
+    reading = UnitReading(unit, while_unchanged(unit.files, in_larger_batches(batches)), intake.counts)
     yield reading
     for _ in reading.batches:
         pass

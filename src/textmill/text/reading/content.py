@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import zipfile
 from collections.abc import Iterator
 from typing import IO, Any
 
 from textmill.base.errors import DataError
 from textmill.text.compression import damage_errors, unpacked
-from textmill.text.reading.files import ZIP_SUFFIX, InputFile
+from textmill.text.reading.files import ZIP_DAMAGE, ZIP_SUFFIX, InputFile
 
 # Packed content is asked for in these pieces, always: how far a damaged file can be read depends on them.
 PIECE_BYTES = 64 << 10
@@ -23,9 +24,11 @@ class DamagedContentError(Exception):
 class Content:
     """Content that is read from its start; where it is damaged, all that comes before can be read."""
 
-    def __init__(self, file: InputFile, stream: Any, is_packed: bool) -> None:
-        self._file, self._stream, self._is_packed = file, stream, is_packed
-        self._damage: tuple[type[Exception], ...] = (*damage_errors(file.location), zipfile.BadZipFile)
+    def __init__(self, file: InputFile, opened: Any, is_packed: bool) -> None:
+        self._file, self._opened, self._is_packed = file, opened, is_packed
+        self._stream: Any = unpacked(opened, file.location)
+        more = ZIP_DAMAGE if isinstance(opened, zipfile.ZipExtFile) else ()
+        self._damage: tuple[type[Exception], ...] = (*damage_errors(file.location), *more)
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the front of a buffer of at least ``PIECE_BYTES``; returns the bytes that were read, 0 at the end.
@@ -41,7 +44,7 @@ class Content:
         except self._damage as error:
             raise DamagedContentError(str(error) or "it ends in the middle; is the file complete?") from error
         except OSError as error:
-            raise DataError(f"cannot read {self._file.location}: {error}") from error
+            raise _damage_or_disk(error, self._file) from error
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -57,6 +60,11 @@ class Content:
                 return None
             pieces.append(bytes(buffer[:count]))
         return b"".join(pieces)
+
+    @property
+    def disk_bytes(self) -> int:
+        """How far the file has been read that is opened, packed as it is."""
+        return self._opened.tell()
 
     def seek(self, offset: int) -> None:
         """Go to an offset of content that is not packed."""
@@ -102,8 +110,15 @@ def open_content(file: InputFile, archive: OpenArchive) -> Iterator[Content]:
             else:
                 stream = open(file.path, "rb", buffering=-1 if file.packing else 0)  # noqa: PTH123, SIM115
             opened.enter_context(stream)
-        except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError) as error:
+        except ZIP_DAMAGE as error:
             raise DamagedContentError(f"{error}") from error
         except OSError as error:
-            raise DataError(f"cannot read {file.location}: {error.strerror or error}") from error
-        yield Content(file, unpacked(stream, file.location), is_zip or bool(file.packing))
+            raise _damage_or_disk(error, file) from error
+        yield Content(file, stream, is_zip or bool(file.packing))
+
+
+def _damage_or_disk(error: OSError, file: InputFile) -> Exception:
+    """Tell an archive whose numbers lead out of it, or bz2 in one that is damaged, from a disk that fails."""
+    if file.path.lower().endswith(ZIP_SUFFIX) and error.errno in (None, errno.EINVAL):
+        return DamagedContentError(str(error))
+    return DataError(f"cannot read {file.location}: {error.strerror or error}")

@@ -67,6 +67,7 @@ class CsvRecords:
         while not self._is_refused and self._lines.has_next_before(end):
             line = self._lines.line
             is_header = not self._names
+            self._lines.record_begin = self._lines.offset
             try:
                 row = next(self._rows, [])
             except (csv.Error, RecordError) as error:

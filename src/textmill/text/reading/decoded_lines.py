@@ -15,12 +15,15 @@ class DecodedLines:
     Attributes:
         offset: where the next line begins in the content.
         line: its number, from 1.
+        record_begin: where the record begins that lines are taken for: one of too many bytes is refused, however many
+            lines it has.
     """
 
     def __init__(self, stream: LineStream, path: str, intake: Intake) -> None:
         self._stream, self._path, self._intake = stream, path, intake
         self._held: list[bytes] = []  # the last one first
         self.offset, self.line = stream.offset, stream.line
+        self.record_begin = self.offset
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -32,6 +35,9 @@ class DecodedLines:
         offset = self.offset
         self.offset += len(line)
         self.line += 1
+        num_bytes = self.offset - self.record_begin
+        if num_bytes > self._intake.source.max_document_bytes + len(line):
+            raise RecordError(too_long("row", num_bytes - len(line), self._intake))
         try:
             return line.decode("utf-8-sig" if offset == 0 else "utf-8")
         except UnicodeDecodeError as error:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from textmill.base.errors import DataError
 from textmill.text.compression import packing_of
-from textmill.text.folders import HIDDEN, NO_ENDING, TEXT_SUFFIXES, LeftOut, expand, fixed_folder, suffix_of, text_files
+from textmill.text.folders import (
+    HIDDEN,
+    NO_ENDING,
+    TEXT_SUFFIXES,
+    LeftOut,
+    expand,
+    fixed_folder,
+    in_unicode,
+    suffix_of,
+    text_files,
+)
 from textmill.text.reading.source import SourceInput
 from textmill.text.stdlib import is_stdlib
 
 STDLIB = "stdlib"
+REPLACED = "(replaced in its archive)"
 ZIP_SUFFIX = ".zip"
+# What a zip archive raises that is damaged, encrypted or packed in a way that is not known, beside OSError.
+ZIP_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, KeyError, OverflowError, RuntimeError, ValueError,
+)  # fmt: skip
 _FORMAT_OF_SUFFIX = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -39,6 +58,8 @@ class InputFile:
         name: its path below the folder that the source's paths share, with which the ids of its documents begin.
         format: text, jsonl, csv, parquet, html or stdlib.
         size: in bytes; unpacked for a member of an archive, and else as it lies on disk.
+        version: what tells that the file changed: its bytes on disk and the time of its last change in nanoseconds, as
+            they were when it was found. None for the standard library, which has no file.
         member: its name in the archive; empty for a file by itself.
     """
 
@@ -46,12 +67,13 @@ class InputFile:
     name: str
     format: str
     size: int
+    version: tuple[int, int] | None = None
     member: str = ""
 
     @property
     def location(self) -> str:
         """The file as messages name it."""
-        return f"{self.path}/{self.member}" if self.member else self.path
+        return in_unicode(f"{self.path}/{self.member}" if self.member else self.path)
 
     @property
     def packing(self) -> str:
@@ -84,7 +106,7 @@ def list_files(source: SourceInput, left_out: LeftOut | None = None) -> list[Inp
             continue
         for root in expand(entry):
             for path in text_files(root, left_out, suffixes):
-                name = Path(os.path.relpath(path, base)).as_posix()
+                name = in_unicode(Path(os.path.relpath(path, base)).as_posix())
                 for file in _files_in(path, name, source, left_out):
                     once.setdefault(f"{os.path.realpath(path)}\0{file.member}", file)
     return list(once.values())
@@ -98,22 +120,36 @@ def _shared_folder(source: SourceInput) -> str:
 
 def _files_in(path: Path, name: str, source: SourceInput, left_out: LeftOut) -> Iterator[InputFile]:
     try:
-        size = path.stat().st_size
+        version = version_of(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     if path.suffix.lower() == ZIP_SUFFIX:
-        yield from _members(path, name, source, left_out)
+        yield from _members(path, name, version, source, left_out)
     else:
-        yield InputFile(str(path), name, _format_of(path, source), size)
+        yield InputFile(str(path), name, _format_of(path, source), version[0], version)
 
 
-def _members(path: Path, name: str, source: SourceInput, left_out: LeftOut) -> Iterator[InputFile]:
-    """The members of an archive; one that cannot be opened is listed as a file, which then cannot be read."""
+def version_of(path: Path | str) -> tuple[int, int]:
+    """Return a file's bytes and the time of its last change in nanoseconds; raises what the system says."""
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _members(
+    path: Path, name: str, version: tuple[int, int], source: SourceInput, left_out: LeftOut
+) -> Iterator[InputFile]:
+    """The members of an archive; one that cannot be opened is listed as a file, which then cannot be read.
+
+    Of members of the same name the last one counts, as for whoever unpacks it: so files are replaced in archives.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            infos = sorted(archive.infolist(), key=lambda info: info.filename)
-    except (zipfile.BadZipFile, OSError, NotImplementedError):
-        yield InputFile(str(path), name, "text", path.stat().st_size)
+            by_name = {info.filename: info for info in archive.infolist()}
+            if num_replaced := len(archive.infolist()) - len(by_name):
+                left_out.files[REPLACED] += num_replaced
+            infos = [by_name[name] for name in sorted(by_name)]
+    except (OSError, *ZIP_DAMAGE):
+        yield InputFile(str(path), name, "text", version[0], version)
         return
     suffixes = _READ_SUFFIXES | _MORE_SUFFIXES.get(source.format, frozenset())
     for info in infos:
@@ -126,7 +162,7 @@ def _members(path: Path, name: str, source: SourceInput, left_out: LeftOut) -> I
             left_out.files[suffix_of(member) or NO_ENDING] += 1
         else:
             format_ = _format_of(member, source)
-            yield InputFile(str(path), f"{name}/{info.filename}", format_, info.file_size, info.filename)
+            yield InputFile(str(path), f"{name}/{info.filename}", format_, info.file_size, version, info.filename)
 
 
 def _format_of(path: Path, source: SourceInput) -> str:

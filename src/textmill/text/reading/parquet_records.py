@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import DataError, require_extra
+from textmill.base.files import storage_errors
 from textmill.text.readers import describe_not_utf8
 from textmill.text.reading.content import PIECE_BYTES, DamagedContentError, OpenArchive, open_content
 from textmill.text.reading.files import InputFile
@@ -30,7 +32,7 @@ def row_groups(file: InputFile) -> list[tuple[int, int]]:
     parquet = require_extra("pyarrow.parquet", "data", "reading .parquet files")
     try:
         metadata = parquet.read_metadata(file.path)
-    except (OSError, ValueError):
+    except (OSError, *_damage()):
         return []
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
     return [(group.num_rows, group.total_byte_size) for group in groups]
@@ -75,8 +77,10 @@ def _seekable(file: InputFile, archive: OpenArchive) -> Iterator[str | IO[bytes]
         buffer = memoryview(bytearray(PIECE_BYTES))
         with open_content(file, archive) as content:
             while count := content.readinto(buffer):
-                unpacked.write(buffer[:count])
-        unpacked.seek(0)
+                with storage_errors(Path(tempfile.gettempdir())):
+                    unpacked.write(buffer[:count])
+        with storage_errors(Path(tempfile.gettempdir())):
+            unpacked.seek(0)
         yield unpacked
 
 
@@ -89,8 +93,13 @@ def _arrow_errors() -> Iterator[None]:
         if error.errno is not None:
             raise DataError(f"cannot read parquet: {error}") from error
         raise RecordError(f"cannot be read as parquet: {error}") from error
-    except ValueError as error:
+    except _damage() as error:
         raise RecordError(f"cannot be read as parquet: {error}") from error
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What arrow raises for damage, or for what it does not know, beside ``OSError``."""
+    return (require_extra("pyarrow", "data", "reading .parquet files").lib.ArrowException, ValueError)
 
 
 def _open_table(opened: str | IO[bytes], intake: Intake) -> tuple[Any, dict[str, str]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from textmill.base.errors import DataError
 from textmill.text.reading.content import OpenArchive
 from textmill.text.reading.files import InputFile
 from textmill.text.reading.numbered_names import numbered_names
@@ -15,6 +17,7 @@ from textmill.text.reading.source import ID, SourceInput
 from textmill.text.text_batch import TextBatch
 
 BATCH_BYTES = 4 << 20
+MAX_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,33 @@ class BadRecord:
 
     def __str__(self) -> str:
         return f"{self.path}, {self.place} {self.what}"
+
+
+OnBad = Callable[[BadRecord], None]
+"""What becomes of a bad record: what it raises ends the reading."""
+
+
+@dataclass(slots=True)
+class BadRecords:
+    """Bad records, by a policy: counted and passed over, or the first ends the reading.
+
+    Attributes:
+        policy: ``skip`` or ``stop``.
+        count: how many there were.
+        first: the first few of them, as sentences.
+    """
+
+    policy: Literal["skip", "stop"] = "stop"
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def __call__(self, bad: BadRecord) -> None:
+        """Take note of one; raises ``DataError`` where the policy is to stop."""
+        if self.policy == "stop":
+            raise DataError(str(bad))
+        self.count += 1
+        if len(self.first) < MAX_TOLD:
+            self.first.append(str(bad))
 
 
 class RecordError(Exception):
@@ -150,8 +180,15 @@ def place_of(line: int, offset: int) -> str:
 
 def too_long(kind: str, num_bytes: int, intake: Intake) -> str:
     """Say that a record has too many bytes."""
-    limit = intake.source.max_document_bytes
-    return f"is a {kind} of {num_bytes} bytes, more than max_document_bytes = {limit}; cut it, or raise the limit"
+    return above_limit(kind, num_bytes, intake.source.max_document_bytes)
+
+
+def above_limit(kind: str, num_bytes: int, max_document_bytes: int) -> str:
+    """Say that something has more bytes than a record may have."""
+    return (
+        f"is a {kind} of {num_bytes} bytes, more than max_document_bytes = {max_document_bytes}; "
+        "cut it, or raise the limit"
+    )
 
 
 def in_larger_batches(batches: Iterable[RecordBatch]) -> Iterator[RecordBatch]:

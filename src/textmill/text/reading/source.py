@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from textmill.base.errors import ConfigError, did_you_mean
 
+MAX_DOCUMENT_BYTES = 256 << 20
 FORMATS = ("auto", "text", "jsonl", "csv", "parquet", "html")
 TEXT, ID = "text", "id"
 FIELDS = (TEXT, ID, "url", "score")
@@ -27,7 +28,7 @@ class SourceInput:
     path: str | Sequence[str]
     format: str = "auto"
     fields: dict[str, str] = field(default_factory=dict)
-    max_document_bytes: int = 256 << 20
+    max_document_bytes: int = MAX_DOCUMENT_BYTES
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:

@@ -1,0 +1,160 @@
+"""The live view of a run: it fits, it is calm, it costs the run next to nothing, and it changes nothing."""
+
+import io
+import time
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from fakes.run_log import write_log
+from textmill.base.events import Event, read_events
+from textmill.cli.output import Output
+from textmill.cli.train_figures import SmallCurve
+from textmill.cli.train_screen import TrainScreen, can_show
+from textmill.train.run_history import FIGURES
+
+
+def terminal(width=80, height=24, **options):
+    output = Output()
+    output.messages = Console(
+        file=io.StringIO(), force_terminal=True, width=width, height=height, color_system="standard", **options
+    )
+    return output
+
+
+def log_of(folder, **options):
+    return read_events(write_log(folder / "run", **options) / "events.jsonl")
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 18), (80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize("colour", [True, False])
+def test_it_fits(tmp_path, width, height, colour):
+    screen = TrainScreen(terminal(width, height), "a-run-with-a-name-of-fifty-characters-and-some-more", 60)
+    for event in log_of(tmp_path, steps=50, spike_at=33):
+        screen.event(event)
+    lines = screen.lines(width - 1, height, colour=colour)
+    assert len(lines) < height
+    assert all(line.cell_len < width for line in lines)
+    text = "\n".join(line.plain for line in lines)
+    for shown in (
+        "step 50 of 60",
+        "83 %",
+        "loss 2.731",
+        "held out 2.120 at 50",
+        "lr 1.00e-3",
+        "grad norm 1.02",
+        "640 tokens/s",
+    ):
+        assert shown in text
+    for shown in ("stage stable (1 of 2)", "all 2.120   code 2.020", "saved step 50", "1 spike, the last at 33"):
+        assert shown in text
+    assert (max(text) >= "⠀") == colour
+
+
+def test_the_view_at_eighty_columns(tmp_path):
+    now = [0.0]
+    screen = TrainScreen(terminal(), "tiny", 60, clock=lambda: now[0])
+    for event in log_of(tmp_path, steps=30):
+        now[0] += 0.5
+        screen.event(event)
+    lines = [line.plain for line in screen.lines(79, 24, colour=False)]
+    assert lines[0] == "  tiny  step 30 of 60  ━━━━━━━━━━━━━━━───────────────  50 %  18.0 s left"
+    assert lines[2] == "  loss 3.063 (now 2.730)   bits/byte 1.532 (now 1.365)   held out 2.133 at 30"
+    assert lines[3] == "  bits/byte by step: t training  h held out"
+    assert lines[-6:] == [
+        "",
+        "  lr 1.00e-3   grad norm 1.03   640 tokens/s   MFU 40.0 %   memory 1 GB",
+        "  stage stable (1 of 2)   tokens 1.92k   for 20.5 s",
+        "  all 2.133   code 2.033",
+        "  saved step 30 1.0 s ago, 1 MB",
+        "  writes      'def f30():\\n    return <b>&</b>'",
+    ]
+
+
+anything = (
+    st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.just({"all": "x", "b": 1.0}) | st.just([{}])
+)
+events = st.builds(
+    Event,
+    kind=st.sampled_from(["start", "resume", "step", "eval", "stage", "checkpoint", "spike", "sample", "odd"]),
+    step=st.integers(0, 9),
+    time_s=st.just(0.0),
+    fields=st.dictionaries(
+        st.sampled_from([*FIGURES, "stage", "name", "stages", "num_steps", "text"]), anything, max_size=4
+    ),
+)
+
+
+@settings(max_examples=50)
+@given(st.lists(events, max_size=15))
+def test_whatever_comes_can_be_shown(log):
+    screen = TrainScreen(terminal(), "run", 9)
+    for event in log:
+        screen.event(event)
+    assert screen.lines(79, 24, colour=False)
+
+
+def test_a_step_costs_the_run_microseconds(tmp_path):
+    steps = [event for event in log_of(tmp_path, steps=60) if event.kind == "step"]
+    costs = []
+    with TrainScreen(terminal(), "run", 100_000) as screen:
+        for number in range(5000):
+            event = steps[number % 60]
+            begin = time.perf_counter()
+            screen.event(Event("step", number + 1, 0.0, event.fields))
+            costs.append(time.perf_counter() - begin)
+    assert sorted(costs)[len(costs) // 2] < 0.2e-3
+
+
+def test_it_is_calm(tmp_path):
+    """Two pictures a second, whatever comes, and nothing left behind."""
+    output = terminal()
+    steps = [event for event in log_of(tmp_path, steps=60) if event.kind == "step"]
+    with TrainScreen(output, "run", 60) as screen:
+        begin = time.monotonic()
+        while time.monotonic() - begin < 1.6:
+            for number, event in enumerate(steps):
+                screen.event(Event("step", number + 1, 0.0, event.fields))
+            time.sleep(0.01)
+    drawn = output.messages.file.getvalue().count("step ")
+    assert drawn <= 2 * (1 + 1.6 * 4)  # a picture has the word twice
+
+
+def test_a_curve_never_grows_and_goes_back():
+    curve = SmallCurve()
+    for step in range(1, 10_001):
+        curve.add(float(step), float(step))
+    assert 256 <= len(curve.xs) <= 512
+    assert all(x - 32 <= y <= x for x, y in zip(curve.xs, curve.ys, strict=True))
+    curve.add(5000.0, 0.0)
+    assert curve.xs[-1] <= 5000.0
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [({"width": 59}, {}), ({"height": 17}, {}), ({}, {"TERM": "dumb"}), ({"_environ": {"TERM": "unknown"}}, {})],
+)
+def test_where_there_is_no_room_there_is_a_bar(options, environment):
+    output = terminal(**options, **({"_environ": environment} if environment else {}))
+    assert not can_show(output)
+
+
+def test_a_pipe_gets_lines(monkeypatch, capsys, tmp_path):
+    pytest.importorskip("torch")
+    from textmill.cli.listener import TrainListener
+
+    now = [0.0]
+    monkeypatch.setattr("textmill.cli.output.time", SimpleNamespace(monotonic=lambda: now[0]))
+    run = SimpleNamespace(folder=tmp_path / "run", plan=SimpleNamespace(num_steps=60))
+    with TrainListener(Output()) as listener:
+        listener._begin_steps(run)
+        for event in log_of(tmp_path, spike_at=33):
+            now[0] += 1.0
+            listener.event(event)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "  training   7 %  640 tok/s  loss 4.00  2.00 bits/byte"
+    assert any("(held out 2.12) bits/byte" in line for line in lines)
+    assert "warning: step 33: spike (loss 9, limit 4; grad norm 7, limit 2); back to step 28" in lines
