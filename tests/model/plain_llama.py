@@ -1,4 +1,4 @@
-"""The family in torch's own functions and autograd, as a reader would write it: what our functions are compared with."""
+"""The family in torch's own functions and autograd, as a reader would write it, to compare with."""
 
 import torch
 from torch.nn import functional
@@ -10,11 +10,11 @@ def plain_backbone(model, ids_BT, numbers_BT=None):
     numbers_BT = torch.zeros_like(ids_BT) if numbers_BT is None else numbers_BT
     x = model.model.embed_tokens(ids_BT)
     for index, block in enumerate(model.model.layers):
-        x = _block(config, index, block, x, numbers_BT, model.model.rope)
+        x = _block(config, index, block, x, numbers_BT=numbers_BT, rope=model.model.rope)
     return _norm(x, model.model.norm.weight, config.rms_norm_eps)
 
 
-def _block(config, index, block, x, numbers_BT, rope):
+def _block(config, index, block, x, *, numbers_BT, rope):
     attention, mlp = block.self_attn, block.mlp
     n = _norm(x, block.input_layernorm.weight, config.rms_norm_eps)
     q, k, v = (_heads(_product(n, part), config) for part in (attention.q_proj, attention.k_proj, attention.v_proj))

@@ -1,4 +1,4 @@
-"""Blocks that save less: the same gradients, bit for bit, by the same matrix products, from as many bytes as reckoned."""
+"""Blocks that save less: the same gradients, bit for bit, by the same products, from as many bytes as reckoned."""
 
 import pytest
 import torch
@@ -110,7 +110,7 @@ class TestGradientsEqualFiniteDifferences:
     @pytest.mark.parametrize("turns", [True, False])
     @pytest.mark.parametrize("window", [None, 2])
     @pytest.mark.parametrize("lengths", [(5,), (2, 1, 2)])
-    def test_of_attention(self, keeps_all, qk_norm, turns, window, lengths, small_config):
+    def test_of_attention(self, small_config, *, keeps_all, qk_norm, turns, window, lengths):
         numbers, positions = segments_of(*lengths)
         by = Rope(small_config(head_dim=4)).rotation_at(torch.stack([positions, positions])) if turns else None
         segments = Segments(torch.stack([numbers, numbers]), (2, 5), torch.float64, torch.device("cpu"))
@@ -220,19 +220,17 @@ def saved_bytes(model, run):
     return storages
 
 
-def measured_bytes(config, batch, context, dtype, remat, lengths=None):
+def measured_bytes(config, batch, context, *, dtype, remat, lengths=None):
     """Bytes that one more block saves: a model of three blocks against one of the first two."""
-    sizes = []
-    for num_layers in (2, 3):
-        model = make_model(config)
-        del model.model.layers[num_layers:]
-        ids_BT = ids_of(config, batch, context)
-        options = {}
-        if lengths is not None:
-            options = dict(zip(("segments_BT", "positions_BT"), (x.expand(batch, -1) for x in segments_of(*lengths))))
-        storages = saved_bytes(model, lambda: model.backbone(ids_BT, dtype=dtype, remat=remat, **options))
-        sizes.append(sum(storages.values()))
-    return sizes[1] - sizes[0]
+    options = {"dtype": dtype, "remat": remat}
+    if lengths is not None:
+        numbers, positions = segments_of(*lengths)
+        options |= {"segments_BT": numbers.expand(batch, -1), "positions_BT": positions.expand(batch, -1)}
+    model, ids_BT = make_model(config), ids_of(config, batch, context)
+    del model.model.layers[3:]
+    of_three = sum(saved_bytes(model, lambda: model.backbone(ids_BT, **options)).values())
+    del model.model.layers[2:]
+    return of_three - sum(saved_bytes(model, lambda: model.backbone(ids_BT, **options)).values())
 
 
 SIZES = {
@@ -252,10 +250,10 @@ SIZES = {
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("lengths", [None, (20, 3, 17)], ids=["whole", "documents"])
-def test_saved_bytes_equal_the_formula(small_config, sizes, dtype, remat, lengths):
+def test_saved_bytes_equal_the_formula(small_config, *, sizes, dtype, remat, lengths):
     config = small_config(**sizes)
     torch_dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[dtype]
-    measured = measured_bytes(config, 2, 40, torch_dtype, remat, lengths)
+    measured = measured_bytes(config, 2, 40, dtype=torch_dtype, remat=remat, lengths=lengths)
     block = saved_bytes_per_block(config, batch=2, context=40, dtype=dtype, remat=remat)
     assert measured == block.activations + block.casts
 
@@ -264,7 +262,7 @@ def test_saved_bytes_equal_the_formula(small_config, sizes, dtype, remat, length
 @given(configs().filter(lambda config: config.num_hidden_layers > 2), st.integers(1, 3), st.integers(1, 50))
 def test_any_blocks_saved_bytes_equal_the_formula(config, batch, context):
     for remat in REMATS:
-        measured = measured_bytes(config, batch, context, torch.float32, remat)
+        measured = measured_bytes(config, batch, context, dtype=torch.float32, remat=remat)
         block = saved_bytes_per_block(config, batch=batch, context=context, dtype="f32", remat=remat)
         # Blocks differ where the third is turned or has a window and others have not, and bytes do not.
         assert measured == block.activations + block.casts

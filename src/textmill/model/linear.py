@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -48,14 +50,16 @@ def bias_gradient(gradient_NO: torch.Tensor, bias_O: torch.Tensor | None) -> tor
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, keeps_all):  # type: ignore[no-untyped-def]
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, keeps_all: bool
+    ) -> torch.Tensor:
         cast = weight.to(x.dtype)
         ctx.save_for_backward(x, weight, bias, cast if keeps_all else None)
         return product(x, cast, bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         x, weight, bias, cast = ctx.saved_tensors
         cast = weight.to(x.dtype) if cast is None else cast
         gradient_NO = gradient.reshape(-1, weight.shape[0])

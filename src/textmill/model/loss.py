@@ -9,13 +9,13 @@ N rows (tokens), D width, V vocabulary, C rows of a chunk.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from textmill.model.activation_bytes import chunk_rows
 from textmill.model.llama import Llama
 
-# Logits of a chunk in f32, at most; and rows of a chunk at least, for which products still run at full speed.
-_CHUNK_BYTES = 1 << 25
-_CHUNK_ROWS_MIN = 128
 IGNORED = -100
 
 
@@ -39,14 +39,9 @@ def head_nats(x_BTD: torch.Tensor, weight_VD: torch.Tensor, targets_BT: torch.Te
     return result
 
 
-def chunk_rows(vocab_size: int) -> int:
-    """Rows that go through the head at once."""
-    return max(_CHUNK_ROWS_MIN, _CHUNK_BYTES // (4 * vocab_size))
-
-
 class _SummedNats(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x_ND, weight_VD, targets_N):  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, x_ND: torch.Tensor, weight_VD: torch.Tensor, targets_N: torch.Tensor) -> torch.Tensor:
         rows = chunk_rows(len(weight_VD))
         cast_VD = weight_VD.to(x_ND.dtype)
         needs_x, needs_weight, _ = ctx.needs_input_grad
@@ -67,7 +62,7 @@ class _SummedNats(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, factor):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, factor: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         assert ctx.gradients is not None, "the gradients of a loss are given away by the first backward"
         d_x_ND, d_weight_VD = ctx.gradients
         ctx.gradients = None
@@ -87,6 +82,7 @@ def _chunk_nats(
     """Nats of a chunk, f64; its gradients are written into ``d_x_CD`` and added to ``d_weight_VD``."""
     logits_CV = x_CD @ cast_VD.t()
     log_p_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.promote_types(x_CD.dtype, torch.float32))
+    del logits_CV
     counts_C = targets_C != IGNORED
     index_C1 = targets_C.where(counts_C, 0)[:, None]
     nats = -log_p_CV.gather(1, index_C1).squeeze(1).where(counts_C, 0.0).double().sum()

@@ -5,12 +5,14 @@ N rows, D width. Arithmetic is in f32 whatever the activations are in, and in f6
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 
 class RMSNorm(nn.Module):
-    """Normalise the last axis; in blocks ``norm_linear`` and ``self_attention`` read the weight, and norm themselves."""
+    """Normalise the last axis; functions of blocks read the weight, and norm themselves."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -66,12 +68,12 @@ class _Norm(torch.autograd.Function):
     """A norm by itself; saves ``x`` and a number for each row."""
 
     @staticmethod
-    def forward(ctx, x, weight_D, eps):  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, x: torch.Tensor, weight_D: torch.Tensor, eps: float) -> torch.Tensor:
         inverse = inverse_rms(x, eps)
         ctx.save_for_backward(x, inverse, weight_D)
         return normed(x, inverse, weight_D)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         return *norm_gradients(gradient, *ctx.saved_tensors), None

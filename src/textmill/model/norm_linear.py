@@ -7,6 +7,7 @@ the normed rows, too (``keeps_all``). N rows, D width, O outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -27,7 +28,9 @@ class _NormLinear(torch.autograd.Function):
     """Saves x, a number for each row, and with ``keeps_all`` the normed rows and casts of the weights."""
 
     @staticmethod
-    def forward(ctx, x, norm_weight, eps, keeps_all, *parameters):  # type: ignore[no-untyped-def]
+    def forward(
+        ctx: Any, x: torch.Tensor, norm_weight: torch.Tensor, eps: float, keeps_all: bool, *parameters: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         inverse = inverse_rms(x, eps)
         rows = normed(x, inverse, norm_weight)
         casts = [weight.to(x.dtype) for weight in parameters[::2]]
@@ -37,7 +40,7 @@ class _NormLinear(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, *gradients):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         x, inverse, norm_weight, *rest = ctx.saved_tensors
         parameters = rest[: 2 * len(gradients)]
         if ctx.keeps_all:
@@ -45,11 +48,13 @@ class _NormLinear(torch.autograd.Function):
         else:
             rows = normed(x, inverse, norm_weight)
             casts = [weight.to(x.dtype) for weight in parameters[::2]]
-        gradients = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
-        d_parameters = _parameter_gradients(gradients, rows.reshape(-1, x.shape[-1]), parameters, ctx.needs_input_grad)
+        rows_gradients = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
+        d_parameters = _parameter_gradients(
+            rows_gradients, rows.reshape(-1, x.shape[-1]), parameters, ctx.needs_input_grad
+        )
         del rows
-        rows_gradient = gradients[0] @ casts[0]
-        for gradient, cast in zip(gradients[1:], casts[1:], strict=True):
+        rows_gradient = rows_gradients[0] @ casts[0]
+        for gradient, cast in zip(rows_gradients[1:], casts[1:], strict=True):
             rows_gradient.addmm_(gradient, cast)
         return *norm_gradients(rows_gradient.view(x.shape), x, inverse, norm_weight), None, None, *d_parameters
 

@@ -12,13 +12,13 @@ The same functions run in all of them, so gradients are equal bit for bit. ``act
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import nn
 
 if TYPE_CHECKING:
     from textmill.model.attention import KVCache
-    from textmill.model.llama import Block
     from textmill.model.rope import Rotation
     from textmill.model.segments import Segments
 
@@ -26,12 +26,13 @@ Remat = Literal["none", "llama", "full"]
 
 
 def through(
-    block: Block, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, remat: Remat
+    block: nn.Module, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, remat: Remat
 ) -> torch.Tensor:
     """Send the stream [B, T, D] through a block that saves what ``remat`` says."""
     if remat != "full" or cache is not None or not torch.is_grad_enabled():
-        return block(x_BTD, by, segments, cache, keeps_all=remat != "llama")  # type: ignore[no-any-return]
-    result: torch.Tensor = _Twice.apply(x_BTD, block, by, segments, *block.parameters())
+        result: torch.Tensor = block(x_BTD, by, segments, cache, keeps_all=remat != "llama")
+    else:
+        result = _Twice.apply(x_BTD, block, by, segments, *block.parameters())
     return result
 
 
@@ -42,14 +43,17 @@ class _Twice(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, block, by, segments, *parameters):  # type: ignore[no-untyped-def]
+    def forward(
+        ctx: Any, x: torch.Tensor, block: nn.Module, by: Rotation, segments: Segments, *parameters: torch.Tensor
+    ) -> torch.Tensor:
         ctx.block, ctx.by, ctx.segments = block, by, segments
         ctx.save_for_backward(x, *parameters)
-        return block(x, by, segments, None, keeps_all=False)
+        result: torch.Tensor = block(x, by, segments, None, keeps_all=False)
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         x, *parameters = ctx.saved_tensors
         with torch.enable_grad():
             x = x.detach().requires_grad_(ctx.needs_input_grad[0])

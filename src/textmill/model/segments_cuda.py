@@ -24,8 +24,8 @@ def attend_segments(
     Documents go through ``torch.nn.attention.varlen``, which reads no more than each; where it cannot run, through a
     mask of all pairs of a row.
     """
-    if segments.numbers_BT is not None and can_use_varlen(q_BTHQ.device, q_BTHQ.dtype, q_BTHQ.shape[-1]):
-        return _varlen(q_BTHQ, k_BTKQ, v_BTKQ, segments.numbers_BT, window)
+    if segments.numbers is not None and can_use_varlen(q_BTHQ.device, q_BTHQ.dtype, q_BTHQ.shape[-1]):
+        return _varlen(q_BTHQ, k_BTKQ, v_BTKQ, segments.numbers, window)
     mask = visible(segments, window, q_BTHQ.device)
     o_BHTQ = functional.scaled_dot_product_attention(
         q_BTHQ.transpose(1, 2),
@@ -41,15 +41,15 @@ def attend_segments(
 def visible(segments: Segments, window: int | None, device: torch.device) -> torch.Tensor | None:
     """Which tokens see which, [T, T] or [B, 1, T, T], True where they do; None where causal attention says it."""
     num_tokens = segments.shape[1]
-    if segments.numbers_BT is None and (window is None or window >= num_tokens):
+    if segments.numbers is None and (window is None or window >= num_tokens):
         return None
     positions = torch.arange(num_tokens, device=device)
     mask = positions <= positions[:, None]
     if window is not None:
         mask = mask & (positions > positions[:, None] - window)
-    if segments.numbers_BT is None:
+    if segments.numbers is None:
         return mask
-    numbers_BT = segments.numbers_BT.to(device)
+    numbers_BT = segments.numbers.to(device)
     return mask & (numbers_BT[:, None, :, None] == numbers_BT[:, None, None, :])
 
 

@@ -1,8 +1,9 @@
 """Attention from projected queries, keys and values to heads' outputs, as one function: norms of heads, RoPE, softmax.
 
-For backward it saves what the kernel reads (queries, keys and values) and gives (outputs, and a log-sum of exponentials
-for each query and head). RoPE needs nothing: gradients are turned back. With norms of heads it saves queries and keys as
-they were projected, and norms and turns them again; or it keeps the turned ones, too (``keeps_all``).
+For backward it saves what the kernel reads (queries, keys and values) and gives (outputs, and a log-sum of
+exponentials for each query and head). RoPE needs nothing: gradients are turned back. With norms of heads it saves
+queries and keys as they were projected, and norms and turns them again; or it keeps the turned ones, too
+(``keeps_all``).
 
 B batch, T tokens, H query heads, K key-value heads, Q head size.
 """
@@ -10,7 +11,7 @@ B batch, T tokens, H query heads, K key-value heads, Q head size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -58,30 +59,30 @@ class _Rotate(torch.autograd.Function):
     """Saves nothing but what all layers share."""
 
     @staticmethod
-    def forward(ctx, x, by):  # type: ignore[no-untyped-def]
+    def forward(ctx: Any, x: torch.Tensor, by: Rotation) -> torch.Tensor:
         ctx.by = by
         return rotate(x, by)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         return rotate(gradient, ctx.by.inverse()), None
 
 
 class _Heads(NamedTuple):
     """How queries, or keys, become what the kernel reads."""
 
-    weight_Q: torch.Tensor | None
+    weight: torch.Tensor | None
     eps: float
     by: Rotation | None
 
     def inverse_rms(self, x: torch.Tensor) -> torch.Tensor | None:
-        return None if self.weight_Q is None else inverse_rms(x, self.eps)
+        return None if self.weight is None else inverse_rms(x, self.eps)
 
     def forward(self, x: torch.Tensor, inverse: torch.Tensor | None) -> torch.Tensor:
-        if self.weight_Q is not None:
+        if self.weight is not None:
             assert inverse is not None
-            x = normed(x, inverse, self.weight_Q)
+            x = normed(x, inverse, self.weight)
         return x if self.by is None else rotate(x, self.by)
 
     def backward(
@@ -90,15 +91,26 @@ class _Heads(NamedTuple):
         """Gradients with respect to x and the norm's weight; without a norm x itself is not read."""
         if self.by is not None:
             gradient = rotate(gradient, self.by.inverse())
-        if self.weight_Q is None:
+        if self.weight is None:
             return gradient, None
         assert inverse is not None
-        return norm_gradients(gradient, x, inverse, self.weight_Q)
+        return norm_gradients(gradient, x, inverse, self.weight)
 
 
 class _SelfAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, q, k, v, q_weight, k_weight, eps, by, pieces, keeps_all):  # type: ignore[no-untyped-def]
+    def forward(  # noqa: PLR0917  autograd takes no keywords
+        ctx: Any,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        q_weight: torch.Tensor | None,
+        k_weight: torch.Tensor | None,
+        eps: float,
+        by: Rotation | None,
+        pieces: Sequence[Piece],
+        keeps_all: bool,
+    ) -> torch.Tensor:
         q_heads, k_heads = _Heads(q_weight, eps, by), _Heads(k_weight, eps, by)
         q_inverse, k_inverse = q_heads.inverse_rms(q), k_heads.inverse_rms(k)
         turned_q, turned_k = q_heads.forward(q, q_inverse), k_heads.forward(k, k_inverse)
@@ -112,12 +124,12 @@ class _SelfAttention(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         q_weight, k_weight, q, k, q_inverse, k_inverse, turned_q, turned_k, v, o, lse = ctx.saved_tensors
         q_heads, k_heads = _Heads(q_weight, ctx.eps, ctx.by), _Heads(k_weight, ctx.eps, ctx.by)
         if turned_q is None:
             turned_q, turned_k = q_heads.forward(q, q_inverse), k_heads.forward(k, k_inverse)
-        d_q, d_k, d_v = attend_pieces_backward(gradient, turned_q, turned_k, v, o, lse, ctx.pieces)
+        d_q, d_k, d_v = attend_pieces_backward(gradient, (turned_q, turned_k, v, o, lse), ctx.pieces)
         del turned_q, turned_k
         d_q, d_q_weight = q_heads.backward(d_q, q, q_inverse)
         d_k, d_k_weight = k_heads.backward(d_k, k, k_inverse)
@@ -139,22 +151,16 @@ def attend_pieces(
 
 
 def attend_pieces_backward(
-    gradient_BTHQ: torch.Tensor,
-    q_BTHQ: torch.Tensor,
-    k_BTKQ: torch.Tensor,
-    v_BTKQ: torch.Tensor,
-    o_BTHQ: torch.Tensor,
-    lse_BTH: torch.Tensor,
-    pieces: Sequence[Piece],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients with respect to queries, keys and values, from what ``attend_pieces`` took and gave."""
+    gradient_BTHQ: torch.Tensor, saved: Sequence[torch.Tensor], pieces: Sequence[Piece]
+) -> tuple[torch.Tensor, ...]:
+    """Gradients with respect to queries, keys and values, from what ``attend_pieces`` took and gave: ``saved``."""
+    inputs = (gradient_BTHQ, *saved)
     if len(pieces) == 1:
-        return _attend_backward(gradient_BTHQ, q_BTHQ, k_BTKQ, v_BTKQ, o_BTHQ, lse_BTH, pieces[0].mask)
-    results = tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q_BTHQ, k_BTKQ, v_BTKQ))
-    inputs = (gradient_BTHQ, q_BTHQ, k_BTKQ, v_BTKQ, o_BTHQ, lse_BTH)
+        return _attend_backward(inputs, pieces[0].mask)
+    results = tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in saved[:3])
     for piece in pieces:
         at = piece.rows, piece.tokens
-        for result, part in zip(results, _attend_backward(*(x[at] for x in inputs), piece.mask), strict=True):
+        for result, part in zip(results, _attend_backward([x[at] for x in inputs], piece.mask), strict=True):
             result[at] = part
     return results
 
@@ -166,19 +172,10 @@ def _attend(
     return o.transpose(1, 2), lse.transpose(1, 2)
 
 
-def _attend_backward(
-    gradient: torch.Tensor,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    o: torch.Tensor,
-    lse: torch.Tensor,
-    mask: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    inputs = _heads_first(gradient, q, k, v, o, lse)
-    gradients = _flash_backward(*inputs, 0.0, mask is None, attn_mask=_broadcast(mask))
-    d_q, d_k, d_v = _heads_first(*gradients)
-    return d_q, d_k, d_v
+def _attend_backward(inputs: Sequence[torch.Tensor], mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    """Take the gradient, queries, keys, values, outputs and log-sums."""
+    gradients = _flash_backward(*_heads_first(*inputs), 0.0, mask is None, attn_mask=_broadcast(mask))
+    return tuple(_heads_first(*gradients))
 
 
 def _heads_first(*tensors: torch.Tensor) -> list[torch.Tensor]:

@@ -1,10 +1,12 @@
 """SwiGLU's product and the projection down, ``(silu(gate) * up) W^T``, as one function (arXiv:2002.05202 §2).
 
-For backward it saves gate and up, and multiplies them again; or it keeps ``silu(gate)`` and the product (``keeps_all``).
-N rows, F feed-forward, D width.
+For backward it saves gate and up, and multiplies them again; or it keeps ``silu(gate)`` and the product, too
+(``keeps_all``). N rows, F feed-forward, D width.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -20,7 +22,9 @@ def swiglu_down(gate_BTF: torch.Tensor, up_BTF: torch.Tensor, down: Linear, *, k
 
 class _SwigluDown(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, gate, up, weight, bias, keeps_all):  # type: ignore[no-untyped-def]
+    def forward(  # noqa: PLR0917  autograd takes no keywords
+        ctx: Any, gate: torch.Tensor, up: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, keeps_all: bool
+    ) -> torch.Tensor:
         activated = functional.silu(gate)
         gated = activated * up if keeps_all else activated.mul_(up)
         cast = weight.to(gate.dtype)
@@ -30,7 +34,7 @@ class _SwigluDown(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
         gate, up, weight, bias, *kept = ctx.saved_tensors
         if ctx.keeps_all:
             activated, gated, cast = kept
@@ -46,5 +50,6 @@ class _SwigluDown(torch.autograd.Function):
         del gated
         d_gated = (gradient_ND @ cast).view(gate.shape)
         d_up = d_gated * activated
+        del activated
         d_gate = torch.ops.aten.silu_backward(d_gated.mul_(up), gate)
         return d_gate, d_up, d_weight, bias_gradient(gradient_ND, bias), None
