@@ -1,0 +1,1 @@
+"""The parts of the training figures: each is run by itself and prints JSON."""
