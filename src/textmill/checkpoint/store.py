@@ -158,7 +158,7 @@ def latest_checkpoint(run_folder: Path, on_damage: Callable[[DataError], None] |
 
 def verify_checkpoint(folder: Path) -> None:
     """Hash every file of a checkpoint; raises ``DataError`` that names the first that differs or is missing."""
-    hashes = read_json(folder / HASHES)
+    hashes = _read(folder / HASHES)
     required = {MODEL, OPTIMIZER, STATE}
     if not required <= set(hashes):
         raise DataError(f"{folder / HASHES} does not name {', '.join(sorted(required - set(hashes)))}{_FIX}")
@@ -183,7 +183,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
     ``restore_model`` and ``restore_optimizer`` read its tensors.
     """
-    state = read_json(folder / STATE)
+    state = _read(folder / STATE)
     if not isinstance(state.get("state"), dict) or state.get("step") != step_of(folder):
         raise DataError(
             f"{folder / STATE} belongs to step {state.get('step')}, and its folder to step {step_of(folder)}: one of "
@@ -224,6 +224,13 @@ def remove_left_overs(run_folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except DataError as error:
+        raise DataError(f"{str(error).removesuffix('. Copy or make it again')}{_FIX}") from error
+
+
 def _try_to_hash(path: Path) -> str | DataError:
     try:
         return sha256_file(path)
@@ -231,6 +238,8 @@ def _try_to_hash(path: Path) -> str | DataError:
         return DataError(f"{path} is missing from its checkpoint{_FIX}")
     except OSError as error:
         return DataError(f"cannot read {path}: {error.strerror}{_FIX}")
+    except ValueError:
+        return DataError(f"{str(path)!r} cannot be the name of a file{_FIX}")  # half characters and zero bytes
 
 
 def _remove(folder: Path) -> None:
