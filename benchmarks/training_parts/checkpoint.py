@@ -3,10 +3,10 @@
     python -m training_parts.checkpoint save FOLDER [--rounds 3]       (in benchmarks/)
     python -m training_parts.checkpoint resume FOLDER [--rounds 3] [--warm]
 
-``save`` trains on two threads. A round is some steps without a save, and as many again that begin with one and hold
-all of it; the cost of the save is what the second took longer. ``resume`` reads the checkpoint that ``save`` left:
-hashes checked, model and optimizer filled, in a new process each time, its imports not counted. Unless ``--warm`` the
-system is asked to forget the files first.
+``save`` trains on two threads. Some steps without a save and as many that begin with one, and hold all of it, take
+turns; the cost of a save is what its steps took longer than the mean of those before and after. ``resume`` reads the
+checkpoint that ``save`` left: hashes checked, model and optimizer filled, in a new process each time, its imports not
+counted. Unless ``--warm`` the system is asked to forget the files first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import statistics
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -53,24 +54,27 @@ def main() -> None:
 def measure_saving(folder: Path, rounds: int) -> dict[str, object]:
     """Train with and without saves, in turns."""
     trainer = Trainer()
-    costs, steps, results = [], [], []
+    plain: list[list[float]] = []
+    saving, results = [], []
     with CheckpointSaver(folder, keep=2, reserve_bytes=12 * trainer.num_parameters + (1 << 20)) as saver:
         trainer.step()
         for number in range(rounds):
-            plain = [trainer.step() for _ in range(STEPS_A_HALF)]
+            plain.append([trainer.step() for _ in range(STEPS_A_HALF)])
             begin = time.perf_counter()
             saver.save(number, model=trainer.model.state_dict(), optimizer=trainer.state(), state={})
             for _ in range(STEPS_A_HALF):
                 trainer.step()
-            costs.append(time.perf_counter() - begin - sum(plain))
-            steps += plain
+            saving.append(time.perf_counter() - begin)
             saver.wait()
             results += saver.finished()
+        plain.append([trainer.step() for _ in range(STEPS_A_HALF)])
+    around = [(sum(before) + sum(after)) / 2 for before, after in pairwise(plain)]
+    costs = [with_save - without for with_save, without in zip(saving, around, strict=True)]
     return {
         "pause_s": spread([result.pause_s for result in results]),
         "cost_s": spread(costs),
         "until_whole_s": spread([result.total_s for result in results]),
-        "step_s": spread(steps),
+        "step_s": spread([step for half in plain for step in half]),
         "num_bytes": results[0].num_bytes,
     }
 

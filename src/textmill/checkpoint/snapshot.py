@@ -7,6 +7,7 @@ is kept for the next save, because new memory costs more than the copy.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import threading
 from collections.abc import Mapping
@@ -76,9 +77,10 @@ class Snapshot:
         return self._memory
 
     def _reserve(self, num_bytes: int) -> None:
-        memory = _new_memory(num_bytes)
-        memory[::PAGE_BYTES] = 0  # the pages are there once they are touched
-        self._memory = memory
+        with contextlib.suppress(OSError):  # the save that needs the memory asks again, and tells
+            memory = _new_memory(num_bytes)
+            memory[::PAGE_BYTES] = 0  # the pages are there once they are touched
+            self._memory = memory
 
 
 def _new_memory(num_bytes: int) -> np.ndarray:
