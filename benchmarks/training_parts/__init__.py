@@ -1,1 +1,1 @@
-"""Parts of the benchmarks of training: each runs by itself and prints Markdown."""
+"""Parts of the benchmarks of training: each runs by itself and prints its figures."""
