@@ -140,6 +140,10 @@ class CheckpointSaver:
             raise self._last.error
         return self._last.folder
 
+    def forget(self) -> None:
+        """Let ``save_last`` save a step again that was saved before: it is another state now."""
+        self._last = None
+
     def wait(self) -> None:
         """Wait for the save in flight, if there is one; raises what went wrong in it, unless it was the disk."""
         self._join()

@@ -210,7 +210,7 @@ def prune(run_folder: Path, keep: int) -> list[Path]:
 
 def remove_checkpoint(run_folder: Path, step: int) -> None:
     """Remove a checkpoint; a kill in between leaves no half one."""
-    _remove(_folder_of(run_folder, step))
+    _remove(checkpoint_folder(run_folder, step))
 
 
 def remove_left_overs(run_folder: Path) -> None:

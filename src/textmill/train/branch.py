@@ -73,7 +73,9 @@ def branch_recipe(recipe: Recipe, parent: Parent) -> Recipe:
     old = parent.run.recipe
     for name in ("model", "optimizer", "batch"):
         if getattr(recipe, name) != getattr(old, name):
-            raise ConfigError(f"[{name}] is not as in {parent.run.folder}, which the run branches from; leave it as it is")
+            raise ConfigError(
+                f"[{name}] is not as in {parent.run.folder}, which the run branches from; leave it as it is"
+            )
     if (recipe.run.seed, recipe.data.packing, recipe.data.document_masks, recipe.data.fim_rate) != (
         old.run.seed,
         old.data.packing,
@@ -112,9 +114,7 @@ def branch_plan(plan: Plan, parent: Parent) -> Plan:
             "set the context of the first stage as it is there"
         )
     after = [dataclasses.replace(stage, first_step=stage.first_step + parent.step) for stage in plan.stages]
-    return dataclasses.replace(
-        plan, stages=(*before, *after), start_step=parent.step, parent=str(parent.run.folder)
-    )
+    return dataclasses.replace(plan, stages=(*before, *after), start_step=parent.step, parent=str(parent.run.folder))
 
 
 def begin_branch(folder: Path, parent: Parent) -> None:
@@ -149,9 +149,7 @@ def _shared(parent: Parent, name: str, source: SourceTable) -> SourceTable:
     """The parent's shards of a source, where the two mean the same text."""
     if is_shard_folder(source) or parent.run.recipe.data.sources.get(name) != source:
         return source
-    return dataclasses.replace(
-        source, path=str((parent.run.folder / "shards" / name).resolve()), part=(0.0, 1.0)
-    )
+    return dataclasses.replace(source, path=str((parent.run.folder / "shards" / name).resolve()), part=(0.0, 1.0))
 
 
 def _link(source: str, target: str) -> None:
@@ -159,4 +157,3 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-

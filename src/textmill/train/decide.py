@@ -22,13 +22,16 @@ from textmill.train.step import accumulate, clip
 Say = Callable[[str], None]
 
 
-def make_plan(recipe: Recipe, config: ModelConfig, say: Say = lambda message: None) -> Plan:
+def make_plan(
+    recipe: Recipe, config: ModelConfig, say: Say = lambda message: None, *, rope_theta: float = 10_000.0
+) -> Plan:
     """Decide a run.
 
     Args:
         recipe: what is wanted.
         config: the model's sizes, as they are at the run's end.
         say: told each decision with its reason.
+        rope_theta: RoPE's base of stages that name none.
 
     Raises:
         ConfigError: the run does not fit into memory, or budget and stages disagree.
@@ -47,7 +50,7 @@ def make_plan(recipe: Recipe, config: ModelConfig, say: Say = lambda message: No
         say(f"precision {precision}: a step takes {times[precision]:.2f} s, and {times[other]:.2f} s in {other}")
     return Plan(
         model=config,
-        stages=_stages(recipe, config, memory, times.get(precision)),
+        stages=_stages(recipe, rope_theta, memory, times.get(precision)),
         precision=precision,
         remat=memory.remat,
         threads=threads,
@@ -58,7 +61,7 @@ def make_plan(recipe: Recipe, config: ModelConfig, say: Say = lambda message: No
 
 
 def _stages(
-    recipe: Recipe, config: ModelConfig, memory: MemoryChoice, step_time_s: float | None
+    recipe: Recipe, rope_theta: float, memory: MemoryChoice, step_time_s: float | None
 ) -> tuple[TrainStage, ...]:
     stages: list[TrainStage] = []
     for index, (stage, num_steps) in enumerate(zip(recipe.stages, stage_steps(recipe, step_time_s), strict=True)):
@@ -70,7 +73,7 @@ def _stages(
                 context=stage.context,
                 rows=rows_of(recipe, stage),
                 micro_rows=memory.micro_rows[index],
-                rope_theta=stage.rope_theta or config.rope_theta,
+                rope_theta=recipe.model.rope_theta or stage.rope_theta or rope_theta,
                 mixture=recipe.mixture_of(stage),
             )
         )

@@ -77,7 +77,9 @@ def load_interventions(run: Path) -> Interventions:
     try:
         return from_table(Interventions, json.loads(path.read_text()))
     except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}. It says which batches the run passed over; put it back") from error
+        raise DataError(
+            f"{path} is damaged: {error}. It says which batches the run passed over; put it back"
+        ) from error
 
 
 def save_interventions(run: Path, interventions: Interventions) -> None:

@@ -9,7 +9,8 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ import torch
 from textmill.base import units
 from textmill.base.errors import StorageError
 from textmill.base.events import Event, EventLog
+from textmill.checkpoint.async_saver import CheckpointSaver
 from textmill.checkpoint.huggingface import save_model, write_small_files
-from textmill.checkpoint.store import prune, save_checkpoint
 from textmill.checkpoint.tensors import as_numpy
 from textmill.data.loader import Batch
 from textmill.model.config import ModelConfig
@@ -72,12 +73,11 @@ def train(run: Run, observe: Observer, *, resume: bool = False, sampler: Sampler
 
         try:
             trainer = _resume(run, tell) if resume else _start(run, tell)
-            _Loop(trainer, tell, stop, ranks, sampler).go()
+            with _Loop(trainer, tell, stop, ranks, sampler) as loop:
+                loop.go()
             folder = run.folder / MODEL
             if ranks.is_first:
-                save_model(
-                    folder, run.plan.model, trainer.model.state_dict(), trainer.tokenizer, add_bos_token=True
-                )
+                save_model(folder, run.plan.model, trainer.model.state_dict(), trainer.tokenizer, add_bos_token=True)
             tell("end", trainer.step)
             if stop:
                 raise stop.error(f"stopped when the run was done; the model is in {folder}")
@@ -94,13 +94,25 @@ def train(run: Run, observe: Observer, *, resume: bool = False, sampler: Sampler
 class _Loop:
     """Takes a trainer to its last step."""
 
-    def __init__(
-        self, trainer: Trainer, tell: Tell, stop: StopRequest, ranks: Ranks, sampler: Sampler | None
-    ) -> None:
+    def __init__(self, trainer: Trainer, tell: Tell, stop: StopRequest, ranks: Ranks, sampler: Sampler | None) -> None:
         self.trainer, self.tell, self.stop, self.ranks, self.sampler = trainer, tell, stop, ranks, sampler
         self.samples = sample_held_out(trainer.held_out, trainer.tokenizer, trainer.run.recipe.eval.max_tokens)
         self.stage: TrainStage | None = None
-        self.saved = trainer.step if trainer.step > trainer.run.plan.start_step else None
+        self.saver: CheckpointSaver | None = None
+        if ranks.is_first:
+            self.saver = CheckpointSaver(
+                trainer.run.folder,
+                keep=trainer.run.recipe.checkpoint.keep,
+                write_small_files=self._write_small_files,
+                reserve_bytes=12 * trainer.run.plan.model.num_parameters,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.saver is not None:
+            self.saver.__exit__(kind, error, trace)
 
     def go(self) -> None:
         """Take steps until the run is done or a signal comes; every step is of the same kind, replayed or new."""
@@ -112,8 +124,11 @@ class _Loop:
             last = trainer.step == plan.num_steps
             if last or trainer.step % trainer.run.recipe.eval.every_steps == 0:
                 self._validate()
-            if last or trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
+            if last:
+                self._save_now()
+            elif trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
                 self._save()
+            self._tell_saves()
         if trainer.step < plan.num_steps:
             self._end_early()
 
@@ -147,9 +162,10 @@ class _Loop:
         loss, grad_norm = self._gradient(batch)
         if trainer.watch.judge(loss, grad_norm) != "fine":
             drop_gradients(trainer.model)
+            if self.saver is not None:
+                self.saver.wait()  # what is on the disk is looked at
             if intervene(trainer, loss, grad_norm, self.tell, self.ranks):
-                self._save()
-                trainer.remove_outdated()
+                self._leave_way()
             return False
         branched_at = plan.start_step if plan.parent is not None else None
         factor = learning_rate_factor(recipe.schedule, trainer.step, plan.num_steps, branched_at)
@@ -224,30 +240,60 @@ class _Loop:
         self.tell("sample", trainer.step, prompt=prompt, text=text)
 
     def _save(self) -> None:
-        trainer, run = self.trainer, self.trainer.run
+        """Begin to save; the loop goes on once the tensors are copied."""
+        trainer = self.trainer
+        if self.saver is not None:
+            self.saver.wait()
+            self.saved_stage = trainer.run.plan.stage_of(trainer.step - 1)
+            self.saver.save(trainer.step, **self._state())
+
+    def _save_now(self) -> None:
+        """Save, and wait until it is on the disk."""
+        trainer = self.trainer
+        if self.saver is not None:
+            self.saver.wait()
+            self.saved_stage = trainer.run.plan.stage_of(trainer.step - 1)
+            self.saver.save_last(trainer.step, **self._state())
+            self._tell_saves()
+
+    def _leave_way(self) -> None:
+        """After a rewind behind checkpoints: save where the run stands, then remove those of the way that is left."""
+        if self.saver is not None:
+            self.saver.forget()
+        self._save_now()
         if self.ranks.is_first:
-            begin = time.perf_counter()
-            stage = run.plan.stage_of(trainer.step - 1)
-            folder = save_checkpoint(
-                run.folder,
-                trainer.step,
-                model=trainer.model.state_dict(),
-                optimizer=trainer.optimizers.state_tensors(),
-                state=trainer.state(),
-                write_small_files=lambda folder: write_small_files(
-                    folder, run.plan.model_in(stage), trainer.tokenizer, add_bos_token=True
-                ),
-            )
-            prune(run.folder, run.recipe.checkpoint.keep)
-            time_s = time.perf_counter() - begin
-            num_bytes = sum(path.stat().st_size for path in folder.iterdir())
-            self.tell("checkpoint", trainer.step, pause_s=time_s, time_s=time_s, num_bytes=num_bytes)
-        self.saved = trainer.step
+            self.trainer.remove_outdated()
+
+    def _state(self) -> dict[str, Any]:
+        trainer = self.trainer
+        return {
+            "model": trainer.model.state_dict(),
+            "optimizer": trainer.optimizers.state_tensors(),
+            "state": trainer.state(),
+        }
+
+    def _write_small_files(self, folder: Path) -> None:
+        trainer = self.trainer
+        config = trainer.run.plan.model_in(self.saved_stage)
+        write_small_files(folder, config, trainer.tokenizer, add_bos_token=True)
+
+    def _tell_saves(self) -> None:
+        """Log the saves that ended since."""
+        for result in [] if self.saver is None else self.saver.finished():
+            if result.error is not None:
+                self.tell("save_failed", result.step, error=str(result.error))
+            else:
+                self.tell(
+                    "checkpoint",
+                    result.step,
+                    pause_s=result.pause_s,
+                    time_s=result.total_s,
+                    num_bytes=result.num_bytes,
+                )
 
     def _end_early(self) -> None:
         trainer, run = self.trainer, self.trainer.run
-        if self.saved != trainer.step:
-            self._save()
+        self._save_now()
         self.tell("stop", trainer.step)
         if not self.stop:
             self.stop.note_elsewhere()

@@ -64,9 +64,7 @@ class Listener(Protocol):
         """A line of the run's log is written."""
 
 
-def run_recipe(
-    recipe: Recipe, listener: Listener, *, resume: bool = False, sampler: Sampler | None = None
-) -> Run:
+def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False, sampler: Sampler | None = None) -> Run:
     """Carry out a recipe, or go on with its run from the last whole checkpoint.
 
     Args:
@@ -118,9 +116,11 @@ def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: List
     check_contexts(folder, recipe, shards, tokenizer)
     listener.doing("timing a few steps")
     if parent is None:
-        plan = make_plan(recipe, _config_of(recipe, tokenizer, base), listener.say)
+        theta = 10_000.0 if base is None else load_config(base).rope_theta
+        plan = make_plan(recipe, _config_of(recipe, tokenizer, base), listener.say, rope_theta=theta)
     else:
-        plan = branch_plan(make_plan(recipe, _config_of_branch(recipe, parent), listener.say), parent)
+        config, theta = _config_of_branch(recipe, parent), parent.run.plan.stage_of(parent.step).rope_theta
+        plan = branch_plan(make_plan(recipe, config, listener.say, rope_theta=theta), parent)
         begin_branch(folder, parent)
     run = Run(folder, recipe, plan)
     save_run(run)

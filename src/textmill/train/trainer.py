@@ -7,6 +7,7 @@ from typing import Any
 
 from textmill.base.errors import DataError
 from textmill.checkpoint.huggingface import load_tensors
+from textmill.checkpoint.restore import restore_model, restore_optimizer
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.store import (
     Checkpoint,
@@ -16,7 +17,7 @@ from textmill.checkpoint.store import (
     step_of,
     verify_checkpoint,
 )
-from textmill.checkpoint.tensors import as_torch, fill_model
+from textmill.checkpoint.tensors import fill_model
 from textmill.data.shards import ShardSet
 from textmill.data.stages import StagedLoader
 from textmill.model.llama import Llama
@@ -69,7 +70,7 @@ class Trainer:
         snapshot = self.snapshots.find(step)
         if snapshot is not None:
             fill_model(self.model, snapshot.model)
-            self.optimizers.load_state_tensors(snapshot.optimizer)
+            self.optimizers.load_state_tensors({name: tensor.clone() for name, tensor in snapshot.optimizer.items()})
             self.watch.load_state(snapshot.watch)
             self.step = snapshot.step
             return
@@ -81,8 +82,8 @@ class Trainer:
         if checkpoint is None:
             self._begin()
             return
-        fill_model(self.model, checkpoint.model)
-        self.optimizers.load_state_tensors({name: as_torch(array) for name, array in checkpoint.optimizer.items()})
+        restore_model(checkpoint, self.model)
+        self.optimizers.load_state_tensors(restore_optimizer(checkpoint))
         self.watch.load_state(checkpoint.state.get("watch", {}))
         self.step = checkpoint.step
 
