@@ -12,11 +12,11 @@ from fakes.tiny_run import write_recipe
 
 pytest.importorskip("torch")
 
-from textmill.base.errors import ConfigError, StoppedError  # noqa: E402
-from textmill.base.events import read_events  # noqa: E402
-from textmill.checkpoint.store import list_checkpoints, load_checkpoint  # noqa: E402
-from textmill.train.pipeline import run_recipe  # noqa: E402
-from textmill.train.recipe import load_recipe  # noqa: E402
+from textmill.base.errors import ConfigError, StoppedError
+from textmill.base.events import read_events
+from textmill.checkpoint.store import list_checkpoints, load_checkpoint
+from textmill.train.pipeline import run_recipe
+from textmill.train.recipe import load_recipe
 
 STABLE = ("schedule.decay_fraction=0.5", "checkpoint.keep=9", "checkpoint.every_steps=2")
 

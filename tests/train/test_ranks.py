@@ -15,10 +15,10 @@ from fakes.tiny_run import write_recipe
 
 pytest.importorskip("torch")
 
-from textmill.base.events import read_events  # noqa: E402
-from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, load_checkpoint  # noqa: E402
-from textmill.train.pipeline import run_recipe  # noqa: E402
-from textmill.train.recipe import load_recipe  # noqa: E402
+from textmill.base.events import read_events
+from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, load_checkpoint
+from textmill.train.pipeline import run_recipe
+from textmill.train.recipe import load_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 # Muon divides by norms of updates near zero: rounding would show more than it does in AdamW.
@@ -96,6 +96,7 @@ def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path
     processes = start(write_recipe(tmp_path), 2, "budget.steps=5000", "checkpoint.every_steps=2")
     _wait_for_step(tmp_path / "run", 3)
     processes[1].kill()
+    processes[1].communicate()
     told = processes[0].communicate(timeout=100)[0]
     assert processes[0].returncode not in (0, None)
     assert "rank 0 of 2 lost another" in told

@@ -11,12 +11,12 @@ from fakes.tiny_run import write_recipe
 
 pytest.importorskip("torch")
 
-from textmill.base.errors import ConfigError, DataError, StoppedError  # noqa: E402
-from textmill.base.events import read_events  # noqa: E402
-from textmill.checkpoint.huggingface import load_config  # noqa: E402
-from textmill.checkpoint.store import list_checkpoints, load_checkpoint  # noqa: E402
-from textmill.train.pipeline import run_recipe  # noqa: E402
-from textmill.train.recipe import load_recipe  # noqa: E402
+from textmill.base.errors import ConfigError, DataError, StoppedError
+from textmill.base.events import read_events
+from textmill.checkpoint.huggingface import load_config
+from textmill.checkpoint.store import list_checkpoints, load_checkpoint
+from textmill.train.pipeline import run_recipe
+from textmill.train.recipe import load_recipe
 
 # 4 rows of 32 tokens are a step: 6 steps of words, then 6 of both on twice the context.
 STAGES = """

@@ -1,4 +1,4 @@
-"""A run that leaves another at one of its checkpoints and decays from there: warmup-stable-decay's second half, at will.
+"""A run that leaves another at a checkpoint and decays from there: warmup-stable-decay's second half, at will.
 
 One stable run gives finished models of any length (arXiv:2405.18392 §4), and data is tried by branching twice from one
 step, with it and without it (arXiv:2502.02737 §3.1). Steps go on counting, and every source goes on where it was.
@@ -110,8 +110,8 @@ def branch_plan(plan: Plan, parent: Parent) -> Plan:
     ]
     if plan.tokens_per_step != parent.run.plan.tokens_per_step:
         raise ConfigError(
-            f"a step has {plan.tokens_per_step:,} tokens, and in {parent.run.folder} {parent.run.plan.tokens_per_step:,}; "
-            "set the context of the first stage as it is there"
+            f"a step has {plan.tokens_per_step:,} tokens, and in {parent.run.folder} "
+            f"{parent.run.plan.tokens_per_step:,}; set the context of the first stage as it is there"
         )
     after = [dataclasses.replace(stage, first_step=stage.first_step + parent.step) for stage in plan.stages]
     return dataclasses.replace(plan, stages=(*before, *after), start_step=parent.step, parent=str(parent.run.folder))
@@ -139,8 +139,8 @@ def _check_stable(run: Run, step: int) -> None:
     last = plan.start_step if plan.parent is not None else first_decay_step(schedule, plan.num_steps)
     if not schedule.warmup_steps <= step <= last:
         raise ConfigError(
-            f"the learning rate of {run.folder} is at its peak from step {schedule.warmup_steps:,} to {last:,}, and not "
-            f"at step {step:,}; branch from a checkpoint between them, which more are kept of with "
+            f"the learning rate of {run.folder} is at its peak from step {schedule.warmup_steps:,} to {last:,}, and "
+            f"not at step {step:,}; branch from a checkpoint between them, which more are kept of with "
             f"--set checkpoint.keep=N: textmill runs show {quote(str(run.folder))}"
         )
 

@@ -1,4 +1,4 @@
-"""What was decided while a run went on: batches passed over, smaller micro-batches. Kept whole in ``interventions.json``.
+"""What was decided while a run went on: batches passed over, smaller micro-batches; kept in ``interventions.json``.
 
 A run is a pure function of shards, recipe, seed and this file. A decision is written before it takes effect, so a run
 that is killed after it comes to the same end.
@@ -61,7 +61,7 @@ class Interventions:
         return dataclasses.replace(self, micro_rows={**self.micro_rows, stage: micro_rows})
 
     def outdates(self, step: int, num_known: int) -> bool:
-        """Say whether a state after ``step`` steps is of a way that was left, where ``num_known`` skips were made by then."""
+        """Whether a state after ``step`` steps is of a way that was left; ``num_known`` skips were made by then."""
         return any(skip.back_to < step for skip in self.skips[num_known:])
 
 

@@ -29,7 +29,7 @@ from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.out_of_memory import halve_micro_rows, is_out_of_memory
 from textmill.train.plan import TrainStage
 from textmill.train.precision import compute_dtype
-from textmill.train.ranks import Ranks, joined_ranks
+from textmill.train.ranks import ALONE, Ranks
 from textmill.train.recovery import intervene
 from textmill.train.run import Run
 from textmill.train.schedule import learning_rate_factor
@@ -45,7 +45,9 @@ Tell = Callable[..., None]
 MODEL = "model"
 
 
-def train(run: Run, observe: Observer, *, resume: bool = False, sampler: Sampler | None = None) -> Path:
+def train(
+    run: Run, observe: Observer, *, resume: bool = False, sampler: Sampler | None = None, ranks: Ranks = ALONE
+) -> Path:
     """Train a planned run to its end.
 
     Args:
@@ -53,6 +55,7 @@ def train(run: Run, observe: Observer, *, resume: bool = False, sampler: Sampler
         observe: sees each event once it is in the log; it cannot change the run.
         resume: go on from the last whole checkpoint.
         sampler: writes the samples of validations; without one there are none.
+        ranks: the processes that train together; the first writes logs and checkpoints.
 
     Returns:
         the folder of the finished model.
@@ -64,7 +67,7 @@ def train(run: Run, observe: Observer, *, resume: bool = False, sampler: Sampler
         DataError: shards are not as long as their manifest says, or all checkpoints are damaged.
     """
     torch.set_num_threads(run.plan.threads)
-    with joined_ranks() as ranks, StopRequest() as stop:
+    with StopRequest() as stop:
         log = EventLog(run.events) if ranks.is_first else None
 
         def tell(kind: str, step: int, **fields: Any) -> None:
@@ -72,7 +75,7 @@ def train(run: Run, observe: Observer, *, resume: bool = False, sampler: Sampler
                 observe(log.write(kind, step, **fields))
 
         try:
-            trainer = _resume(run, tell) if resume else _start(run, tell)
+            trainer = _resume(run, tell, ranks) if resume else _start(run, tell)
             with _Loop(trainer, tell, stop, ranks, sampler) as loop:
                 loop.go()
             folder = run.folder / MODEL
@@ -164,6 +167,7 @@ class _Loop:
             drop_gradients(trainer.model)
             if self.saver is not None:
                 self.saver.wait()  # what is on the disk is looked at
+            self.ranks.wait()
             if intervene(trainer, loss, grad_norm, self.tell, self.ranks):
                 self._leave_way()
             return False
@@ -260,6 +264,7 @@ class _Loop:
         """After a rewind behind checkpoints: save where the run stands, then remove those of the way that is left."""
         if self.saver is not None:
             self.saver.forget()
+        self.ranks.wait()  # all have read what they go back to
         self._save_now()
         if self.ranks.is_first:
             self.trainer.remove_outdated()
@@ -352,9 +357,11 @@ def _start(run: Run, tell: Tell) -> Trainer:
     return trainer
 
 
-def _resume(run: Run, tell: Tell) -> Trainer:
+def _resume(run: Run, tell: Tell, ranks: Ranks) -> Trainer:
     trainer = assemble(run)
     trainer.resume()
     tell("resume", trainer.step, num_steps=run.plan.num_steps, passed_over=trainer.passed_over)
-    trainer.remove_outdated()
+    ranks.wait()  # all have read theirs
+    if ranks.is_first:
+        trainer.remove_outdated()
     return trainer

@@ -23,15 +23,15 @@ from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.adapters.opening import Adapters
 from textmill.train.adapters.tools import check_installed
-from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.branch import Parent, begin_branch, branch_plan, branch_recipe, open_parent
+from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.decide import make_plan
 from textmill.train.loop import Sampler, train
-from textmill.train.plan import Plan
 from textmill.train.presets import model_config
+from textmill.train.ranks import Ranks, joined_ranks
 from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
-from textmill.train.run import Run, begin_folder, claim_folder, resumable, save_run
+from textmill.train.run import Run, begin_folder, claim_folder, load_run, resumable, save_run
 from textmill.train.run_loader import check_contexts
 from textmill.train.run_record import read_config
 
@@ -82,26 +82,43 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False, samp
     parent = open_parent(recipe)
     if parent is not None:
         recipe = branch_recipe(recipe, parent)
-    folder = claim_folder(recipe, resume=resume)
-    run = resumable(folder, recipe) if resume else None
-    if run is None:
-        run = _prepare(folder, recipe, parent, listener)
-    listener.plan(run)
-    began = any(step_of(checkpoint) > run.plan.start_step for checkpoint in list_checkpoints(run.folder))
-    try:
-        with contextlib.closing(Adapters(recipe.run.log_to, run.folder, read_config(folder), listener.say)) as adapters:
+    with joined_ranks() as ranks:
+        if not ranks.is_first:
+            return _join_in(recipe, ranks)
+        folder = claim_folder(recipe, resume=resume)
+        run = resumable(folder, recipe) if resume else None
+        if run is None:
+            run = _prepare(folder, recipe, parent, listener)
+        listener.plan(run)
+        ranks.wait()
+        try:
+            config = read_config(folder)
+            with contextlib.closing(Adapters(recipe.run.log_to, folder, config, listener.say)) as adapters:
 
-            def observe(event: Event) -> None:
-                listener.event(event)
-                adapters(event)
+                def observe(event: Event) -> None:
+                    listener.event(event)
+                    adapters(event)
 
-            train(run, observe, resume=began, sampler=sampler)
-    except BaseException:
-        with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
-            write_report(run.folder)
-        raise
-    write_report(run.folder)
+                train(run, observe, resume=_has_begun(run), sampler=sampler, ranks=ranks)
+        except BaseException:
+            with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
+                write_report(run.folder)
+            raise
+        write_report(run.folder)
     return run
+
+
+def _join_in(recipe: Recipe, ranks: Ranks) -> Run:
+    """Train beside the first rank, once it has decided the run."""
+    ranks.wait()
+    run = load_run(Path(recipe.run.dir))
+    train(run, lambda event: None, resume=_has_begun(run), ranks=ranks)
+    return run
+
+
+def _has_begun(run: Run) -> bool:
+    """Whether there is a checkpoint of its own."""
+    return any(step_of(checkpoint) > run.plan.start_step for checkpoint in list_checkpoints(run.folder))
 
 
 def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: Listener) -> Run:

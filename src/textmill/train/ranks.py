@@ -17,7 +17,8 @@ from torch import distributed
 
 from textmill.base.errors import TextmillError
 
-_TIMEOUT = timedelta(minutes=10)
+# The others wait while the first one makes the corpus. One that dies is noticed by its connection, at once.
+_TIMEOUT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+def is_first_rank() -> bool:
+    """Whether this process is alone or the first of those that ``torchrun`` started, before they are joined."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager

@@ -101,8 +101,8 @@ class DataTable:
         sources: by name.
         packing: ``concat`` cuts the stream of documents into rows; ``best-fit`` cuts no document that a row holds.
         document_masks: documents of a row do not see one another, and each counts its positions from 0.
-        fim_rate: the share of documents told out of order, for filling in the middle; needs ``best-fit`` and a tokenizer
-            with ``<|fim_prefix|>``, ``<|fim_suffix|>`` and ``<|fim_middle|>``.
+        fim_rate: the share of documents told out of order, for filling in the middle; needs ``best-fit`` and a
+            tokenizer with ``<|fim_prefix|>``, ``<|fim_suffix|>`` and ``<|fim_middle|>``.
         skip_steps: batches that are passed over, as ``FIRST:END``, counted from 0, the end not in it.
     """
 
@@ -117,8 +117,8 @@ class DataTable:
             raise ConfigError(f"data.fim_rate is {self.fim_rate:g}, and must be 0 to 1")
         if self.fim_rate and self.packing != "best-fit":
             raise ConfigError(
-                f'data.fim_rate is {self.fim_rate:g}, which needs packing = "best-fit": documents told out of order are '
-                "longer, and only there is room for that"
+                f'data.fim_rate is {self.fim_rate:g}, which needs packing = "best-fit": documents told out of order '
+                "are longer, and only there is room for that"
             )
         for text in self.skip_steps:
             parse_range(text)
@@ -264,8 +264,8 @@ class SpikesTable:
     """``[spikes]``: what a run does when the loss or the gradient's norm jumps.
 
     Attributes:
-        action: ``rewind`` goes back some steps and passes over the batches since; ``off`` lets jumps be. Values that are
-            not finite never reach the weights, whatever stands here.
+        action: ``rewind`` goes back some steps and passes over the batches since; ``off`` lets jumps be. Values that
+            are not finite never reach the weights, whatever stands here.
         threshold: how many times the usual deviation above the median of the last ``window`` steps is a jump. The
             deviation is 1.4826 times the median absolute one, which is the standard deviation of normal values.
         window: steps that are compared with; none are judged before it is half full.
@@ -282,7 +282,8 @@ class SpikesTable:
             raise ConfigError(f"spikes.threshold is {self.threshold:g}, and must be 3 or more: less is noise")
         if self.window < 8 or self.rewind_steps < 1:
             raise ConfigError(
-                f"[spikes] has window = {self.window}, rewind_steps = {self.rewind_steps}; they must be 8 and 1 at least"
+                f"[spikes] has window = {self.window}, rewind_steps = {self.rewind_steps}; "
+                "they must be 8 and 1 at least"
             )
 
 

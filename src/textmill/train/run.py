@@ -21,9 +21,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import numpy as np
-import torch
-
 from textmill.base.config import from_table, to_table
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import storage_errors, write_file
@@ -111,6 +108,9 @@ def _is_run(folder: Path) -> bool:
 
 def save_run(run: Run) -> None:
     """Write ``config.json``, before the first step."""
+    import numpy as np
+    import torch  # a run is read back without it
+
     table = {
         "format_version": FORMAT_VERSION,
         "recipe": run.recipe.to_table(),

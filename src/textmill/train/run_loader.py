@@ -32,7 +32,7 @@ def make_loader(
         tokenizer: knows the ids for filling in the middle.
 
     Raises:
-        ConfigError: the mixture names a source that has no shards, or the tokenizer lacks the ids to fill in the middle.
+        ConfigError: the mixture names a source that has no shards, or the tokenizer lacks ids to fill in the middle.
         DataError: a source has fewer tokens than one row.
     """
     data = run.recipe.data

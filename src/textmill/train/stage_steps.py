@@ -30,13 +30,13 @@ def stage_steps(recipe: Recipe, step_time_s: float | None = None) -> list[int]:
         recipe: its stages and its budget.
         step_time_s: what a step takes, where that was measured: minutes become steps by it.
 
-    A stage's tokens are rounded to whole steps. Of a recipe of one stage the budget counts. Minutes scale stages that all
-    have tokens. One stage may leave them out, and takes what the others leave of the
-    budget. Where all stages have tokens and there is a budget, the two must agree to within a step a stage, and the
-    last stage takes the difference.
+    A stage's tokens are rounded to whole steps. Of a recipe of one stage the budget counts. Minutes scale stages that
+    all have tokens. One stage may leave them out, and takes what the others leave of the budget. Where all stages have
+    tokens and there is a budget, the two must agree to within a step a stage, and the last stage takes the difference.
 
     Raises:
-        ConfigError: the budget is in minutes that nobody measured, several stages have no tokens, or budget and stages disagree.
+        ConfigError: the budget is in minutes that nobody measured, several stages have no tokens, or budget
+            and stages disagree.
     """
     tokens_per_step = recipe.batch.rows * recipe.stage.context
     total = _budget_steps(recipe, tokens_per_step, step_time_s)

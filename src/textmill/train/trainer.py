@@ -132,7 +132,7 @@ class Trainer:
             self.model.init_weights(run.recipe.run.seed)
 
     def _last_checkpoint(self, limit: int) -> Checkpoint | None:
-        """The last usable checkpoint of at most ``limit`` steps; raises ``DataError`` where all there are are damaged."""
+        """The last usable checkpoint of at most ``limit`` steps; raises ``DataError`` where all are damaged."""
         damaged = 0
         folders = [folder for folder in list_checkpoints(self.run.folder) if step_of(folder) <= limit]
         for folder in reversed(folders):

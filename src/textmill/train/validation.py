@@ -14,7 +14,6 @@ from textmill.model.score import score_documents
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.precision import Precision, compute_dtype
 
-
 _PROMPT_TOKENS = 8
 
 
