@@ -71,19 +71,19 @@ Repetition::Duplicates Repetition::duplicates(std::string_view text, size_t leas
 }
 
 void Repetition::read_words(std::string_view text) {
-    split_words(text, words_);
+    const std::span<const WordSpan> words = splitter_.split(text);
     const bool is_ascii = count_characters(text) == text.size();
     joined_.resize(text.size() + kPadding);
-    begins_.resize(words_.size() + 1);
-    characters_before_.resize(words_.size() + 1);
+    begins_.resize(words.size() + 1);
+    characters_before_.resize(words.size() + 1);
     char* end = joined_.data();
     uint32_t num_characters = 0;
-    for (size_t i = 0; i < words_.size(); ++i) {
-        const std::string_view word = text.substr(words_[i].begin, words_[i].end - words_[i].begin);
+    for (size_t i = 0; i < words.size(); ++i) {
+        const std::string_view word = text.substr(words[i].begin, words[i].end - words[i].begin);
         begins_[i] = static_cast<uint32_t>(end - joined_.data());
         characters_before_[i] = num_characters;
         num_characters += static_cast<uint32_t>(is_ascii ? word.size() : count_characters(word));
-        end = copy_word(text, words_[i], end);
+        end = copy_word(text, words[i], end);
     }
     begins_.back() = static_cast<uint32_t>(end - joined_.data());
     characters_before_.back() = num_characters;

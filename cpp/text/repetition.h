@@ -65,7 +65,7 @@ class Repetition {
     }
 
     std::vector<std::string_view> parts_;
-    std::vector<WordSpan> words_;
+    WordSplitter splitter_;
     std::string joined_;                       // the words without what is between them, and some bytes more
     std::vector<uint32_t> begins_;             // of each word in joined_, and its end
     std::vector<uint32_t> characters_before_;  // each word, and in all

@@ -89,13 +89,13 @@ bool ends_in(std::string_view line, const CharacterSet& set) {
 }  // namespace
 
 std::array<double, kNumQualityColumns> WordStatistics::quality(std::string_view text, const CharacterSet& punctuation) {
-    split_words(text, words_);
+    const std::span<const WordSpan> words = splitter_.split(text);
     size_t num_words = 0;
     size_t num_characters = 0;
     size_t num_with_letter = 0;
     unsigned stop_words = 0;
     const bool is_ascii = count_characters(text) == text.size();
-    for (const WordSpan& span : words_) {
+    for (const WordSpan& span : words) {
         const std::string_view word = text.substr(span.begin, span.end - span.begin);
         if (!is_all_in(word, punctuation)) {
             ++num_words;
@@ -105,7 +105,7 @@ std::array<double, kNumQualityColumns> WordStatistics::quality(std::string_view 
         stop_words |= stop_word_bit(word);
     }
     const LineEnds ends(text);
-    const size_t num_all = words_.size();
+    const size_t num_all = words.size();
     const auto num_hashes = static_cast<size_t>(std::count(text.begin(), text.end(), '#'));
     return {static_cast<double>(num_words),
             ratio(num_characters, num_words),
@@ -135,9 +135,9 @@ std::array<double, kNumLineColumns> WordStatistics::lines(std::string_view text,
         duplicate_characters += seen_.add(line) ? length : 0;
     }
     const auto num_newlines = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
-    split_words(text, words_);
+    const size_t num_words = splitter_.split(text).size();
     return {static_cast<double>(lines_.size()), ratio(num_ended, lines_.size()), ratio(num_short, lines_.size()),
-            ratio(duplicate_characters, count_characters(text) - num_newlines), ratio(num_newlines, words_.size())};
+            ratio(duplicate_characters, count_characters(text) - num_newlines), ratio(num_newlines, num_words)};
 }
 
 }  // namespace textmill::text

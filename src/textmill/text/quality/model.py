@@ -52,7 +52,7 @@ class QualityModel:
 
     def save(self, path: Path) -> None:
         """Write the model, whole or not at all. Raises ``StorageError`` where it cannot be written."""
-        metadata = {"format": _FORMAT, "max_ngram": str(self.max_ngram), "words": "folded-1"}
+        metadata = {"format": _FORMAT, "max_ngram": str(self.max_ngram), "words": "folded-2"}
         tensors = {
             "weights": self.weights,
             "bias": np.array([self.bias], np.float32),
@@ -68,7 +68,7 @@ class QualityModel:
             DataError: there is none, it is damaged, or it is no quality model.
         """
         metadata = safetensors.read_header(path).metadata
-        if metadata.get("format") != _FORMAT or metadata.get("words") != "folded-1":
+        if metadata.get("format") != _FORMAT or metadata.get("words") != "folded-2":
             raise DataError(
                 f"{path} is no quality model of this release (format {metadata.get('format', 'unnamed')!r:.40}, "
                 f'and "{_FORMAT}" is wanted); make one with textmill data quality train'
