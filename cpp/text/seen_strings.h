@@ -1,6 +1,7 @@
 // Strings by numbers, told apart exactly: hashes only say where to look.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -45,7 +46,8 @@ class SeenStrings {
     // Forgets all, and makes room for `capacity` different strings.
     void clear(size_t capacity) {
         slots_.assign(std::bit_ceil(4 * capacity + 2), kEmpty);
-        strings_.clear();
+        strings_.resize(std::max(strings_.size(), capacity + 1));
+        count_ = 0;
     }
 
     // The number of a string: that which it got when it came first, from 0 on.
@@ -69,7 +71,7 @@ class SeenStrings {
         return number(bytes) < before;
     }
 
-    uint32_t count() const { return static_cast<uint32_t>(strings_.size()); }
+    uint32_t count() const { return count_; }
 
   private:
     static constexpr uint32_t kEmpty = UINT32_MAX;
@@ -79,26 +81,32 @@ class SeenStrings {
         uint32_t size;  // texts are shorter than 4 GiB
     };
 
+    // Whether a string is new is a coin's toss, so that no branch asks: a new one is compared with what was left in its
+    // place, and put there; a known one is put where it is.
     uint32_t number(std::string_view bytes, uint64_t hash) {
         const auto size = static_cast<uint32_t>(bytes.size());
         const size_t mask = slots_.size() - 1;
         for (size_t i = hash & mask;; i = (i + 1) & mask) {
-            const uint32_t number = slots_[i];
-            if (number == kEmpty) {
-                slots_[i] = count();
-                strings_.push_back({hash, bytes.data(), size});
-                return slots_[i];
+            const bool is_new = slots_[i] == kEmpty;
+            const uint32_t number = is_new ? count_ : slots_[i];
+            String& known = strings_[number];
+            const bool is_known = (known.hash == hash) & (known.size == size);
+            if (!(is_new | is_known)) [[unlikely]] {
+                continue;
             }
-            const String& known = strings_[number];
-            if (known.hash == hash && known.size == size &&
-                (size < 8 || std::memcmp(known.data, bytes.data(), size) == 0)) {
-                return number;
+            if (size >= 8 && !is_new && std::memcmp(known.data, bytes.data(), size) != 0) [[unlikely]] {
+                continue;
             }
+            slots_[i] = number;
+            known = {hash, bytes.data(), size};
+            count_ += is_new;
+            return number;
         }
     }
 
     std::vector<uint32_t> slots_;  // numbers
-    std::vector<String> strings_;
+    std::vector<String> strings_;  // the first count_ of them
+    uint32_t count_ = 0;
 };
 
 }  // namespace textmill::text

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "text/byte_window.h"
-#include "text/little_endian.h"
+#include "text/lines.h"
 #include "text/word_classes.h"
 
 namespace textmill::text {
@@ -28,9 +28,9 @@ class WordReader {
         const size_t at = begin + first.num_bytes;
         switch (class_of(first)) {
             case WordClass::kSymbol:
-                return {to32(begin), to32(skip_marks(skip_same(at, first.code_point))), false, true};
+                return word(begin, skip_marks(skip_same(at, first.code_point)), false, true);
             case WordClass::kAlone:
-                return {to32(begin), to32(skip_marks(at)), true, false};
+                return word(begin, skip_marks(at), true, false);
             default:
                 return read_run(begin);
         }
@@ -42,7 +42,11 @@ class WordReader {
     }
 
   private:
-    static uint32_t to32(size_t at) { return static_cast<uint32_t>(at); }
+    WordSpan word(size_t begin, size_t end, bool has_letter, bool is_symbol) const {
+        const auto to32 = [](size_t number) { return static_cast<uint32_t>(number); };
+        const size_t num_characters = count_characters(text_.substr(begin, end - begin));
+        return {to32(begin), to32(end), to32(num_characters), has_letter, is_symbol};
+    }
 
     WordClass class_of(const Char& character) const { return classes_[character.code_point]; }
 
@@ -86,7 +90,7 @@ class WordReader {
             }
             at += character.num_bytes;
         }
-        return {to32(begin), to32(at), has_letter, false};
+        return word(begin, at, has_letter, false);
     }
 
     static bool joins(const Char& character, WordClass before, WordClass after) {
@@ -151,7 +155,7 @@ struct WordMasks {
             const auto end = static_cast<uint32_t>(std::countr_zero(ends_left));
             const uint64_t its_letters = letters >> begin << (kWindowBytes - (end - begin));
             const auto offset = static_cast<uint32_t>(at);
-            *out++ = {offset + begin, offset + end, its_letters != 0, (symbols >> begin & 1) != 0};
+            *out++ = {offset + begin, offset + end, end - begin, its_letters != 0, (symbols >> begin & 1) != 0};
             begins_left &= begins_left - 1;
         }
         return out;

@@ -12,6 +12,7 @@ namespace textmill::text {
 struct WordSpan {
     uint32_t begin;  // bytes of the text
     uint32_t end;
+    uint32_t num_characters;
     bool has_letter;  // a character of \p{L} is in it
     bool is_symbol;   // a symbol, once or more often in a row; else it is made of letters, numbers and marks
 };
