@@ -24,6 +24,9 @@ uint64_t avalanche(uint64_t state) {
 // Calls sink(hash) for each run of a symbol, between words.
 template <typename Sink>
 void each_symbol(std::string_view between, Sink& sink) {
+    if (between.size() == 1 && between[0] == ' ') [[likely]] {
+        return;
+    }
     const WordClassTable& classes = word_classes();
     for (size_t at = 0; at < between.size();) {
         const tokenizer::Char character = tokenizer::char_at(between, at);

@@ -14,7 +14,13 @@ constexpr uint32_t kOnce = UINT32_MAX;
 constexpr size_t kPadding = 16;
 constexpr size_t kPrefixBytes = 16;
 constexpr size_t kShortPrefixBytes = 8;
-constexpr size_t kShortest = 5;  // of the n-grams that are looked for anywhere
+constexpr size_t kMostCounted = 4;  // words of the n-grams of which the most frequent is looked for
+constexpr size_t kShortest = 5;     // of the n-grams that are looked for anywhere
+
+// Or-ed to a number: what stays of it is the number, or kOnce.
+uint32_t kept_if(bool is_repeated) {
+    return uint32_t{is_repeated} - 1;
+}
 
 double ratio(size_t part, size_t whole) {
     return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole)
@@ -46,12 +52,12 @@ Repetition::Columns Repetition::measure(std::string_view text) {
 
     read_words(text);
     number_words();
-    for (size_t n = 2; n <= 4; ++n) {
+    for (size_t n = 2; n <= kMostCounted; ++n) {
         columns[kTopNgramCharacters + n - 2] = ratio(top_ngram_characters(n), num_characters);
     }
     find_candidates();
-    for (size_t n = 5; n <= 10; ++n) {
-        columns[kDuplicateNgramCharacters + n - 5] = ratio(duplicate_ngram_characters(n), num_characters);
+    for (size_t n = kShortest; n <= 10; ++n) {
+        columns[kDuplicateNgramCharacters + n - kShortest] = ratio(duplicate_ngram_characters(n), num_characters);
     }
     return columns;
 }
@@ -89,7 +95,7 @@ void Repetition::read_words(std::string_view text) {
 
 // A word that is there only once is in no n-gram that is there twice: kOnce.
 void Repetition::number_words() {
-    word_numbers_.resize(num_words());
+    word_numbers_.assign(num_words() + kMostCounted, kOnce);  // nothing begins behind the end
     seen_.clear(num_words());
     word_counts_.assign(num_words(), 0);
     for (size_t i = 0; i < num_words(); ++i) {
@@ -100,7 +106,7 @@ void Repetition::number_words() {
     size_t num_repeated = 0;
     for (size_t i = 0; i < num_words(); ++i) {
         const bool is_repeated = word_counts_[word_numbers_[i]] > 1;
-        word_numbers_[i] = is_repeated ? word_numbers_[i] : kOnce;
+        word_numbers_[i] |= kept_if(is_repeated);
         repeated_[num_repeated] = static_cast<uint32_t>(i);
         num_repeated += is_repeated;
     }
@@ -117,7 +123,7 @@ size_t Repetition::top_ngram_characters(size_t n) {
     size_t num_candidates = 0;
     for (const uint32_t i : repeated_) {
         repeated_[num_candidates] = i;
-        num_candidates += i + n <= num_words() && ngram_numbers_[i + 1] != kOnce && word_numbers_[i + n - 1] != kOnce;
+        num_candidates += (ngram_numbers_[i + 1] != kOnce) & (word_numbers_[i + n - 1] != kOnce);
     }
     repeated_.resize(num_candidates);
     keys_.clear(num_candidates);
@@ -134,11 +140,11 @@ size_t Repetition::top_ngram_characters(size_t n) {
 
 // Leaves in repeated_ what is there more than once, and in ngram_numbers_ kOnce for all else.
 void Repetition::keep_repeated() {
-    word_counts_.assign(num_words(), kOnce);
+    word_counts_.assign(word_numbers_.size(), kOnce);
     size_t num_repeated = 0;
     for (const uint32_t i : repeated_) {
         const bool is_repeated = keys_.counted()[ngram_numbers_[i]].count > 1;
-        word_counts_[i] = is_repeated ? ngram_numbers_[i] : kOnce;
+        word_counts_[i] = ngram_numbers_[i] | kept_if(is_repeated);
         repeated_[num_repeated] = i;
         num_repeated += is_repeated;
     }

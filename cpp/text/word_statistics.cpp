@@ -66,8 +66,7 @@ class StopWords {
         constexpr std::array<uint32_t, 6> kFirstBytes{0,        0xFF,       0xFFFF,
                                                       0xFFFFFF, 0xFFFFFFFF, 0};  // none of longer words
         const size_t size = std::min<size_t>(word.end - word.begin, kFirstBytes.size() - 1);
-        const size_t num_left = std::min<size_t>(text_.size() - word.begin, sizeof(uint32_t));
-        const auto four = static_cast<uint32_t>(word_at(text_.data() + word.begin, num_left)) & kFirstBytes[size];
+        const uint32_t four = four_bytes(word.begin) & kFirstBytes[size];
         short_ |= Four{packed("the"), packed("be"), packed("to"), packed("of")} == four;
         long_ |= Four{packed("and"), packed("that"), packed("have"), packed("with")} == four;
     }
@@ -84,6 +83,13 @@ class StopWords {
     // GCC's and Clang's vectors.
     typedef uint32_t Four __attribute__((vector_size(16)));
     typedef int32_t Found __attribute__((vector_size(16)));
+
+    uint32_t four_bytes(size_t begin) const {
+        if (text_.size() - begin >= sizeof(uint32_t)) [[likely]] {
+            return static_cast<uint32_t>(word_at(text_.data() + begin, sizeof(uint32_t)));
+        }
+        return packed(text_.substr(begin));
+    }
 
     std::string_view text_;
     Found short_{};
