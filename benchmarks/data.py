@@ -46,7 +46,9 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", help="the text files")
-    parser.add_argument("--rounds", type=int, default=5, help="of all but memory and word_split, which are measured once")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="of all but memory and word_split, which are measured once"
+    )
     parser.add_argument(
         "--parts", type=_names, default=parts.PARTS, metavar="PARTS", help=f"of {','.join(parts.PARTS)}"
     )
