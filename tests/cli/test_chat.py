@@ -358,8 +358,10 @@ def test_without_a_width_text_goes_through():
     assert wrap.push("ab cd") + wrap.finish() == "ab cd"
 
 
+# Whoever starts the tests behind something else may have left Ctrl-C ignored.
 PROGRAM = """
-import sys, textmill
+import signal, sys, textmill
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from fakes import chatty_model
 from textmill.cli import main
 lm = chatty_model.make("wizards\\x1b[2J?", endless=True, seconds=0.02)

@@ -106,11 +106,29 @@ def test_events_go_to_the_tools_that_the_recipe_names(straight, tmp_path, monkey
         def close(self):
             seen.append("closed")
 
+    monkeypatch.setattr("textmill.train.pipeline.check_installed", lambda name: None)
     monkeypatch.setattr("textmill.train.adapters.opening.open_adapter", lambda name, folder, config: Tool())
     train(write_recipe(tmp_path), 'run.log_to=["trackio"]')
     assert seen[0] == "start"
     assert seen[-2:] == ["end", "closed"]
     assert weights(tmp_path / "run") == weights(straight)
+
+
+def test_a_tool_that_is_not_there_is_refused_before_any_text_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("textmill.train.adapters.tools.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r'log_to names "wandb", which is not installed: pip install wandb'):
+        train(write_recipe(tmp_path), 'run.log_to=["wandb"]')
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_log_that_went_missing_does_not_hide_what_went_wrong(tmp_path):
+    def lose(event):
+        if event.step == 2:
+            (tmp_path / "run" / "events.jsonl").unlink()
+            raise RuntimeError("the cause")
+
+    with pytest.raises(RuntimeError, match="the cause"):
+        train(write_recipe(tmp_path), listener=Silent(lose))
 
 
 @pytest.mark.parametrize(("precision", "optimizer"), [("f32", "adamw"), ("bf16", "muon")])

@@ -22,6 +22,7 @@ from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.adapters.opening import Adapters
+from textmill.train.adapters.tools import check_installed
 from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.loop import train
 from textmill.train.plan import Plan, make_plan
@@ -70,10 +71,12 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
         resume: go on where the run stands; a run without a checkpoint starts afresh.
 
     Raises:
-        ConfigError: the recipe has several stages.
+        ConfigError: the recipe has several stages, or names a tool that is not installed.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
     _check_one_stage(recipe)
+    for tool in recipe.run.log_to:
+        check_installed(tool)
     folder = claim_folder(recipe, resume=resume)
     run = resumable(folder, recipe) if resume else None
     if run is None:
@@ -88,7 +91,7 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> R
 
             train(run, observe, resume=bool(list_checkpoints(run.folder)))
     except BaseException:
-        with contextlib.suppress(OSError):  # what went wrong first is what is told
+        with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
             write_report(run.folder)
         raise
     write_report(run.folder)

@@ -28,10 +28,9 @@ from textmill.base.files import storage_errors, write_file
 from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, remove_left_overs
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
+from textmill.train.run_record import CONFIG, EVENTS
 
 FORMAT_VERSION = 1
-CONFIG = "config.json"
-EVENTS = "events.jsonl"
 _NAMES = frozenset(
     {
         CONFIG,

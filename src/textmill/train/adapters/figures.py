@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from textmill.base.events import Event
 
@@ -21,6 +22,12 @@ def figures_of(event: Event) -> dict[str, float]:
     else:
         named = {}
     return {name: float(value) for name, value in named.items() if _is_figure(value)}
+
+
+def logged_of(event: Event) -> dict[str, Any]:
+    """Figures of an event, and what the model wrote as ``sample``, for tools that take both in one call."""
+    sample = sample_of(event)
+    return dict(figures_of(event)) if sample is None else {"sample": sample}
 
 
 def sample_of(event: Event) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,16 @@ def import_tool(module: str, package: str | None = None) -> ModuleType:
         raise MissingExtraError(
             f'run.log_to names "{package}", which is not installed or not whole: pip install {package} ({error})'
         ) from error
+
+
+def check_installed(package: str) -> None:
+    """Refuse a tool that is not there, without importing it.
+
+    Raises:
+        MissingExtraError: with the command that installs it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtraError(f'run.log_to names "{package}", which is not installed: pip install {package}')
 
 
 def run_id(run_folder: Path) -> str:

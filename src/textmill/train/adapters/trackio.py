@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from textmill.base.events import Event
-from textmill.train.adapters.figures import figures_of, sample_of
+from textmill.train.adapters.figures import logged_of
 from textmill.train.adapters.tools import PROJECT, import_tool, run_id
 
 
@@ -27,11 +27,7 @@ class TrackioAdapter:
 
     def __call__(self, event: Event) -> None:
         """Log an event's figures in one call; samples are kept as text."""
-        logged: dict[str, Any] = {**figures_of(event)}
-        sample = sample_of(event)
-        if sample is not None:
-            logged["sample"] = sample
-        if logged:
+        if logged := logged_of(event):
             self._run.log(logged, step=event.step)
 
     def close(self) -> None:
