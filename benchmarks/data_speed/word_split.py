@@ -33,7 +33,7 @@ PACKS = {
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """Decisions that differ, by corpus and rule pack: of the text, and of the standard library's docstrings and code."""
+    """Decisions that differ, by corpus and rule pack: the text, and the standard library's docstrings and code."""
     corpora = {"the text": documents(job.folder), "documentation": docstrings(), "code": sources()}
     return {name: compare(texts[: job.sizes.texts]) for name, texts in corpora.items()}
 
