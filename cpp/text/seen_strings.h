@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/little_endian.h"
+
 namespace textmill::text {
 
 // A hash for tables that compare what they find: quick, and not meant to resist who chooses the strings. Of two strings
@@ -40,8 +42,6 @@ inline uint64_t quick_hash(std::string_view bytes) {
 
 // Tables of numbers are small, so that they stay in the cache: what is numbered lies in the order of its numbers.
 class SeenStrings {
-    static_assert(std::endian::native == std::endian::little, "the first bytes of a word are its lowest");
-
   public:
     // Forgets all, and makes room for `capacity` different strings.
     void clear(size_t capacity) {
@@ -58,9 +58,7 @@ class SeenStrings {
         if (bytes.size() >= 8) {
             return number(bytes, quick_hash(bytes));
         }
-        uint64_t eight = 0;
-        std::memcpy(&eight, bytes.data(), 8);
-        eight &= (uint64_t{1} << (8 * bytes.size())) - 1;
+        const uint64_t eight = word_at(bytes.data()) & ((uint64_t{1} << (8 * bytes.size())) - 1);
         const uint64_t hash = (eight ^ uint64_t{bytes.size()} << 56) * 0x9E3779B97F4A7C15;  // one to one
         return number(bytes, hash ^ (hash >> 29));
     }
