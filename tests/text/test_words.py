@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from text.edge_texts import EDGES, nasty_text
 from textmill import _core
 from textmill.text import reference_words
 from textmill.text.text_batch import TextBatch
@@ -91,18 +92,19 @@ def test_scripts_without_spaces_are_split_by_letters(text):
     assert len(split_words(text)) > 4
 
 
-# Windows of 64 bytes are looked at, and what touches their end again in the next one.
-EDGES = st.lists(
-    st.sampled_from([*"a1-.,' \n#\x00\x1c", "word", "x" * 61, "--", "é", "’", "\u0301", "漢"]), max_size=40
-).map("".join)
-
-
 @settings(max_examples=300)
 @given(st.integers(0, 70), EDGES)
 def test_words_at_the_ends_of_windows_equal_the_twins(num_before: int, text: str) -> None:
     for before in (" " * num_before, "b" * num_before):
         assert split_words(before + text) == reference_words.split_words(before + text)
         check_folded(before + text)
+
+
+@pytest.mark.parametrize("length", range(301))
+def test_words_of_nasty_texts_equal_the_twins(length: int) -> None:
+    text = nasty_text(length)
+    assert split_words(text) == reference_words.split_words(text)
+    check_folded(text)
 
 
 def check_folded(text: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from text.edge_texts import EDGES, nasty_text
 from textmill import _core
 from textmill.text.dedup import MinHashSettings, reference
 from textmill.text.text_batch import TextBatch
@@ -63,6 +64,20 @@ def test_shingles_are_the_twins(text, ngram):
 @given(text=st.text(max_size=100).filter(assigned_in_both))
 def test_shingles_of_any_text_are_the_twins(text):
     assert sets_of([text], 1) == [reference.shingles(text, 1)]
+
+
+@settings(deadline=None, max_examples=200)
+@given(num_before=st.integers(0, 70), text=EDGES, ngram=st.integers(1, 3))
+def test_shingles_at_the_ends_of_windows_are_the_twins(num_before, text, ngram):
+    texts = [before + text for before in (" " * num_before, "b" * num_before, "É" * num_before)]
+    assert sets_of(texts, ngram) == [reference.shingles(each, ngram) for each in texts]
+
+
+@pytest.mark.parametrize("ngram", [1, 2, 5])
+def test_shingles_of_nasty_texts_are_the_twins(ngram):
+    texts = [nasty_text(length) for length in range(301)]
+    for text, shingles in zip(texts, sets_of(texts, ngram, num_threads=2), strict=True):
+        assert shingles == reference.shingles(text, ngram), text
 
 
 @settings(deadline=None, max_examples=40)
