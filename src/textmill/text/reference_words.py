@@ -39,12 +39,12 @@ _SMALL = regex.compile("[a-zß-öø-ÿα-ωа-џ]")
 def _representatives() -> dict[str, str]:
     """The character that stands for each one that has others equal to it where case is ignored.
 
-    No character behind the range has an upper or a lower case.
+    Those are equal that fold to the same, be it several characters: ß and ẞ to "ss", ﬅ and ﬆ to "st". No character behind
+    the range has an upper or a lower case.
     """
     classes: dict[str, list[str]] = {}
     for character in map(chr, range(0x20000)):
-        folded = [each for each in (character.casefold(), character.lower()) if len(each) == 1]
-        classes.setdefault(folded[0] if folded else character, []).append(character)
+        classes.setdefault(character.casefold(), []).append(character)
     return {
         each: min(equal, key=lambda one: (not ("a" <= one <= "z"), one)) for equal in classes.values() for each in equal
     }

@@ -80,6 +80,16 @@ def test_shingles_of_nasty_texts_are_the_twins(ngram):
         assert shingles == reference.shingles(text, ngram), text
 
 
+def test_every_character_is_folded_as_the_twin_folds_it():
+    known = [
+        character for character in map(chr, range(0x110000)) if unicodedata.category(character) not in ("Cn", "Cs")
+    ]
+    text = " ".join(known)
+    (found,) = sets_of([text], 2)
+    different = found ^ reference.shingles(text, 2)
+    assert not different
+
+
 @settings(deadline=None, max_examples=40)
 @given(data=st.binary(max_size=200))
 def test_bytes_that_are_no_text_only_separate(data):
