@@ -39,8 +39,8 @@ _SMALL = regex.compile("[a-zß-öø-ÿα-ωа-џ]")
 def _representatives() -> dict[str, str]:
     """The character that stands for each one that has others equal to it where case is ignored.
 
-    Those are equal that fold to the same, be it several characters: ß and ẞ to "ss", ﬅ and ﬆ to "st". No character behind
-    the range has an upper or a lower case.
+    Those are equal that fold to the same, be it several characters: ß and ẞ to "ss", ﬅ and ﬆ to "st". No character
+    behind the range has an upper or a lower case.
     """
     classes: dict[str, list[str]] = {}
     for character in map(chr, range(0x20000)):
