@@ -14,9 +14,7 @@ from data_speed import fresh_process
 from data_speed.job import Job
 from machine import machine
 
-PARTS = ("prepare", "dedup", "shards", "loader", "memory", "filters")
-# Rendered where its figures are, which a script of its own makes.
-READ_ONLY = ("word_split",)
+PARTS = ("prepare", "dedup", "shards", "loader", "memory", "filters", "word_split")
 _FLAGS = ("avx2", "avx512f", "avx512bw")
 
 
@@ -41,7 +39,7 @@ def keep(folder: Path, part: str, record: dict[str, Any]) -> None:
 
 def kept(folder: Path) -> dict[str, dict[str, Any]]:
     """Read the records of all parts that are there."""
-    paths = {part: folder / f"{part}.json" for part in (*PARTS, *READ_ONLY)}
+    paths = {part: folder / f"{part}.json" for part in PARTS}
     return {part: json.loads(path.read_text()) for part, path in paths.items() if path.is_file()}
 
 

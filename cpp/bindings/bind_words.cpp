@@ -24,10 +24,9 @@ nb::tuple word_spans(const View1<uint8_t>& data, const View1<int64_t>& offsets) 
     FoundSpans found{{}, {0}};
     {
         const nb::gil_scoped_release release;
-        std::vector<text::WordSpan> words;
+        text::WordSplitter splitter;
         for (const std::string_view one : texts) {
-            text::split_words(one, words);
-            for (const text::WordSpan& word : words) {
+            for (const text::WordSpan& word : splitter.split(one)) {
                 found.edges.insert(found.edges.end(), {word.begin, word.end});
             }
             found.counts.push_back(static_cast<int64_t>(found.edges.size() / 2));
@@ -41,11 +40,9 @@ auto count_words(const View1<uint8_t>& data, const View1<int64_t>& offsets, unsi
     std::vector<int64_t> counts(texts.size());
     {
         const nb::gil_scoped_release release;
-        text::each_text<std::vector<text::WordSpan>>(texts, num_threads,
-                                                     [&](std::vector<text::WordSpan>& words, size_t i) {
-                                                         text::split_words(texts[i], words);
-                                                         counts[i] = static_cast<int64_t>(words.size());
-                                                     });
+        text::each_text<text::WordSplitter>(texts, num_threads, [&](text::WordSplitter& splitter, size_t i) {
+            counts[i] = static_cast<int64_t>(splitter.split(texts[i]).size());
+        });
     }
     return to_array(std::move(counts));
 }

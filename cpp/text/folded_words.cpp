@@ -1,24 +1,23 @@
 #include "text/folded_words.h"
 
+#include <array>
 #include <memory>
 
-#include "text/scripts_without_spaces.h"
+#include "text/utf8_sequence.h"
+#include "text/word_classes.h"
 #include "tokenizer/case_folding.h"
 #include "tokenizer/normalize.h"
 
 namespace textmill::text {
 namespace {
 
-using tokenizer::CodePointRange;
+// What becomes of a character: kSeparator, kIgnored (marks, and format characters, which nobody sees), or the character
+// that stands for its letter in any case, with kAlone where it is a word by itself (word_classes.h).
+constexpr uint32_t kSeparator = 0;
+constexpr uint32_t kIgnored = 1;
+constexpr uint32_t kAlone = uint32_t{1} << 31;
 
-template <typename Change>
-void each_of(const char* property, Change&& change) {
-    for (const CodePointRange& range : tokenizer::property_ranges(property)) {
-        for (uint32_t code_point = range.first; code_point <= range.last; ++code_point) {
-            change(code_point);
-        }
-    }
-}
+using FoldTable = std::array<uint32_t, tokenizer::kNumCodePoints>;
 
 // Of the characters that are equal in any case, ASCII's small letter, or the one that comes first.
 void fold_case(FoldTable& representative) {
@@ -41,35 +40,80 @@ void fold_case(FoldTable& representative) {
 // In static storage, zero (kSeparator) to start with.
 FoldTable table;
 
+uint32_t folded_as(uint32_t code_point, const FoldTable& representative) {
+    switch (word_classes()[code_point]) {
+        case WordClass::kSymbol:
+        case WordClass::kSpace:
+            return kSeparator;
+        case WordClass::kMark:
+            return kIgnored;
+        case WordClass::kAlone:
+            return representative[tokenizer::base_character(code_point)] | kAlone;
+        default:
+            return representative[tokenizer::base_character(code_point)];
+    }
+}
+
 bool fill_table() {
-    const auto held = std::make_unique<FoldTable>();
-    FoldTable& representative = *held;
-    fold_case(representative);
-    for (const char* const property : {"L", "N"}) {
-        each_of(property, [&](uint32_t code_point) {
-            table[code_point] = representative[tokenizer::base_character(code_point)];
-        });
-    }
-    for (const CodePointRange& range : scripts_without_spaces()) {
-        for (uint32_t code_point = range.first; code_point <= range.last; ++code_point) {
-            if (tokenizer::class_of(code_point) == tokenizer::CharClass::kLetter) {
-                table[code_point] |= kAlone;
-            }
+    const auto representative = std::make_unique<FoldTable>();
+    fold_case(*representative);
+    for (uint32_t code_point = 0; code_point < tokenizer::kNumCodePoints; ++code_point) {
+        if (const uint32_t folded = folded_as(code_point, *representative); folded != kSeparator) {
+            table[code_point] = folded;  // pages without words stay untouched
         }
-    }
-    for (const char* const property : {"M", "Cf"}) {
-        each_of(property, [](uint32_t code_point) { table[code_point] = kIgnored; });
     }
     return true;
 }
-
-}  // namespace
 
 const FoldTable& fold_table() {
     static const bool is_filled = fill_table();
     (void)is_filled;
     return table;
 }
+
+}  // namespace
+
+namespace internal {
+
+size_t skip_to_word(std::string_view text, size_t at) {
+    const FoldTable& folded_of = fold_table();
+    while (at < text.size()) {
+        const tokenizer::Char character = tokenizer::char_at(text, at);
+        if (folded_of[character.code_point] > kIgnored) {
+            break;
+        }
+        at += character.num_bytes;
+    }
+    return at;
+}
+
+FoldedWord read_folded_word(std::string_view text, size_t begin, std::string& folded) {
+    constexpr size_t kMostBytes = 4;
+    const FoldTable& folded_of = fold_table();
+    size_t num_bytes = 0;
+    size_t at = begin;
+    while (at < text.size()) {
+        const tokenizer::Char character = tokenizer::char_at(text, at);
+        const uint32_t next = folded_of[character.code_point];
+        const bool is_alone = (next & kAlone) != 0;
+        if (next == kSeparator || (is_alone && at != begin)) {
+            break;
+        }
+        at += character.num_bytes;
+        if (next != kIgnored) {
+            folded.resize(std::max(folded.size(), num_bytes + kMostBytes));
+            char* const end = folded.data() + num_bytes;
+            num_bytes += static_cast<size_t>(put_utf8(next & ~kAlone, end) - end);
+        }
+        if (is_alone) {
+            break;
+        }
+    }
+    folded.resize(std::max(folded.size(), num_bytes + 2 * kBlockBytes));
+    return {hash_word(folded.data(), num_bytes, 0), static_cast<uint32_t>(begin), static_cast<uint32_t>(at)};
+}
+
+}  // namespace internal
 
 void read_folded_words(std::string_view text, std::vector<FoldedWord>& words) {
     words.clear();

@@ -1,95 +1,117 @@
 // Words as matching sees them: runs of letters and numbers, without marks, whatever their case; all else parts them.
+// Deduplication, decontamination and quality scores compare these.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "tokenizer/unicode.h"
+#include "text/byte_window.h"
+#include "text/little_endian.h"
 
 namespace textmill::text {
 
-// What becomes of a character: kSeparator, kIgnored (marks, and format characters, which nobody sees), or the character
-// that stands for its letter in any case, with kAlone where it is a word by itself: ideographs, kana and the letters of
-// scripts that put no spaces between words (Thai, Lao, Khmer, Myanmar).
-constexpr uint32_t kSeparator = 0;
-constexpr uint32_t kIgnored = 1;
-constexpr uint32_t kAlone = uint32_t{1} << 31;
-
-using FoldTable = std::array<uint32_t, tokenizer::kNumCodePoints>;
-const FoldTable& fold_table();
-
 struct FoldedWord {
-    uint64_t hash;   // of its folded characters
+    uint64_t hash;   // of the UTF-8 of its folded characters
     uint32_t begin;  // bytes of the text
     uint32_t end;
 };
 
-// Every bit of the state counts for every bit of the hash (the finalizer of SplitMix64).
-inline uint64_t avalanche(uint64_t state) {
-    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9;
-    state = (state ^ (state >> 27)) * 0x94D049BB133111EB;
-    return state ^ (state >> 31);
+namespace internal {
+
+constexpr size_t kBlockBytes = sizeof(uint64_t);
+constexpr std::array<uint64_t, kBlockBytes + 1> kFirstBytes{
+    0, 0xFF, 0xFFFF, 0xFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF};
+
+inline uint64_t mix(uint64_t state, uint64_t block) {
+    state = (state ^ block) * 0x9E3779B97F4A7C15;  // 2^64 by the golden ratio, odd
+    return state ^ (state >> 32);
 }
 
-// Hashes a word character by character.
-class WordHash {
-  public:
-    void add(uint32_t folded) { state_ = (state_ ^ folded) * 0x9E3779B97F4A7C15; }
-    uint64_t value() const { return avalanche(state_); }
+// The hash of one to any number of bytes, `with` set in each of them: of two blocks of 8 bytes, or as many as there
+// are, since a branch on the length of a usual word would be guessed wrong often. Reads 16 bytes, and to whole blocks.
+inline uint64_t hash_word(const char* at, size_t num_bytes, uint64_t with) {
+    const auto block = [&](size_t begin, size_t count) { return (word_at(at + begin) | with) & kFirstBytes[count]; };
+    uint64_t state = num_bytes * 0x9E3779B97F4A7C15;
+    size_t begin = 0;
+    for (; num_bytes - begin > 2 * kBlockBytes; begin += kBlockBytes) {
+        state = mix(state, block(begin, kBlockBytes));
+    }
+    const size_t num_left = num_bytes - begin;
+    const size_t num_first = std::min(num_left, kBlockBytes);
+    return mix(mix(state, block(begin, num_first)), block(begin + kBlockBytes, num_left - num_first));
+}
 
-  private:
-    uint64_t state_ = 0xCBF29CE484222325;
-};
-
-// Reads the word that begins at the character at `at`, whose folded form is known to be no separator and not ignored.
-inline FoldedWord read_folded_word(std::string_view text, size_t at, const FoldTable& table) {
-    const size_t begin = at;
-    WordHash hash;
+// Whole windows of ASCII, until there is a word or a character that they cannot judge, or the end; returns its place.
+template <typename Sink>
+size_t each_ascii_word(std::string_view text, size_t at, Sink& sink) {
+    constexpr uint64_t kLower = 0x2020202020202020;  // letters to small ones; digits have the bit
+    char copy[kWindowBytes + 2 * kBlockBytes];
     while (at < text.size()) {
-        const auto byte = static_cast<uint8_t>(text[at]);
-        if (byte < 0x80) [[likely]] {
-            const uint32_t folded = table[byte];
-            if (folded == kSeparator) {
-                break;
-            }
-            hash.add(folded);
-            ++at;
-            continue;
+        const size_t num_left = text.size() - at;
+        const char* bytes = text.data() + at;
+        if (num_left < sizeof(copy)) {
+            std::fill_n(std::copy_n(bytes, num_left, copy), sizeof(copy) - num_left, '\0');
+            bytes = copy;
         }
-        const tokenizer::Char character = tokenizer::char_at(text, at);
-        const uint32_t folded = table[character.code_point];
-        const bool is_alone = (folded & kAlone) != 0;
-        if (folded == kSeparator || (is_alone && at != begin)) {
-            break;
+        const ByteWindow window(bytes);
+        const uint64_t in_words = window.letters() | window.range('0', 10);
+        const uint64_t high = window.high();
+        const size_t limit = std::min<size_t>({kWindowBytes, num_left, size_t(std::countr_zero(high))});
+        if (limit == 0) {
+            return at;
         }
-        at += character.num_bytes;
-        if (folded != kIgnored) {
-            hash.add(folded);
+        // A word that touches the limit may go on behind it, but at the end of the text.
+        size_t closed = limit;
+        if (limit < num_left) {
+            closed -= static_cast<size_t>(std::countl_one(in_words << (kWindowBytes - limit)));
         }
-        if (is_alone) {
-            break;
+        const uint64_t words = in_words & low_bits(closed);
+        uint64_t begins = words & ~(words << 1);
+        uint64_t ends = ~words & (words << 1);
+        while (begins != 0) {
+            const auto begin = static_cast<size_t>(std::countr_zero(begins));
+            const auto end = static_cast<size_t>(std::countr_zero(ends));  // 64 where there is none
+            sink(FoldedWord{hash_word(bytes + begin, end - begin, kLower), static_cast<uint32_t>(at + begin),
+                            static_cast<uint32_t>(at + end)});
+            begins &= begins - 1;
+            ends &= ends - 1;
+        }
+        at += closed;
+        if (closed == 0 || high != 0) {
+            return at;
         }
     }
-    return {hash.value(), static_cast<uint32_t>(begin), static_cast<uint32_t>(at)};
+    return at;
 }
 
-// Calls sink(FoldedWord) for each word from left to right. Texts are shorter than 4 GiB.
+// The next character from `at` on that begins a word, or the end.
+size_t skip_to_word(std::string_view text, size_t at);
+
+// The word that begins at a character; `folded` lends its memory.
+FoldedWord read_folded_word(std::string_view text, size_t begin, std::string& folded);
+
+}  // namespace internal
+
+// Calls sink(FoldedWord) for each word from left to right. The places of words are modulo 4 GiB.
 template <typename Sink>
 void each_folded_word(std::string_view text, Sink&& sink) {
-    const FoldTable& table = fold_table();
+    std::string folded;
     for (size_t at = 0; at < text.size();) {
-        const auto byte = static_cast<uint8_t>(text[at]);
-        const tokenizer::Char character = byte < 0x80 ? tokenizer::Char{byte, 1} : tokenizer::char_at(text, at);
-        if (table[character.code_point] <= kIgnored) {
-            at += character.num_bytes;
-            continue;
-        }
-        const FoldedWord word = read_folded_word(text, at, table);
-        sink(word);
-        at = word.end;
+        at = internal::each_ascii_word(text, at, sink);
+        do {
+            at = internal::skip_to_word(text, at);
+            if (at < text.size()) {
+                const FoldedWord word = internal::read_folded_word(text, at, folded);
+                sink(word);
+                at += static_cast<uint32_t>(word.end - word.begin);
+            }
+        } while (at < text.size() && has_high_byte_soon(text, at));
     }
 }
 

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "text/folded_words.h"
+#include "text/word_classes.h"
 #include "tokenizer/parallel.h"
 
 namespace textmill::text {
@@ -13,28 +14,42 @@ namespace {
 
 constexpr size_t kTaskBytes = size_t{1} << 20;
 
+// Every bit of the state counts for every bit of the hash (the finalizer of SplitMix64).
+uint64_t avalanche(uint64_t state) {
+    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9;
+    state = (state ^ (state >> 27)) * 0x94D049BB133111EB;
+    return state ^ (state >> 31);
+}
+
+// Calls sink(hash) for each run of a symbol, between words.
+template <typename Sink>
+void each_symbol(std::string_view between, Sink& sink) {
+    if (between.size() == 1 && between[0] == ' ') [[likely]] {
+        return;
+    }
+    const WordClassTable& classes = word_classes();
+    for (size_t at = 0; at < between.size();) {
+        const tokenizer::Char character = tokenizer::char_at(between, at);
+        const bool is_symbol = classes[character.code_point] == WordClass::kSymbol;
+        do {
+            at += character.num_bytes;
+        } while (at < between.size() && tokenizer::char_at(between, at).code_point == character.code_point);
+        if (is_symbol) {
+            sink(avalanche(~uint64_t{character.code_point}));
+        }
+    }
+}
+
 // Calls sink(hash) for each word or run of a symbol.
 template <typename Sink>
 void each_token(std::string_view text, Sink&& sink) {
-    const FoldTable& table = fold_table();
-    for (size_t at = 0; at < text.size();) {
-        const tokenizer::Char character = tokenizer::char_at(text, at);
-        const uint32_t folded = table[character.code_point];
-        if (folded > kIgnored) {
-            const FoldedWord word = read_folded_word(text, at, table);
-            sink(word.hash);
-            at = word.end;
-            continue;
-        }
-        at += character.num_bytes;
-        if (folded == kIgnored || tokenizer::class_of(character.code_point) == tokenizer::CharClass::kWhitespace) {
-            continue;
-        }
-        while (at < text.size() && tokenizer::char_at(text, at).code_point == character.code_point) {
-            at += character.num_bytes;
-        }
-        sink(avalanche(~uint64_t{character.code_point}));
-    }
+    size_t end = 0;
+    each_folded_word(text, [&](const FoldedWord& word) {
+        each_symbol(text.substr(end, word.begin - end), sink);
+        sink(word.hash);
+        end = word.end;
+    });
+    each_symbol(text.substr(end), sink);
 }
 
 // Calls sink(bucket) once for each distinct bucket of a text.

@@ -31,27 +31,6 @@ char escaped(char letter) {
     return kEscaped[static_cast<uint8_t>(letter)];
 }
 
-char* put_utf8(uint32_t code_point, char* out) {
-    const auto put = [&](uint32_t byte) { *out++ = static_cast<char>(byte); };
-    const auto trail = [&](uint32_t shift) { return 0x80 | (code_point >> shift & 0x3F); };
-    if (code_point < 0x80) {
-        put(code_point);
-    } else if (code_point < 0x800) {
-        put(0xC0 | code_point >> 6);
-        put(trail(0));
-    } else if (code_point < 0x10000) {
-        put(0xE0 | code_point >> 12);
-        put(trail(6));
-        put(trail(0));
-    } else {
-        put(0xF0 | code_point >> 18);
-        put(trail(12));
-        put(trail(6));
-        put(trail(0));
-    }
-    return out;
-}
-
 // Copies characters beyond ASCII, as many as there are, and goes behind them; returns false where one is no UTF-8.
 bool copy_characters(const char*& at, const char* end, char*& out) {
     constexpr size_t kMost = 4;

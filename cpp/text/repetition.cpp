@@ -1,11 +1,11 @@
 #include "text/repetition.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <limits>
 
 #include "text/lines.h"
+#include "text/little_endian.h"
 
 namespace textmill::text {
 namespace {
@@ -14,7 +14,13 @@ constexpr uint32_t kOnce = UINT32_MAX;
 constexpr size_t kPadding = 16;
 constexpr size_t kPrefixBytes = 16;
 constexpr size_t kShortPrefixBytes = 8;
-constexpr size_t kShortest = 5;  // of the n-grams that are looked for anywhere
+constexpr size_t kMostCounted = 4;  // words of the n-grams of which the most frequent is looked for
+constexpr size_t kShortest = 5;     // of the n-grams that are looked for anywhere
+
+// Or-ed to a number: what stays of it is the number, or kOnce.
+uint32_t kept_if(bool is_repeated) {
+    return uint32_t{is_repeated} - 1;
+}
 
 double ratio(size_t part, size_t whole) {
     return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole)
@@ -46,12 +52,12 @@ Repetition::Columns Repetition::measure(std::string_view text) {
 
     read_words(text);
     number_words();
-    for (size_t n = 2; n <= 4; ++n) {
+    for (size_t n = 2; n <= kMostCounted; ++n) {
         columns[kTopNgramCharacters + n - 2] = ratio(top_ngram_characters(n), num_characters);
     }
     find_candidates();
-    for (size_t n = 5; n <= 10; ++n) {
-        columns[kDuplicateNgramCharacters + n - 5] = ratio(duplicate_ngram_characters(n), num_characters);
+    for (size_t n = kShortest; n <= 10; ++n) {
+        columns[kDuplicateNgramCharacters + n - kShortest] = ratio(duplicate_ngram_characters(n), num_characters);
     }
     return columns;
 }
@@ -71,19 +77,17 @@ Repetition::Duplicates Repetition::duplicates(std::string_view text, size_t leas
 }
 
 void Repetition::read_words(std::string_view text) {
-    split_words(text, words_);
-    const bool is_ascii = count_characters(text) == text.size();
-    joined_.resize(text.size() + kPadding);
-    begins_.resize(words_.size() + 1);
-    characters_before_.resize(words_.size() + 1);
+    const std::span<const WordSpan> words = splitter_.split(text);
+    joined_.resize(std::max(joined_.size(), text.size() + kPadding));
+    begins_.resize(words.size() + 1);
+    characters_before_.resize(words.size() + 1);
     char* end = joined_.data();
     uint32_t num_characters = 0;
-    for (size_t i = 0; i < words_.size(); ++i) {
-        const std::string_view word = text.substr(words_[i].begin, words_[i].end - words_[i].begin);
+    for (size_t i = 0; i < words.size(); ++i) {
         begins_[i] = static_cast<uint32_t>(end - joined_.data());
         characters_before_[i] = num_characters;
-        num_characters += static_cast<uint32_t>(is_ascii ? word.size() : count_characters(word));
-        end = copy_word(text, words_[i], end);
+        num_characters += words[i].num_characters;
+        end = copy_word(text, words[i], end);
     }
     begins_.back() = static_cast<uint32_t>(end - joined_.data());
     characters_before_.back() = num_characters;
@@ -91,7 +95,7 @@ void Repetition::read_words(std::string_view text) {
 
 // A word that is there only once is in no n-gram that is there twice: kOnce.
 void Repetition::number_words() {
-    word_numbers_.resize(num_words());
+    word_numbers_.assign(num_words() + kMostCounted, kOnce);  // nothing begins behind the end
     seen_.clear(num_words());
     word_counts_.assign(num_words(), 0);
     for (size_t i = 0; i < num_words(); ++i) {
@@ -102,7 +106,7 @@ void Repetition::number_words() {
     size_t num_repeated = 0;
     for (size_t i = 0; i < num_words(); ++i) {
         const bool is_repeated = word_counts_[word_numbers_[i]] > 1;
-        word_numbers_[i] = is_repeated ? word_numbers_[i] : kOnce;
+        word_numbers_[i] |= kept_if(is_repeated);
         repeated_[num_repeated] = static_cast<uint32_t>(i);
         num_repeated += is_repeated;
     }
@@ -119,7 +123,7 @@ size_t Repetition::top_ngram_characters(size_t n) {
     size_t num_candidates = 0;
     for (const uint32_t i : repeated_) {
         repeated_[num_candidates] = i;
-        num_candidates += i + n <= num_words() && ngram_numbers_[i + 1] != kOnce && word_numbers_[i + n - 1] != kOnce;
+        num_candidates += (ngram_numbers_[i + 1] != kOnce) & (word_numbers_[i + n - 1] != kOnce);
     }
     repeated_.resize(num_candidates);
     keys_.clear(num_candidates);
@@ -136,11 +140,11 @@ size_t Repetition::top_ngram_characters(size_t n) {
 
 // Leaves in repeated_ what is there more than once, and in ngram_numbers_ kOnce for all else.
 void Repetition::keep_repeated() {
-    word_counts_.assign(num_words(), kOnce);
+    word_counts_.assign(word_numbers_.size(), kOnce);
     size_t num_repeated = 0;
     for (const uint32_t i : repeated_) {
         const bool is_repeated = keys_.counted()[ngram_numbers_[i]].count > 1;
-        word_counts_[i] = is_repeated ? ngram_numbers_[i] : kOnce;
+        word_counts_[i] = ngram_numbers_[i] | kept_if(is_repeated);
         repeated_[num_repeated] = i;
         num_repeated += is_repeated;
     }
@@ -148,37 +152,33 @@ void Repetition::keep_repeated() {
     ngram_numbers_.swap(word_counts_);
 }
 
-// Two n-grams that read the same without spaces begin with the same 16 bytes, or 8 where they are shorter. Few words of
-// most texts begin such a stretch that is elsewhere too. Counts share places, so that some are taken for nothing.
+// Two n-grams that read the same without spaces begin with the same 8 bytes, and with the same 16 where they are that
+// long. Few words of most texts begin such a stretch that is elsewhere too; those that share 8 bytes are asked for 16.
 void Repetition::find_candidates() {
-    const size_t num_places = std::bit_ceil(16 * num_words() + 2);
-    const int shift = 64 - std::countr_zero(num_places);
-    counts_.assign(num_places, 0);
-    places_.resize(2 * num_words());
-    const auto count = [&](size_t i, size_t size) {
-        const uint64_t hash = quick_hash({joined_.data() + begins_[i], size});
-        const auto place = static_cast<uint32_t>(hash * 0x9E3779B97F4A7C15 >> shift);
-        counts_[place] = static_cast<uint8_t>(counts_[place] + 1 - (counts_[place] >> 1));  // 0, 1, 2, 2
-        return place;
-    };
-    const auto num_bytes_left = [this](size_t i) { return begins_.back() - begins_[i]; };
-    for (size_t i = 0; i < num_words(); ++i) {
-        places_[2 * i] = num_bytes_left(i) >= kPrefixBytes ? count(i, kPrefixBytes) : kOnce;
-    }
-    for (size_t i = 0; i + kShortest <= num_words(); ++i) {
-        const size_t size = num_bytes(i, kShortest);
-        places_[2 * i + 1] =
-            size < kPrefixBytes && num_bytes_left(i) >= kShortPrefixBytes ? count(i, kShortPrefixBytes) : kOnce;
-    }
     candidates_.clear();
-    for (size_t i = 0; i + kShortest <= num_words(); ++i) {
-        const size_t size = num_bytes(i, kShortest);
-        const bool has_long_twin = places_[2 * i] != kOnce && counts_[places_[2 * i]] > 1;
-        const bool has_short_twin =
-            size < kShortPrefixBytes || (size < kPrefixBytes && counts_[places_[2 * i + 1]] > 1);
-        if (has_long_twin || has_short_twin) {
-            candidates_.push_back({static_cast<uint32_t>(i), has_long_twin, has_short_twin});
-        }
+    if (num_words() < kShortest) {
+        return;
+    }
+    const size_t num_starts = num_words() - kShortest + 1;
+    twins_.clear(num_starts);
+    places_.resize(num_starts);
+    for (size_t i = 0; i < num_starts; ++i) {
+        places_[i] = twins_.add(word_at(joined_.data() + begins_[i]));
+    }
+    candidates_.resize(num_starts);
+    size_t num_candidates = 0;
+    for (size_t i = 0; i < num_starts; ++i) {
+        candidates_[num_candidates].word = static_cast<uint32_t>(i);
+        num_candidates += twins_.has_twin(places_[i]) | (num_bytes(i, kShortest) < kShortPrefixBytes);
+    }
+    candidates_.resize(num_candidates);
+    twins_.clear(num_candidates);
+    for (size_t i = 0; i < num_candidates; ++i) {
+        const char* const at = joined_.data() + begins_[candidates_[i].word];
+        places_[i] = twins_.add(word_at(at) * 0xD6E8FEB86659FD93 ^ word_at(at + kShortPrefixBytes));
+    }
+    for (size_t i = 0; i < num_candidates; ++i) {
+        candidates_[i].has_long_twin = twins_.has_twin(places_[i]);
     }
 }
 
@@ -188,7 +188,7 @@ size_t Repetition::duplicate_ngram_characters(size_t n) {
         if (candidate.word + n > num_words()) {
             return true;
         }
-        return num_bytes(candidate.word, n) >= kPrefixBytes ? !candidate.has_long_twin : !candidate.has_short_twin;
+        return !candidate.has_long_twin && num_bytes(candidate.word, n) >= kPrefixBytes;
     });
     seen_.clear(candidates_.size());
     size_t num_characters = 0;

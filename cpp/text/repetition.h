@@ -11,6 +11,7 @@
 
 #include "text/counted_keys.h"
 #include "text/seen_strings.h"
+#include "text/twin_table.h"
 #include "text/words.h"
 
 namespace textmill::text {
@@ -40,11 +41,10 @@ class Repetition {
         size_t num_characters = 0;
     };
 
-    // A word at which a long n-gram begins that may be elsewhere too.
+    // A word whose first 8 bytes, with those of the words behind it, may be elsewhere too.
     struct Candidate {
         uint32_t word;
-        bool has_long_twin;   // its first 16 bytes are elsewhere
-        bool has_short_twin;  // its first 5 words are shorter, and their first 8 bytes are elsewhere
+        bool has_long_twin;  // its first 16 bytes may be
     };
 
     Duplicates duplicates(std::string_view text, size_t least_newlines);
@@ -65,7 +65,7 @@ class Repetition {
     }
 
     std::vector<std::string_view> parts_;
-    std::vector<WordSpan> words_;
+    WordSplitter splitter_;
     std::string joined_;                       // the words without what is between them, and some bytes more
     std::vector<uint32_t> begins_;             // of each word in joined_, and its end
     std::vector<uint32_t> characters_before_;  // each word, and in all
@@ -73,8 +73,8 @@ class Repetition {
     std::vector<uint32_t> word_counts_;        // by number
     std::vector<uint32_t> repeated_;           // words with which an n-gram begins that is there more than once
     std::vector<uint32_t> ngram_numbers_;  // of the n-gram that begins with a word; kOnce where it is there only once
-    std::vector<uint8_t> counts_;          // of the beginnings of long n-grams, by their hash
-    std::vector<uint32_t> places_;         // of each word's two beginnings in counts_
+    TwinTable twins_;
+    std::vector<uint32_t> places_;  // of beginnings in twins_
     std::vector<Candidate> candidates_;
     CountedKeys keys_;
     SeenStrings seen_;

@@ -1,12 +1,15 @@
 // Strings by numbers, told apart exactly: hashes only say where to look.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
 #include <vector>
+
+#include "text/little_endian.h"
 
 namespace textmill::text {
 
@@ -39,13 +42,12 @@ inline uint64_t quick_hash(std::string_view bytes) {
 
 // Tables of numbers are small, so that they stay in the cache: what is numbered lies in the order of its numbers.
 class SeenStrings {
-    static_assert(std::endian::native == std::endian::little, "the first bytes of a word are its lowest");
-
   public:
     // Forgets all, and makes room for `capacity` different strings.
     void clear(size_t capacity) {
         slots_.assign(std::bit_ceil(4 * capacity + 2), kEmpty);
-        strings_.clear();
+        strings_.resize(std::max(strings_.size(), capacity + 1));
+        count_ = 0;
     }
 
     // The number of a string: that which it got when it came first, from 0 on.
@@ -56,9 +58,7 @@ class SeenStrings {
         if (bytes.size() >= 8) {
             return number(bytes, quick_hash(bytes));
         }
-        uint64_t eight = 0;
-        std::memcpy(&eight, bytes.data(), 8);
-        eight &= (uint64_t{1} << (8 * bytes.size())) - 1;
+        const uint64_t eight = word_at(bytes.data()) & ((uint64_t{1} << (8 * bytes.size())) - 1);
         const uint64_t hash = (eight ^ uint64_t{bytes.size()} << 56) * 0x9E3779B97F4A7C15;  // one to one
         return number(bytes, hash ^ (hash >> 29));
     }
@@ -69,7 +69,7 @@ class SeenStrings {
         return number(bytes) < before;
     }
 
-    uint32_t count() const { return static_cast<uint32_t>(strings_.size()); }
+    uint32_t count() const { return count_; }
 
   private:
     static constexpr uint32_t kEmpty = UINT32_MAX;
@@ -79,26 +79,32 @@ class SeenStrings {
         uint32_t size;  // texts are shorter than 4 GiB
     };
 
+    // Whether a string is new is a coin's toss, so that no branch asks: a new one is compared with what was left in its
+    // place, and put there; a known one is put where it is.
     uint32_t number(std::string_view bytes, uint64_t hash) {
         const auto size = static_cast<uint32_t>(bytes.size());
         const size_t mask = slots_.size() - 1;
         for (size_t i = hash & mask;; i = (i + 1) & mask) {
-            const uint32_t number = slots_[i];
-            if (number == kEmpty) {
-                slots_[i] = count();
-                strings_.push_back({hash, bytes.data(), size});
-                return slots_[i];
+            const bool is_new = slots_[i] == kEmpty;
+            const uint32_t number = is_new ? count_ : slots_[i];
+            String& known = strings_[number];
+            const bool is_known = (known.hash == hash) & (known.size == size);
+            if (!(is_new | is_known)) [[unlikely]] {
+                continue;
             }
-            const String& known = strings_[number];
-            if (known.hash == hash && known.size == size &&
-                (size < 8 || std::memcmp(known.data, bytes.data(), size) == 0)) {
-                return number;
+            if (size >= 8 && !is_new && std::memcmp(known.data, bytes.data(), size) != 0) [[unlikely]] {
+                continue;
             }
+            slots_[i] = number;
+            known = {hash, bytes.data(), size};
+            count_ += is_new;
+            return number;
         }
     }
 
     std::vector<uint32_t> slots_;  // numbers
-    std::vector<String> strings_;
+    std::vector<String> strings_;  // the first count_ of them
+    uint32_t count_ = 0;
 };
 
 }  // namespace textmill::text

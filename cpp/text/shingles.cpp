@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "text/folded_words.h"
 #include "tokenizer/tiers.h"
 
 namespace textmill::text {
@@ -34,8 +35,16 @@ TEXTMILL_EACH_TIER void hash_shingles(const uint64_t* words, size_t num_shingles
 
 }  // namespace
 
+std::span<const uint64_t> Shingler::words(std::string_view text) {
+    // A word has a separator behind it, or two bytes and more.
+    words_.resize(std::max(words_.size(), text.size() / 2 + 1));
+    uint64_t* end = words_.data();
+    each_folded_word(text, [&end](const FoldedWord& word) { *end++ = word.hash; });
+    return {words_.data(), end};
+}
+
 std::span<uint64_t> Shingler::shingles(std::string_view text) {
-    const std::span<const uint64_t> words = words_.hash(text);
+    const std::span<const uint64_t> words = this->words(text);
     if (words.empty()) {
         return {};
     }

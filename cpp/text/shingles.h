@@ -1,12 +1,11 @@
-// Shingles: n words in a row, each as a 64-bit hash. A text of fewer words is one shingle; one without words has none.
+// Shingles: n words in a row (folded_words.h), each as a 64-bit hash. A text of fewer words is one shingle; one without
+// words has none.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
-
-#include "text/word_hashes.h"
 
 namespace textmill::text {
 
@@ -19,8 +18,11 @@ class Shingler {
     std::span<uint64_t> shingles(std::string_view text);
 
   private:
+    // Hashes of words.
+    std::span<const uint64_t> words(std::string_view text);
+
     size_t ngram_;
-    WordHasher words_;
+    std::vector<uint64_t> words_;
     std::vector<uint64_t> shingles_;
 };
 

@@ -1,4 +1,4 @@
-// The length of a well-formed UTF-8 sequence (Unicode 16, table 3-7).
+// Well-formed UTF-8 sequences (Unicode 16, table 3-7): their length, and how they are written.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +26,28 @@ inline size_t multibyte_length(const char* at, const char* end) {
         return 0;
     }
     return (lead == 0xF0 && byte(1) < 0x90) || (lead == 0xF4 && byte(1) >= 0x90) ? 0 : 4;
+}
+
+// Writes a code point, 1 to 4 bytes; returns the end.
+inline char* put_utf8(uint32_t code_point, char* out) {
+    const auto put = [&](uint32_t byte) { *out++ = static_cast<char>(byte); };
+    const auto trail = [&](uint32_t shift) { return 0x80 | (code_point >> shift & 0x3F); };
+    if (code_point < 0x80) {
+        put(code_point);
+    } else if (code_point < 0x800) {
+        put(0xC0 | code_point >> 6);
+        put(trail(0));
+    } else if (code_point < 0x10000) {
+        put(0xE0 | code_point >> 12);
+        put(trail(6));
+        put(trail(0));
+    } else {
+        put(0xF0 | code_point >> 18);
+        put(trail(12));
+        put(trail(6));
+        put(trail(0));
+    }
+    return out;
 }
 
 }  // namespace textmill::text

@@ -1,11 +1,11 @@
 #include "text/word_statistics.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <limits>
 
 #include "text/lines.h"
+#include "text/little_endian.h"
 
 namespace textmill::text {
 namespace {
@@ -26,15 +26,27 @@ size_t count_of(std::string_view text, std::string_view part) {
     return count;
 }
 
-bool is_all_in(std::string_view word, const CharacterSet& set) {
-    for (size_t at = 0; at < word.size();) {
-        const tokenizer::Char character = tokenizer::char_at(word, at);
+bool is_all_in(std::string_view characters, const CharacterSet& set) {
+    for (size_t at = 0; at < characters.size();) {
+        const tokenizer::Char character = tokenizer::char_at(characters, at);
         if (!set.has(character.code_point)) {
             return false;
         }
         at += character.num_bytes;
     }
     return true;
+}
+
+// The first byte says it of nearly all words: of a run of one symbol of ASCII, and of those that begin with none of
+// the set.
+bool is_all_in(std::string_view text, const WordSpan& word, const CharacterSet& set) {
+    const auto first = static_cast<uint8_t>(text[word.begin]);
+    const bool begins_in = first < 0x80 && set.has(first);
+    const bool is_ascii = word.end - word.begin == word.num_characters;
+    if (first >= 0x80 || (begins_in & !(word.is_symbol & is_ascii))) [[unlikely]] {
+        return is_all_in(text.substr(word.begin, word.end - word.begin), set);
+    }
+    return begins_in;
 }
 
 constexpr uint32_t packed(std::string_view word) {
@@ -45,20 +57,44 @@ constexpr uint32_t packed(std::string_view word) {
     return four;
 }
 
-// A bit for the stop word that a word is, or 0.
-unsigned stop_word_bit(std::string_view word) {
-    constexpr std::array<uint32_t, 8> kStopWords{packed("the"), packed("be"),   packed("to"),   packed("of"),
-                                                 packed("and"), packed("that"), packed("have"), packed("with")};
-    if (word.size() < 2 || word.size() > 4) {
-        return 0;
+// Which stop words were there: each word is compared with all of them at once.
+class StopWords {
+  public:
+    explicit StopWords(std::string_view text) : text_(text) {}
+
+    void add(const WordSpan& word) {
+        constexpr std::array<uint32_t, 6> kFirstBytes{0,        0xFF,       0xFFFF,
+                                                      0xFFFFFF, 0xFFFFFFFF, 0};  // none of longer words
+        const size_t size = std::min<size_t>(word.end - word.begin, kFirstBytes.size() - 1);
+        const uint32_t four = four_bytes(word.begin) & kFirstBytes[size];
+        short_ |= Four{packed("the"), packed("be"), packed("to"), packed("of")} == four;
+        long_ |= Four{packed("and"), packed("that"), packed("have"), packed("with")} == four;
     }
-    const uint32_t four = packed(word);
-    unsigned bits = 0;
-    for (unsigned i = 0; i < kStopWords.size(); ++i) {
-        bits |= unsigned{four == kStopWords[i]} << i;
+
+    size_t count() const {
+        size_t count = 0;
+        for (int i = 0; i < 4; ++i) {
+            count += (short_[i] != 0) + (long_[i] != 0);
+        }
+        return count;
     }
-    return bits;
-}
+
+  private:
+    // GCC's and Clang's vectors.
+    typedef uint32_t Four __attribute__((vector_size(16)));
+    typedef int32_t Found __attribute__((vector_size(16)));
+
+    uint32_t four_bytes(size_t begin) const {
+        if (text_.size() - begin >= sizeof(uint32_t)) [[likely]] {
+            return static_cast<uint32_t>(word_at(text_.data() + begin, sizeof(uint32_t)));
+        }
+        return packed(text_.substr(begin));
+    }
+
+    std::string_view text_;
+    Found short_{};
+    Found long_{};
+};
 
 // A line is looked at without the white space at its ends.
 struct LineEnds {
@@ -89,23 +125,20 @@ bool ends_in(std::string_view line, const CharacterSet& set) {
 }  // namespace
 
 std::array<double, kNumQualityColumns> WordStatistics::quality(std::string_view text, const CharacterSet& punctuation) {
-    split_words(text, words_);
+    const std::span<const WordSpan> words = splitter_.split(text);
     size_t num_words = 0;
     size_t num_characters = 0;
     size_t num_with_letter = 0;
-    unsigned stop_words = 0;
-    const bool is_ascii = count_characters(text) == text.size();
-    for (const WordSpan& span : words_) {
-        const std::string_view word = text.substr(span.begin, span.end - span.begin);
-        if (!is_all_in(word, punctuation)) {
-            ++num_words;
-            num_characters += is_ascii ? word.size() : count_characters(word);
-        }
-        num_with_letter += span.has_letter;
-        stop_words |= stop_word_bit(word);
+    StopWords stop_words(text);
+    for (const WordSpan& word : words) {
+        const bool is_proper = !is_all_in(text, word, punctuation);
+        num_words += is_proper;
+        num_characters += is_proper ? word.num_characters : 0;
+        num_with_letter += word.has_letter;
+        stop_words.add(word);
     }
     const LineEnds ends(text);
-    const size_t num_all = words_.size();
+    const size_t num_all = words.size();
     const auto num_hashes = static_cast<size_t>(std::count(text.begin(), text.end(), '#'));
     return {static_cast<double>(num_words),
             ratio(num_characters, num_words),
@@ -114,7 +147,7 @@ std::array<double, kNumQualityColumns> WordStatistics::quality(std::string_view 
             ratio(ends.num_bullets, ends.num_lines),
             ratio(ends.num_ellipses, ends.num_lines),
             ratio(num_with_letter, num_all),
-            static_cast<double>(std::popcount(stop_words))};
+            static_cast<double>(stop_words.count())};
 }
 
 std::array<double, kNumLineColumns> WordStatistics::lines(std::string_view text, const CharacterSet& end_marks) {
@@ -135,9 +168,9 @@ std::array<double, kNumLineColumns> WordStatistics::lines(std::string_view text,
         duplicate_characters += seen_.add(line) ? length : 0;
     }
     const auto num_newlines = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
-    split_words(text, words_);
+    const size_t num_words = splitter_.split(text).size();
     return {static_cast<double>(lines_.size()), ratio(num_ended, lines_.size()), ratio(num_short, lines_.size()),
-            ratio(duplicate_characters, count_characters(text) - num_newlines), ratio(num_newlines, words_.size())};
+            ratio(duplicate_characters, count_characters(text) - num_newlines), ratio(num_newlines, num_words)};
 }
 
 }  // namespace textmill::text

@@ -42,7 +42,7 @@ class WordStatistics {
     std::array<double, kNumLineColumns> lines(std::string_view text, const CharacterSet& end_marks);
 
   private:
-    std::vector<WordSpan> words_;
+    WordSplitter splitter_;
     std::vector<std::string_view> lines_;
     SeenStrings seen_;
 };

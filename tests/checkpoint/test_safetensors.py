@@ -114,3 +114,45 @@ def test_a_folder_that_is_not_there_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         safetensors.save(tmp_path / "file" / "t.safetensors", {"w": np.zeros(1)})
+
+
+def test_arrays_are_filled_from_a_file(tmp_path):
+    path = tmp_path / "t.safetensors"
+    tensors = {
+        "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "half": safetensors.float32_to_bfloat16(np.float32([1.5, -2])),
+        "step": np.array(7.0),
+        "none": np.empty((0, 3), np.int64),
+    }
+    safetensors.save(path, tensors)
+    filled = {name: np.zeros_like(array) for name, array in tensors.items()}
+    safetensors.read_into(path, filled)
+    assert all(array.tobytes() == tensors[name].tobytes() for name, array in filled.items())
+    one = np.zeros((2, 3), np.float32)
+    safetensors.read_into(path, {"a": one})
+    assert np.array_equal(one, tensors["a"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"b": np.zeros(2)}, 'no such tensor where "b" as float64'),
+        ({"a": np.zeros((3, 2), np.float32)}, r'float32 \[2, 3\] where "a" as float32 \[3, 2\]'),
+        ({"a": np.zeros((2, 3))}, r'float32 \[2, 3\] where "a" as float64 \[2, 3\]'),
+    ],
+)
+def test_an_array_that_does_not_fit_is_left_alone(tmp_path, wanted, message):
+    safetensors.save(tmp_path / "t.safetensors", {"a": np.ones((2, 3), np.float32)})
+    with pytest.raises(DataError, match=message):
+        safetensors.read_into(tmp_path / "t.safetensors", wanted)
+    assert not any(array.any() for array in wanted.values())
+
+
+def test_the_layout_says_where_tensors_will_lie(tmp_path):
+    path = tmp_path / "t.safetensors"
+    tensors = {"a": np.ones(3, np.int16), "b": np.ones((2, 2)), "c": np.ones(5, np.uint8)}
+    safetensors.save(path, tensors, {"format": "pt"})
+    plan = safetensors.layout({name: (array.dtype, array.shape) for name, array in tensors.items()}, {"format": "pt"})
+    assert plan.num_bytes == path.stat().st_size
+    assert path.read_bytes().startswith(plan.header)
+    assert plan.tensors == safetensors.read_header(path).tensors

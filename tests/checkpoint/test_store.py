@@ -133,146 +133,157 @@ def test_prune_keeps_the_last(tmp_path):
         prune(tmp_path, 0)
 
 
-@pytest.mark.parametrize("file_name", ["model.safetensors", "optimizer.safetensors", "state.json", "sha256.json"])
-def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, file_name):
+def no_space(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "calls_before"),
+    [
+        *((os, "pwrite", calls) for calls in range(2)),
+        (os, "ftruncate", 1),
+        *((os, "fsync", calls) for calls in range(12)),
+        *((Path, "replace", calls) for calls in range(2)),
+    ],
+)
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, owner, name, calls_before):
     old = save(tmp_path, 1)
     before = content(old)
-    path_type, replace = type(tmp_path), type(tmp_path).replace
+    real, calls = getattr(owner, name), iter(range(100))
 
-    def full(self, target):
-        if path_type(target).name == file_name:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return replace(self, target)
+    def full(*arguments):
+        return real(*arguments) if next(calls) < calls_before else no_space()
 
-    monkeypatch.setattr(path_type, "replace", full)
     for step in (1, 2):
-        with pytest.raises(StorageError, match="no space left"):
+        calls = iter(range(100))
+        monkeypatch.setattr(owner, name, full)
+        with pytest.raises(StorageError, match="no space left.*Free some space"):
             save(tmp_path, step, value=9.0)
-    monkeypatch.undo()
-    assert list_checkpoints(tmp_path) == [old]
-    assert content(old) == before
-    assert hidden(tmp_path) == []
+        monkeypatch.undo()
+        # The last flush is of the folder above: the new checkpoint stands in its place by then, and is whole.
+        if load_checkpoint(list_checkpoints(tmp_path)[-1]).model["w"][0, 0] == 1.0:
+            assert list_checkpoints(tmp_path) == [old]
+            assert content(old) == before
+            assert hidden(tmp_path) == []
+        verify_checkpoint(list_checkpoints(tmp_path)[-1])
     save(tmp_path, 2)
+    assert hidden(tmp_path) == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_write_that_fails_midway_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_file_that_may_not_grow_leaves_what_was_there(tmp_path):
     old = save(tmp_path, 1)
     before = content(old)
-    path_type, opened = type(tmp_path), type(tmp_path).open
+    done = run_python(
+        """
+        import resource, sys
+        from pathlib import Path
+        import numpy as np
+        from textmill.base.errors import StorageError
+        from textmill.checkpoint.store import save_checkpoint
 
-    def full(self, mode="r", *arguments, **named):
-        target = path_type("/dev/full") if mode == "wb" and "optimizer" in self.name else self
-        return opened(target, mode, *arguments, **named)
-
-    monkeypatch.setattr(path_type, "open", full)
-    with pytest.raises(StorageError, match="no space left"):
-        save(tmp_path, 2)
-    monkeypatch.undo()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000, 6_000_000))
+        tensors = {"w": np.ones(2_000_000, np.float32)}
+        try:
+            save_checkpoint(Path(sys.argv[1]), 2, model=tensors, optimizer=tensors, state={})
+        except StorageError as error:
+            print(error)
+        """,
+        tmp_path,
+    )
+    assert "file too large" in done.stdout, done.stderr
     assert list_checkpoints(tmp_path) == [old]
     assert content(old) == before
     assert hidden(tmp_path) == []
 
 
-# Each point is where a save, the second of its run, is killed: the call that never returns.
-KILL = """
-    import os, shutil, signal, sys
+# A run that saves steps 3, 4, ... into a folder, keeping two; steps 1 and 2 are there.
+RUN = """
+    import sys
     from pathlib import Path
     import numpy as np
-    from textmill.checkpoint.store import prune, save_checkpoint
+    from textmill.checkpoint.async_saver import CheckpointSaver
 
-    run, point, step = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-
-    def die_before(owner, name, when):
-        real = getattr(owner, name)
-        def call(*arguments, **named):
-            if when(*map(str, arguments)):
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments, **named)
-        setattr(owner, name, call)
-
-    def save(step, value):
-        tensors = {"w": np.full((100, 100), value, np.float32)}
-        save_checkpoint(run, step, model=tensors, optimizer=tensors, state={"value": value})
-
-    match point:
-        case "before the first file":
-            die_before(Path, "replace", lambda path, target: target.endswith("model.safetensors"))
-        case "between the files":
-            die_before(Path, "replace", lambda path, target: target.endswith("state.json"))
-        case "before the hashes":
-            die_before(Path, "replace", lambda path, target: target.endswith("sha256.json"))
-        case "before fsync":
-            die_before(os, "fsync", lambda descriptor: True)
-        case "before the old one makes room":
-            die_before(Path, "rename", lambda path, target: target.endswith(".old"))
-        case "before the new one takes its place":
-            die_before(Path, "rename", lambda path, target: path.endswith(".tmp"))
-        case "before the old one is removed":
-            die_before(shutil, "rmtree", lambda path, *rest: path.endswith(".old"))
-        case "before prune hides":
-            die_before(Path, "rename", lambda path, target: target.endswith(".tmp"))
-        case "before prune removes":
-            die_before(shutil, "rmtree", lambda path, *rest: path.endswith(".tmp"))
-    if point.startswith("before prune"):
-        prune(run, 1)
-    else:
-        save(step, 2.0)
+    with CheckpointSaver(Path(sys.argv[1]), keep=2) as saver:
+        for step in range(int(sys.argv[2]), int(sys.argv[2]) + 6):
+            tensors = {"w": np.full((1500, 1000), float(step), np.float32)}  # two blocks
+            saver.save(step, model=tensors, optimizer=tensors, state={"value": step})
+            for array in tensors.values():
+                array[:] = -1.0
     print("survived")
 """
+# Passings of each place in one save: both tensor files have two blocks.
+PASSINGS = {
+    "checkpoint:mid-tensor": 4,
+    "checkpoint:before-fsync": 2,
+    "checkpoint:before-rename": 1,
+    "checkpoint:after-rename": 1,
+    "checkpoint:during-prune": 1,
+}
+KILLS = [
+    (f"{name}@{save * passings + passing}", save)
+    for name, passings in PASSINGS.items()
+    for save in (0, 2)
+    for passing in range(1, passings + 1)
+]
 
 
-def run_and_kill(tmp_path, point, step):
-    script = textwrap.dedent(KILL)
+def run_python(script, *arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path), point, str(step)],
+        [sys.executable, *(["-S"] if sys.flags.no_site else []), "-c", textwrap.dedent(script), *map(str, arguments)],
         check=False,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
     )
 
 
-SAVE_POINTS = [
-    "before the first file",
-    "between the files",
-    "before the hashes",
-    "before fsync",
-    "before the new one takes its place",
-]
-REPLACE_POINTS = [*SAVE_POINTS, "before the old one makes room", "before the old one is removed"]
+def check_values(folder):
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.state == {"value": step_of(folder)}
+    for tensors in (checkpoint.model, checkpoint.optimizer):
+        assert np.array_equal(tensors["w"], np.full((1500, 1000), float(step_of(folder)), np.float32))
 
 
-@pytest.mark.parametrize(("step", "point"), [*((2, p) for p in SAVE_POINTS), *((1, p) for p in REPLACE_POINTS)])
-def test_a_killed_save_leaves_the_last_one(tmp_path, step, point):
-    save(tmp_path, 0)
-    save(tmp_path, 1)
-    done = run_and_kill(tmp_path, point, step)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+@pytest.mark.parametrize(("failpoint", "num_whole"), KILLS)
+def test_a_killed_save_leaves_the_last_one(tmp_path, failpoint, num_whole):
+    tensors = {"w": np.full((1500, 1000), 1.0, np.float32)}
+    for step in (1, 2):
+        for array in tensors.values():
+            array[:] = step
+        save(tmp_path, step, model=tensors, optimizer=tensors, state={"value": step})
+    killed = run_python(RUN, tmp_path, 3, TEXTMILL_FAILPOINT=failpoint)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     found = latest_checkpoint(tmp_path, on_damage=pytest.fail)
-    # Killed between its two renames a replaced step is hidden for a moment, and comes back with the next save.
-    assert step_of(found) == (0 if (step, point) == (1, "before the new one takes its place") else 1)
+    renamed = failpoint.startswith(("checkpoint:after-rename", "checkpoint:during-prune"))
+    assert step_of(found) == 2 + num_whole + renamed
+    for folder in list_checkpoints(tmp_path):
+        verify_checkpoint(folder)
+        check_values(folder)
+    assert run_python(RUN, tmp_path, step_of(found) + 1).stdout == "survived\n"
+    assert [step_of(folder) for folder in list_checkpoints(tmp_path)] == [step_of(found) + 5, step_of(found) + 6]
+    assert hidden(tmp_path) == []
+    check_values(latest_checkpoint(tmp_path, on_damage=pytest.fail))
+
+
+@pytest.mark.parametrize("place", ["mid-tensor", "before-fsync", "before-rename", "between-renames", "after-rename"])
+def test_a_kill_while_a_step_is_saved_again_leaves_that_step(tmp_path, place):
+    save(tmp_path, 1)
+    save(tmp_path, 3, state={"value": "old"})
+    killed = run_python(RUN, tmp_path, 3, TEXTMILL_FAILPOINT=f"checkpoint:{place}")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    # Killed between its two renames the step is hidden for a moment, and comes back.
+    assert step_of(latest_checkpoint(tmp_path, on_damage=pytest.fail)) == (1 if place == "between-renames" else 3)
     remove_left_overs(tmp_path)
     assert hidden(tmp_path) == []
     found = latest_checkpoint(tmp_path, on_damage=pytest.fail)
-    assert step_of(found) == 1
-    replaced = (step, point) == (1, "before the old one is removed")
-    assert load_checkpoint(found).model["w"][0, 0] == (2.0 if replaced else 1.0)
-    save(tmp_path, 2, value=3.0)
-    assert load_checkpoint(latest_checkpoint(tmp_path)).model["w"][0, 0] == 3.0
+    assert step_of(found) == 3
+    assert load_checkpoint(found).state["value"] == (3 if place == "after-rename" else "old")
 
 
-@pytest.mark.parametrize("point", ["before prune hides", "before prune removes"])
-def test_a_killed_prune_leaves_no_half_one(tmp_path, point):
-    for step in (1, 2, 3):
-        save(tmp_path, step)
-    assert run_and_kill(tmp_path, point, 0).returncode == -signal.SIGKILL
-    for folder in list_checkpoints(tmp_path):
-        verify_checkpoint(folder)
-    save(tmp_path, 4)
-    prune(tmp_path, 1)
-    assert [step_of(folder) for folder in list_checkpoints(tmp_path)] == [4]
-    assert hidden(tmp_path) == []
+def test_a_step_that_has_no_name_is_refused(tmp_path):
+    for step in (-1, 10**12):
+        with pytest.raises(ConfigError, match=f"step is {step}"):
+            save(tmp_path, step)
 
 
 def test_reading_never_touches_a_save_in_progress(tmp_path):

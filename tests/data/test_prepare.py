@@ -9,6 +9,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.data import job as job_module
 from textmill.data.engines.local import LocalEngine
 from textmill.data.prepare import prepare
+from textmill.data.prepare_listener import Silence
 from textmill.data.shards import ShardSet
 from textmill.text.readers import read_documents
 
@@ -162,6 +163,30 @@ def test_a_torn_unit_is_done_again(corpus, tmp_path, monkeypatch):
     assert hashes(tmp_path / "torn") == {
         key.replace("whole/", "torn/"): h for key, h in hashes(tmp_path / "whole").items()
     }
+
+
+@pytest.mark.parametrize(("version", "messages"), [(None, ["going on"]), (1, [])])
+def test_work_of_an_older_version_is_begun_again(corpus, tmp_path, monkeypatch, version, messages):
+    """Its documents were compared by other words, and may not be mixed with those of this release."""
+    from textmill.data import prepare as prepare_module
+
+    told = []
+
+    class Listener(Silence):
+        def say(self, message):
+            told.append(message)
+
+    begun, whole = (pipeline_of(corpus, tmp_path / name / "out", **SETTINGS) for name in ("begun", "whole"))
+    with monkeypatch.context() as patch:
+        if version is not None:
+            patch.setattr(job_module, "_WORK_VERSION", version)
+        patch.setattr(prepare_module, "place_sets", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(begun, LocalEngine(1))
+    prepare(begun, LocalEngine(1), Listener())
+    assert [message[:8] for message in told] == messages
+    prepare(whole, LocalEngine(1))
+    assert hashes(tmp_path / "begun" / "out") == hashes(tmp_path / "whole" / "out")
 
 
 def test_documents_far_longer_than_a_unit(tmp_path):

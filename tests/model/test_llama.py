@@ -73,7 +73,7 @@ def test_logits_equal_the_numpy_twin(config):
     tensors = {name: tensor.double().numpy() for name, tensor in model.state_dict().items()}
     expected = logits_of(config, tensors, ids_T.tolist())
     assert np.abs(model(ids_T[None])[0].numpy() - expected).max() < TOLERANCE
-    # In f64, too, norms and angles, of up to 49 rad, stay in f32.
+    # In f64, too, angles, of up to 49 rad, stay in f32.
     assert np.abs(model.double()(ids_T[None])[0].numpy() - expected).max() < 2e-5
 
 
@@ -224,6 +224,36 @@ class TestInitWeights:
         model = Llama(small_config()).init_weights(7)
         x_BTD = model.model.embed_tokens(random_ids(model.config, 1, 9))
         assert torch.equal(model.backbone(random_ids(model.config, 1, 9)), model.model.norm(x_BTD))
+
+
+class TestSetRope:
+    def test_a_model_with_another_base_is_the_model_that_has_it(self, small_config):
+        changed = small_config(rope_theta=500_000.0, max_position_embeddings=4096)
+        model, expected = make_model(small_config()), make_model(changed)
+        ids_BT = random_ids(changed, 1, 40)
+        assert not torch.equal(model(ids_BT), expected(ids_BT))
+        model.set_rope(changed)
+        assert model.config == changed
+        assert torch.equal(model(ids_BT), expected(ids_BT))
+
+    def test_refuses_any_other_difference(self, small_config):
+        model = make_model(small_config())
+        with pytest.raises(ConfigError, match=r"cannot change intermediate_size from 72 to 80, mlp_bias from False to"):
+            model.set_rope(small_config(rope_theta=5e5, mlp_bias=True, intermediate_size=80))
+        assert model.config == small_config()
+
+
+def test_positions_turn_tokens_where_they_say(small_config):
+    """Attention sees differences alone: places that begin elsewhere change rounding, and a gap changes logits."""
+    model = make_model(small_config())
+    ids_BT, places_T = random_ids(model.config, 2, 20), torch.arange(20)
+    expected = model(ids_BT)
+    assert torch.equal(model(ids_BT, positions_BT=places_T.expand(2, -1)), expected)
+    later = model(ids_BT, positions_BT=torch.stack([places_T, places_T + 30]))
+    assert torch.equal(later[0], expected[0])
+    assert (later - expected).abs().max() < TOLERANCE
+    gap = model(ids_BT, positions_BT=(places_T + 5 * (places_T > 9)).expand(2, -1))
+    assert (gap - expected)[:, 10:].abs().max() > TOLERANCE
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["f32", "bf16"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from text.edge_texts import EDGES, nasty_text
+from textmill import _core
 from textmill.text import reference_words
 from textmill.text.text_batch import TextBatch
 from textmill.text.words import count_words, split_sentences, split_words, word_spans
@@ -88,3 +90,34 @@ def test_any_bytes_have_words_that_stand_in_order(data: bytes) -> None:
 @pytest.mark.parametrize("text", ["ສະບາຍດີ ທ່ານ", "မင်္ဂလာပါ ခင်ဗျား", "ជំរាបសួរ លោក", "สวัสดี ครับ", "你好 世界 カタカナ"])
 def test_scripts_without_spaces_are_split_by_letters(text):
     assert len(split_words(text)) > 4
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 70), EDGES)
+def test_words_at_the_ends_of_windows_equal_the_twins(num_before: int, text: str) -> None:
+    for before in (" " * num_before, "b" * num_before):
+        assert split_words(before + text) == reference_words.split_words(before + text)
+        check_folded(before + text)
+
+
+@pytest.mark.parametrize("length", range(301))
+def test_words_of_nasty_texts_equal_the_twins(length: int) -> None:
+    text = nasty_text(length)
+    assert split_words(text) == reference_words.split_words(text)
+    check_folded(text)
+
+
+def check_folded(text: str) -> None:
+    """Check that the native words that matching compares lie where the twin's do."""
+    data = text.encode()
+    spans = _core.folded_word_spans(np.frombuffer(data, np.uint8)).tolist()
+    places = [(len(data[:begin].decode()), len(data[:end].decode())) for begin, end in spans]
+    assert places == [(word.begin, word.end) for word in reference_words.folded_words(text)]
+
+
+@given(
+    TEXTS | st.text(st.sampled_from("aAbéE\u0301ǅßſKσς1٣. -_'’\n\u00ad\u200b漢字かナーｶﾞกิ한가ﬁ") | KNOWN, max_size=40)
+)
+@example("Ǆ ﬁne Ⅷ x\u0301\u00ady 漢e\u0301字")
+def test_folded_words_are_those_of_the_twin(text: str) -> None:
+    check_folded(text)

@@ -1,4 +1,4 @@
-"""Which recipes the trainer takes: one stage, either schedule, parts of a text."""
+"""Which recipes the trainer takes: either schedule, parts of a text."""
 
 import pytest
 
@@ -7,7 +7,6 @@ from fakes.tiny_run import write_recipe
 
 pytest.importorskip("torch")
 
-from textmill.base.errors import ConfigError
 from textmill.base.events import read_events
 from textmill.data.manifest import read_manifest
 from textmill.train.pipeline import run_recipe
@@ -16,13 +15,6 @@ from textmill.train.recipe import load_recipe
 
 def train(path, *settings):
     return run_recipe(load_recipe(path, settings), Silent())
-
-
-def test_several_stages_are_refused_before_anything_is_written(tmp_path):
-    stages = "stages=[{ tokens = 1000 }, { tokens = 1000 }]"
-    with pytest.raises(ConfigError, match=r"has 2 \[\[stages\]\], and this release trains one stage; run them one"):
-        train(write_recipe(tmp_path), stages)
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_cosine_is_trained_by(tmp_path):

@@ -204,7 +204,7 @@ def test_what_was_decided_is_kept_without_a_checkpoint_too(tmp_path):
         train(path, "budget.minutes=0.02", listener=Silent(die))
     config = tmp_path / "run" / "config.json"
     table = json.loads(config.read_text())
-    table["plan"]["num_steps"] = 7
+    table["plan"]["stages"][0]["num_steps"] = 7
     config.write_text(json.dumps(table))
     assert train(path, "budget.minutes=0.02", resume=True).plan.num_steps == 7
 
@@ -331,7 +331,7 @@ def test_minutes_become_steps_once(tmp_path):
     run = train(path, "budget.minutes=0.02")
     assert run.plan.num_steps >= 1
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert saved["plan"]["num_steps"] == run.plan.num_steps
+    assert saved["plan"]["stages"][0]["num_steps"] == run.plan.num_steps
     assert saved["plan"]["step_time_s"] > 0
     assert train(path, "budget.minutes=0.02", resume=True).plan == run.plan
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from textmill.base.errors import StorageError
+from textmill.base.failpoints import failpoint
 
 _READ_BYTES = 1 << 20
 
@@ -20,9 +21,10 @@ _READ_BYTES = 1 << 20
 def sha256_file(path: Path) -> str:
     """Hash a file's bytes; returns 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
+    block = memoryview(bytearray(_READ_BYTES))  # one for all reads: new memory for each costs more than the read
+    with path.open("rb", buffering=0) as file:
+        while num_bytes := file.readinto(block):
+            digest.update(block[:num_bytes])
     return digest.hexdigest()
 
 
@@ -106,11 +108,12 @@ def write_files(contents: Mapping[Path, bytes | str | None]) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, failpoints: str = "folder") -> Iterator[Path]:
     """Fill a folder that appears whole or not at all.
 
     Yields a temporary folder beside ``path``; when the block ends without an error its files are flushed and it takes
-    the place of ``path``, whatever stood there before staying until that moment.
+    the place of ``path``, whatever stood there before staying until that moment. ``failpoints`` is what the names of
+    its failpoints begin with.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     old = temporary.with_suffix(".old")
@@ -125,10 +128,13 @@ def new_folder(path: Path) -> Iterator[Path]:
                 else:
                     sync_folder(file)
             sync_folder(temporary)
+            failpoint(f"{failpoints}:before-rename")
             if path.exists():
                 path.rename(old)
+                failpoint(f"{failpoints}:between-renames")
             try:
                 temporary.rename(path)
+                failpoint(f"{failpoints}:after-rename")
             except BaseException:
                 if old.exists():
                     old.rename(path)

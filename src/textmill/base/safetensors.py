@@ -16,6 +16,8 @@ import mmap
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -45,6 +47,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _HEADER_BYTES_MAX = 100_000_000  # what the safetensors library allows
 _DIMENSIONS_MAX = 64  # what numpy allows
+_READERS = 4  # what keeps a disk busy, and two cores at making room in memory
 _NAME_LENGTH_MAX = 500  # of a tensor; those in use have fewer than 100
 
 
@@ -62,6 +65,14 @@ class Header(NamedTuple):
 
     tensors: dict[str, TensorInfo]
     metadata: dict[str, str]
+
+
+class Layout(NamedTuple):
+    """A file before it is written: the bytes it begins with, where each tensor will lie, and its length."""
+
+    header: bytes
+    tensors: dict[str, TensorInfo]
+    num_bytes: int
 
 
 def read_header(path: Path) -> Header:
@@ -139,11 +150,10 @@ def save_by_turns(
         DataError: as ``save`` does, and for a tensor that is not of its dtype and shape.
         StorageError: where the disk is full or may not be written to.
     """
-    ordered = sorted(kinds, key=lambda name: (-kinds[name][0].itemsize, name))
-    header = _header_bytes({name: kinds[name] for name in ordered}, metadata or {})
+    plan = layout(kinds, metadata)
     with new_file(path) as file:
-        file.write(header)
-        for name in ordered:
+        file.write(plan.header)
+        for name in plan.tensors:
             array = _in_file_order(name, read(name))
             if (array.dtype, array.shape) != kinds[name]:
                 raise DataError(
@@ -151,6 +161,48 @@ def save_by_turns(
                     f"and {kinds[name][0]} {list(kinds[name][1])} was announced"
                 )
             file.write(array.reshape(-1).view(np.uint8).data)
+
+
+def layout(
+    kinds: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], metadata: Mapping[str, str] | None = None
+) -> Layout:
+    """Lay out the file that ``save`` writes for tensors of these little-endian dtypes and shapes.
+
+    Raises:
+        DataError: as ``save`` does.
+    """
+    for name, (dtype, _) in kinds.items():
+        _check_kind(name, dtype)
+    ordered = {name: kinds[name] for name in sorted(kinds, key=lambda name: (-kinds[name][0].itemsize, name))}
+    header = _header_bytes(ordered, metadata or {})
+    tensors, position = {}, len(header)
+    for name, (dtype, shape) in ordered.items():
+        end = position + math.prod(shape) * dtype.itemsize
+        tensors[name] = TensorInfo(dtype, shape, position, end)
+        position = end
+    return Layout(header, tensors, position)
+
+
+def read_into(path: Path, destinations: Mapping[str, np.ndarray]) -> None:
+    """Read a file's tensors into arrays that are there already: no memory beside theirs is used, and none is mapped.
+
+    Args:
+        path: of the file.
+        destinations: a contiguous array for each tensor of the file, of its dtype and shape.
+
+    Raises:
+        DataError: as ``read_header`` does, and where an array does not fit its tensor or has none.
+    """
+    header = read_header(path)
+    for name, array in destinations.items():
+        info = header.tensors.get(name)
+        if info is None or (info.dtype, info.shape) != (array.dtype, array.shape):
+            found = "no such tensor" if info is None else f"{info.dtype} {list(info.shape)}"
+            raise DataError(f'{path} holds {found} where "{name}" as {array.dtype} {list(array.shape)} is wanted')
+    places = [(info.start, destinations[name]) for name, info in header.tensors.items() if name in destinations]
+    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(_READERS) as threads:
+        for _ in threads.map(lambda place: _read_at(file, place[0], place[1], path), places):
+            pass
 
 
 def bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
@@ -164,6 +216,16 @@ def float32_to_bfloat16(values: np.ndarray) -> np.ndarray:
     rounded = ((bits.astype(np.uint64) + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
     quiet_nan = (bits >> 16).astype(np.uint16) | np.uint16(0x40)
     return np.where(np.isnan(values), quiet_nan, rounded).astype("<u2").view(BFLOAT16).reshape(np.shape(values))
+
+
+def _read_at(file: FileIO, position: int, array: np.ndarray, path: Path) -> None:
+    assert array.flags.c_contiguous
+    rest = array.reshape(-1).view(np.uint8).data
+    while rest:
+        num_bytes = os.preadv(file.fileno(), [rest], position)
+        if not num_bytes:
+            raise DataError(f"{path} became shorter while it was read. Copy or make it again")
+        rest, position = rest[num_bytes:], position + num_bytes
 
 
 def _read(file: Any, num_bytes: int, path: Path, file_bytes: int) -> bytes:
@@ -256,11 +318,15 @@ def _check_tiling(tensors: Mapping[str, TensorInfo], data_start: int, file_bytes
 def _in_file_order(name: str, array: np.ndarray) -> np.ndarray:
     """A contiguous little-endian array of a dtype that the format has."""
     dtype = array.dtype if array.dtype == BFLOAT16 else array.dtype.newbyteorder("<")
+    _check_kind(name, dtype)
+    return np.asarray(array, dtype=dtype, order="C")
+
+
+def _check_kind(name: str, dtype: np.dtype[Any]) -> None:
     if dtype not in _NAMES:
-        raise DataError(f'the tensor "{name}" has the dtype {array.dtype}; safetensors holds {", ".join(_DTYPES)}')
+        raise DataError(f'the tensor "{name}" has the dtype {dtype}; safetensors holds {", ".join(_DTYPES)}')
     if name == "__metadata__":
         raise DataError('no tensor can be named "__metadata__" in a safetensors file')
-    return np.asarray(array, dtype=dtype, order="C")
 
 
 def _header_bytes(ordered: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], metadata: Mapping[str, str]) -> bytes:

@@ -17,6 +17,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +25,22 @@ import numpy as np
 
 from textmill.base import safetensors
 from textmill.base.errors import ConfigError, DataError
+from textmill.base.failpoints import failpoint
 from textmill.base.files import new_folder, sha256_file, storage_errors, sync_folder, write_file
+from textmill.checkpoint.image_file import write_image
 from textmill.checkpoint.json_files import read_json, to_json
-from textmill.checkpoint.tensors import as_numpy
+from textmill.checkpoint.snapshot import FileImage, Snapshot
 
 if TYPE_CHECKING:
     import torch
 
     Tensors = Mapping[str, torch.Tensor | np.ndarray]
 
-_HASHES = "sha256.json"
+MODEL = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+STATE = "state.json"
+HASHES = "sha256.json"
+_FIX = ". Copy the checkpoint again, or remove its folder to go on from the one before it"
 _STEP_NAME = re.compile(r"step-(\d{8,12})")
 _LEFT_OVER = re.compile(r"\.(step-\d{8,12})\.[0-9a-f]{8}\.(tmp|old)")
 
@@ -58,7 +65,7 @@ def save_checkpoint(
     state: Mapping[str, Any],
     write_small_files: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Save a run at ``step``; returns the checkpoint's folder, which appears whole or not at all.
+    """Save a run at ``step`` and wait for it; ``CheckpointSaver`` does the same beside training.
 
     A checkpoint of the same step that is there already is replaced at the last moment.
 
@@ -70,20 +77,50 @@ def save_checkpoint(
         state: anything else the run needs, as JSON.
         write_small_files: writes what makes the folder a model (config, tokenizer) into the folder it is given.
 
+    Returns:
+        the checkpoint's folder, which appears whole or not at all.
+
     Raises:
         StorageError: where the disk is full or may not be written to; earlier checkpoints stay as they are.
     """
-    folder = _folder_of(run_folder, step)
+    images = Snapshot().take({MODEL: model, OPTIMIZER: optimizer})
+    return write_checkpoint(run_folder, step, images, state_json(step, state), write_small_files)
+
+
+def write_checkpoint(
+    run_folder: Path,
+    step: int,
+    images: Mapping[str, FileImage],
+    state: str,
+    write_small_files: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write a checkpoint of which everything lies in memory: images of its tensor files, the text of ``state.json``.
+
+    Returns and raises as ``save_checkpoint`` does.
+    """
+    folder = checkpoint_folder(run_folder, step)
     remove_left_overs(run_folder)
-    with new_folder(folder) as unfinished:
-        safetensors.save(unfinished / "model.safetensors", _arrays(model), {"format": "pt"})
-        safetensors.save(unfinished / "optimizer.safetensors", _arrays(optimizer), {"format": "pt"})
-        write_file(unfinished / "state.json", to_json({"step": step, "state": dict(state)}))
+    with new_folder(folder, failpoints="checkpoint") as unfinished:
+        hashes = {name: write_image(unfinished / name, image) for name, image in images.items()}
+        write_file(unfinished / STATE, state)
         if write_small_files is not None:
             write_small_files(unfinished)
-        hashes = {path.name: sha256_file(path) for path in sorted(unfinished.iterdir())}
-        write_file(unfinished / _HASHES, to_json(hashes))
+        rest = [path for path in unfinished.iterdir() if path.name not in hashes]
+        hashes |= {path.name: sha256_file(path) for path in rest}
+        write_file(unfinished / HASHES, to_json(dict(sorted(hashes.items()))))
     return folder
+
+
+def state_json(step: int, state: Mapping[str, Any]) -> str:
+    """Write what ``state.json`` holds."""
+    return to_json({"step": step, "state": dict(state)})
+
+
+def checkpoint_folder(run_folder: Path, step: int) -> Path:
+    """Name a step's checkpoint: step 123 is ``step-00000123``."""
+    if not 0 <= step < 10**12:
+        raise ConfigError(f"step is {step}, and must be 0 to 999,999,999,999")
+    return run_folder / "checkpoints" / f"step-{step:08d}"
 
 
 def list_checkpoints(run_folder: Path) -> list[Path]:
@@ -121,38 +158,42 @@ def latest_checkpoint(run_folder: Path, on_damage: Callable[[DataError], None] |
 
 def verify_checkpoint(folder: Path) -> None:
     """Hash every file of a checkpoint; raises ``DataError`` that names the first that differs or is missing."""
-    hashes = read_json(folder / _HASHES)
-    required = {"model.safetensors", "optimizer.safetensors", "state.json"}
+    hashes = _read(folder / HASHES)
+    required = {MODEL, OPTIMIZER, STATE}
     if not required <= set(hashes):
-        raise DataError(f"{folder / _HASHES} does not name {', '.join(sorted(required - set(hashes)))}")
-    for name, wanted in hashes.items():
+        raise DataError(f"{folder / HASHES} does not name {', '.join(sorted(required - set(hashes)))}{_FIX}")
+    for name in hashes:
         if Path(name).name != name:
-            raise DataError(f'{folder / _HASHES} names "{name}", which is not a file of its folder')
-        path = folder / name
-        try:
-            found = sha256_file(path)
-        except FileNotFoundError as error:
-            raise DataError(f"{path} is missing from its checkpoint") from error
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
-        if found != wanted:
+            raise DataError(f'{folder / HASHES} names "{name}", which is not a file of its folder{_FIX}')
+    # Hashing leaves Python's lock, and the disk reads one file ahead while another is hashed.
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda name: _try_to_hash(folder / name), hashes))
+    for (name, wanted), sha256 in zip(hashes.items(), found, strict=True):
+        if isinstance(sha256, DataError):
+            raise sha256
+        if sha256 != wanted:
             raise DataError(
-                f"{path} is damaged: its sha256 is {found[:16]}…, and was {str(wanted)[:16]}… when it was written"
+                f"{folder / name} is damaged: its sha256 is {sha256[:16]}…, and was {str(wanted)[:16]}… when it was "
+                f"written{_FIX}"
             )
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Open a checkpoint's files; ``latest_checkpoint`` or ``verify_checkpoint`` say before whether they are sound."""
-    state = read_json(folder / "state.json")
+    """Open a checkpoint's files; ``latest_checkpoint`` or ``verify_checkpoint`` say before whether they are sound.
+
+    ``restore_model`` and ``restore_optimizer`` read its tensors.
+    """
+    state = _read(folder / STATE)
     if not isinstance(state.get("state"), dict) or state.get("step") != step_of(folder):
         raise DataError(
-            f"{folder / 'state.json'} belongs to step {state.get('step')}, and its folder to step {step_of(folder)}"
+            f"{folder / STATE} belongs to step {state.get('step')}, and its folder to step {step_of(folder)}: one of "
+            f"them was renamed or copied from elsewhere{_FIX}"
         )
     return Checkpoint(
         folder=folder,
         step=state["step"],
-        model=safetensors.load(folder / "model.safetensors"),
-        optimizer=safetensors.load(folder / "optimizer.safetensors"),
+        model=safetensors.load(folder / MODEL),
+        optimizer=safetensors.load(folder / OPTIMIZER),
         state=state["state"],
     )
 
@@ -165,6 +206,11 @@ def prune(run_folder: Path, keep: int) -> list[Path]:
     for folder in removed:
         _remove(folder)
     return removed
+
+
+def remove_checkpoint(run_folder: Path, step: int) -> None:
+    """Remove a checkpoint; a kill in between leaves no half one."""
+    _remove(checkpoint_folder(run_folder, step))
 
 
 def remove_left_overs(run_folder: Path) -> None:
@@ -183,10 +229,22 @@ def remove_left_overs(run_folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _folder_of(run_folder: Path, step: int) -> Path:
-    if not 0 <= step < 10**12:
-        raise ConfigError(f"step is {step}, and must be 0 to 999,999,999,999")
-    return run_folder / "checkpoints" / f"step-{step:08d}"
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except DataError as error:
+        raise DataError(f"{str(error).removesuffix('. Copy or make it again')}{_FIX}") from error
+
+
+def _try_to_hash(path: Path) -> str | DataError:
+    try:
+        return sha256_file(path)
+    except FileNotFoundError:
+        return DataError(f"{path} is missing from its checkpoint{_FIX}")
+    except OSError as error:
+        return DataError(f"cannot read {path}: {error.strerror}{_FIX}")
+    except ValueError:
+        return DataError(f"{str(path)!r} cannot be the name of a file{_FIX}")  # half characters and zero bytes
 
 
 def _remove(folder: Path) -> None:
@@ -194,8 +252,5 @@ def _remove(folder: Path) -> None:
     with storage_errors(folder):
         folder.rename(hidden)
         sync_folder(folder.parent)
+    failpoint("checkpoint:during-prune")
     shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _arrays(tensors: Tensors) -> dict[str, np.ndarray]:
-    return {name: as_numpy(tensor) for name, tensor in tensors.items()}

@@ -46,29 +46,30 @@ def inspect(
         Print everything as JSON.
     """
     from textmill.base.config import to_table
-    from textmill.data.row_records import describe
     from textmill.tokenizer.tokenizer import Tokenizer
     from textmill.train.corpus import TOKENIZER, open_shards
-    from textmill.train.recipe import load_recipe
+    from textmill.train.interventions import load_interventions
+    from textmill.train.run import load_run
     from textmill.train.run_loader import make_loader
 
     if not (run / "config.json").is_file():
         raise ConfigError(f"{run} holds no run: config.json is missing")
     if step < 1:
         raise ConfigError(f"step is {step}, and must be 1 or more: 1 is a run's first step")
-    recipe = load_recipe(run)
+    loaded = load_run(run)
+    context = loaded.plan.stage_of(step - 1).context
     tokenizer = Tokenizer.load(run / TOKENIZER)
-    shards, _ = open_shards(run, recipe, tokenizer)
-    records = describe(make_loader(recipe, shards), step - 1)
+    shards, _ = open_shards(run, loaded.recipe, tokenizer)
+    records = make_loader(loaded, load_interventions(run), shards, tokenizer).describe(step - 1)
     out = Output()
     if json:
         rows = [to_table(record) for record in records]
         for row, record in zip(rows, records, strict=True):
             for table, document in zip(row["documents"], record.documents, strict=True):
                 table["text"] = _beginning(document, shards[record.source], tokenizer)
-        out.json({"run": str(run), "step": step, "context": recipe.stage.context, "rows": rows})
+        out.json({"run": str(run), "step": step, "context": context, "rows": rows})
         return 0
-    out.data(for_terminal(f"step {step:,} of {run}: {len(records)} rows of {recipe.stage.context:,} tokens"))
+    out.data(for_terminal(f"step {step:,} of {run}: {len(records)} rows of {context:,} tokens"))
     _draw(out, records, shards, tokenizer)
     return 0
 

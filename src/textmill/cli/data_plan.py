@@ -76,9 +76,7 @@ def plan(
     for warning in planned.warnings:
         output.warning(warning)
     without_path = [name for name, source in loaded.data.sources.items() if source.path is None]
-    if len(planned.stages) > 1:
-        output.say("this release trains recipes of one stage: this one can be planned, and not trained as it is")
-    elif without_path:
+    if without_path:
         output.say(f"to train, give {', '.join(without_path)} a path: --set data.sources.{without_path[0]}.path=FOLDER")
     else:
         output.hint(f"next: {program()} train {quote(recipe)}")

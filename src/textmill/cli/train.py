@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -19,6 +19,8 @@ def train(
     *,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     minutes: float | None = None,
+    remat: Literal["auto", "none", "llama", "full"] | None = None,
+    branch: str | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Train a model by a recipe.
@@ -28,6 +30,8 @@ def train(
         textmill train mine.toml --minutes 30     your recipe, another budget
         textmill train tiny --set batch.rows=32   one key changed
         textmill train runs/tiny --resume         go on after Ctrl-C or a crash
+        torchrun --nproc-per-node 2 -m textmill train mine.toml
+        textmill train mine.toml --branch runs/mine@2000 --set run.dir=runs/mine-2000 --set budget.steps=400
 
     Ctrl-C finishes the step in hand, saves a checkpoint and stops; a second one stops at once.
 
@@ -40,6 +44,11 @@ def train(
         Change a key of the recipe, as in table.key=value; may be given several times.
     minutes
         Train for about so many minutes, as --set budget.minutes=N does.
+    remat
+        What the backward pass computes again to save memory: none, llama (norms, RoPE, SwiGLU's product), full, or
+        auto, as little as fits.
+    branch
+        RUN@STEP: start from that checkpoint of a run and let the learning rate fall to 0 from there on.
     resume
         Go on from the run's last whole checkpoint; start afresh where there is none.
     """
@@ -48,12 +57,16 @@ def train(
     from textmill.eval.held_out import num_held_out_tokens, score_run
     from textmill.train.loop import MODEL
     from textmill.train.pipeline import run_recipe
+    from textmill.train.ranks import is_first_rank
     from textmill.train.recipe import load_recipe
 
     output = Output()
-    settings = [*(set_ or []), *([f"budget.minutes={minutes}"] if minutes is not None else [])]
+    given = {"budget.minutes": minutes, "run.remat": remat, "run.branch": branch}
+    settings = [*(set_ or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     with TrainListener(output) as listener:
         run = run_recipe(load_recipe(recipe, settings), listener, resume=resume)
+    if not is_first_rank():
+        return 0
     with output.bar("scoring the held-out text", num_held_out_tokens(run)) as bar:
         scores = score_run(run, bar.update)
     if scores:

@@ -18,7 +18,7 @@ from textmill.text.folders import LeftOut
 from textmill.text.reading import InputFile, SourceInput, Unit, cut_units, list_files
 
 # What a release makes of the same input may differ from what the last one made: its work is not gone on with then.
-_WORK_VERSION = 1
+_WORK_VERSION = 2
 
 # What [run] unit_mb counts in. Units are cut in one place only, so other processes need not know.
 UNIT_BYTES_OF_MB = 1 << 20

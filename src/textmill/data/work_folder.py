@@ -2,7 +2,7 @@
 
 OUTPUT/.work/
 ├── lock                    held while a process is at work here
-├── job.json                what is done: a hash of settings and input; other settings start afresh
+├── job.json                what is done: a hash of settings, input and _WORK_VERSION (job); another one starts afresh
 ├── read/SOURCE/UNIT/       texts that are kept, their names, keys, what happened (unit_folders)
 ├── read/SOURCE/CHAIN.done  the units that a chain has
 ├── duplicates/             which documents stay

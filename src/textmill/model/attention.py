@@ -13,7 +13,10 @@ from textmill.base.errors import ConfigError
 from textmill.model.config import ModelConfig
 from textmill.model.linear import Linear
 from textmill.model.norm import RMSNorm
-from textmill.model.rope import Rotation, rotate
+from textmill.model.rope import Rotation
+from textmill.model.segments import Segments
+from textmill.model.segments_cuda import attend_segments
+from textmill.model.self_attention import self_attention, turned_heads
 
 
 class KVCache:
@@ -66,7 +69,7 @@ class KVCache:
 
 
 class Attention(nn.Module):
-    """Causal self-attention of one layer."""
+    """Causal self-attention of one layer; ``Block`` multiplies by its projections."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
@@ -83,22 +86,39 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
         self.o_proj = Linear(query, config.hidden_size, bias=config.o_bias)
 
-    def forward(self, x_BTD: torch.Tensor, by: Rotation, cache: KVCache | None) -> torch.Tensor:
-        """Attend from each token to itself and those before it that the layer sees; returns [B, T, D]."""
-        q_BHTQ = self._heads(self.q_proj(x_BTD))
-        k_BKSQ = self._heads(self.k_proj(x_BTD))
-        if self.q_norm is not None and self.k_norm is not None:
-            q_BHTQ, k_BKSQ = self.q_norm(q_BHTQ), self.k_norm(k_BKSQ)
-        if self.rotates:
-            q_BHTQ, k_BKSQ = rotate(q_BHTQ, by), rotate(k_BKSQ, by)
-        v_BKSQ = self._heads(self.v_proj(x_BTD))
-        if cache is not None:
-            k_BKSQ, v_BKSQ = cache.append(self.layer, k_BKSQ, v_BKSQ)
-        o_BHTQ = attend(q_BHTQ, k_BKSQ, v_BKSQ, self.window)
-        return self.o_proj(o_BHTQ.transpose(1, 2).flatten(2))
+    def forward(
+        self,
+        projected: tuple[torch.Tensor, ...],
+        by: Rotation,
+        segments: Segments,
+        cache: KVCache | None,
+        *,
+        keeps_all: bool,
+    ) -> torch.Tensor:
+        """Attend from each token to itself and those before it that the layer sees.
 
-    def _heads(self, x_BTX: torch.Tensor) -> torch.Tensor:
-        return x_BTX.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        Args:
+            projected: queries [B, T, H * Q], keys and values [B, T, K * Q].
+            by: the tokens' turns.
+            segments: which of the new tokens are one document.
+            cache: what stands before them, if anything may.
+            keeps_all: what is saved for backward; see ``self_attention``.
+
+        Returns:
+            outputs of the heads, [B, T, H * Q].
+        """
+        q_BTHQ, k_BTKQ, v_BTKQ = (x_BTX.unflatten(-1, (-1, self.head_dim)) for x_BTX in projected)
+        turn = by if self.rotates else None
+        if cache is None and q_BTHQ.device.type == "cpu":
+            norms = None if self.q_norm is None or self.k_norm is None else (self.q_norm, self.k_norm)
+            pieces = segments.pieces_of(self.window)
+            o_BTHQ = self_attention(q_BTHQ, k_BTKQ, v_BTKQ, norms=norms, by=turn, pieces=pieces, keeps_all=keeps_all)
+            return o_BTHQ.flatten(2)
+        q_BTHQ, k_BTKQ = turned_heads(q_BTHQ, self.q_norm, turn), turned_heads(k_BTKQ, self.k_norm, turn)
+        if cache is None:
+            return attend_segments(q_BTHQ, k_BTKQ, v_BTKQ, segments, self.window).flatten(2)
+        k_BKSQ, v_BKSQ = cache.append(self.layer, k_BTKQ.transpose(1, 2), v_BTKQ.transpose(1, 2))
+        return attend(q_BTHQ.transpose(1, 2), k_BKSQ, v_BKSQ, self.window).transpose(1, 2).flatten(2)
 
 
 def attend(q_BHTQ: torch.Tensor, k_BKSQ: torch.Tensor, v_BKSQ: torch.Tensor, window: int | None = None) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -23,3 +25,45 @@ class Linear(nn.Module):
         """Multiply the last axis: [..., in] to [..., out]."""
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return functional.linear(x, self.weight.to(x.dtype), bias)
+
+
+def linear(x: torch.Tensor, layer: Linear, *, keeps_all: bool) -> torch.Tensor:
+    """Multiply as ``layer`` does, saving ``x`` alone for backward; ``keeps_all`` keeps a cast of the weight, too."""
+    product: torch.Tensor = _Linear.apply(x, layer.weight, layer.bias, keeps_all)
+    return product
+
+
+def product(x_NI: torch.Tensor, cast_OI: torch.Tensor, bias_O: torch.Tensor | None) -> torch.Tensor:
+    """``x W^T + b`` of rows [N, in], the weight being in their dtype already."""
+    return functional.linear(x_NI, cast_OI, None if bias_O is None else bias_O.to(x_NI.dtype))
+
+
+def weight_gradient(gradient_NO: torch.Tensor, x_NI: torch.Tensor, weight_OI: torch.Tensor) -> torch.Tensor:
+    """Gradient of the weight [out, in]: multiplied in the dtype of the rows, and returned in the weight's."""
+    return (gradient_NO.t() @ x_NI).to(weight_OI.dtype)
+
+
+def bias_gradient(gradient_NO: torch.Tensor, bias_O: torch.Tensor | None) -> torch.Tensor | None:
+    """Gradient of the bias [out], if there is one."""
+    return None if bias_O is None else gradient_NO.sum(0).to(bias_O.dtype)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, keeps_all: bool
+    ) -> torch.Tensor:
+        cast = weight.to(x.dtype)
+        ctx.save_for_backward(x, weight, bias, cast if keeps_all else None)
+        return product(x, cast, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
+        x, weight, bias, cast = ctx.saved_tensors
+        cast = weight.to(x.dtype) if cast is None else cast
+        gradient_NO = gradient.reshape(-1, weight.shape[0])
+        x_gradient = (gradient_NO @ cast).view(x.shape) if ctx.needs_input_grad[0] else None
+        x_NI = x.reshape(-1, weight.shape[1])
+        d_weight = weight_gradient(gradient_NO, x_NI, weight) if ctx.needs_input_grad[1] else None
+        return x_gradient, d_weight, bias_gradient(gradient_NO, bias), None

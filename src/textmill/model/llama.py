@@ -7,6 +7,7 @@ B batch, T tokens, D width, F feed-forward, V vocabulary; attention's letters st
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import Literal
 
@@ -14,11 +15,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from textmill.base.errors import ConfigError
 from textmill.model.attention import Attention, KVCache
 from textmill.model.config import ModelConfig
-from textmill.model.linear import Linear
+from textmill.model.linear import Linear, linear
 from textmill.model.norm import RMSNorm
+from textmill.model.norm_linear import norm_linear
+from textmill.model.remat import Remat, through
 from textmill.model.rope import Rope, Rotation
+from textmill.model.segments import Segments
+from textmill.model.swiglu import swiglu_down
 
 
 class Llama(nn.Module):
@@ -34,13 +40,30 @@ class Llama(nn.Module):
         self.lm_head = None if config.tie_word_embeddings else Linear(config.hidden_size, config.vocab_size)
 
     def forward(
-        self, ids_BT: torch.Tensor, cache: KVCache | None = None, *, dtype: torch.dtype | None = None
+        self,
+        ids_BT: torch.Tensor,
+        cache: KVCache | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        positions_BT: torch.Tensor | None = None,
+        segments_BT: torch.Tensor | None = None,
+        remat: Remat = "none",
     ) -> torch.Tensor:
         """Logits [B, T, V] of the token after each; see ``backbone``."""
-        return self.head(self.backbone(ids_BT, cache, dtype=dtype))
+        x_BTD = self.backbone(
+            ids_BT, cache, dtype=dtype, positions_BT=positions_BT, segments_BT=segments_BT, remat=remat
+        )
+        return self.head(x_BTD)
 
     def backbone(
-        self, ids_BT: torch.Tensor, cache: KVCache | None = None, *, dtype: torch.dtype | None = None
+        self,
+        ids_BT: torch.Tensor,
+        cache: KVCache | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        positions_BT: torch.Tensor | None = None,
+        segments_BT: torch.Tensor | None = None,
+        remat: Remat = "none",
     ) -> torch.Tensor:
         """Hidden states [B, T, D] after the last norm, what ``head`` takes.
 
@@ -48,14 +71,40 @@ class Llama(nn.Module):
             ids_BT: integer ids, right-padded where texts differ in length (causal attention never looks ahead).
             cache: keys and values of the tokens before these; the new ones are appended, if they fit.
             dtype: what activations and products are in; the weights' own dtype unless given.
+            positions_BT: integer places of the tokens; 0, 1, ... in each row unless given. Not with a cache.
+            segments_BT: integer number of each token's document, never falling in a row: tokens attend to those of
+                their own document alone. Each row is one document unless given. Not with a cache.
+            remat: what blocks save for backward, as ``remat`` tells; gradients are the same, bit for bit on a CPU.
         """
-        return self.model(ids_BT, cache, dtype=dtype)
+        assert cache is None or (positions_BT is None and segments_BT is None)
+        return self.model(ids_BT, cache, dtype=dtype, positions_BT=positions_BT, segments_BT=segments_BT, remat=remat)
 
     def head(self, x_BTD: torch.Tensor) -> torch.Tensor:
         """Logits [..., V] of hidden states [..., D], in the dtype of the states."""
-        if self.lm_head is not None:
-            return self.lm_head(x_BTD)
-        return functional.linear(x_BTD, self.model.embed_tokens.weight.to(x_BTD.dtype))
+        return functional.linear(x_BTD, self.head_weight.to(x_BTD.dtype))
+
+    @property
+    def head_weight(self) -> torch.Tensor:
+        """The head's matrix [V, D], which is the input table where they are tied."""
+        return self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+
+    def set_rope(self, config: ModelConfig) -> None:
+        """Take over RoPE's base and the context of ``config``; the weights stay as they are.
+
+        Raises:
+            ConfigError: ``config`` differs from the model's in anything else.
+        """
+        fields = (field.name for field in dataclasses.fields(ModelConfig))
+        others = [name for name in fields if getattr(config, name) != getattr(self.config, name)]
+        others = [name for name in others if name not in ("rope_theta", "max_position_embeddings")]
+        if others:
+            differences = (f"{name} from {getattr(self.config, name)} to {getattr(config, name)}" for name in others)
+            raise ConfigError(
+                f"a model cannot change {', '.join(differences)} while it lives: only rope_theta and "
+                "max_position_embeddings can. Start a new model"
+            )
+        self.config = config
+        self.model.rope = Rope(config)
 
     @torch.no_grad()
     def init_weights(self, seed: int, *, residual: Literal["zero", "scaled"] = "zero") -> Llama:
@@ -98,17 +147,31 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, ids_BT: torch.Tensor, cache: KVCache | None, *, dtype: torch.dtype | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        ids_BT: torch.Tensor,
+        cache: KVCache | None,
+        *,
+        dtype: torch.dtype | None = None,
+        positions_BT: torch.Tensor | None = None,
+        segments_BT: torch.Tensor | None = None,
+        remat: Remat = "none",
+    ) -> torch.Tensor:
         """Hidden states [B, T, D] of the tokens."""
-        num_tokens, num_cached = ids_BT.shape[1], 0
+        num_rows, num_tokens = ids_BT.shape
+        num_cached = 0
         if cache is not None:
             cache.require_room(num_tokens)
             num_cached = cache.length
-        by = self.rope.rotation(num_cached, num_tokens, ids_BT.device)
+        if positions_BT is None:
+            by = self.rope.rotation(num_cached, num_tokens, ids_BT.device)
+        else:
+            by = self.rope.rotation_at(positions_BT)
         x_BTD = self.embed_tokens(ids_BT)
         x_BTD = x_BTD if dtype is None else x_BTD.to(dtype)
+        segments = Segments(segments_BT, (num_rows, num_tokens), x_BTD.dtype, x_BTD.device)
         for block in self.layers:
-            x_BTD = block(x_BTD, by, cache)
+            x_BTD = through(block, x_BTD, by, segments, cache, remat=remat)
         if cache is not None:
             cache.advance(num_tokens)
         return self.norm(x_BTD)
@@ -124,24 +187,31 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = FeedForward(config)
 
-    def forward(self, x_BTD: torch.Tensor, by: Rotation, cache: KVCache | None) -> torch.Tensor:
-        """Return the stream [B, T, D] after this layer."""
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), by, cache)
-        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+    def forward(
+        self, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, keeps_all: bool
+    ) -> torch.Tensor:
+        """Return the stream [B, T, D] after this layer.
+
+        ``keeps_all`` keeps everything for backward; else norms, turns and SwiGLU's product are made again there.
+        """
+        attention, mlp = self.self_attn, self.mlp
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        projected = norm_linear(x_BTD, self.input_layernorm, projections, keeps_all=keeps_all)
+        o_BTX = attention(projected, by, segments, cache, keeps_all=keeps_all)
+        x_BTD = x_BTD + linear(o_BTX, attention.o_proj, keeps_all=keeps_all)
+        inner = (mlp.gate_proj, mlp.up_proj)
+        gate_BTF, up_BTF = norm_linear(x_BTD, self.post_attention_layernorm, inner, keeps_all=keeps_all)
+        return x_BTD + swiglu_down(gate_BTF, up_BTF, mlp.down_proj, keeps_all=keeps_all)
 
 
 class FeedForward(nn.Module):
-    """SwiGLU (arXiv:2002.05202 §2): ``(silu(x W_gate) * x W_up) W_down``."""
+    """SwiGLU (arXiv:2002.05202 §2): ``(silu(x W_gate) * x W_up) W_down``; ``Block`` multiplies by its projections."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
         self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
         self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
-
-    def forward(self, x_BTD: torch.Tensor) -> torch.Tensor:
-        """Through [B, T, F] and back to [B, T, D]."""
-        return self.down_proj(functional.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
 
 
 class Embedding(nn.Module):

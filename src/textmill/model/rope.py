@@ -11,14 +11,22 @@ from typing import NamedTuple
 import torch
 
 from textmill.model.config import ModelConfig
+from textmill.model.norm import wide
 from textmill.model.rope_scaling import rope_frequencies
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines of one forward pass, [T, Q/2] in f32; all layers that rotate share them."""
+    """Cosines and sines of one forward pass, in f32; all layers that rotate share them.
+
+    Both are [T, 1, Q] or [B, T, 1, Q]: each pair's number stands at both of its places, sines of the first negative.
+    """
 
     cos: torch.Tensor
     sin: torch.Tensor
+
+    def inverse(self) -> Rotation:
+        """The rotation back, times the square of YaRN's factor: what gradients go through."""
+        return Rotation(self.cos, -self.sin)
 
 
 class Rope:
@@ -34,16 +42,18 @@ class Rope:
             self.scaled = frequencies.tolist()
 
     def rotation(self, start: int, num_positions: int, device: torch.device) -> Rotation:
-        """Angles of the positions from ``start`` on: position * theta^(-2i/Q) for pair i, in f32, or as scaled.
+        """Angles of the positions from ``start`` on, for every row; see ``rotation_at``."""
+        return self.rotation_at(torch.arange(start, start + num_positions, device=device))
+
+    def rotation_at(self, positions: torch.Tensor) -> Rotation:
+        """Angles of positions [T], or [B, T]: position * theta^(-2i/Q) for pair i, in f32, or as scaled.
 
         Nothing is kept between calls: for 2,048 positions this is a millionth of the arithmetic of a 100 M parameter
         forward pass, and a table that is not there cannot be stale.
         """
-        positions = torch.arange(start, start + num_positions, dtype=torch.float32, device=device)
-        angles = torch.outer(positions, self._frequencies(device))
-        if self.factor == 1.0:
-            return Rotation(angles.cos(), angles.sin())
-        return Rotation(angles.cos() * self.factor, angles.sin() * self.factor)
+        angles = positions.float()[..., None, None] * self._frequencies(positions.device)
+        cos, sin = angles.cos() * self.factor, angles.sin() * self.factor
+        return Rotation(torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1))
 
     def _frequencies(self, device: torch.device) -> torch.Tensor:
         if self.scaled is not None:
@@ -53,8 +63,8 @@ class Rope:
         return 1.0 / self.theta ** (pairs / self.head_dim)
 
 
-def rotate(x_BHTQ: torch.Tensor, by: Rotation) -> torch.Tensor:
-    """Turn queries or keys by their positions, in f32, and return them in their own dtype."""
-    first, second = x_BHTQ.float().chunk(2, dim=-1)
-    turned = (first * by.cos - second * by.sin, second * by.cos + first * by.sin)
-    return torch.cat(turned, dim=-1).to(x_BHTQ.dtype)
+def rotate(x_BTHQ: torch.Tensor, by: Rotation) -> torch.Tensor:
+    """Turn queries or keys by their positions, in f32 or f64, and return them in their own dtype."""
+    x = wide(x_BTHQ)
+    partners = x.roll(x.shape[-1] // 2, dims=-1)
+    return (x * by.cos).addcmul_(partners, by.sin).to(x_BTHQ.dtype)

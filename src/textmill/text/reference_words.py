@@ -1,8 +1,14 @@
-"""What words and sentences are, in regular expressions: the oracle of the native code."""
+"""What words and sentences are, in regular expressions: the oracle of the native code.
+
+Words come in two kinds over the same classes of characters: those that rules count (``split_words``), and those that
+deduplication, decontamination and quality scores compare (``folded_words``).
+"""
 
 from __future__ import annotations
 
 import string
+import unicodedata
+from typing import NamedTuple
 
 import regex
 
@@ -18,6 +24,8 @@ _WORD = regex.compile(
     rf"|(\S)\1*{_MARK}*",
     regex.V1,
 )
+_FOLDED_WORD = regex.compile(rf"{_ALONE}|{_RUN}(?:{_RUN}|{_MARK})*", regex.V1)
+_IGNORED = regex.compile(_MARK)
 
 _MARKS = ".?!…。！？"
 _CLOSING = "\"')]}’”»」）"
@@ -28,9 +36,48 @@ _ABBREVIATIONS = (
 _SMALL = regex.compile("[a-zß-öø-ÿα-ωа-џ]")
 
 
+def _representatives() -> dict[str, str]:
+    """The character that stands for each one that has others equal to it where case is ignored.
+
+    Those are equal that fold to the same, be it several characters: ß and ẞ to "ss", ﬅ and ﬆ to "st". No character
+    behind the range has an upper or a lower case.
+    """
+    classes: dict[str, list[str]] = {}
+    for character in map(chr, range(0x20000)):
+        classes.setdefault(character.casefold(), []).append(character)
+    return {
+        each: min(equal, key=lambda one: (not ("a" <= one <= "z"), one)) for equal in classes.values() for each in equal
+    }
+
+
+_REPRESENTATIVES = _representatives()
+
+
 def split_words(text: str) -> list[str]:
     """Split a text into words; see ``textmill.text.words.split_words``."""
     return [match[0] for match in _WORD.finditer(text)]
+
+
+class FoldedWord(NamedTuple):
+    """A word without case and marks, and its characters of the text."""
+
+    folded: str
+    begin: int
+    end: int
+
+
+def folded_words(text: str) -> list[FoldedWord]:
+    """Find runs of letters and numbers, or letters that stand alone; marks and format characters are passed over."""
+    return [FoldedWord(_folded(match[0]), match.start(), match.end()) for match in _FOLDED_WORD.finditer(text)]
+
+
+def _folded(word: str) -> str:
+    bases = (
+        character if "가" <= character <= "힣" else unicodedata.normalize("NFD", character)[0]
+        for character in word
+        if not _IGNORED.match(character)
+    )
+    return "".join(_REPRESENTATIVES.get(base, base) for base in bases)
 
 
 def split_sentences(text: str) -> list[str]:

@@ -86,6 +86,7 @@ class TextBatch:
         """Keep the texts where ``chosen``, bool[num_texts], is true."""
         if chosen.all():
             return self
-        lengths = self.lengths
-        data = self.data[: self.num_bytes][np.repeat(chosen, lengths)]
-        return TextBatch(data, np.concatenate(([0], np.cumsum(lengths[chosen]))))
+        edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))  # where runs of texts begin and end
+        runs = self.offsets[edges].reshape(-1, 2).tolist()
+        data = np.concatenate([self.data[begin:end] for begin, end in runs] or [self.data[:0]])
+        return TextBatch(data, np.concatenate(([0], np.cumsum(self.lengths[chosen]))))

@@ -128,9 +128,11 @@ class Optimizers:
         }
 
     def load_state_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Take back what ``state_tensors`` gave."""
+        """Take over tensors as ``state_tensors`` names them; what was there is forgotten."""
+        for optimizer in self._all:
+            optimizer.state.clear()
         by_name = {name: parameter for parameter, name in self._names.items()}
         home = {p: optimizer for optimizer in self._all for group in optimizer.param_groups for p in group["params"]}
         for name, tensor in tensors.items():
             parameter = by_name[name.rpartition("/")[0]]
-            home[parameter].state[parameter][name.rpartition("/")[2]] = tensor.clone()
+            home[parameter].state[parameter][name.rpartition("/")[2]] = tensor

@@ -13,7 +13,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.base.events import Event
 from textmill.checkpoint.huggingface import check_vocabularies, load_config, load_tokenizer
 from textmill.checkpoint.sources import resolve_model
-from textmill.checkpoint.store import list_checkpoints
+from textmill.checkpoint.store import list_checkpoints, step_of
 from textmill.data.prepare_listener import KeptSource
 from textmill.data.shards import ShardSet
 from textmill.data.token_choices import CHAR_VOCAB_SIZE
@@ -23,14 +23,16 @@ from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.adapters.opening import Adapters
 from textmill.train.adapters.tools import check_installed
+from textmill.train.branch import Parent, begin_branch, branch_plan, branch_recipe, open_parent
 from textmill.train.corpus import make_corpus, open_shards
-from textmill.train.loop import train
-from textmill.train.plan import Plan, make_plan
+from textmill.train.decide import make_plan
+from textmill.train.loop import Sampler, train
 from textmill.train.presets import model_config
+from textmill.train.ranks import Ranks, joined_ranks
 from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
-from textmill.train.run import Run, begin_folder, claim_folder, resumable, save_run
-from textmill.train.run_loader import make_loader
+from textmill.train.run import Run, begin_folder, claim_folder, load_run, resumable, save_run
+from textmill.train.run_loader import check_contexts
 from textmill.train.run_record import read_config
 
 
@@ -62,43 +64,64 @@ class Listener(Protocol):
         """A line of the run's log is written."""
 
 
-def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False) -> Run:
+def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False, sampler: Sampler | None = None) -> Run:
     """Carry out a recipe, or go on with its run from the last whole checkpoint.
 
     Args:
         recipe: the run; its folder must hold no checkpoints unless it is resumed.
         listener: told of every step.
         resume: go on where the run stands; a run without a checkpoint starts afresh.
+        sampler: continues prompts during the run; see ``loop``.
 
     Raises:
-        ConfigError: the recipe has several stages, or names a tool that is not installed.
+        ConfigError: the recipe names a tool that is not installed.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
-    _check_one_stage(recipe)
     for tool in recipe.run.log_to:
         check_installed(tool)
-    folder = claim_folder(recipe, resume=resume)
-    run = resumable(folder, recipe) if resume else None
-    if run is None:
-        run = _prepare(folder, recipe, listener)
-    listener.plan(run)
-    try:
-        with contextlib.closing(Adapters(recipe.run.log_to, run.folder, read_config(folder), listener.say)) as adapters:
+    parent = open_parent(recipe)
+    if parent is not None:
+        recipe = branch_recipe(recipe, parent)
+    with joined_ranks() as ranks:
+        if not ranks.is_first:
+            return _join_in(recipe, ranks)
+        folder = claim_folder(recipe, resume=resume)
+        run = resumable(folder, recipe) if resume else None
+        if run is None:
+            run = _prepare(folder, recipe, parent, listener)
+        listener.plan(run)
+        ranks.wait()
+        try:
+            config = read_config(folder)
+            with contextlib.closing(Adapters(recipe.run.log_to, folder, config, listener.say)) as adapters:
 
-            def observe(event: Event) -> None:
-                listener.event(event)
-                adapters(event)
+                def observe(event: Event) -> None:
+                    listener.event(event)
+                    adapters(event)
 
-            train(run, observe, resume=bool(list_checkpoints(run.folder)))
-    except BaseException:
-        with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
-            write_report(run.folder)
-        raise
-    write_report(run.folder)
+                train(run, observe, resume=_has_begun(run), sampler=sampler, ranks=ranks)
+        except BaseException:
+            with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
+                write_report(run.folder)
+            raise
+        write_report(run.folder)
     return run
 
 
-def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
+def _join_in(recipe: Recipe, ranks: Ranks) -> Run:
+    """Train beside the first rank, once it has decided the run."""
+    ranks.wait()
+    run = load_run(Path(recipe.run.dir))
+    train(run, lambda event: None, resume=_has_begun(run), ranks=ranks)
+    return run
+
+
+def _has_begun(run: Run) -> bool:
+    """Whether there is a checkpoint of its own."""
+    return any(step_of(checkpoint) > run.plan.start_step for checkpoint in list_checkpoints(run.folder))
+
+
+def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: Listener) -> Run:
     base = None if recipe.model.from_ is None else resolve_model(recipe.model.from_)
     _check_early(recipe)
     base_tokenizer = load_tokenizer(base) if base is not None and recipe.tokenizer is None else None
@@ -107,10 +130,16 @@ def _prepare(folder: Path, recipe: Recipe, listener: Listener) -> Run:
         tokenizer = make_corpus(folder, recipe, base_tokenizer, _Stages(listener))
     shards, held_out = open_shards(folder, recipe, tokenizer)
     listener.shards(shards, held_out)
-    # Made here only to refuse a context longer than the data before a model of that context is timed.
-    make_loader(recipe, shards)
+    check_contexts(folder, recipe, shards, tokenizer)
     listener.doing("timing a few steps")
-    run = Run(folder, recipe, _decide(recipe, tokenizer, base, listener))
+    if parent is None:
+        theta = 10_000.0 if base is None else load_config(base).rope_theta
+        plan = make_plan(recipe, _config_of(recipe, tokenizer, base), listener.say, rope_theta=theta)
+    else:
+        config, theta = _config_of_branch(recipe, parent), parent.run.plan.stage_of(parent.step).rope_theta
+        plan = branch_plan(make_plan(recipe, config, listener.say, rope_theta=theta), parent)
+        begin_branch(folder, parent)
+    run = Run(folder, recipe, plan)
     save_run(run)
     return run
 
@@ -161,14 +190,6 @@ class _Stages:
         self._listener.tokenizer(tokenizer)
 
 
-def _check_one_stage(recipe: Recipe) -> None:
-    if len(recipe.stages) != 1:
-        raise ConfigError(
-            f"the recipe has {len(recipe.stages)} [[stages]], and this release trains one stage; run them one after "
-            "another, each from the model of the one before (model.from)"
-        )
-
-
 def _check_early(recipe: Recipe) -> None:
     """Refuse what cannot work before hours go into reading text; the vocabulary's real size is checked later."""
     table = recipe.tokenizer
@@ -185,23 +206,35 @@ def _config(recipe: Recipe, vocab_size: int, end_of_text: int) -> ModelConfig:
     return model_config(
         recipe.model,
         vocab_size=vocab_size,
-        context=recipe.stage.context,
-        rope_theta=recipe.rope_theta_of(recipe.stage),
+        context=max(stage.context for stage in recipe.stages),
+        rope_theta=recipe.rope_theta_of(recipe.stages[-1]),
         end_of_text=end_of_text,
     )
 
 
-def _decide(recipe: Recipe, tokenizer: Tokenizer, base: Path | None, listener: Listener) -> Plan:
-    context = recipe.stage.context
+def _config_of(recipe: Recipe, tokenizer: Tokenizer, base: Path | None) -> ModelConfig:
+    """The sizes of a run's model, as they are at its end: by the recipe, or of the model that it starts from."""
     if base is None:
-        config = _config(recipe, tokenizer.vocab_size, end_of_text(tokenizer))
-    else:
-        config = dataclasses.replace(
-            load_config(base), bos_token_id=end_of_text(tokenizer), eos_token_id=end_of_text(tokenizer)
+        return _config(recipe, tokenizer.vocab_size, end_of_text(tokenizer))
+    config = dataclasses.replace(
+        load_config(base), bos_token_id=end_of_text(tokenizer), eos_token_id=end_of_text(tokenizer)
+    )
+    check_vocabularies(config, tokenizer, f"{base} and the run's tokenizer")
+    context = max(stage.context for stage in recipe.stages)
+    if config.max_position_embeddings < context:
+        raise ConfigError(
+            f"a stage's context is {context}, and {base} takes {config.max_position_embeddings} tokens; lower it"
         )
-        check_vocabularies(config, tokenizer, f"{base} and the run's tokenizer")
-        if config.max_position_embeddings < context:
-            raise ConfigError(
-                f"the stage's context is {context}, and {base} takes {config.max_position_embeddings} tokens; lower it"
-            )
-    return make_plan(recipe, config, listener.say)
+    theta = recipe.stages[-1].rope_theta
+    return config if theta is None else dataclasses.replace(config, rope_theta=theta)
+
+
+def _config_of_branch(recipe: Recipe, parent: Parent) -> ModelConfig:
+    """The model of the run that is left, with the last stage's base of RoPE and room for the longest context."""
+    config = parent.run.plan.model
+    stage = recipe.stages[-1]
+    return dataclasses.replace(
+        config,
+        rope_theta=stage.rope_theta or parent.run.plan.stage_of(parent.step).rope_theta,
+        max_position_embeddings=max(config.max_position_embeddings, *(stage.context for stage in recipe.stages)),
+    )

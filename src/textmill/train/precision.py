@@ -30,3 +30,18 @@ def median_time_s(work: Callable[[], object], *, min_s: float, min_calls: int = 
         work()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def peak_flops_per_s(precision: Precision) -> float:
+    """Measure what this machine's threads do of a large matrix product: operations a second, the best of a few.
+
+    A step's share of it is its MFU. 1,024 on a side is large enough for every thread, and takes milliseconds.
+    """
+    size = 1024
+    a, b = (torch.ones(size, size, dtype=compute_dtype(precision)) for _ in range(2))
+    times = []
+    for _ in range(6):
+        begin = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - begin)
+    return 2 * size**3 / min(times)

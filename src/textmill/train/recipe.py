@@ -27,6 +27,7 @@ from textmill.train.recipe_tables import (
     OptimizerTable,
     RunTable,
     ScheduleTable,
+    SpikesTable,
     StageTable,
 )
 
@@ -44,6 +45,7 @@ class Recipe:
     schedule: ScheduleTable = field(default_factory=ScheduleTable)
     optimizer: OptimizerTable = field(default_factory=OptimizerTable)
     budget: BudgetTable = field(default_factory=BudgetTable)
+    spikes: SpikesTable = field(default_factory=SpikesTable)
     checkpoint: CheckpointTable = field(default_factory=CheckpointTable)
     eval: EvalTable = field(default_factory=EvalTable)
 
@@ -75,7 +77,7 @@ class Recipe:
 
     @property
     def stage(self) -> StageTable:
-        """The run's first stage, the only one of a run that can be trained."""
+        """The run's first stage, whose rows and context say how many tokens a step has."""
         return self.stages[0]
 
     @property

@@ -16,13 +16,22 @@ BUDGETS = ("steps", "tokens", "minutes")
 class RunTable:
     """``[run]``: where the run lives, the seed everything random comes from, and what the machine is to do.
 
-    ``log_to`` names where events go beside ``events.jsonl``: ``tensorboard``, ``wandb``, ``trackio``.
+    Attributes:
+        dir: the run's folder.
+        seed: the first weights and the order of the data come from it.
+        precision: of activations and products; ``auto`` is what a few timed steps show to be faster.
+        threads: of torch; a run is exact for one number of them.
+        remat: what is recomputed in the backward pass to save memory; ``auto`` is as little as fits.
+        branch: ``RUN@STEP``: start from that checkpoint of a stable run, and decay to 0 from there on.
+        log_to: where events go beside ``events.jsonl``: ``tensorboard``, ``wandb``, ``trackio``.
     """
 
     dir: str
     seed: int = 1
     precision: Literal["auto", "f32", "bf16"] = "auto"
     threads: int | None = None
+    remat: Literal["auto", "none", "llama", "full"] = "auto"
+    branch: str | None = None
     log_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
 
     def __post_init__(self) -> None:
@@ -86,17 +95,51 @@ class SourceTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataTable:
-    """``[data]``: the sources by name."""
+    """``[data]``: the sources by name, and how their documents become rows.
+
+    Attributes:
+        sources: by name.
+        packing: ``concat`` cuts the stream of documents into rows; ``best-fit`` cuts no document that a row holds.
+        document_masks: documents of a row do not see one another, and each counts its positions from 0.
+        fim_rate: the share of documents told out of order, for filling in the middle; needs ``best-fit`` and a
+            tokenizer with ``<|fim_prefix|>``, ``<|fim_suffix|>`` and ``<|fim_middle|>``.
+        skip_steps: batches that are passed over, as ``FIRST:END``, counted from 0, the end not in it.
+    """
 
     sources: dict[str, SourceTable]
+    packing: Literal["concat", "best-fit"] = "concat"
+    document_masks: bool = False
+    fim_rate: float = 0.0
+    skip_steps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not 0 <= self.fim_rate <= 1:
+            raise ConfigError(f"data.fim_rate is {self.fim_rate:g}, and must be 0 to 1")
+        if self.fim_rate and self.packing != "best-fit":
+            raise ConfigError(
+                f'data.fim_rate is {self.fim_rate:g}, which needs packing = "best-fit": documents told out of order '
+                "are longer, and only there is room for that"
+            )
+        for text in self.skip_steps:
+            parse_range(text)
         for name in self.sources:
             if name == "all" or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
                 raise ConfigError(
                     f'"{name}" cannot be the name of a source: it names folders too, so take letters, digits, '
                     '"_", "-" and "."; "all" is what they are together'
                 )
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """Read ``FIRST:END``, the end not in it.
+
+    Raises:
+        ConfigError: it is no range, or an empty one.
+    """
+    match = re.fullmatch(r"(\d{1,15}):(\d{1,15})", text)
+    if not match or int(match[1]) >= int(match[2]):
+        raise ConfigError(f'"{text}" is no range of steps; write FIRST:END, the end not in it, as in 1000:1020')
+    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,6 +260,34 @@ class OptimizerTable:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SpikesTable:
+    """``[spikes]``: what a run does when the loss or the gradient's norm jumps.
+
+    Attributes:
+        action: ``rewind`` goes back some steps and passes over the batches since; ``off`` lets jumps be. Values that
+            are not finite never reach the weights, whatever stands here.
+        threshold: how many times the usual deviation above the median of the last ``window`` steps is a jump. The
+            deviation is 1.4826 times the median absolute one, which is the standard deviation of normal values.
+        window: steps that are compared with; none are judged before it is half full.
+        rewind_steps: a rewind goes back at least so many steps, and at most twice as many.
+    """
+
+    action: Literal["rewind", "off"] = "rewind"
+    threshold: float = 10.0
+    window: int = 64
+    rewind_steps: int = 16
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.threshold < math.inf:
+            raise ConfigError(f"spikes.threshold is {self.threshold:g}, and must be 3 or more: less is noise")
+        if self.window < 8 or self.rewind_steps < 1:
+            raise ConfigError(
+                f"[spikes] has window = {self.window}, rewind_steps = {self.rewind_steps}; "
+                "they must be 8 and 1 at least"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BudgetTable:
     """``[budget]``: how long to train, in one of three units; minutes become steps once, before step 1.
 
@@ -250,16 +321,24 @@ class CheckpointTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalTable:
-    """``[eval]``: what is held out of training, and how often and on how much of it the run is validated."""
+    """``[eval]``: what is held out of training, and how often and on how much of it the run is validated.
+
+    ``sample_tokens`` are generated each time as well, after ``prompt`` (by default the beginning of a held-out text);
+    0 for none.
+    """
 
     every_steps: int = 100
     holdout: float = 0.05
     holdout_kind: Literal["auto", "documents", "tail"] = "auto"
     data: str | None = None
     max_tokens: int = 16_384
+    prompt: str | None = None
+    sample_tokens: int = 32
 
     def __post_init__(self) -> None:
         if self.every_steps < 1 or self.max_tokens < 1:
             raise ConfigError("eval.every_steps and eval.max_tokens must be 1 or more")
+        if self.sample_tokens < 0:
+            raise ConfigError(f"eval.sample_tokens is {self.sample_tokens}, and must be 0 or more")
         if not 0 < self.holdout < 1:
             raise ConfigError(f"eval.holdout is {self.holdout:g}, and must be between 0 and 1, as in 0.05")

@@ -4,6 +4,8 @@ runs/NAME/
 ├── config.json          the recipe, and the plan that was decided before the first step
 ├── events.jsonl         one line for each thing that happened
 ├── tokenizer.json, tokenizer.report.json, shards/SOURCE, heldout/SOURCE
+├── interventions.json   batches passed over and the like, where anything was decided on the way
+├── packing/             packing tables that could not be kept beside their shards
 ├── checkpoints/step-*/  each a model folder and the optimizer's state
 ├── model/               the finished model, a Hugging Face folder
 └── report.html
@@ -19,18 +21,16 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import numpy as np
-import torch
-
 from textmill.base.config import from_table, to_table
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import storage_errors, write_file
 from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, remove_left_overs
+from textmill.train.interventions import INTERVENTIONS
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
 from textmill.train.run_record import CONFIG, EVENTS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _NAMES = frozenset(
     {
         CONFIG,
@@ -39,6 +39,8 @@ _NAMES = frozenset(
         "tokenizer.report.json",
         "shards",
         "heldout",
+        "packing",
+        INTERVENTIONS,
         "checkpoints",
         "model",
         "report.html",
@@ -92,7 +94,8 @@ def begin_folder(folder: Path) -> None:
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / EVENTS).write_bytes(b"")
-    (folder / CONFIG).unlink(missing_ok=True)
+    for name in (CONFIG, INTERVENTIONS):
+        (folder / name).unlink(missing_ok=True)
     for part in ("shards", "heldout"):
         shutil.rmtree(folder / part, ignore_errors=True)
 
@@ -105,6 +108,9 @@ def _is_run(folder: Path) -> bool:
 
 def save_run(run: Run) -> None:
     """Write ``config.json``, before the first step."""
+    import numpy as np
+    import torch  # a run is read back without it
+
     table = {
         "format_version": FORMAT_VERSION,
         "recipe": run.recipe.to_table(),
@@ -130,9 +136,22 @@ def load_run(folder: Path) -> Run:
         raise DataError(f"{folder} holds no run: {CONFIG} is missing")
     try:
         table = json.loads(path.read_text())
+        if table["format_version"] == 1:
+            table["plan"] = plan_of_format_1(table["plan"], table["recipe"])
         return Run(folder, from_table(Recipe, table["recipe"]), from_table(Plan, table["plan"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}; start the run again in another folder") from error
+
+
+def plan_of_format_1(plan: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+    """Say a plan of one stage, as runs of format 1 have it, as a plan of stages."""
+    own = ("rows", "micro_rows", "context", "num_steps")
+    (stage,) = recipe["stages"]
+    mixture = stage.get("mixture") or dict.fromkeys(recipe["data"]["sources"], 1.0)
+    kept = {name: value for name, value in plan.items() if name not in own}
+    first = {"name": stage.get("name", "stable"), "first_step": 0, "mixture": mixture}
+    first |= {"rope_theta": plan["model"]["rope_theta"], **{name: plan[name] for name in own}}
+    return {**kept, "stages": [first]}
 
 
 def resumable(folder: Path, recipe: Recipe) -> Run | None:

@@ -23,22 +23,31 @@ def rows_of(recipe: Recipe, stage: StageTable) -> int:
     return tokens_per_step // stage.context
 
 
-def stage_steps(recipe: Recipe) -> list[int]:
+def stage_steps(recipe: Recipe, step_time_s: float | None = None) -> list[int]:
     """Tell the steps of each stage.
 
-    A stage's tokens are rounded to whole steps. One stage may leave them out, and takes what the others leave of the
-    budget. Where all stages have tokens and there is a budget, the two must agree to within a step a stage, and the
-    last stage takes the difference.
+    Args:
+        recipe: its stages and its budget.
+        step_time_s: what a step takes, where that was measured: minutes become steps by it.
+
+    A stage's tokens are rounded to whole steps. Of a recipe of one stage the budget counts. Minutes scale stages that
+    all have tokens. One stage may leave them out, and takes what the others leave of the budget. Where all stages have
+    tokens and there is a budget, the two must agree to within a step a stage, and the last stage takes the difference.
 
     Raises:
-        ConfigError: the budget is in minutes, several stages have no tokens, or budget and stages disagree.
+        ConfigError: the budget is in minutes that nobody measured, several stages have no tokens, or budget
+            and stages disagree.
     """
     tokens_per_step = recipe.batch.rows * recipe.stage.context
-    total = _budget_steps(recipe, tokens_per_step)
+    total = _budget_steps(recipe, tokens_per_step, step_time_s)
     steps = [None if s.tokens is None else max(1, round(s.tokens / tokens_per_step)) for s in recipe.stages]
     given = [number for number in steps if number is not None]
     if total is None:
         return given  # a recipe without a budget has tokens in every stage
+    if len(steps) == 1:
+        return [total]
+    if recipe.budget.minutes is not None and len(given) == len(steps):
+        return _scaled(given, total)
     open_stages = [index for index, number in enumerate(steps) if number is None]
     if len(open_stages) > 1:
         names = ", ".join(f'"{recipe.stages[index].name}"' for index in open_stages)
@@ -59,8 +68,16 @@ def stage_steps(recipe: Recipe) -> list[int]:
     return [*given[:-1], given[-1] + rest]
 
 
-def _budget_steps(recipe: Recipe, tokens_per_step: int) -> int | None:
+def _scaled(steps: list[int], total: int) -> list[int]:
+    """Stretch or shorten stages alike, so that they have ``total`` steps; each keeps one at least."""
+    ends = [round(total * sum(steps[: index + 1]) / sum(steps)) for index in range(len(steps))]
+    return [max(1, end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def _budget_steps(recipe: Recipe, tokens_per_step: int, step_time_s: float | None) -> int | None:
     budget = recipe.budget
+    if budget.minutes is not None and step_time_s is not None:
+        return max(len(recipe.stages), round(budget.minutes * 60 / step_time_s))
     if budget.minutes is not None:
         raise ConfigError(
             f"the budget is {budget.minutes:g} minutes, and what they allow is measured when the training starts; to "

@@ -1,72 +1,74 @@
-"""One optimizer step: gradients of a batch in micro-batches, the norm clipped, the parameters moved."""
+"""One optimizer step up to its gradient: the batch in micro-batches, all ranks' parts summed, the norm clipped."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from textmill.base.errors import TextmillError
+from textmill.data.loader import Batch
 from textmill.model.llama import Llama
-from textmill.train.optim import Optimizers
-from textmill.train.precision import Precision, compute_dtype
+from textmill.model.loss import summed_nats
+from textmill.train.ranks import ALONE, Ranks
 
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What a step tells: mean loss in nats a token, and the norm of the gradient before it was clipped."""
-
-    loss: float
-    grad_norm: float
+Remat = Literal["none", "llama", "full"]
 
 
 def accumulate(
-    model: Llama, inputs: np.ndarray, targets: np.ndarray, *, micro_rows: int, precision: Precision
+    model: Llama,
+    batch: Batch,
+    *,
+    micro_rows: int,
+    dtype: torch.dtype,
+    remat: Remat = "none",
+    ranks: Ranks = ALONE,
 ) -> float:
     """Add the gradient of a batch's mean loss to the parameters.
 
-    Every micro-batch is divided by the tokens of the whole batch, so that the sum is the mean whatever the cut.
+    Every micro-batch of every rank is divided by the number of targets of the whole batch, so that the sum is the mean
+    whatever the cut. Padding is no target.
 
     Args:
-        inputs: int64[rows, context]; targets: the same shape.
+        model: its parameters have no gradient yet.
+        batch: this rank's rows.
+        micro_rows: rows that go through the model at once.
+        dtype: of activations and products.
+        remat: what is recomputed in the backward pass.
+        ranks: the processes that share the batch.
 
     Returns:
-        the mean loss in nats a token.
+        the mean loss in nats a token; 0 where nothing in the batch is a target.
     """
+    num_targets = max(1, ranks.sum_count(int(batch.loss_mask.sum())))
     total = 0.0
-    for start in range(0, len(inputs), micro_rows):
-        ids_BT = torch.from_numpy(np.ascontiguousarray(inputs[start : start + micro_rows]))
-        targets_N = torch.from_numpy(np.ascontiguousarray(targets[start : start + micro_rows])).flatten()
-        logits_NV = model(ids_BT, dtype=compute_dtype(precision)).flatten(0, 1)
-        loss = torch.nn.functional.cross_entropy(logits_NV.float(), targets_N, reduction="sum") / targets.size
+    for start in range(0, len(batch.inputs), micro_rows):
+        rows = slice(start, start + micro_rows)
+        x_BTD = model.backbone(
+            _tensor(batch.inputs[rows]),
+            dtype=dtype,
+            positions_BT=None if batch.positions is None else _tensor(batch.positions[rows]),
+            segments_BT=None if batch.segments is None else _tensor(batch.segments[rows]),
+            remat=remat,
+        )
+        loss = summed_nats(model, x_BTD, _tensor(batch.targets[rows])) / num_targets
         loss.backward()
         total += loss.item()
-    return total
+    ranks.sum_gradients(model)
+    return ranks.sum_loss(total)
 
 
-def take_step(
-    model: Llama,
-    optimizers: Optimizers,
-    inputs: np.ndarray,
-    targets: np.ndarray,
-    *,
-    micro_rows: int,
-    precision: Precision,
-    clip_grad_norm: float,
-    factor: float,
-) -> StepResult:
-    """Take one step at ``factor`` times the peak learning rate.
+def clip(model: Llama, max_norm: float) -> float:
+    """Scale the gradient down to a norm; returns the norm that it had."""
+    return torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm).item()
 
-    Raises:
-        TextmillError: the loss or the gradient is not finite; the parameters are then as they were.
-    """
-    loss = accumulate(model, inputs, targets, micro_rows=micro_rows, precision=precision)
-    grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm).item()
-    if not (np.isfinite(loss) and np.isfinite(grad_norm)):
-        raise TextmillError(
-            f"the loss is {loss} and the gradient's norm {grad_norm}: a step with them would spoil the model, so the "
-            "run stops before it. Lower schedule.peak_lr, or lengthen schedule.warmup_steps, and start again"
-        )
-    optimizers.step(factor)
-    return StepResult(loss, grad_norm)
+
+def drop_gradients(model: Llama) -> None:
+    """Forget the gradient: the step is not taken."""
+    for parameter in model.parameters():
+        parameter.grad = None
+
+
+def _tensor(array: NDArray[np.generic]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))

@@ -29,6 +29,10 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self._signal is not None
 
+    def note_elsewhere(self) -> None:
+        """Take it that SIGTERM came to another process of the run."""
+        self._signal = signal.SIGTERM
+
     def error(self, message: str) -> StoppedError:
         """Make the error that ends the run, with the exit code of the signal that came."""
         assert self._signal is not None

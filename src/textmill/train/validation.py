@@ -14,6 +14,8 @@ from textmill.model.score import score_documents
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.precision import Precision, compute_dtype
 
+_PROMPT_TOKENS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -49,6 +51,12 @@ def sample_held_out(held_out: Mapping[str, ShardSet], tokenizer: Tokenizer, max_
             num_tokens += len(document)
         samples[name] = Sample(documents, num_bytes)
     return samples
+
+
+def first_words(samples: Mapping[str, Sample], tokenizer: Tokenizer) -> str:
+    """The beginning of the first document, to be continued."""
+    document = next(document for sample in samples.values() for document in sample.documents)
+    return tokenizer.decode([int(token) for token in document[:_PROMPT_TOKENS]])
 
 
 def bits_per_byte(

@@ -7,7 +7,7 @@ import pytest
 
 from fakes import planted
 from textmill.text.decontamination import Decontaminator, EvalItem, Profile
-from textmill.text.decontamination.reference import words_of
+from textmill.text.reference_words import folded_words
 from textmill.text.text_batch import TextBatch
 
 pytestmark = pytest.mark.peer
@@ -17,7 +17,7 @@ class OurWords:
     """What stands in for datatrove's word splitter, which needs spaCy."""
 
     def word_tokenize(self, text):
-        return [word.folded for word in words_of(text)]
+        return [word.folded for word in folded_words(text)]
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def test_decisions_are_theirs(pieces, tmp_path):
     indexer, their_filter = pieces
     sentences = planted.sentences()
     items = [EvalItem(f"e:{n}", "e", sentences[2 * n], sentences[2 * n + 1]) for n in range(80)]
-    long_enough = [item for item in items if len(words_of(item.question)) >= 12 and len(words_of(item.answer)) >= 12]
+    long_enough = [
+        item for item in items if len(folded_words(item.question)) >= 12 and len(folded_words(item.answer)) >= 12
+    ]
     hashes = [value for item in long_enough for value in indexer.compute_hashes(item.answer, item.question)]
     np.array(hashes, indexer.config.hash_config.np_descr).tofile(tmp_path / "e.index.hashes")
     generator = random.Random(8)

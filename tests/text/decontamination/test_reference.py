@@ -5,12 +5,13 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textmill import _core
 from textmill.text.decontamination import reference
 from textmill.text.decontamination.profiles import PROFILES
+from textmill.text.reference_words import folded_words
 from textmill.text.text_batch import TextBatch
 
 # Characters that Python's tables know, too.
@@ -32,21 +33,12 @@ def scan(documents, entries, profile, threads=1):
     return index.scan(batch.data, batch.offsets, threads)
 
 
-@given(TEXTS)
-@example("Ǆ ﬁne Ⅷ x\u0301\u00ady 漢e\u0301字")
-def test_words_are_those_of_the_twin(text):
-    data = text.encode()
-    spans = _core.folded_word_spans(np.frombuffer(data, np.uint8)).tolist()
-    places = [(len(data[:begin].decode()), len(data[:end].decode())) for begin, end in spans]
-    assert places == [(word.begin, word.end) for word in reference.words_of(text)]
-
-
 @given(TEXTS, TEXTS)
 def test_words_are_equal_where_the_twin_says_so(first, second):
     both = f"{first} {second}"
-    folded = [word.folded for word in reference.words_of(both)]
+    folded = [word.folded for word in folded_words(both)]
     profile = dataclasses.replace(PROFILES["dolma"], ngram=1, min_words=1)
-    for word in reference.words_of(both):
+    for word in folded_words(both):
         spelled = both[word.begin : word.end]
         rows, _, _ = scan([both], [spelled], profile)
         assert len(rows) == folded.count(word.folded)
@@ -58,7 +50,7 @@ def test_words_are_equal_where_the_twin_says_so(first, second):
 def test_what_is_found_is_what_the_twin_finds(name, document, entries):
     profile = SMALL[name]
     rows, ratios, rejected = scan([document], entries, profile)
-    words = reference.words_of(document)
+    words = folded_words(document)
     expected = reference.find(document, entries, profile)
     assert [(entry, begin, end) for _, entry, begin, end, _, _ in rows.tolist()] == [
         (match.entry, words[match.begin].begin, words[match.end - 1].end) for match in expected

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from text.edge_texts import EDGES, nasty_text
 from textmill import _core
 from textmill.text.dedup import MinHashSettings, reference
 from textmill.text.text_batch import TextBatch
@@ -65,6 +66,30 @@ def test_shingles_of_any_text_are_the_twins(text):
     assert sets_of([text], 1) == [reference.shingles(text, 1)]
 
 
+@settings(deadline=None, max_examples=200)
+@given(num_before=st.integers(0, 70), text=EDGES, ngram=st.integers(1, 3))
+def test_shingles_at_the_ends_of_windows_are_the_twins(num_before, text, ngram):
+    texts = [before + text for before in (" " * num_before, "b" * num_before, "É" * num_before)]
+    assert sets_of(texts, ngram) == [reference.shingles(each, ngram) for each in texts]
+
+
+@pytest.mark.parametrize("ngram", [1, 2, 5])
+def test_shingles_of_nasty_texts_are_the_twins(ngram):
+    texts = [nasty_text(length) for length in range(301)]
+    for text, shingles in zip(texts, sets_of(texts, ngram, num_threads=2), strict=True):
+        assert shingles == reference.shingles(text, ngram), text
+
+
+def test_every_character_is_folded_as_the_twin_folds_it():
+    known = [
+        character for character in map(chr, range(0x110000)) if unicodedata.category(character) not in ("Cn", "Cs")
+    ]
+    text = " ".join(known)
+    (found,) = sets_of([text], 2)
+    different = found ^ reference.shingles(text, 2)
+    assert not different
+
+
 @settings(deadline=None, max_examples=40)
 @given(data=st.binary(max_size=200))
 def test_bytes_that_are_no_text_only_separate(data):
@@ -92,8 +117,20 @@ def test_case_and_punctuation_do_not_matter():
     assert others == [first, first]
 
 
+def test_accents_and_what_nobody_sees_do_not_matter():
+    composed = "Café naïve coöperate Ελλάδα"
+    same = [
+        composed,
+        unicodedata.normalize("NFD", composed),
+        "cafe naive cooperate ελλαδα",
+        "ca\u00adfé na\u200dïve " + composed[11:],
+    ]
+    first, *others = sets_of(same, 2)
+    assert len(first) == 3
+    assert others == [first] * 3
+
+
 def test_a_letter_of_a_script_without_spaces_is_a_word():
-    assert reference.words("東京タワーへ go") == ["東", "京", "タ", "ワ", "ー", "へ", "go"]
     assert len(sets_of(["東京タワーへ go"], 1)[0]) == 7
 
 

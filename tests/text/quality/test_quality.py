@@ -185,6 +185,8 @@ def test_damaged_files_are_refused(trained, tmp_path):
         (tensors, {**metadata, "max_ngram": "99999999999"}, "max_ngram"),
         (tensors, {**metadata, "format": "textmill-quality-2"}, "no quality model of this release"),
         (tensors, {}, "no quality model"),
+        (tensors, {**metadata, "words": "folded-1"}, "over other words .*'folded-1'.* 'folded-2' .* train"),
+        (tensors, {key: metadata[key] for key in ("format", "max_ngram")}, "over other words .*'unnamed'"),
     ]
     for parts, notes, message in broken:
         safetensors.save(path, parts, notes)

@@ -1,6 +1,6 @@
 """Decontamination in plain Python: what the native scan is tested against, and a page that says what it does.
 
-words     runs of letters and numbers, any case, marks left out; ideographs and the like each by itself
+words     as matching sees them: ``reference_words.folded_words``
 n-grams   of the document that an item has, too: each says where the item would stand in the document
 stretch   that place, with half of the item's length on either side
 measure   how much of the item the stretch has
@@ -10,23 +10,14 @@ from __future__ import annotations
 
 import difflib
 import math
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from textmill.text.decontamination.profiles import Profile
+from textmill.text.reference_words import folded_words
 
 _SHORTER_DROPPED = 5  # characters of a matching block
-_ALONE = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
-
-
-class Word(NamedTuple):
-    """A word as matching sees it, and its characters of the text."""
-
-    folded: str
-    begin: int
-    end: int
 
 
 class Match(NamedTuple):
@@ -38,37 +29,10 @@ class Match(NamedTuple):
     ratio: float
 
 
-def words_of(text: str) -> list[Word]:
-    """Split a text into words."""
-    words: list[Word] = []
-    joins = False  # the next letter belongs to the last word
-    for place, character in enumerate(text):
-        kind = unicodedata.category(character)
-        if kind[0] in "LN":
-            base = unicodedata.normalize("NFD", character)[0] if not "가" <= character <= "힣" else character
-            is_alone = unicodedata.name(character, "").startswith(_ALONE)
-            if joins and not is_alone:
-                words[-1] = Word(words[-1].folded + _fold(base), words[-1].begin, place + 1)
-            else:
-                words.append(Word(_fold(base), place, place + 1))
-            joins = not is_alone
-        elif kind[0] == "M" or kind == "Cf":
-            if joins:
-                words[-1] = words[-1]._replace(end=place + 1)
-        else:
-            joins = False
-    return words
-
-
-def _fold(character: str) -> str:
-    folded = character.casefold()
-    return folded if len(folded) == 1 else character
-
-
 def find(document: str, entries: Sequence[str], profile: Profile) -> list[Match]:
     """Find entries (texts of items) in a document."""
-    words = [word.folded for word in words_of(document)]
-    of_entries = [[word.folded for word in words_of(text)] for text in entries]
+    words = [word.folded for word in folded_words(document)]
+    of_entries = [[word.folded for word in folded_words(text)] for text in entries]
     num_entries = Counter(gram for entry in of_entries for gram in set(_ngrams(entry, profile.ngram)))
     found = []
     for number, entry in enumerate(of_entries):

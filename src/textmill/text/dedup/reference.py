@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import regex
-
 from textmill.text.dedup.settings import DedupSettings, MinHashSettings
+from textmill.text.reference_words import folded_words
 
 _MASK = (1 << 64) - 1
 _MULTIPLIER = 0x9E3779B97F4A7C15
-_ALONE = r"[\p{L}&&[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]"
-_WORD = regex.compile(rf"{_ALONE}\p{{M}}*|[[\p{{L}}\p{{M}}\p{{N}}]--{_ALONE}]+", regex.V1)
-_CASED_CODES = range(0x20000)  # no character behind them has an upper or a lower case
 
 
 def text_hash(data: bytes) -> tuple[int, int]:
@@ -34,27 +29,6 @@ def _folded(a: int, b: int) -> int:
     return (product & _MASK) ^ (product >> 64)
 
 
-def words(text: str) -> list[str]:
-    """Split a text into words without case."""
-    return ["".join(map(_fold, word)) for word in _WORD.findall(text)]
-
-
-def _fold(character: str) -> str:
-    return _representatives().get(character, character)
-
-
-@functools.cache
-def _representatives() -> dict[str, str]:
-    """The character that stands for each one that has others equal to it where case is ignored."""
-    classes: dict[str, list[str]] = {}
-    for character in map(chr, _CASED_CODES):
-        folded = [each for each in (character.casefold(), character.lower()) if len(each) == 1]
-        classes.setdefault(folded[0] if folded else character, []).append(character)
-    return {
-        each: min(equal, key=lambda one: (not ("a" <= one <= "z"), one)) for equal in classes.values() for each in equal
-    }
-
-
 def _mix(state: int, block: int) -> int:
     state = (state ^ block) * _MULTIPLIER & _MASK
     return state ^ (state >> 32)
@@ -69,7 +43,7 @@ def _word_hash(word: bytes) -> int:
 
 def shingles(text: str, ngram: int) -> set[int]:
     """Hash every ``ngram`` words in a row; fewer are one shingle."""
-    hashes = [_word_hash(word.encode()) for word in words(text)]
+    hashes = [_word_hash(word.folded.encode()) for word in folded_words(text)]
     ngram = min(ngram, len(hashes))
     return {_shingle_hash(hashes[i : i + ngram]) for i in range(len(hashes) - ngram + 1)} if hashes else set()
 

@@ -15,6 +15,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.text.text_batch import TextBatch
 
 _FORMAT = "textmill-quality-1"
+_WORDS = "folded-2"
 _NUM_QUANTILES = 1001
 
 
@@ -52,7 +53,7 @@ class QualityModel:
 
     def save(self, path: Path) -> None:
         """Write the model, whole or not at all. Raises ``StorageError`` where it cannot be written."""
-        metadata = {"format": _FORMAT, "max_ngram": str(self.max_ngram), "words": "folded-1"}
+        metadata = {"format": _FORMAT, "max_ngram": str(self.max_ngram), "words": _WORDS}
         tensors = {
             "weights": self.weights,
             "bias": np.array([self.bias], np.float32),
@@ -65,13 +66,19 @@ class QualityModel:
         """Read a model's file.
 
         Raises:
-            DataError: there is none, it is damaged, or it is no quality model.
+            DataError: there is none, it is damaged, no quality model, or one over other words than this release's.
         """
         metadata = safetensors.read_header(path).metadata
-        if metadata.get("format") != _FORMAT or metadata.get("words") != "folded-1":
+        if metadata.get("format") != _FORMAT:
             raise DataError(
                 f"{path} is no quality model of this release (format {metadata.get('format', 'unnamed')!r:.40}, "
                 f'and "{_FORMAT}" is wanted); make one with textmill data quality train'
+            )
+        if metadata.get("words") != _WORDS:
+            raise DataError(
+                f"{path} was trained over other words than those of this release "
+                f"({metadata.get('words', 'unnamed')!r:.40}, and {_WORDS!r} is wanted); "
+                "train it again with textmill data quality train"
             )
         tensors = safetensors.load(path)
         _check(path, tensors, metadata.get("max_ngram", ""))

@@ -1,6 +1,6 @@
 """The classifier in plain Python and numpy: what the native code is tested against.
 
-tokens    words as matching sees them (text/decontamination/reference.py), and runs of one and the same other
+tokens    words as matching sees them (``reference_words.folded_words``), and runs of one and the same other
           character that is no space
 features  the distinct n-grams of tokens, for n from 1 to ``max_ngram``; the native code hashes them into buckets
 logit     bias + sum of the features' weights / square root of their number
@@ -15,14 +15,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from textmill.text.decontamination.reference import words_of
+from textmill.text.reference_words import folded_words
 
 _SMALL = np.float64(1e-8)
 
 
 def tokens_of(text: str) -> list[str]:
     """Split a text into words and runs of a symbol."""
-    words = {word.begin: word for word in words_of(text)}
+    words = {word.begin: word for word in folded_words(text)}
     tokens, at = [], 0
     while at < len(text):
         character = text[at]

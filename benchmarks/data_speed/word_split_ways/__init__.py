@@ -1,0 +1,1 @@
+"""datatrove's own decisions on texts, in a process of its own."""

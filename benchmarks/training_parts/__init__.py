@@ -1,0 +1,1 @@
+"""Parts of the benchmarks of training: each runs by itself and prints its figures."""

@@ -1,0 +1,160 @@
+"""The memory that a step of training takes at its peak, part by part, reckoned from sizes alone.
+
+A step has four moments that may be the peak: the loss, when all activations are held and a chunk of logits is; the last
+block's backward; the input table's gradient at the end of backward; and the optimizer. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from textmill.model.activation_bytes import (
+    ActivationType,
+    block_matrix_parameters,
+    chunk_rows,
+    saved_bytes_per_block,
+)
+from textmill.model.config import ModelConfig
+
+Remat = Literal["none", "llama", "full"]
+Optimizer = Literal["adamw", "muon"]
+_F32 = 4
+_BYTES: dict[ActivationType, int] = {"f32": 4, "bf16": 2}
+# What the libraries of matrix products keep for themselves, and code that is read in: 70 to 90 MB were measured.
+_RUNTIME = 80 << 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingBytes:
+    """What a step of training holds, in bytes.
+
+    Attributes:
+        weights: in f32.
+        gradients: in f32.
+        optimizer_state: AdamW's two moments of each parameter, Muon's one of blocks' matrices.
+        saved_activations: what all blocks save for backward.
+        weight_casts: of blocks' weights to the activations' type, as far as they are held with those.
+        states: what goes into the last norm, what comes out, and the gradient of that.
+        head_gradient: what the loss gathers for the head, in f32.
+        loss: a chunk's logits, their softmax and their gradient; the head's cast, and a product beside it.
+        block_backward: the most that a block's backward holds beside what was saved.
+        table_gradient: of the input table, before it is added to what is there.
+        optimizer: what the optimizer needs for a moment.
+        runtime: of libraries.
+        accumulates: whether gradients of an earlier micro-batch are there when the loss is.
+        tied: whether head and input table are one.
+    """
+
+    weights: int
+    gradients: int
+    optimizer_state: int
+    saved_activations: int
+    weight_casts: int
+    states: int
+    head_gradient: int
+    loss: int
+    block_backward: int
+    table_gradient: int
+    optimizer: int
+    runtime: int
+    accumulates: bool
+    tied: bool
+
+    @property
+    def peak(self) -> int:
+        """The largest of the moments."""
+        always = self.weights + self.optimizer_state + self.runtime
+        activations = self.saved_activations + self.weight_casts + self.states
+        early = always + activations + (self.gradients if self.accumulates else 0)
+        late = always + self.gradients
+        head = self.head_gradient if self.tied else 0
+        return max(
+            early + self.head_gradient + self.loss,
+            early + self.head_gradient + self.block_backward,
+            late + head + self.block_backward,
+            late + head + self.table_gradient,
+            late + self.optimizer,
+        )
+
+
+def training_bytes(
+    config: ModelConfig,
+    *,
+    micro_rows: int,
+    context: int,
+    dtype: ActivationType,
+    remat: Remat,
+    optimizer: Optimizer = "adamw",
+    accumulates: bool = True,
+) -> TrainingBytes:
+    """Reckon with a step on rows of ``context`` tokens, ``micro_rows`` at once.
+
+    These are the bytes that are asked for. An allocator that keeps what was given back, as glibc's does unless
+    ``allocator`` tells it otherwise, holds up to a tenth more.
+
+    Args:
+        config: the model's sizes.
+        micro_rows: rows that go through the model at once.
+        context: tokens of a row.
+        dtype: of activations; weights, gradients and optimizer state are in f32.
+        remat: as in ``textmill.model.remat``.
+        optimizer: AdamW for everything, or Muon for blocks' matrices and AdamW for the rest.
+        accumulates: whether a step has more than one micro-batch.
+    """
+    parameters, num_tokens, size = config.num_parameters, micro_rows * context, _BYTES[dtype]
+    layers = config.num_hidden_layers
+    block = saved_bytes_per_block(config, batch=micro_rows, context=context, dtype=dtype, remat=remat)
+    by_muon = layers * block_matrix_parameters(config) if optimizer == "muon" else 0
+    head = config.vocab_size * config.hidden_size
+    return TrainingBytes(
+        weights=_F32 * parameters,
+        gradients=_F32 * parameters,
+        optimizer_state=_F32 * (2 * parameters - by_muon),
+        saved_activations=layers * block.activations,
+        weight_casts=layers * block.casts,
+        states=num_tokens * (3 * size * config.hidden_size + _F32),
+        head_gradient=_F32 * head,
+        loss=_loss(config, num_tokens, size),
+        block_backward=_block_backward(config, micro_rows, context, dtype, remat),
+        table_gradient=_F32 * head,
+        optimizer=_muon(config) if optimizer == "muon" else 0,
+        runtime=_RUNTIME,
+        accumulates=accumulates,
+        tied=config.tie_word_embeddings,
+    )
+
+
+def _loss(config: ModelConfig, num_tokens: int, size: int) -> int:
+    logits = min(num_tokens, chunk_rows(config.vocab_size)) * config.vocab_size
+    head = config.vocab_size * config.hidden_size
+    if size == _F32:
+        return 2 * _F32 * logits  # logits and their softmax
+    softmax = logits * (size + 2 * _F32)  # logits, the same in f32, and their softmax
+    gradient = logits * (_F32 + size) + head * size  # the softmax, the gradient, and its product
+    return max(softmax, gradient) + head * size
+
+
+def _block_backward(config: ModelConfig, micro_rows: int, context: int, dtype: ActivationType, remat: Remat) -> int:
+    """SwiGLU's: three of its width and the gradients of its output and weights, or what ``full`` makes again beside."""
+    num_tokens, size = micro_rows * context, _BYTES[dtype]
+    stream = num_tokens * config.hidden_size * size
+    weight = config.intermediate_size * config.hidden_size
+    gradient = weight * (_F32 if size == _F32 else size + _F32)
+    swiglu = 3 * num_tokens * config.intermediate_size * size + 2 * stream + gradient
+    if remat == "none":
+        return swiglu
+    if remat == "llama":
+        return swiglu + (0 if size == _F32 else weight * size)
+    again = saved_bytes_per_block(config, batch=micro_rows, context=context, dtype=dtype, remat="none")
+    return swiglu + again.activations + again.casts + _F32 * block_matrix_parameters(config)
+
+
+def _muon(config: ModelConfig) -> int:
+    """Matrices of one shape are taken together: five times their bytes, and three times those of their products."""
+    groups: dict[tuple[int, ...], int] = {}
+    for name, shape in config.tensor_shapes().items():
+        if ".layers." in name and len(shape) == 2:
+            groups[shape] = groups.get(shape, 0) + 1
+    return max(_F32 * count * (5 * math.prod(shape) + 3 * min(shape) ** 2) for shape, count in groups.items())

@@ -1,0 +1,159 @@
+"""A run that leaves another at a checkpoint and decays from there: warmup-stable-decay's second half, at will.
+
+One stable run gives finished models of any length (arXiv:2405.18392 §4), and data is tried by branching twice from one
+step, with it and without it (arXiv:2502.02737 §3.1). Steps go on counting, and every source goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from textmill.base.errors import ConfigError
+from textmill.base.files import new_folder, storage_errors
+from textmill.checkpoint.store import list_checkpoints, load_checkpoint, step_of, verify_checkpoint
+from textmill.data.pipeline import TokenizerTable
+from textmill.train.corpus import TOKENIZER, is_shard_folder
+from textmill.train.interventions import Interventions, load_interventions, save_interventions
+from textmill.train.plan import Plan
+from textmill.train.recipe import Recipe
+from textmill.train.recipe_tables import SourceTable
+from textmill.train.run import Run, load_run
+from textmill.train.schedule import first_decay_step
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The run that is left, the checkpoint where, and the batches that it had passed over by then."""
+
+    run: Run
+    checkpoint: Path
+    step: int
+    interventions: Interventions
+
+
+def open_parent(recipe: Recipe) -> Parent | None:
+    """Find what ``run.branch`` names; None where a recipe has none.
+
+    Raises:
+        ConfigError: there is no such checkpoint, or the learning rate was not at its peak there.
+        DataError: run or checkpoint are damaged.
+    """
+    if recipe.run.branch is None:
+        return None
+    match = re.fullmatch(r"(.+)@(\d+)", recipe.run.branch)
+    if not match:
+        raise ConfigError(f'"{recipe.run.branch}" is no branch; write RUN@STEP, as in runs/mine@2000')
+    run, step = load_run(Path(match[1])), int(match[2])
+    folder = next((folder for folder in list_checkpoints(run.folder) if step_of(folder) == step), None)
+    if folder is None:
+        steps = ", ".join(f"{step_of(folder):,}" for folder in list_checkpoints(run.folder)) or "none"
+        raise ConfigError(
+            f"{run.folder} has no checkpoint of step {step:,}; it has: {steps}. More are kept with a larger "
+            "checkpoint.keep"
+        )
+    _check_stable(run, step)
+    verify_checkpoint(folder)
+    num_skips = int(load_checkpoint(folder).state.get("num_skips", 0))
+    known = load_interventions(run.folder)
+    return Parent(run, folder, step, dataclasses.replace(known, skips=known.skips[:num_skips]))
+
+
+def branch_recipe(recipe: Recipe, parent: Parent) -> Recipe:
+    """Let a recipe take the tokenizer and the shards of the run it leaves; sources that are its own stay.
+
+    Raises:
+        ConfigError: model, optimizer, batch or order of the data are not those of that run.
+    """
+    old = parent.run.recipe
+    for name in ("model", "optimizer", "batch"):
+        if getattr(recipe, name) != getattr(old, name):
+            raise ConfigError(
+                f"[{name}] is not as in {parent.run.folder}, which the run branches from; leave it as it is"
+            )
+    if (recipe.run.seed, recipe.data.packing, recipe.data.document_masks, recipe.data.fim_rate) != (
+        old.run.seed,
+        old.data.packing,
+        old.data.document_masks,
+        old.data.fim_rate,
+    ):
+        raise ConfigError(
+            f"run.seed and [data] must be as in {parent.run.folder}, which the run branches from: they say where each "
+            "source goes on"
+        )
+    own = list(recipe.data.sources)
+    sources = {name: _shared(parent, name, source) for name, source in recipe.data.sources.items()}
+    for name, source in old.data.sources.items():
+        sources.setdefault(name, _shared(parent, name, source))
+    return dataclasses.replace(
+        recipe,
+        data=dataclasses.replace(recipe.data, sources=sources),
+        stages=tuple(
+            stage if stage.mixture else dataclasses.replace(stage, mixture=dict.fromkeys(own, 1.0))
+            for stage in recipe.stages
+        ),
+        tokenizer=TokenizerTable(path=str((parent.run.folder / TOKENIZER).resolve())),
+    )
+
+
+def branch_plan(plan: Plan, parent: Parent) -> Plan:
+    """Put the steps that the run left had done before those of the branch."""
+    before = [
+        dataclasses.replace(stage, num_steps=min(stage.num_steps, parent.step - stage.first_step))
+        for stage in parent.run.plan.stages
+        if stage.first_step < parent.step
+    ]
+    if plan.tokens_per_step != parent.run.plan.tokens_per_step:
+        raise ConfigError(
+            f"a step has {plan.tokens_per_step:,} tokens, and in {parent.run.folder} "
+            f"{parent.run.plan.tokens_per_step:,}; set the context of the first stage as it is there"
+        )
+    after = [dataclasses.replace(stage, first_step=stage.first_step + parent.step) for stage in plan.stages]
+    return dataclasses.replace(plan, stages=(*before, *after), start_step=parent.step, parent=str(parent.run.folder))
+
+
+def begin_branch(folder: Path, parent: Parent) -> None:
+    """Take over the checkpoint, what is held out and what was passed over; files are linked where they can be."""
+    with storage_errors(folder):
+        for path in (parent.checkpoint, *sorted((parent.run.folder / "heldout").glob("*"))):
+            place = folder / path.relative_to(parent.run.folder)
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with new_folder(place) as unfinished:
+                    shutil.copytree(path, unfinished, copy_function=_link, dirs_exist_ok=True)
+    save_interventions(folder, parent.interventions)
+
+
+def _check_stable(run: Run, step: int) -> None:
+    schedule, plan = run.recipe.schedule, run.plan
+    if schedule.kind != "wsd":
+        raise ConfigError(
+            f'{run.folder} has the schedule "{schedule.kind}", whose rate falls from the warmup on; branch from a run '
+            'with schedule.kind = "wsd"'
+        )
+    last = plan.start_step if plan.parent is not None else first_decay_step(schedule, plan.num_steps)
+    if not schedule.warmup_steps <= step <= last:
+        raise ConfigError(
+            f"the learning rate of {run.folder} is at its peak from step {schedule.warmup_steps:,} to {last:,}, and "
+            f"not at step {step:,}; branch from a checkpoint between them, which more are kept of with "
+            f"--set checkpoint.keep=N: textmill runs show {quote(str(run.folder))}"
+        )
+
+
+def _shared(parent: Parent, name: str, source: SourceTable) -> SourceTable:
+    """The parent's shards of a source, where the two mean the same text."""
+    if is_shard_folder(source) or parent.run.recipe.data.sources.get(name) != source:
+        return source
+    return dataclasses.replace(source, path=str((parent.run.folder / "shards" / name).resolve()), part=(0.0, 1.0))
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

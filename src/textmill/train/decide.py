@@ -1,0 +1,102 @@
+"""From a recipe to a plan: what the recipe leaves to the machine is measured on a model that is thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+
+from textmill.data.loader import Batch
+from textmill.model.config import ModelConfig
+from textmill.model.llama import Llama
+from textmill.train.memory import MemoryChoice, choose_memory
+from textmill.train.optim import Optimizers
+from textmill.train.plan import Plan, TrainStage
+from textmill.train.precision import Precision, compute_dtype, median_time_s, peak_flops_per_s
+from textmill.train.recipe import Recipe
+from textmill.train.stage_steps import rows_of, stage_steps
+from textmill.train.step import accumulate, clip
+
+Say = Callable[[str], None]
+
+
+def make_plan(
+    recipe: Recipe, config: ModelConfig, say: Say = lambda message: None, *, rope_theta: float = 10_000.0
+) -> Plan:
+    """Decide a run.
+
+    Args:
+        recipe: what is wanted.
+        config: the model's sizes, as they are at the run's end.
+        say: told each decision with its reason.
+        rope_theta: RoPE's base of stages that name none.
+
+    Raises:
+        ConfigError: the run does not fit into memory, or budget and stages disagree.
+    """
+    threads = torch.get_num_threads() if recipe.run.threads is None else recipe.run.threads
+    torch.set_num_threads(threads)
+    memory = choose_memory(recipe, config, say)
+    times: dict[Precision, float] = {}
+    candidates: tuple[Precision, ...] = ("f32", "bf16") if recipe.run.precision == "auto" else (recipe.run.precision,)
+    if len(candidates) > 1 or recipe.budget.minutes is not None:
+        for candidate in candidates:
+            times[candidate] = _step_time_s(recipe, config, memory, candidate)
+    precision = min(candidates, key=lambda name: times.get(name, 0.0))
+    if len(times) > 1:
+        other = "f32" if precision == "bf16" else "bf16"
+        say(f"precision {precision}: a step takes {times[precision]:.2f} s, and {times[other]:.2f} s in {other}")
+    return Plan(
+        model=config,
+        stages=_stages(recipe, rope_theta, memory, times.get(precision)),
+        precision=precision,
+        remat=memory.remat,
+        threads=threads,
+        step_time_s=times.get(precision),
+        predicted_bytes=memory.predicted_bytes,
+        peak_flops_per_s=peak_flops_per_s(precision),
+    )
+
+
+def _stages(
+    recipe: Recipe, rope_theta: float, memory: MemoryChoice, step_time_s: float | None
+) -> tuple[TrainStage, ...]:
+    stages: list[TrainStage] = []
+    for index, (stage, num_steps) in enumerate(zip(recipe.stages, stage_steps(recipe, step_time_s), strict=True)):
+        stages.append(
+            TrainStage(
+                name=stage.name,
+                first_step=sum(done.num_steps for done in stages),
+                num_steps=num_steps,
+                context=stage.context,
+                rows=rows_of(recipe, stage),
+                micro_rows=memory.micro_rows[index],
+                rope_theta=recipe.model.rope_theta or stage.rope_theta or rope_theta,
+                mixture=recipe.mixture_of(stage),
+            )
+        )
+    return tuple(stages)
+
+
+def _step_time_s(recipe: Recipe, config: ModelConfig, memory: MemoryChoice, precision: Precision) -> float:
+    """Time whole steps of a model that is thrown away, on ids that mean nothing."""
+    model = Llama(config).init_weights(0)
+    optimizers = Optimizers(model, recipe.optimizer, recipe.schedule.peak_lr)
+    rows, context = recipe.batch.rows, recipe.stage.context
+    ids = np.random.default_rng(0).integers(0, config.vocab_size, (rows, context + 1))
+    remat: Literal["none", "llama", "full"] = memory.remat
+
+    def step() -> None:
+        accumulate(
+            model,
+            Batch(ids[:, :-1], ids[:, 1:], ()),
+            micro_rows=memory.micro_rows[0],
+            dtype=compute_dtype(precision),
+            remat=remat,
+        )
+        clip(model, recipe.optimizer.clip_grad_norm)
+        optimizers.step(1e-6)
+
+    return median_time_s(step, min_s=1.0)

@@ -1,0 +1,87 @@
+"""What was decided while a run went on: batches passed over, smaller micro-batches; kept in ``interventions.json``.
+
+A run is a pure function of shards, recipe, seed and this file. A decision is written before it takes effect, so a run
+that is killed after it comes to the same end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from textmill.base.config import from_table, to_table
+from textmill.base.errors import DataError
+from textmill.base.files import write_file
+
+INTERVENTIONS = "interventions.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skip:
+    """Data steps that no step of training sees.
+
+    Attributes:
+        first: the first of them, counted from 0; ``end`` is the first that is not.
+        back_to: the step of training, counted from 0, that the run went back to, and goes on from without them.
+        reason: why: a ``spike``, a value that is ``not finite``, or because it was ``asked``.
+    """
+
+    first: int
+    end: int
+    back_to: int
+    reason: Literal["spike", "not finite", "asked"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interventions:
+    """All decisions of a run, in the order they were made.
+
+    Attributes:
+        skips: batches passed over.
+        micro_rows: by the name of a stage, where memory ran out and fewer rows went through at once.
+    """
+
+    skips: tuple[Skip, ...] = ()
+    micro_rows: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """The data steps that are passed over, as the loader takes them."""
+        return tuple((skip.first, skip.end) for skip in self.skips)
+
+    def with_skip(self, skip: Skip) -> Interventions:
+        """These, and another skip."""
+        return dataclasses.replace(self, skips=(*self.skips, skip))
+
+    def with_micro_rows(self, stage: str, micro_rows: int) -> Interventions:
+        """These, and fewer rows at once in a stage."""
+        return dataclasses.replace(self, micro_rows={**self.micro_rows, stage: micro_rows})
+
+    def outdates(self, step: int, num_known: int) -> bool:
+        """Whether a state after ``step`` steps is of a way that was left; ``num_known`` skips were made by then."""
+        return any(skip.back_to < step for skip in self.skips[num_known:])
+
+
+def load_interventions(run: Path) -> Interventions:
+    """Read a run's decisions; none where nothing happened.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = run / INTERVENTIONS
+    if not path.is_file():
+        return Interventions()
+    try:
+        return from_table(Interventions, json.loads(path.read_text()))
+    except ValueError as error:
+        raise DataError(
+            f"{path} is damaged: {error}. It says which batches the run passed over; put it back"
+        ) from error
+
+
+def save_interventions(run: Path, interventions: Interventions) -> None:
+    """Write a run's decisions, whole."""
+    write_file(run / INTERVENTIONS, json.dumps(to_table(interventions), indent=2) + "\n")

@@ -1,0 +1,46 @@
+"""When memory runs out in a step: fewer rows go through at once, and the step is taken again from where it began."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from textmill.base.errors import TextmillError
+from textmill.train.interventions import save_interventions
+from textmill.train.plan import TrainStage
+from textmill.train.ranks import Ranks
+from textmill.train.trainer import Trainer
+
+# What torch's allocator on the CPU says; it has no error of its own for that.
+_SAID = ("can't allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _SAID)
+
+
+def halve_micro_rows(
+    trainer: Trainer, stage: TrainStage, micro_rows: int, tell: Callable[..., None], ranks: Ranks
+) -> None:
+    """Let half as many rows go through at once for the rest of a stage, and keep that for a resume.
+
+    The batch stays what it was, so the mathematics do; sums are rounded in another order.
+
+    Raises:
+        TextmillError: it was a single row already, or other ranks cannot know.
+    """
+    remedy = "give the run more memory, or start it again with --remat full, a shorter context or a smaller model"
+    if micro_rows == 1:
+        raise TextmillError(f"memory ran out with one row of {stage.context:,} tokens at once; {remedy}")
+    if ranks.size > 1:
+        raise TextmillError(
+            f"memory ran out on rank {ranks.rank} with {micro_rows} rows at once; start all ranks again with --resume "
+            f"and --set batch.micro_rows={micro_rows // 2}"
+        )
+    trainer.interventions = trainer.interventions.with_micro_rows(stage.name, micro_rows // 2)
+    save_interventions(trainer.run.folder, trainer.interventions)
+    tell("micro_rows", trainer.step, old=micro_rows, new=micro_rows // 2)

@@ -1,0 +1,179 @@
+"""What a run holds in memory while it trains: made afresh, read from a checkpoint, or taken back to an earlier step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from textmill.base.errors import DataError
+from textmill.checkpoint.huggingface import load_tensors
+from textmill.checkpoint.restore import restore_model, restore_optimizer
+from textmill.checkpoint.sources import resolve_model
+from textmill.checkpoint.store import (
+    Checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    remove_checkpoint,
+    step_of,
+    verify_checkpoint,
+)
+from textmill.checkpoint.tensors import fill_model
+from textmill.data.shards import ShardSet
+from textmill.data.stages import StagedLoader
+from textmill.model.llama import Llama
+from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.train.corpus import TOKENIZER, open_shards
+from textmill.train.interventions import Interventions, load_interventions
+from textmill.train.optim import Optimizers
+from textmill.train.run import Run
+from textmill.train.run_loader import make_loader
+from textmill.train.snapshots import Snapshots
+from textmill.train.spikes import SpikeWatch
+
+
+@dataclass(slots=True)
+class Trainer:
+    """A run in memory.
+
+    Attributes:
+        step: optimizer steps done; ``model``, ``optimizers`` and ``watch`` are as they are after them.
+        interventions: what was decided on the way so far.
+        passed_over: checkpoints that could not be used, each with the reason.
+    """
+
+    run: Run
+    tokenizer: Tokenizer
+    model: Llama
+    optimizers: Optimizers
+    shards: dict[str, ShardSet]
+    held_out: dict[str, ShardSet]
+    loader: StagedLoader
+    watch: SpikeWatch
+    snapshots: Snapshots
+    interventions: Interventions
+    step: int
+    passed_over: list[str]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside tensors."""
+        return {
+            "tokens": self.step * self.run.plan.tokens_per_step,
+            "num_skips": len(self.interventions.skips),
+            "watch": self.watch.state(),
+        }
+
+    def go_to(self, step: int) -> None:
+        """Bring the state to what it was after ``step`` steps or before: from memory, from a checkpoint, or anew.
+
+        Where it is from before, the steps between have to be taken again; they come out the same.
+        """
+        snapshot = self.snapshots.find(step)
+        if snapshot is not None:
+            fill_model(self.model, snapshot.model)
+            self.optimizers.load_state_tensors({name: tensor.clone() for name, tensor in snapshot.optimizer.items()})
+            self.watch.load_state(snapshot.watch)
+            self.step = snapshot.step
+            return
+        self.snapshots.clear()
+        self.load(self._last_checkpoint(step))
+
+    def load(self, checkpoint: Checkpoint | None) -> None:
+        """Take the state of a checkpoint, or the run's first one where there is none."""
+        if checkpoint is None:
+            self._begin()
+            return
+        restore_model(checkpoint, self.model)
+        self.optimizers.load_state_tensors(restore_optimizer(checkpoint))
+        self.watch.load_state(checkpoint.state.get("watch", {}))
+        self.step = checkpoint.step
+
+    def resume(self) -> None:
+        """Take the state of the last checkpoint that is whole and on the way that the run took."""
+        self.load(self._last_checkpoint(self.run.plan.num_steps))
+
+    def remake_loader(self) -> None:
+        """Let a decision on the way take effect."""
+        self.loader = make_loader(self.run, self.interventions, self.shards, self.tokenizer)
+
+    def remove_outdated(self) -> None:
+        """Remove checkpoints of a way that was left."""
+        for step in self.outdated():
+            remove_checkpoint(self.run.folder, step)
+
+    def outdated(self) -> list[int]:
+        """Steps of the checkpoints that lie on a way which was left."""
+        found = []
+        for folder in list_checkpoints(self.run.folder):
+            try:
+                known = load_checkpoint(folder).state.get("num_skips", 0)
+            except DataError:
+                continue
+            if self.interventions.outdates(step_of(folder), int(known)):
+                found.append(step_of(folder))
+        return found
+
+    def _begin(self) -> None:
+        run = self.run
+        if run.plan.parent is not None:
+            checkpoint = self._last_checkpoint(run.plan.start_step)
+            if checkpoint is None:
+                raise DataError(
+                    f"{run.folder} lacks the checkpoint of step {run.plan.start_step}, where it leaves "
+                    f"{run.plan.parent}; remove the folder, and start the branch again"
+                )
+            self.load(checkpoint)
+            return
+        self.optimizers.load_state_tensors({})
+        self.watch.load_state({})
+        self.step = 0
+        if run.recipe.model.from_ is not None:
+            fill_model(self.model, load_tensors(resolve_model(run.recipe.model.from_), run.plan.model))
+        else:
+            self.model.init_weights(run.recipe.run.seed)
+
+    def _last_checkpoint(self, limit: int) -> Checkpoint | None:
+        """The last usable checkpoint of at most ``limit`` steps; raises ``DataError`` where all are damaged."""
+        damaged = 0
+        folders = [folder for folder in list_checkpoints(self.run.folder) if step_of(folder) <= limit]
+        for folder in reversed(folders):
+            try:
+                verify_checkpoint(folder)
+                checkpoint = load_checkpoint(folder)
+            except DataError as error:
+                self.passed_over.append(str(error))
+                damaged += 1
+                continue
+            if not self.interventions.outdates(checkpoint.step, int(checkpoint.state.get("num_skips", 0))):
+                return checkpoint
+        if damaged:
+            raise DataError(
+                f"{self.run.folder} has no whole checkpoint to go on from: {self.passed_over[-1]}; remove "
+                f"{self.run.folder / 'checkpoints'} and run the same command again, which starts from the beginning"
+            )
+        return None
+
+
+def assemble(run: Run) -> Trainer:
+    """Open what a run needs, its model still empty.
+
+    Raises:
+        DataError: shards or the tokenizer are missing, damaged or do not fit one another.
+    """
+    tokenizer = Tokenizer.load(run.folder / TOKENIZER)
+    shards, held_out = open_shards(run.folder, run.recipe, tokenizer)
+    model = Llama(run.plan.model)
+    interventions = load_interventions(run.folder)
+    return Trainer(
+        run=run,
+        tokenizer=tokenizer,
+        model=model,
+        optimizers=Optimizers(model, run.recipe.optimizer, run.recipe.schedule.peak_lr),
+        shards=shards,
+        held_out=held_out,
+        loader=make_loader(run, interventions, shards, tokenizer),
+        watch=SpikeWatch(run.recipe.spikes),
+        snapshots=Snapshots(run.recipe.spikes.rewind_steps),
+        interventions=interventions,
+        step=0,
+        passed_over=[],
+    )

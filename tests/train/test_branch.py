@@ -1,0 +1,112 @@
+"""Branching decay: from any checkpoint of a stable run to a finished model, the run that is left untouched."""
+
+import hashlib
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from fakes.listener import Silent
+from fakes.tiny_run import write_recipe
+
+pytest.importorskip("torch")
+
+from textmill.base.errors import ConfigError, StoppedError
+from textmill.base.events import read_events
+from textmill.checkpoint.store import list_checkpoints, load_checkpoint
+from textmill.train.pipeline import run_recipe
+from textmill.train.recipe import load_recipe
+
+STABLE = ("schedule.decay_fraction=0.5", "checkpoint.keep=9", "checkpoint.every_steps=2")
+
+
+def train(path, *settings, listener=None, resume=False):
+    return run_recipe(load_recipe(path, settings), listener or Silent(), resume=resume)
+
+
+def steps(run):
+    return [event for event in read_events(run / "events.jsonl") if event.kind == "step"]
+
+
+def tensors(run):
+    checkpoint = load_checkpoint(list_checkpoints(run)[-1])
+    return {**checkpoint.model, **checkpoint.optimizer}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def hashes(folder):
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def stable(tmp_path_factory):
+    """12 steps, of which the last 6 decay."""
+    folder = tmp_path_factory.mktemp("stable")
+    train(write_recipe(folder), *STABLE)
+    return folder
+
+
+def branch(stable, name, *settings, step=6, **options):
+    recipe = stable / "recipe.toml"
+    run = stable / name
+    train(recipe, *STABLE, f"run.dir={run}", f"run.branch={stable / 'run'}@{step}", *settings, **options)
+    return run
+
+
+def test_a_branch_where_the_decay_begins_is_the_run_itself(stable):
+    """Six steps from step 6 on: the same learning rates, batches and bytes."""
+    run = branch(stable, "equal", "budget.steps=6")
+    assert [event.step for event in steps(run)] == list(range(7, 13))
+    assert same(tensors(run), tensors(stable / "run"))
+
+
+def test_a_branch_decays_from_where_it_leaves_and_leaves_the_run_alone(stable):
+    before = hashes(stable / "run")
+    run = branch(stable, "early", "budget.steps=4", step=4)
+    assert hashes(stable / "run") == before
+    rates = [event.fields["lr"] for event in steps(run)]
+    assert [event.step for event in steps(run)] == [5, 6, 7, 8]
+    assert rates == pytest.approx([1e-2 * share for share in (4 / 5, 3 / 5, 2 / 5, 1 / 5)])
+    start = next(event for event in read_events(run / "events.jsonl") if event.kind == "start")
+    assert start.fields["branch"] == {"run": str(stable / "run"), "step": 4}
+    assert (run / "model" / "model.safetensors").is_file()
+
+
+def test_a_stopped_branch_goes_on_to_the_same_bytes(stable):
+    whole = branch(stable, "whole", "budget.steps=4", step=4)
+
+    def stop(event):
+        if event.kind == "step" and event.step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedError):
+        branch(stable, "stopped", "budget.steps=4", step=4, listener=Silent(stop))
+    run = branch(stable, "stopped", "budget.steps=4", step=4, resume=True)
+    assert same(tensors(run), tensors(whole))
+
+
+def test_data_is_tried_by_branching_with_it_and_without_it(stable):
+    with_it = branch(stable, "with", "budget.steps=4", "stages=[{context=32, mixture={sums=1.0}}]")
+    without = branch(stable, "without", "budget.steps=4")
+    assert not same(tensors(with_it), tensors(without))
+
+
+@pytest.mark.parametrize(
+    ("branch_at", "settings", "message"),
+    [
+        ("{run}", (), "is no branch; write RUN@STEP"),
+        ("{run}@5", (), "has no checkpoint of step 5; it has: 2, 4, 6"),
+        ("{run}@10", (), "is at its peak from step 2 to 6, and not at step 10"),
+        ("{run}@4", ("model.hidden_size=64",), r"\[model\] is not as in .*, which the run branches from"),
+        ("{run}@4", ("run.seed=5",), "run.seed and .* must be as in"),
+        ("{run}@4", ("stages=[{context=16}]",), "a step has 64 tokens, and in .* 128"),
+    ],
+)
+def test_what_cannot_be_branched_from_is_told(stable, tmp_path, branch_at, settings, message):
+    name = branch_at.format(run=stable / "run")
+    with pytest.raises(ConfigError, match=message):
+        train(stable / "recipe.toml", *STABLE, f"run.dir={tmp_path / 'b'}", f"run.branch={name}", *settings)

@@ -1,0 +1,114 @@
+"""Two processes train as one does: the same batches, gradients within rounding, checkpoints for either number."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from fakes.listener import Silent
+from fakes.tiny_run import write_recipe
+
+pytest.importorskip("torch")
+
+from textmill.base.events import read_events
+from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, load_checkpoint
+from textmill.train.pipeline import run_recipe
+from textmill.train.recipe import load_recipe
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+# Muon divides by norms of updates near zero: rounding would show more than it does in AdamW.
+SETTINGS = ["optimizer.kind=adamw", "budget.steps=12"]
+
+
+def start(path, size, *settings, resume=False):
+    """Start processes as torchrun does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "textmill", "train", str(path), *(["--resume"] if resume else [])]
+    command += [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
+    place = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(size),
+        "LOCAL_WORLD_SIZE": str(size),
+    }
+    return [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(size)
+    ]
+
+
+def finish(processes):
+    told = [process.communicate(timeout=200)[0] for process in processes]
+    return [process.returncode for process in processes], told
+
+
+def near(one, other):
+    return all(np.abs(one[name] - other[name]).max() <= 1e-5 * max(1e-3, np.abs(one[name]).max()) for name in one)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    run_recipe(load_recipe(write_recipe(folder), SETTINGS), Silent())
+    return folder / "run"
+
+
+def test_two_ranks_come_to_what_one_does(alone, tmp_path):
+    codes, told = finish(start(write_recipe(tmp_path), 2))
+    assert codes == [0, 0], told
+    one, two = (load_checkpoint(list_checkpoints(run)[-1]).model for run in (alone, tmp_path / "run"))
+    assert near(one, two)
+    losses = [
+        [event.fields["loss"] for event in read_events(run / "events.jsonl") if event.kind == "step"]
+        for run in (alone, tmp_path / "run")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_checkpoint_of_two_ranks_is_gone_on_from_by_one(alone, tmp_path):
+    path = write_recipe(tmp_path)
+    processes = start(path, 2, "budget.steps=12")
+    _wait_for_step(tmp_path / "run", 3)
+    processes[1].send_signal(signal.SIGTERM)
+    codes, told = finish(processes)
+    assert set(codes) <= {0, 143}, told
+    run_recipe(load_recipe(path, SETTINGS), Silent(), resume=True)
+    assert near(
+        load_checkpoint(list_checkpoints(alone)[-1]).model,
+        load_checkpoint(list_checkpoints(tmp_path / "run")[-1]).model,
+    )
+
+
+def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path):
+    processes = start(write_recipe(tmp_path), 2, "budget.steps=5000", "checkpoint.every_steps=2")
+    _wait_for_step(tmp_path / "run", 3)
+    processes[1].kill()
+    processes[1].communicate()
+    told = processes[0].communicate(timeout=100)[0]
+    assert processes[0].returncode not in (0, None)
+    assert "rank 0 of 2 lost another" in told
+    assert "--resume" in told
+    assert latest_checkpoint(tmp_path / "run") is not None
+
+
+def _wait_for_step(run, step):
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        log = run / "events.jsonl"
+        if log.exists() and any(event.kind == "step" and event.step >= step for event in read_events(log)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("no step was taken")

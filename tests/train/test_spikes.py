@@ -1,0 +1,214 @@
+"""Jumps of loss and gradient: judged by what came before, undone, passed over, and remembered through a resume."""
+
+import json
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from fakes.listener import Silent
+from fakes.tiny_run import write_recipe
+from textmill.train.recipe_tables import SpikesTable
+from textmill.train.spikes import SpikeWatch
+
+torch = pytest.importorskip("torch")
+
+from textmill.base.errors import StoppedError, TextmillError  # noqa: E402
+from textmill.base.events import read_events  # noqa: E402
+from textmill.checkpoint.store import list_checkpoints, load_checkpoint, step_of  # noqa: E402
+from textmill.train import loop  # noqa: E402
+from textmill.train.pipeline import run_recipe  # noqa: E402
+from textmill.train.recipe import load_recipe  # noqa: E402
+
+SETTINGS = (
+    "budget.steps=80",
+    "spikes.window=32",
+    "spikes.rewind_steps=4",
+    "eval.every_steps=100",
+    "optimizer.kind=adamw",
+)
+
+
+def watch(**settings):
+    made = SpikeWatch(SpikesTable(**{"window": 16, **settings}))
+    made.enter("a")
+    return made
+
+
+def test_noise_is_fine_and_a_jump_is_not():
+    judged, random = watch(), np.random.default_rng(0)
+    for value in random.normal(3, 0.1, 200):
+        assert judged.judge(value, 1.0) == "fine"
+        judged.add(value, 1.0)
+    assert judged.judge(6.0, 1.0) == "spike"
+    assert judged.judge(3.0, 9.0) == "spike"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_seen_from_the_first_step_on_and_with_action_off(value):
+    assert watch(action="off").judge(value, 1.0) == "not finite"
+    assert watch().judge(1.0, value) == "not finite"
+
+
+def test_nothing_is_judged_before_there_is_something_to_compare_with():
+    judged = watch()
+    for _ in range(7):
+        judged.add(1.0, 1.0)
+    assert judged.judge(1e9, 1e9) == "fine"
+    judged.add(1.0, 1.0)
+    assert judged.judge(1e9, 1e9) == "spike"
+
+
+def test_another_stage_begins_anew():
+    judged = watch()
+    for _ in range(16):
+        judged.add(1.0, 1.0)
+    judged.enter("b")
+    assert judged.judge(9.0, 9.0) == "fine"
+
+
+def test_its_memory_comes_back_from_json():
+    judged, again = watch(), watch()
+    for value in np.random.default_rng(1).normal(3, 1, 30).tolist():
+        judged.add(value, 1 / value)
+    again.load_state(json.loads(json.dumps(judged.state())))
+    assert again.limits() == judged.limits()
+
+
+def train(path, *settings, listener=None, resume=False):
+    return run_recipe(load_recipe(path, [*SETTINGS, *settings]), listener or Silent(), resume=resume)
+
+
+def state(run):
+    checkpoint = load_checkpoint(list_checkpoints(run)[-1])
+    return {**checkpoint.model, **checkpoint.optimizer}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def poison(monkeypatch, steps, change):
+    """Spoil what the model is given of some data steps: whatever way the run takes, these are bad."""
+    real = loop._Loop._gradient
+
+    def spoilt(self, batch):
+        if self.trainer.loader.skipped.data_step(self.trainer.step) in steps:
+            batch = change(batch, self)
+        return real(self, batch)
+
+    monkeypatch.setattr(loop._Loop, "_gradient", spoilt)
+
+
+def random_targets(batch, _):
+    """Bytes that nobody could foresee, the same token again and again where the model is sure of others."""
+    targets = np.full_like(batch.targets, 299)
+    return type(batch)(batch.inputs, targets, batch.sources, batch.positions, batch.segments)
+
+
+def events(run, kind):
+    return [event for event in read_events(run / "events.jsonl") if event.kind == kind]
+
+
+def last_bits(run):
+    return events(run, "eval")[-1].fields["bits_per_byte"]["all"]
+
+
+def test_a_run_recovers_from_a_poison_batch(tmp_path, monkeypatch):
+    """It goes back, passes over the batches since, and ends within 1 % of the clean run."""
+    train(write_recipe(tmp_path / "clean"))
+    poison(monkeypatch, {60}, random_targets)
+    train(write_recipe(tmp_path / "spoilt"))
+    run = tmp_path / "spoilt" / "run"
+    (spike,) = events(run, "spike")
+    first, end = spike.fields["skipped"][0]
+    assert first == spike.fields["rewind_to"] == 56
+    assert end == 61
+    assert spike.fields["documents"]
+    assert last_bits(run) == pytest.approx(last_bits(tmp_path / "clean" / "run"), rel=0.01)
+
+
+def test_without_the_guard_the_same_batch_does_harm(tmp_path, monkeypatch):
+    """So the test above shows something."""
+    poison(monkeypatch, {60}, random_targets)
+    train(write_recipe(tmp_path), "spikes.action=off")
+    assert not events(tmp_path / "run", "spike")
+    assert max(event.fields["loss"] for event in events(tmp_path / "run", "step")[59:]) > 5
+
+
+def test_a_rewind_is_the_run_that_never_saw_those_batches(tmp_path, monkeypatch):
+    """The same bytes as a run that was told beforehand to pass over them."""
+    train(write_recipe(tmp_path / "told"), 'data.skip_steps=["56:61"]')
+    poison(monkeypatch, {60}, random_targets)
+    train(write_recipe(tmp_path / "spoilt"))
+    assert same(state(tmp_path / "told" / "run"), state(tmp_path / "spoilt" / "run"))
+
+
+def test_decisions_outlive_a_stop(tmp_path, monkeypatch):
+    """Stopped just after the rewind, and resumed: the same bytes as the run that went through."""
+    poison(monkeypatch, {60}, random_targets)
+    train(write_recipe(tmp_path / "whole"))
+
+    def stop(event):
+        if event.kind == "spike":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    path = write_recipe(tmp_path / "stopped")
+    with pytest.raises(StoppedError):
+        train(path, listener=Silent(stop))
+    train(path, resume=True)
+    assert same(state(tmp_path / "stopped" / "run"), state(tmp_path / "whole" / "run"))
+    assert len(events(tmp_path / "stopped" / "run", "spike")) == 1
+
+
+def test_a_checkpoint_of_the_way_that_was_left_is_never_gone_on_from(tmp_path, monkeypatch):
+    poison(monkeypatch, {60}, random_targets)
+    path = write_recipe(tmp_path)
+
+    def kill(event):
+        if event.kind == "spike":
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train(path, "checkpoint.every_steps=5", listener=Silent(kill))
+    assert step_of(list_checkpoints(tmp_path / "run")[-1]) == 60  # behind the step of the rewind, 56
+    train(path, "checkpoint.every_steps=5", resume=True)
+    train(write_recipe(tmp_path / "whole"), "checkpoint.every_steps=5")
+    assert same(state(tmp_path / "run"), state(tmp_path / "whole" / "run"))
+
+
+def _nan(batch, loop_):
+    loop_.trainer.model.model.norm.weight.register_hook(_once(lambda gradient: gradient * math.nan))
+    return batch
+
+
+def _once(change):
+    left = [1]
+
+    def hook(gradient):
+        left[0] -= 1
+        return change(gradient) if left[0] >= 0 else gradient
+
+    return hook
+
+
+def test_what_is_not_finite_costs_its_batch_and_no_more(tmp_path, monkeypatch):
+    """The weights are those of a run that passes over that batch, bit for bit."""
+    train(write_recipe(tmp_path / "told"), 'data.skip_steps=["9:10"]')
+    poison(monkeypatch, {9}, _nan)
+    train(write_recipe(tmp_path / "spoilt"))
+    (discard,) = events(tmp_path / "spoilt" / "run", "discard")
+    assert discard.step == 9
+    assert "nan" in discard.fields["reason"]
+    assert same(state(tmp_path / "told" / "run"), state(tmp_path / "spoilt" / "run"))
+
+
+def test_a_run_that_nothing_can_be_learned_from_ends_with_advice(tmp_path, monkeypatch):
+    def gradient(self, batch):
+        return math.nan, math.nan
+
+    monkeypatch.setattr(loop._Loop, "_gradient", gradient)
+    with pytest.raises(TextmillError, match=r"10 times in a row.*Lower schedule.peak_lr"):
+        train(write_recipe(tmp_path))
