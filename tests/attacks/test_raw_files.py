@@ -1,5 +1,6 @@
 """Raw files that are wrong: each record that is bad is told of with its place, and all others are read."""
 
+import csv
 import gzip
 import json
 import re
@@ -150,9 +151,40 @@ def test_a_row_of_csv_does_not_grow_without_end(tmp_path, unit_bytes):
     data = b'text,b\none,1\n"' + b'","\n' * 5000 + b"two,2\n"
     texts, bad, _ = read_file(tmp_path / "a.csv", data, unit_bytes, max_document_bytes=5000)
     assert texts == ["one", "two"]
-    what = " is a row of 5001 bytes, more than max_document_bytes = 5000; cut it, or raise the limit"
+    what = " is a row of 5004 bytes, more than max_document_bytes = 5000; cut it, or raise the limit"
     assert bad[0] == f", row 2, line 3{what}"
     assert all("has 1 values, and there are 2 columns" in message for message in bad[1:])
+
+
+@pytest.mark.parametrize("max_document_bytes", [1000, 200_000])  # the csv module's own limit lies between them
+@pytest.mark.parametrize("character", ["x", "ü", "🤖"])
+def test_a_row_of_csv_has_as_many_bytes_as_it_may_and_no_more(tmp_path, character, max_document_bytes):
+    per_line = (max_document_bytes - 2) // 4 // len(character.encode()) - 1
+    lines = [character * per_line for _ in range(4)]
+    lines[0] += "y" * (max_document_bytes - 2 - len("\n".join(lines).encode()))
+    for text in ("\n".join(lines), "z".join(lines)):  # a value over several lines, and one on a single line
+        rows = [f'"{text}"', f'"{text}y"', f'"y{text}"', "last"]
+        texts, bad, _ = read_file(
+            tmp_path / "a.csv", "\n".join(["text", *rows]).encode(), max_document_bytes=max_document_bytes
+        )
+        assert texts == [text, "last"]
+        what = f" is a row of {max_document_bytes + 1} bytes, more than max_document_bytes = {max_document_bytes}; cut "
+        places = [f", row {row}, line {2 + (row - 1) * (1 + text.count(chr(10)))}" for row in (2, 3)]
+        assert [message[: len(place + what)] for place, message in zip(places, bad, strict=True)] == [
+            place + what for place in places
+        ]
+
+
+def test_a_value_of_csv_that_is_never_closed_is_a_row_that_is_too_long(tmp_path):
+    """In a file of one column the parser could meet its own limit of a value first, which is as many characters."""
+    csv.field_size_limit(128 << 10)  # as it is in a new process
+    data = b'text\none\n"' + (b"x" * 100 + b"\n") * 3000 + b"two\n"
+    texts, bad, _ = read_file(tmp_path / "a.csv", data, max_document_bytes=200_000)
+    assert texts[0] == "one"
+    assert texts[-1] == "two"
+    assert bad == [
+        ", row 2, line 3 is a row of 200081 bytes, more than max_document_bytes = 200000; cut it, or raise the limit"
+    ]
 
 
 def test_parquet_that_is_wrong(tmp_path):
