@@ -2,10 +2,12 @@
 
 import csv
 import gzip
+import io
 import json
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 import numpy as np
@@ -173,6 +175,42 @@ def test_a_row_of_csv_has_as_many_bytes_as_it_may_and_no_more(tmp_path, characte
         assert [message[: len(place + what)] for place, message in zip(places, bad, strict=True)] == [
             place + what for place in places
         ]
+
+
+@pytest.mark.parametrize("name", ["a.parquet.gz", "a.parquet.zst", "a.zip"])
+def test_a_packed_parquet_file_that_never_ends_does_not_fill_the_disk(tmp_path, monkeypatch, name):
+    zstandard = pytest.importorskip("zstandard")
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    parquet.write_table(pyarrow.table({"text": ["a" * 400_000]}), tmp_path / "honest", compression=None)
+    honest, bomb = (tmp_path / "honest").read_bytes(), bytes(20 << 20)
+    written = []
+
+    class Measured(io.BytesIO):
+        def write(self, data):
+            written.append(len(data))
+            return super().write(data)
+
+    def pack(content):
+        if not name.endswith(".zip"):
+            return (gzip.compress if name.endswith("gz") else zstandard.compress)(content)
+        with zipfile.ZipFile(tmp_path / "packed", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.parquet", content)
+        return (tmp_path / "packed").read_bytes()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Measured)
+    texts, bad, _ = read_file(tmp_path / name, pack(honest), max_document_bytes=500_000)  # well packed, and short
+    assert (texts, bad) == (["a" * 400_000], [])
+    for max_document_bytes in (1000, 5 << 20):
+        written.clear()
+        packed = pack(bomb)
+        texts, bad, _ = read_file(tmp_path / name, packed, max_document_bytes=max_document_bytes)
+        limit = max(100 * len(packed), max_document_bytes)
+        assert sum(written) <= limit < len(bomb)
+        assert texts == []
+        assert len(bad) == 1
+        assert re.search(
+            rf"row 1 and all that follows .* more than {limit} bytes.* {len(packed)} bytes.*; unpack", bad[0]
+        )
 
 
 def test_a_value_of_csv_that_is_never_closed_is_a_row_that_is_too_long(tmp_path):
