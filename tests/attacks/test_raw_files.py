@@ -118,8 +118,7 @@ def test_text_files_that_are_no_text(tmp_path):
         "a.txt, line 1, byte 2 is not UTF-8 text: byte 0xef cannot be decoded",
         "b.txt, line 1, byte 0 is UTF-16, not UTF-8",
         "c.txt, line 1, byte 0 looks like a binary: byte 0x89 at offset 0 is not UTF-8, and zeros follow",
-        "e.txt.gz, byte 0 and all that follows cannot be unpacked: "
-        "Compressed file ended before the end-of-stream marker was reached",
+        "e.txt.gz, byte 0 and all that follows cannot be unpacked: it ends in the middle; is the file complete?",
     ]
     assert (counts.empty, counts.bad) == (1, 4)
 
