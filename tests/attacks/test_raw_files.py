@@ -153,7 +153,7 @@ def test_a_row_of_csv_does_not_grow_without_end(tmp_path, unit_bytes):
     texts, bad, _ = read_file(tmp_path / "a.csv", data, unit_bytes, max_document_bytes=5000)
     assert texts == ["one", "two"]
     what = " is a row of 5004 bytes, more than max_document_bytes = 5000; cut it, or raise the limit"
-    assert bad[0] == f", row 2, line 3{what}"
+    assert bad[0].startswith(f", row 2, line 3{what}")
     assert all("has 1 values, and there are 2 columns" in message for message in bad[1:])
 
 
@@ -219,8 +219,8 @@ def test_a_value_of_csv_that_is_never_closed_is_a_row_that_is_too_long(tmp_path)
     texts, bad, _ = read_file(tmp_path / "a.csv", data, max_document_bytes=200_000)
     assert texts[0] == "one"
     assert texts[-1] == "two"
-    assert bad == [
-        ", row 2, line 3 is a row of 200081 bytes, more than max_document_bytes = 200000; cut it, or raise the limit"
+    assert [message.partition(";")[0] for message in bad] == [
+        ", row 2, line 3 is a row of 200081 bytes, more than max_document_bytes = 200000"
     ]
 
 
@@ -296,7 +296,8 @@ def test_documents_that_are_too_long(tmp_path, unit_bytes):
     for name, content in {"a.jsonl": data, "a.jsonl.gz": gzip.compress(data, 1)}.items():
         texts, bad, _ = read_file(tmp_path / name, content, unit_bytes, max_document_bytes=5000)
         assert texts == ["a", "b"]
-        what = "is a line of 9000012 bytes, more than max_document_bytes = 5000; cut it, or raise the limit"
+        what = "is a line of 9000012 bytes, more than max_document_bytes = 5000; cut it, or raise the limit (in a pipeline "
+        what += "run.max_document_mb)"
         assert bad == [f", line 2, byte 14 {what}", f", line 4, byte {14 + len(long) + 15} {what}"]
     texts, bad, _ = read_file(tmp_path / "a.txt", b"x" * 6000, unit_bytes, max_document_bytes=5000)
     assert (texts, len(bad)) == ([], 1)

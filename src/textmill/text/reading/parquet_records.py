@@ -85,7 +85,7 @@ def _seekable(file: InputFile, intake: Intake) -> Iterator[str | IO[bytes]]:
                     raise RecordError(
                         f"unpacks to more than {max_bytes} bytes, the most for {packed_bytes} bytes on the disk "
                         f"({_MAX_UNPACKED_RATIO} times as many, or max_document_bytes); unpack it beforehand, or raise "
-                        "max_document_bytes"
+                        "max_document_bytes (in a pipeline run.max_document_mb)"
                     )
                 with storage_errors(Path(tempfile.gettempdir())):
                     unpacked.write(buffer[:count])
