@@ -296,8 +296,8 @@ def test_documents_that_are_too_long(tmp_path, unit_bytes):
     for name, content in {"a.jsonl": data, "a.jsonl.gz": gzip.compress(data, 1)}.items():
         texts, bad, _ = read_file(tmp_path / name, content, unit_bytes, max_document_bytes=5000)
         assert texts == ["a", "b"]
-        what = "is a line of 9000012 bytes, more than max_document_bytes = 5000; cut it, or raise the limit (in a pipeline "
-        what += "run.max_document_mb)"
+        what = "is a line of 9000012 bytes, more than max_document_bytes = 5000; cut it, or raise the limit "
+        what += "(in a pipeline run.max_document_mb)"
         assert bad == [f", line 2, byte 14 {what}", f", line 4, byte {14 + len(long) + 15} {what}"]
     texts, bad, _ = read_file(tmp_path / "a.txt", b"x" * 6000, unit_bytes, max_document_bytes=5000)
     assert (texts, len(bad)) == ([], 1)

@@ -1,10 +1,11 @@
 """The engine's end after an error, with a cluster that is slow to stop in the place of Ray."""
 
+import socket
 import types
 
 import pytest
 
-from textmill.base.errors import DataError
+from textmill.base.errors import ConfigError, DataError
 from textmill.data.engines import ray as engine_module
 from textmill.data.engines.ray import RayEngine
 
@@ -66,3 +67,16 @@ def test_tasks_that_do_not_end_are_forced_to(monkeypatch):
 def test_tasks_that_still_run_are_told_of_beside_the_error(monkeypatch):
     with pytest.warns(UserWarning, match=r"4 tasks on the Ray cluster .* 120 s .*may still write.*output\.dir"):
         run_to_the_error(SlowCluster(ends_when=set()), monkeypatch)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "127.0.0.1:99999"])
+def test_where_nobody_listens_is_told_at_once(monkeypatch, address):
+    """Ray itself tries for many minutes."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else answers there meanwhile
+        address = address.format(port=taken.getsockname()[1])
+        cluster = SlowCluster(ends_when=set())
+        cluster.is_initialized = lambda: False
+        monkeypatch.setattr(engine_module, "require_extra", lambda *_: cluster)
+        with pytest.raises(ConfigError, match=f"there is no Ray cluster at {address}: .* ray start --head"):
+            RayEngine(address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ ResultT = TypeVar("ResultT")
 # Tasks that wait in Ray for each of its processors: enough that none is idle, few enough that an error stops soon.
 _TASKS_PER_CPU = 2
 _MAX_RETRIES = 3
+_CONNECTED_WITHIN_S = 10.0
 _ENDED_WITHIN_S = 60.0  # of being asked to end, and of being forced to
 
 
@@ -39,8 +41,9 @@ class RayEngine:
         self._started_here = not self._ray.is_initialized()
         if self._started_here:
             try:
+                _connect(address or "")
                 self._ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="error")
-            except (ConnectionError, ValueError) as error:
+            except (OSError, OverflowError, ValueError) as error:
                 raise ConfigError(
                     f"there is no Ray cluster at {address}: {error}. Start one with: ray start --head"
                 ) from error
@@ -94,3 +97,10 @@ class RayEngine:
             raise
         except self._ray.exceptions.RayError as error:
             raise TextmillError(f"Ray lost a piece of work {_MAX_RETRIES} times: {error}") from error
+
+
+def _connect(address: str) -> None:
+    """See that somebody listens at ``HOST:PORT``, since Ray tries for many minutes; raises ``OSError`` if not."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECTED_WITHIN_S).close()
