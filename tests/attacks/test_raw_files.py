@@ -1,10 +1,13 @@
 """Raw files that are wrong: each record that is bad is told of with its place, and all others are read."""
 
+import csv
 import gzip
+import io
 import json
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 
 import numpy as np
@@ -115,8 +118,7 @@ def test_text_files_that_are_no_text(tmp_path):
         "a.txt, line 1, byte 2 is not UTF-8 text: byte 0xef cannot be decoded",
         "b.txt, line 1, byte 0 is UTF-16, not UTF-8",
         "c.txt, line 1, byte 0 looks like a binary: byte 0x89 at offset 0 is not UTF-8, and zeros follow",
-        "e.txt.gz, byte 0 and all that follows cannot be unpacked: "
-        "Compressed file ended before the end-of-stream marker was reached",
+        "e.txt.gz, byte 0 and all that follows cannot be unpacked: it ends in the middle; is the file complete?",
     ]
     assert (counts.empty, counts.bad) == (1, 4)
 
@@ -150,9 +152,76 @@ def test_a_row_of_csv_does_not_grow_without_end(tmp_path, unit_bytes):
     data = b'text,b\none,1\n"' + b'","\n' * 5000 + b"two,2\n"
     texts, bad, _ = read_file(tmp_path / "a.csv", data, unit_bytes, max_document_bytes=5000)
     assert texts == ["one", "two"]
-    what = " is a row of 5001 bytes, more than max_document_bytes = 5000; cut it, or raise the limit"
-    assert bad[0] == f", row 2, line 3{what}"
+    what = " is a row of 5004 bytes, more than max_document_bytes = 5000; cut it, or raise the limit"
+    assert bad[0].startswith(f", row 2, line 3{what}")
     assert all("has 1 values, and there are 2 columns" in message for message in bad[1:])
+
+
+@pytest.mark.parametrize("max_document_bytes", [1000, 200_000])  # the csv module's own limit lies between them
+@pytest.mark.parametrize("character", ["x", "ü", "🤖"])
+def test_a_row_of_csv_has_as_many_bytes_as_it_may_and_no_more(tmp_path, character, max_document_bytes):
+    per_line = (max_document_bytes - 2) // 4 // len(character.encode()) - 1
+    lines = [character * per_line for _ in range(4)]
+    lines[0] += "y" * (max_document_bytes - 2 - len("\n".join(lines).encode()))
+    for text in ("\n".join(lines), "z".join(lines)):  # a value over several lines, and one on a single line
+        rows = [f'"{text}"', f'"{text}y"', f'"y{text}"', "last"]
+        texts, bad, _ = read_file(
+            tmp_path / "a.csv", "\n".join(["text", *rows]).encode(), max_document_bytes=max_document_bytes
+        )
+        assert texts == [text, "last"]
+        what = f" is a row of {max_document_bytes + 1} bytes, more than max_document_bytes = {max_document_bytes}; cut "
+        places = [f", row {row}, line {2 + (row - 1) * (1 + text.count(chr(10)))}" for row in (2, 3)]
+        assert [message[: len(place + what)] for place, message in zip(places, bad, strict=True)] == [
+            place + what for place in places
+        ]
+
+
+@pytest.mark.parametrize("name", ["a.parquet.gz", "a.parquet.zst", "a.zip"])
+def test_a_packed_parquet_file_that_never_ends_does_not_fill_the_disk(tmp_path, monkeypatch, name):
+    zstandard = pytest.importorskip("zstandard")
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    parquet.write_table(pyarrow.table({"text": ["a" * 400_000]}), tmp_path / "honest", compression=None)
+    honest, bomb = (tmp_path / "honest").read_bytes(), bytes(20 << 20)
+    written = []
+
+    class Measured(io.BytesIO):
+        def write(self, data):
+            written.append(len(data))
+            return super().write(data)
+
+    def pack(content):
+        if not name.endswith(".zip"):
+            return (gzip.compress if name.endswith("gz") else zstandard.compress)(content)
+        with zipfile.ZipFile(tmp_path / "packed", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.parquet", content)
+        return (tmp_path / "packed").read_bytes()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Measured)
+    texts, bad, _ = read_file(tmp_path / name, pack(honest), max_document_bytes=500_000)  # well packed, and short
+    assert (texts, bad) == (["a" * 400_000], [])
+    for max_document_bytes in (1000, 5 << 20):
+        written.clear()
+        packed = pack(bomb)
+        texts, bad, _ = read_file(tmp_path / name, packed, max_document_bytes=max_document_bytes)
+        limit = max(100 * len(packed), max_document_bytes)
+        assert sum(written) <= limit < len(bomb)
+        assert texts == []
+        assert len(bad) == 1
+        assert re.search(
+            rf"row 1 and all that follows .* more than {limit} bytes.* {len(packed)} bytes.*; unpack", bad[0]
+        )
+
+
+def test_a_value_of_csv_that_is_never_closed_is_a_row_that_is_too_long(tmp_path):
+    """In a file of one column the parser could meet its own limit of a value first, which is as many characters."""
+    csv.field_size_limit(128 << 10)  # as it is in a new process
+    data = b'text\none\n"' + (b"x" * 100 + b"\n") * 3000 + b"two\n"
+    texts, bad, _ = read_file(tmp_path / "a.csv", data, max_document_bytes=200_000)
+    assert texts[0] == "one"
+    assert texts[-1] == "two"
+    assert [message.partition(";")[0] for message in bad] == [
+        ", row 2, line 3 is a row of 200081 bytes, more than max_document_bytes = 200000"
+    ]
 
 
 def test_parquet_that_is_wrong(tmp_path):
@@ -227,7 +296,8 @@ def test_documents_that_are_too_long(tmp_path, unit_bytes):
     for name, content in {"a.jsonl": data, "a.jsonl.gz": gzip.compress(data, 1)}.items():
         texts, bad, _ = read_file(tmp_path / name, content, unit_bytes, max_document_bytes=5000)
         assert texts == ["a", "b"]
-        what = "is a line of 9000012 bytes, more than max_document_bytes = 5000; cut it, or raise the limit"
+        what = "is a line of 9000012 bytes, more than max_document_bytes = 5000; cut it, or raise the limit "
+        what += "(in a pipeline run.max_document_mb)"
         assert bad == [f", line 2, byte 14 {what}", f", line 4, byte {14 + len(long) + 15} {what}"]
     texts, bad, _ = read_file(tmp_path / "a.txt", b"x" * 6000, unit_bytes, max_document_bytes=5000)
     assert (texts, len(bad)) == ([], 1)

@@ -78,6 +78,9 @@ def test_show_lists_all_sets_below_a_folder_and_a_report(sets, capsys):
     assert "7 dropped, gopher: min_words (0.6 %)" in out
     assert "2 bad records passed over; the first: a.jsonl, line 9 is not JSON" in out
     assert "a.jsonl:3 (3 words)\n    too short \ufffd[31m" in out
+    source.counts["bad"] = 1
+    (sets / "report.json").write_text(json.dumps(report.to_table()))
+    assert "1 bad record passed over; the first" in run(capsys, "data", "show", sets)[1]
     code, out, _ = run(capsys, "data", "show", sets, "--json")
     table = json.loads(out)
     assert [each["manifest"]["source"] for each in table["sets"]] == ["code", "web"]
@@ -122,6 +125,13 @@ def test_show_of_no_set(tmp_path, capsys):
     code, _, err = run(capsys, "data", "show", tmp_path)
     assert code == 3
     assert "holds no shard set" in err
+    (tmp_path / ".work").mkdir()  # as data prepare leaves it that was killed
+    code, _, err = run(capsys, "data", "show", tmp_path)
+    assert code == 3
+    assert "holds no shard set yet: data prepare is at work on it, or was interrupted; the same command goes on" in err
+    code, _, err = run(capsys, "data", "show", tmp_path / "nowhere")
+    assert code == 3
+    assert "there is no folder" in err
 
 
 def test_inspect_names_what_the_batch_holds(run_folder, capsys):

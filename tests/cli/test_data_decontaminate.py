@@ -68,13 +68,13 @@ def test_bad_records_stop_or_are_left_out_counted_and_told(files, capsys):
     web.write_bytes(b"".join([*lines[:1], b"{torn\n", *lines[1:], b'{"txt": "x"}\n']))
     arguments = ["data", "decontaminate", str(web), "--against", str(files / "gsm8k.jsonl"), "-o", str(clean)]
     assert main(arguments) == 3
-    assert "web.jsonl, line 2, byte 18 is not JSON" in capsys.readouterr().err
+    assert "web.jsonl, line 2, byte 19 is not JSON" in capsys.readouterr().err
     assert not clean.exists()
     assert main([*arguments, "--on-bad", "skip", "--report", str(hits)]) == 0
     captured = capsys.readouterr()
     assert "3 records, 1 dropped (33 %)" in captured.out
     assert "2 bad records were left out; the first: " in captured.err
-    assert "web.jsonl, line 2, byte 18 is not JSON" in captured.err
+    assert "web.jsonl, line 2, byte 19 is not JSON" in captured.err
     assert clean.read_bytes() == lines[0] + lines[2]
     told = [json.loads(line) for line in hits.read_text().splitlines()]
     assert [(line["action"], line.get("place", "")[:6]) for line in told] == [

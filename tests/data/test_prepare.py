@@ -83,24 +83,37 @@ def _held_out_texts(folder, name):
     return [tokenizer.decode(d.tolist()) for d in ShardSet(folder / "out-heldout" / name).documents()]
 
 
+class Listener:
+    def __init__(self, told):
+        self.say = told.append
+
+    def stage(self, name, total_bytes): ...
+    def progress(self, done_bytes): ...
+    def kept(self, sources, sample): ...
+    def tokenizer(self, tokenizer): ...
+
+
+def test_a_tokenizer_with_fewer_tokens_than_were_asked_for_is_told(tmp_path):
+    for name in ("raw", "notes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(f"some text of {name}")
+    told = []
+    prepare(pipeline_of(tmp_path, tmp_path / "out"), LocalEngine(1), Listener(told))
+    num_tokens = Tokenizer.load(tmp_path / "out" / "tokenizer.json").vocab_size
+    assert told == [
+        f"the text holds no more pairs to merge: the tokenizer has {num_tokens} tokens, and not the 400 of "
+        "tokenizer.vocab_size; give more text, or a smaller number"
+    ]
+
+
 def test_a_second_start_finds_all_done_and_other_settings_start_afresh(corpus, tmp_path):
     told = []
-
-    class Listener:
-        def stage(self, name, total_bytes): ...
-        def progress(self, done_bytes): ...
-        def kept(self, sources, sample): ...
-        def tokenizer(self, tokenizer): ...
-
-        def say(self, message):
-            told.append(message)
-
-    first = prepare(pipeline_of(corpus, tmp_path / "out"), LocalEngine(1), Listener())
-    again = prepare(pipeline_of(corpus, tmp_path / "out"), LocalEngine(1), Listener())
+    first = prepare(pipeline_of(corpus, tmp_path / "out"), LocalEngine(1), Listener(told))
+    again = prepare(pipeline_of(corpus, tmp_path / "out"), LocalEngine(1), Listener(told))
     assert again.to_table() == first.to_table()
     assert "up to date" in told[-1]
-    prepare(pipeline_of(corpus, tmp_path / "out", dedup={"exact": False}), LocalEngine(1), Listener())
-    assert len(told) == 1
+    prepare(pipeline_of(corpus, tmp_path / "out", dedup={"exact": False}), LocalEngine(1), Listener(told))
+    assert sum("up to date" in message for message in told) == 1
     assert ShardSet(tmp_path / "out" / "web").manifest.num_documents == 440
 
 

@@ -1,9 +1,13 @@
-"""A pipeline on a Ray cluster of two nodes gives the bytes that one process gives."""
+"""A Ray cluster of two nodes: a pipeline gives the bytes that one process gives; after an error nobody is at work."""
+
+import time
 
 import pytest
 
 from data.pipelines import hashes, pipeline_of, write_corpus
+from textmill.base.errors import DataError
 from textmill.data import job as job_module
+from textmill.data.engines import ray as engine_module
 from textmill.data.engines.local import LocalEngine
 from textmill.data.prepare import prepare
 
@@ -38,3 +42,37 @@ def test_two_nodes_give_the_same_bytes(cluster, tmp_path, monkeypatch):
     ray_engine.close()
     here, there = (hashes(tmp_path / name / "out", tmp_path / name / "out-heldout") for name in ("here", "ray"))
     assert here == there
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+@pytest.mark.parametrize("ended_within_s", [30.0, 1.0])
+def test_when_an_error_is_raised_no_task_is_at_work_any_more(cluster, tmp_path, monkeypatch, recwarn, ended_within_s):
+    from textmill.data.engines.ray import RayEngine
+
+    def fail_or_write(path):  # here, so that it travels by value
+        import contextlib
+        import pathlib
+
+        if path is None:
+            while not (tmp_path / "began").exists():
+                time.sleep(0.05)
+            raise DataError("a task failed")
+        (tmp_path / "began").touch()
+        until = time.monotonic() + 3
+        while time.monotonic() < until:  # it heeds being asked as little as a loop in C++ would
+            with contextlib.suppress(KeyboardInterrupt):
+                time.sleep(0.1)
+        pathlib.Path(path).write_text("done")
+
+    monkeypatch.setattr(engine_module, "_ENDED_WITHIN_S", ended_within_s)
+    engine = RayEngine(cluster.address)
+    paths = [tmp_path / f"written-{number}" for number in range(6)]
+    with pytest.raises(DataError, match="a task failed"):
+        list(engine.run(fail_or_write, [paths[0], None, *paths[1:]], lambda: None))
+    written = list(tmp_path.glob("written-*"))
+    time.sleep(3.5)
+    assert list(tmp_path.glob("written-*")) == written
+    assert len(written) >= (1 if ended_within_s > 3 else 0)
+    assert not [warning for warning in recwarn if "Ray cluster" in str(warning.message)]
+    engine.close()

@@ -12,6 +12,7 @@ from fakes.tiny_run import write_recipe
 pytest.importorskip("torch")
 
 from textmill.base.config import from_table
+from textmill.cli.app import app
 from textmill.data.pipeline import Pipeline
 from textmill.train.pipeline import run_recipe
 from textmill.train.recipe import Recipe, load_recipe
@@ -48,3 +49,12 @@ def test_the_pages_it_names_are_there():
     root = Path(__file__).parents[2]
     for link in re.findall(r"\]\(([^)#]+)\)", README):
         assert (root / link).exists(), link
+
+
+def test_commands_that_it_shows_are_there_and_those_it_says_are_not_are_not():
+    """A command that has come leaves the list of what has not."""
+    commands = {name for name in app if not name.startswith("-")}
+    shown = set(re.findall(r"^ {4}(?:\S+/)?textmill ([a-z]+)", README, re.MULTILINE))
+    missing = re.search(r"Not yet: (.*?)\. \[CHANGELOG", README, re.DOTALL).group(1)
+    assert {"train", "data"} <= shown <= commands
+    assert {"serve"} <= set(re.findall(r"`([a-z]+)`", missing)) <= {"serve", "tune", "eval", "studio"} - commands

@@ -188,6 +188,7 @@ def test_null_in_place_of_text_is_passed_over_and_told(tmp_path):
     ("line", "message"),
     [
         ("{", "line 1 is not JSON"),
+        ('{"text": "never closed\n', "line 1 is not JSON: Unterminated string"),
         ('"just text"', "is a string, and must be an object"),
         ('{"body": "x"}', r'has no field "text" \(fields: body\)'),
         ('{"text": 3}', 'the field "text" is a number'),

@@ -56,7 +56,8 @@ def _counts(source: UnitReport) -> Iterator[str]:
     if counts["empty"]:
         yield f"{counts['empty']:>14,} records without text passed over"
     if counts["bad"]:
-        yield f"{counts['bad']:>14,} bad records passed over; the first: {source.bad[0]}"
+        plural = "s" if counts["bad"] > 1 else ""
+        yield f"{counts['bad']:>14,} bad record{plural} passed over; the first: {source.bad[0]}"
     for rule, count in source.drops.counts.items():
         yield f"{count:>14,} dropped, {rule} ({100 * count / counts['read']:.1f} %)"
 

@@ -60,7 +60,7 @@ def show(
     out = Output()
     paths = find_sets(folder)
     if not paths:
-        raise DataError(f"{folder} holds no shard set: there is no {MANIFEST} in it, nor in folders below it")
+        raise DataError(_no_set(folder))
     sets = [ShardSet(path) for path in paths]
     facts = [describe_set(shards) for shards in sets]
     report = _read_report(folder)
@@ -118,6 +118,17 @@ def _draw(out: Output, facts: SetFacts, *, is_first: bool) -> None:
         out.styled(line)
 
 
+def _no_set(folder: Path) -> str:
+    from textmill.data.work_folder import NAME as WORK
+
+    if not folder.is_dir():
+        return f"there is no folder {folder}; name one with a shard set in it, or below it"
+    if (folder / WORK).is_dir():
+        went = "data prepare is at work on it, or was interrupted; the same command goes on"
+        return f"{folder} holds no shard set yet: {went}"
+    return f"{folder} holds no shard set: there is no {MANIFEST} in it, nor in folders below it"
+
+
 def _lines(facts: SetFacts) -> Iterable[tuple[str, str]]:
     manifest = facts.manifest
     yield "documents", f"{manifest.num_documents:,}"
@@ -130,7 +141,7 @@ def _lines(facts: SetFacts) -> Iterable[tuple[str, str]]:
     )
     yield "document ids", "kept" if facts.has_names else "not kept"
     if facts.duplicates is not None:
-        yield "duplicates", f"{facts.duplicates:,} near-duplicates are left out, counted for each document that stayed"
+        yield "duplicates", f"{facts.duplicates:,} duplicates are left out, counted for each document that stayed"
     for each in facts.packing:
         yield (
             "packed for",

@@ -27,7 +27,13 @@ from textmill.data.prepare_report import REPORT, PrepareReport, read_report
 from textmill.data.read_stage import Units, read_sources
 from textmill.data.source_checks import check_kept, check_texts, late_changes, read_reports
 from textmill.data.text_steps import rules_off
-from textmill.data.token_choices import holdout_kinds, pipeline_tokenizer, put_tokenizer, token_settings
+from textmill.data.token_choices import (
+    holdout_kinds,
+    pipeline_tokenizer,
+    put_tokenizer,
+    shortage_of_tokens,
+    token_settings,
+)
 from textmill.data.token_stage import make_tokens
 from textmill.data.unit_report import CONTAMINATION, UnitReport
 from textmill.data.work_folder import WorkFolder, claimed
@@ -150,6 +156,8 @@ def _make_after_all(job: Job, work: WorkFolder, engine: Engine, listener: Prepar
         check_named(job.named)
         put_tokenizer(pipeline, tokenizer, path)
     listener.tokenizer(tokenizer)
+    for shortage in shortage_of_tokens(pipeline, tokenizer):
+        listener.say(shortage)
     settings = token_settings(pipeline, tokenizer, path, kinds)
     make_tokens(work, units, found, settings, engine=engine, listener=listener)
     return _Made(work.tokens, units, reports, tokenizer, found.report)

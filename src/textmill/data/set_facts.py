@@ -36,7 +36,7 @@ class SetFacts:
         packing: figures of the packing tables beside the shards.
         damage: what is wrong with packing tables that cannot be opened.
         has_names: whether it knows the ids of its documents.
-        duplicates: near-duplicates that its documents stand for beside themselves; None where that is not known.
+        duplicates: copies and near copies that its documents stand for; None where that is not known.
     """
 
     folder: str

@@ -108,6 +108,16 @@ def pipeline_tokenizer(
     )
 
 
+def shortage_of_tokens(pipeline: Pipeline, tokenizer: Tokenizer) -> Iterator[str]:
+    """Say so where a tokenizer was trained to fewer tokens than the pipeline asks for."""
+    wanted = pipeline.tokenizer.vocab_size or 0
+    if tokenizer.vocab_size < wanted:
+        yield (
+            f"the text holds no more pairs to merge: the tokenizer has {tokenizer.vocab_size:,} tokens, and not the "
+            f"{wanted:,} of tokenizer.vocab_size; give more text, or a smaller number"
+        )
+
+
 def put_tokenizer(pipeline: Pipeline, tokenizer: Tokenizer, path: Path) -> None:
     """Write the pipeline's tokenizer to a .json file: as it was given, where that is one, or else made anew.
 

@@ -38,7 +38,7 @@ def open_unpacked(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     except DataError:
         raise
     except (OSError, *damage) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def unpacked(file: IO[bytes], name: str) -> IO[bytes]:

@@ -118,7 +118,7 @@ def read_json_lines(file: IO[bytes], path: Path) -> Iterator[tuple[int, Any]]:
         if not text.strip():
             continue
         try:
-            value = json.loads(text)
+            value = json.loads(text.rstrip("\r\n"))
         except (ValueError, RecursionError) as error:
             raise DataError(f"{path}, line {number} is not JSON: {error}. Mend or remove the line") from error
         yield number, value

@@ -86,7 +86,7 @@ def read_parts(
                 yield TextPart(data, file.source, ends_text, disk_bytes + position)
             disk_bytes += file.path.stat().st_size
         except OSError as error:
-            raise DataError(f"cannot read {file.path}: {error}") from error
+            raise DataError(f"cannot read {file.path}: {error.strerror or error}") from error
 
 
 def _read_file(path: Path, last_cut: LastCut | None, left_out: LeftOut) -> Iterator[tuple[bytes, bool, int]]:

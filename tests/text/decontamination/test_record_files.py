@@ -69,7 +69,8 @@ def test_several_files_packed_or_not_and_a_line_without_an_end(decontaminator, t
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b'{"text": "a"', "line 2, byte 17 is not JSON"),
+        (b'{"text": "a"', "line 2, byte 29 is not JSON: Expecting ',' delimiter"),
+        (b'{"text": "\xc3\xbc', "line 2, byte 26 is not JSON: Unterminated string"),
         (b'{"txt": "a"}', "line 2, byte 17 has none of the fields text, .* it has txt"),
         (b"[1]", "line 2, byte 17 is no JSON object"),
         (b'{"text": "\xff"}', "line 2, byte 27 is not UTF-8 text: byte 0xff cannot be decoded"),
@@ -78,7 +79,7 @@ def test_several_files_packed_or_not_and_a_line_without_an_end(decontaminator, t
         (b'{"text": "' + b"x" * 300_000 + b'"}', "line 2, byte 17 is a line of 300012 bytes, more than .* = 200000"),
         (b'{"text": "' + b"x" * 20_000_000 + b'"}', "line 2, byte 17 is a line of 20000012 bytes, more than"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_bad_records_are_named_and_nothing_is_written_or_they_are_left_out(line, message, decontaminator, tmp_path):
     first, last = b'{"text": "fine"}\n', b'{"text": "fine, too"}\n'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -15,7 +17,8 @@ ResultT = TypeVar("ResultT")
 # Tasks that wait in Ray for each of its processors: enough that none is idle, few enough that an error stops soon.
 _TASKS_PER_CPU = 2
 _MAX_RETRIES = 3
-_ENDED_WITHIN_S = 60.0
+_CONNECTED_WITHIN_S = 10.0
+_ENDED_WITHIN_S = 60.0  # of being asked to end, and of being forced to
 
 
 class RayEngine:
@@ -38,8 +41,9 @@ class RayEngine:
         self._started_here = not self._ray.is_initialized()
         if self._started_here:
             try:
+                _connect(address or "")
                 self._ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level="error")
-            except (ConnectionError, ValueError) as error:
+            except (OSError, OverflowError, ValueError) as error:
                 raise ConfigError(
                     f"there is no Ray cluster at {address}: {error}. Start one with: ray start --head"
                 ) from error
@@ -61,15 +65,28 @@ class RayEngine:
                 for reference in done:
                     yield self._result(reference)
         finally:
-            for reference in waiting:
-                ray.cancel(reference)
-            if waiting:  # whoever goes on from here may rely on it that nobody writes any more
-                ray.wait(waiting, num_returns=len(waiting), timeout=_ENDED_WITHIN_S)
+            self._end(waiting)  # whoever goes on from here may rely on it that nobody writes any more
 
     def close(self) -> None:
         """Leave the cluster."""
         if self._started_here:
             self._ray.shutdown()
+
+    def _end(self, references: list[Any]) -> None:
+        """Stop what is at work, by force where it does not end by itself: a result is a folder, whole or absent."""
+        for force in (False, True):
+            for reference in references:
+                self._ray.cancel(reference, force=force)
+            if references:
+                _, references = self._ray.wait(references, num_returns=len(references), timeout=_ENDED_WITHIN_S)
+        if references:
+            tasks = f"{len(references)} task{'s' if len(references) > 1 else ''}"
+            warnings.warn(
+                f"{tasks} on the Ray cluster did not end within {2 * _ENDED_WITHIN_S:.0f} s and may still write into "
+                "the output folder. Before the next start end what still runs (ray stop on its machine), or set "
+                "another output.dir",
+                stacklevel=3,
+            )
 
     def _result(self, reference: Any) -> Any:
         try:
@@ -80,3 +97,10 @@ class RayEngine:
             raise
         except self._ray.exceptions.RayError as error:
             raise TextmillError(f"Ray lost a piece of work {_MAX_RETRIES} times: {error}") from error
+
+
+def _connect(address: str) -> None:
+    """See that somebody listens at ``HOST:PORT``, since Ray tries for many minutes; raises ``OSError`` if not."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECTED_WITHIN_S).close()

@@ -24,11 +24,17 @@ def read_record(line: bytes, path: str, offset: int) -> Any:
     Raises:
         RecordError: it is not UTF-8, or no JSON.
     """
+    line = line.rstrip(b"\r\n")
     try:
-        return json.loads(line.decode("utf-8-sig" if offset == 0 else "utf-8"))
+        decoded = line.decode("utf-8-sig" if offset == 0 else "utf-8")
     except UnicodeDecodeError as error:
         what = describe_not_utf8(path, line[error.start :], offset + error.start)
         raise RecordError(what, error.start) from error
+    try:
+        return json.loads(decoded)
+    except json.JSONDecodeError as error:
+        place = len(line) - len(decoded[error.pos :].encode())  # counted from the end, as a byte order mark is left out
+        raise RecordError(f"is not JSON: {error}. Mend or remove the line", place) from error
     except (ValueError, RecursionError) as error:
         raise RecordError(f"is not JSON: {error}. Mend or remove the line") from error
 

@@ -42,7 +42,10 @@ class Content:
                 return self._stream.readinto(buffer)
             piece = self._stream.read1(PIECE_BYTES)
         except self._damage as error:
-            raise DamagedContentError(str(error) or "it ends in the middle; is the file complete?") from error
+            is_cut = isinstance(error, EOFError) or not str(error)
+            raise DamagedContentError(
+                "it ends in the middle; is the file complete?" if is_cut else str(error)
+            ) from error
         except OSError as error:
             raise _damage_or_disk(error, self._file) from error
         buffer[: len(piece)] = piece

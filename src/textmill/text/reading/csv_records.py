@@ -11,7 +11,7 @@ import numpy as np
 from textmill.text.folders import suffix_of
 from textmill.text.reading.decoded_lines import DecodedLines
 from textmill.text.reading.line_stream import LineStream
-from textmill.text.reading.records import BATCH_BYTES, Intake, RecordBatch, RecordError, too_long
+from textmill.text.reading.records import BATCH_BYTES, Intake, RecordBatch, RecordError
 from textmill.text.reading.source import TEXT
 from textmill.text.text_batch import TextBatch
 
@@ -21,7 +21,8 @@ class CsvRecords:
 
     def __init__(self, stream: LineStream, number: int, intake: Intake) -> None:
         file = intake.files[number]
-        # The module's own limit is 128 KiB a value, for the whole process; ours is checked by the row.
+        # The module's own limit is 128 Ki characters a value, for the whole process; ours is checked by the lines of a
+        # row, before the module sees the one that makes it too long.
         csv.field_size_limit(max(csv.field_size_limit(), intake.source.max_document_bytes))
         self._number, self._file = number, file
         self._lines = DecodedLines(stream, file.location, intake)
@@ -52,7 +53,7 @@ class CsvRecords:
         for row in self._good_rows(end, intake):
             rows.append(row)
             places.append(self._num_rows)
-            num_bytes += sum(map(len, row))
+            num_bytes += self._lines.record_bytes
             if num_bytes >= BATCH_BYTES:
                 yield from self._batch(rows, places, intake)
                 rows, places, num_bytes = [], [], 0
@@ -96,8 +97,6 @@ class CsvRecords:
             self._names = row
         elif len(row) != len(self._names):
             raise RecordError(f"has {len(row)} values, and there are {len(self._names)} columns")
-        elif (num_chars := sum(map(len, row))) > intake.source.max_document_bytes:
-            raise RecordError(too_long("row", num_chars, intake))
 
     def _refuse(self, error: csv.Error | RecordError, line: int, intake: Intake) -> None:
         if self._lines.is_cut_off(None):

@@ -35,13 +35,18 @@ class DecodedLines:
         offset = self.offset
         self.offset += len(line)
         self.line += 1
-        num_bytes = self.offset - self.record_begin
-        if num_bytes > self._intake.source.max_document_bytes + len(line):
-            raise RecordError(too_long("row", num_bytes - len(line), self._intake))
+        num_bytes = self.record_bytes - line.endswith(b"\n")
+        if num_bytes > self._intake.source.max_document_bytes:
+            raise RecordError(too_long("row", num_bytes, self._intake))
         try:
             return line.decode("utf-8-sig" if offset == 0 else "utf-8")
         except UnicodeDecodeError as error:
             raise RecordError(describe_not_utf8(self._path, line[error.start :], offset + error.start)) from error
+
+    @property
+    def record_bytes(self) -> int:
+        """The bytes of the lines that were taken for the record, with their ends."""
+        return self.offset - self.record_begin
 
     def has_next_before(self, end: int | None) -> bool:
         """Say whether there is a line that begins before ``end``."""

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from textmill.base.errors import DataError, require_extra
 from textmill.base.files import storage_errors
 from textmill.text.readers import describe_not_utf8
-from textmill.text.reading.content import PIECE_BYTES, DamagedContentError, OpenArchive, open_content
+from textmill.text.reading.content import PIECE_BYTES, DamagedContentError, open_content
 from textmill.text.reading.files import InputFile
 from textmill.text.reading.records import BATCH_BYTES, Intake, RecordBatch, RecordError, too_long
 from textmill.text.reading.source import TEXT
 from textmill.text.text_batch import TextBatch
 
 _MAX_ROWS = 65536
+# Times its size that a file may have unpacked: parquet is packed within, and plain text rarely gets below a tenth.
+_MAX_UNPACKED_RATIO = 100
 
 
 def row_groups(file: InputFile) -> list[tuple[int, int]]:
@@ -48,7 +50,7 @@ def read_parquet(number: int, begin: int, end: int | None, num_before: int, inta
         return
     row = num_before
     try:
-        with _seekable(file, intake.archive) as opened:
+        with _seekable(file, intake) as opened:
             table, names = _open_table(opened, intake)
             groups = range(begin, table.num_row_groups if end is None else end)
             for group in groups:
@@ -68,15 +70,23 @@ def read_parquet(number: int, begin: int, end: int | None, num_before: int, inta
 
 
 @contextlib.contextmanager
-def _seekable(file: InputFile, archive: OpenArchive) -> Iterator[str | IO[bytes]]:
+def _seekable(file: InputFile, intake: Intake) -> Iterator[str | IO[bytes]]:
     """A file's path, or its unpacked content in a temporary file: parquet is read from its end."""
     if not file.packing and not file.member:
         yield file.path
         return
+    packed_bytes = file.version[0] if file.version else file.size
+    max_bytes = max(_MAX_UNPACKED_RATIO * packed_bytes, intake.source.max_document_bytes)
     with tempfile.TemporaryFile() as unpacked:
         buffer = memoryview(bytearray(PIECE_BYTES))
-        with open_content(file, archive) as content:
+        with open_content(file, intake.archive) as content:
             while count := content.readinto(buffer):
+                if unpacked.tell() + count > max_bytes:
+                    raise RecordError(
+                        f"unpacks to more than {max_bytes} bytes, the most for {packed_bytes} bytes on the disk "
+                        f"({_MAX_UNPACKED_RATIO} times as many, or max_document_bytes); unpack it beforehand, or raise "
+                        "max_document_bytes (in a pipeline run.max_document_mb)"
+                    )
                 with storage_errors(Path(tempfile.gettempdir())):
                     unpacked.write(buffer[:count])
         with storage_errors(Path(tempfile.gettempdir())):

@@ -187,7 +187,7 @@ def above_limit(kind: str, num_bytes: int, max_document_bytes: int) -> str:
     """Say that something has more bytes than a record may have."""
     return (
         f"is a {kind} of {num_bytes} bytes, more than max_document_bytes = {max_document_bytes}; "
-        "cut it, or raise the limit"
+        "cut it, or raise the limit (in a pipeline run.max_document_mb)"
     )
 
 

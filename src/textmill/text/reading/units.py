@@ -147,7 +147,7 @@ def count_line_ends(part: tuple[str, int, int]) -> int:
                 num_lines += int(np.count_nonzero(block[:count] == ord("\n")))
                 begin += count
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     return num_lines
 
 
