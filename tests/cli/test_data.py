@@ -7,15 +7,20 @@ import pytest
 
 from fakes.tiny_run import write_recipe
 from fakes.token_set import token_set
+from textmill.base.config import to_table
 from textmill.cli import main
 from textmill.data.packing import open_packing_table
 from textmill.data.prepare_listener import Silence
 from textmill.data.prepare_report import PrepareReport
 from textmill.data.shards import ShardSet
 from textmill.data.unit_report import UnitReport
+from textmill.model.config import ModelConfig
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.corpus import make_corpus, open_shards
+from textmill.train.interventions import load_interventions
+from textmill.train.plan import Plan, TrainStage
 from textmill.train.recipe import load_recipe
+from textmill.train.run import FORMAT_VERSION, load_run
 from textmill.train.run_loader import make_loader
 
 
@@ -30,7 +35,28 @@ def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     recipe = load_recipe(write_recipe(folder))
     make_corpus(folder / "run", recipe, None, Silence())
-    (folder / "run" / "config.json").write_text(json.dumps({"recipe": recipe.to_table()}))
+    stage = TrainStage(
+        name="stable",
+        first_step=0,
+        num_steps=1 << 40,
+        context=32,
+        rows=4,
+        micro_rows=2,
+        rope_theta=1e4,
+        mixture={"words": 0.75, "sums": 0.25},
+    )
+    model = ModelConfig(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    plan = Plan(model=model, stages=(stage,), precision="f32", threads=1)
+    table = {"format_version": FORMAT_VERSION, "recipe": recipe.to_table(), "plan": to_table(plan)}
+    (folder / "run" / "config.json").write_text(json.dumps(table))
     return folder / "run"
 
 
@@ -134,14 +160,19 @@ def test_show_of_no_set(tmp_path, capsys):
     assert "there is no folder" in err
 
 
+def loader_of(folder):
+    run = load_run(folder)
+    tokenizer = Tokenizer.load(folder / "tokenizer.json")
+    shards, _ = open_shards(folder, run.recipe, tokenizer)
+    return make_loader(run, load_interventions(folder), shards, tokenizer)
+
+
 def test_inspect_names_what_the_batch_holds(run_folder, capsys):
     code, out, err = run(capsys, "data", "inspect", run_folder, "--step", "7", "--json")
     assert code == 0, err
     table = json.loads(out)
-    recipe = load_recipe(run_folder)
     tokenizer = Tokenizer.load(run_folder / "tokenizer.json")
-    shards, _ = open_shards(run_folder, recipe, tokenizer)
-    batch = make_loader(recipe, shards).batch(6)
+    batch = loader_of(run_folder).batch(6)
     assert [row["source"] for row in table["rows"]] == list(batch.sources)
     for number, row in enumerate(table["rows"]):
         told = []
@@ -161,14 +192,19 @@ def test_inspect_names_what_the_batch_holds(run_folder, capsys):
 
 def test_any_step_is_found_in_milliseconds(run_folder):
     """A thousand times the time that it takes is allowed: it must not go through what came before."""
-    recipe = load_recipe(run_folder)
-    shards, _ = open_shards(run_folder, recipe, Tokenizer.load(run_folder / "tokenizer.json"))
     begin = time.perf_counter()
-    make_loader(recipe, shards).batch(10**9)
+    loader_of(run_folder).batch(10**9)
     assert time.perf_counter() - begin < 1
 
 
-@pytest.mark.parametrize(("step", "message"), [("0", "step is 0, and must be 1 or more"), ("-3", "step is -3")])
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("0", "step is 0, and must be 1 or more"),
+        ("-3", "step is -3"),
+        ("2000000000000", "step is 2,000,000,000,000, and the run has 1,099,511,627,776"),
+    ],
+)
 def test_inspect_of_no_step(run_folder, capsys, step, message):
     code, _, err = run(capsys, "data", "inspect", run_folder, f"--step={step}")
     assert code == 2

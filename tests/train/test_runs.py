@@ -285,10 +285,13 @@ def test_a_full_disk_while_saving_leaves_the_last_checkpoint(tmp_path, monkeypat
             monkeypatch.setattr("textmill.base.files.os.fsync", no_space)
 
     with pytest.raises(
-        StorageError, match=r"cannot write .*step-00000010.*no space left.*nothing that was there.*--resume"
+        StorageError, match=r"cannot write .*step-00000012.*no space left.*nothing that was there.*--resume"
     ):
         train(path, listener=Silent(fill))
     assert [folder.name for folder in list_checkpoints(tmp_path / "run")] == ["step-00000005"]
+    (failed,) = [event for event in read_events(tmp_path / "run" / "events.jsonl") if event.kind == "save_failed"]
+    assert failed.step == 10
+    assert "no space left" in failed.fields["error"]
     monkeypatch.undo()
     train(path, resume=True)
 

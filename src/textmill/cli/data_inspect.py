@@ -57,6 +57,8 @@ def inspect(
     if step < 1:
         raise ConfigError(f"step is {step}, and must be 1 or more: 1 is a run's first step")
     loaded = load_run(run)
+    if step > loaded.plan.num_steps:
+        raise ConfigError(f"step is {step:,}, and the run has {loaded.plan.num_steps:,}")
     context = loaded.plan.stage_of(step - 1).context
     tokenizer = Tokenizer.load(run / TOKENIZER)
     shards, _ = open_shards(run, loaded.recipe, tokenizer)

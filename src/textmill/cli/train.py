@@ -31,7 +31,7 @@ def train(
         textmill train tiny --set batch.rows=32   one key changed
         textmill train runs/tiny --resume         go on after Ctrl-C or a crash
         torchrun --nproc-per-node 2 -m textmill train mine.toml
-        textmill train mine.toml --branch runs/mine@2000 --set run.dir=runs/mine-2000 --set budget.steps=400
+        textmill train decay.toml --branch runs/mine@2000
 
     Ctrl-C finishes the step in hand, saves a checkpoint and stops; a second one stops at once.
 

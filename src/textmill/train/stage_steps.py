@@ -30,9 +30,9 @@ def stage_steps(recipe: Recipe, step_time_s: float | None = None) -> list[int]:
         recipe: its stages and its budget.
         step_time_s: what a step takes, where that was measured: minutes become steps by it.
 
-    A stage's tokens are rounded to whole steps. Of a recipe of one stage the budget counts. Minutes scale stages that
-    all have tokens. One stage may leave them out, and takes what the others leave of the budget. Where all stages have
-    tokens and there is a budget, the two must agree to within a step a stage, and the last stage takes the difference.
+    A stage's tokens are rounded to whole steps. Minutes scale stages that all have tokens. One stage may
+    leave them out, and takes what the others leave of the budget. Where all stages have tokens and there is a budget,
+    the two must agree to within a step a stage, and the last stage takes the difference.
 
     Raises:
         ConfigError: the budget is in minutes that nobody measured, several stages have no tokens, or budget
@@ -44,8 +44,6 @@ def stage_steps(recipe: Recipe, step_time_s: float | None = None) -> list[int]:
     given = [number for number in steps if number is not None]
     if total is None:
         return given  # a recipe without a budget has tokens in every stage
-    if len(steps) == 1:
-        return [total]
     if recipe.budget.minutes is not None and len(given) == len(steps):
         return _scaled(given, total)
     open_stages = [index for index, number in enumerate(steps) if number is None]
