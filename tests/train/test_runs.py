@@ -21,6 +21,7 @@ pytest.importorskip("torch")
 from textmill.base.errors import ConfigError, DataError, StorageError
 from textmill.base.events import read_events
 from textmill.checkpoint.store import list_checkpoints
+from textmill.cli.run_sampler import write_sample
 from textmill.train.pipeline import run_recipe
 from textmill.train.recipe import load_recipe
 
@@ -382,3 +383,16 @@ def _clear(folder: Path):
 def _only(folder: Path, name: str, content: bytes):
     _clear(folder)
     (folder / name).write_bytes(content)
+
+
+def test_samples_change_nothing_and_are_in_the_log(straight, tmp_path):
+    """By the engine that serves models, at every validation: the same bytes at the end."""
+    recipe = load_recipe(
+        write_recipe(tmp_path), ["eval.every_steps=3", "eval.prompt=the quick", "eval.sample_tokens=5"]
+    )
+    run_recipe(recipe, Silent(), sampler=write_sample)
+    samples = [event for event in read_events(tmp_path / "run" / "events.jsonl") if event.kind == "sample"]
+    assert [event.step for event in samples] == [3, 6, 9, 12]
+    assert {event.fields["prompt"] for event in samples} == {"the quick"}
+    assert all(isinstance(event.fields["text"], str) for event in samples)
+    assert weights(tmp_path / "run") == weights(straight)

@@ -54,6 +54,7 @@ def train(
     """
     require_extra("torch", "train", "training")
     from textmill.cli.listener import TrainListener
+    from textmill.cli.run_sampler import write_sample
     from textmill.eval.held_out import num_held_out_tokens, score_run
     from textmill.train.loop import MODEL
     from textmill.train.pipeline import run_recipe
@@ -64,7 +65,7 @@ def train(
     given = {"budget.minutes": minutes, "run.remat": remat, "run.branch": branch}
     settings = [*(set_ or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     with TrainListener(output) as listener:
-        run = run_recipe(load_recipe(recipe, settings), listener, resume=resume)
+        run = run_recipe(load_recipe(recipe, settings), listener, resume=resume, sampler=write_sample)
     if not is_first_rank():
         return 0
     with output.bar("scoring the held-out text", num_held_out_tokens(run)) as bar:
