@@ -89,6 +89,25 @@ def test_a_stopped_branch_goes_on_to_the_same_bytes(stable):
     assert same(tensors(run), tensors(whole))
 
 
+def test_a_branch_that_has_begun_needs_the_run_it_left_no_more_than_its_shards(stable, tmp_path):
+    """Its checkpoint may be pruned there: the branch has its own."""
+    run = stable / "alone"
+
+    def stop(event):
+        if event.kind == "step" and event.step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedError):
+        branch(stable, "alone", "budget.steps=4", step=4, listener=Silent(stop))
+    pruned = stable / "run" / "checkpoints" / "step-00000004"
+    pruned.rename(tmp_path / "kept")
+    try:
+        run_recipe(load_recipe(run), Silent(), resume=True)
+    finally:
+        (tmp_path / "kept").rename(pruned)
+    assert steps(run)[-1].step == 8
+
+
 def test_data_is_tried_by_branching_with_it_and_without_it(stable):
     with_it = branch(stable, "with", "budget.steps=4", "stages=[{context=32, mixture={sums=1.0}}]")
     without = branch(stable, "without", "budget.steps=4")

@@ -396,3 +396,14 @@ def test_samples_change_nothing_and_are_in_the_log(straight, tmp_path):
     assert {event.fields["prompt"] for event in samples} == {"the quick"}
     assert all(isinstance(event.fields["text"], str) for event in samples)
     assert weights(tmp_path / "run") == weights(straight)
+
+
+def test_a_sample_that_fails_costs_nothing_but_itself(straight, tmp_path):
+    def fail(*_):
+        raise StorageError("the disk for temporary files is full")
+
+    run_recipe(load_recipe(write_recipe(tmp_path)), Silent(), sampler=fail)
+    failed = [event for event in read_events(tmp_path / "run" / "events.jsonl") if event.kind == "sample_failed"]
+    assert len(failed) == 3
+    assert "is full" in failed[0].fields["error"]
+    assert weights(tmp_path / "run") == weights(straight)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from textmill.base import units
-from textmill.base.errors import StorageError
+from textmill.base.errors import StorageError, TextmillError
 from textmill.base.events import Event, EventLog
 from textmill.checkpoint.async_saver import CheckpointSaver
 from textmill.checkpoint.huggingface import save_model, write_small_files
@@ -127,10 +127,8 @@ class _Loop:
             last = trainer.step == plan.num_steps
             if last or trainer.step % trainer.run.recipe.eval.every_steps == 0:
                 self._validate()
-            if last:
-                self._save_now()
-            elif trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
-                self._save()
+            if last or trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
+                self._save(wait=last)
             self._tell_saves()
         if trainer.step < plan.num_steps:
             self._end_early()
@@ -240,42 +238,37 @@ class _Loop:
             return
         prompt = trainer.run.recipe.eval.prompt or first_words(self.samples, trainer.tokenizer)
         tensors = {name: as_numpy(tensor) for name, tensor in trainer.model.state_dict().items()}
-        text = self.sampler(trainer.run.plan.model_in(stage), tensors, trainer.tokenizer, prompt, num_tokens)
+        try:
+            text = self.sampler(trainer.run.plan.model_in(stage), tensors, trainer.tokenizer, prompt, num_tokens)
+        except (TextmillError, OSError) as error:  # a run is not worth less than a look at it
+            self.tell("sample_failed", trainer.step, error=str(error))
+            return
         self.tell("sample", trainer.step, prompt=prompt, text=text)
 
-    def _save(self) -> None:
-        """Begin to save; the loop goes on once the tensors are copied."""
+    def _save(self, *, wait: bool = False) -> None:
+        """Begin to save: the loop goes on once the tensors are copied, or with ``wait`` once they are on the disk."""
         trainer = self.trainer
-        if self.saver is not None:
-            self.saver.wait()
-            self.saved_stage = trainer.run.plan.stage_of(trainer.step - 1)
-            self.saver.save(trainer.step, **self._state())
-
-    def _save_now(self) -> None:
-        """Save, and wait until it is on the disk."""
-        trainer = self.trainer
-        if self.saver is not None:
-            self.saver.wait()
-            self.saved_stage = trainer.run.plan.stage_of(trainer.step - 1)
-            self.saver.save_last(trainer.step, **self._state())
-            self._tell_saves()
+        if self.saver is None:
+            return
+        self.saver.wait()  # its thread asks for the stage
+        self.saved_stage = trainer.run.plan.stage_of(trainer.step - 1)
+        save = self.saver.save_last if wait else self.saver.save
+        save(
+            trainer.step,
+            model=trainer.model.state_dict(),
+            optimizer=trainer.optimizers.state_tensors(),
+            state=trainer.state(),
+        )
 
     def _leave_way(self) -> None:
         """After a rewind behind checkpoints: save where the run stands, then remove those of the way that is left."""
         if self.saver is not None:
             self.saver.forget()
         self.ranks.wait()  # all have read what they go back to
-        self._save_now()
+        self._save(wait=True)
+        self._tell_saves()
         if self.ranks.is_first:
             self.trainer.remove_outdated()
-
-    def _state(self) -> dict[str, Any]:
-        trainer = self.trainer
-        return {
-            "model": trainer.model.state_dict(),
-            "optimizer": trainer.optimizers.state_tensors(),
-            "state": trainer.state(),
-        }
 
     def _write_small_files(self, folder: Path) -> None:
         trainer = self.trainer
@@ -298,7 +291,8 @@ class _Loop:
 
     def _end_early(self) -> None:
         trainer, run = self.trainer, self.trainer.run
-        self._save_now()
+        self._save(wait=True)
+        self._tell_saves()
         self.tell("stop", trainer.step)
         if not self.stop:
             self.stop.note_elsewhere()

@@ -33,7 +33,7 @@ from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
 from textmill.train.run import Run, begin_folder, claim_folder, load_run, resumable, save_run
 from textmill.train.run_loader import check_contexts
-from textmill.train.run_record import read_config
+from textmill.train.run_record import CONFIG, read_config
 
 
 class Listener(Protocol):
@@ -79,7 +79,7 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False, samp
     """
     for tool in recipe.run.log_to:
         check_installed(tool)
-    parent = open_parent(recipe)
+    parent = None if resume and _is_as_planned(recipe) else open_parent(recipe)
     if parent is not None:
         recipe = branch_recipe(recipe, parent)
     with joined_ranks() as ranks:
@@ -106,6 +106,12 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False, samp
             raise
         write_report(run.folder)
     return run
+
+
+def _is_as_planned(recipe: Recipe) -> bool:
+    """Whether a recipe is that of the run in its folder, which then needs no other run any more."""
+    folder = Path(recipe.run.dir)
+    return (folder / CONFIG).is_file() and load_run(folder).recipe == recipe
 
 
 def _join_in(recipe: Recipe, ranks: Ranks) -> Run:

@@ -24,7 +24,7 @@ from typing import Any
 from textmill.base.config import from_table, to_table
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import storage_errors, write_file
-from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, remove_left_overs
+from textmill.checkpoint.store import list_checkpoints, remove_left_overs
 from textmill.train.interventions import INTERVENTIONS
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
@@ -178,19 +178,6 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
             f"(textmill train {quote(str(folder))} --resume), or start another run with --set run.dir=FOLDER"
         )
     return run
-
-
-def last_checkpoint(folder: Path, damage: list[DataError] | None = None) -> Path:
-    """Find the last whole checkpoint; errors of damaged ones passed over are added to ``damage``."""
-    passed_over: list[DataError] = [] if damage is None else damage
-    checkpoint = latest_checkpoint(folder, passed_over.append)
-    if checkpoint is None:
-        reason = f": {passed_over[-1]}" if passed_over else ""
-        raise DataError(
-            f"{folder} has no whole checkpoint to go on from{reason}; remove {folder / 'checkpoints'} and run the same "
-            "command again, which starts from the beginning"
-        )
-    return checkpoint
 
 
 def _differences(old: Any, new: Any, where: str = "") -> list[str]:
