@@ -21,6 +21,7 @@ from data_speed.corpus import text_files
 from data_speed.job import QUICK, Job, Sizes
 from data_speed.places import PAGE, RESULTS, TRIALS
 from marked_page import with_measured
+from records import keep, kept
 
 # More work than a measurement's own: the load of the last minute.
 _BUSY = 0.5
@@ -35,8 +36,8 @@ def main() -> None:
         load = os.getloadavg()[0]
         for part in given.parts:
             print(f"measuring {part}", file=sys.stderr, flush=True)
-            parts.keep(folder, part, parts.measure(part, job, load))
-    page = report.page(parts.kept(folder))
+            keep(folder, part, parts.measure(part, job, load))
+    page = report.page(kept(folder, parts.PARTS))
     print(page)
     if given.out is not None:
         given.out.write_text(with_measured(PAGE, page))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 BEGIN, END = "<!-- measured -->\n", "<!-- end -->"
@@ -15,3 +16,9 @@ def with_measured(page: Path, measured: str) -> str:
     )
     assert count == 1, f"{page} has no {BEGIN.strip()} with {END} behind it"
     return text
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a table."""
+    head, *lines = (f"| {' | '.join(line)} |\n" for line in (heads, *rows))
+    return "".join([head, f"{'|---' * len(heads)}|\n", *lines])

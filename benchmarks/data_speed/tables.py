@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
 from data_speed.bars import Line, percent
 from data_speed.loader import BATCHES, FIRST
 from data_speed.recall import recalls
+from marked_page import table
 
 PROJECTS = ("textmill", "datatrove", "datasketch", "rensa")
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a table."""
-    head, *lines = (f"| {' | '.join(line)} |\n" for line in (heads, *rows))
-    return "".join([head, f"{'|---' * len(heads)}|\n", *lines])
 
 
 def bars_table(lines: Iterable[Line]) -> str:

@@ -1,1 +1,1 @@
-"""Parts of the benchmarks of training: each runs by itself and prints its figures."""
+"""Parts of the benchmark of training: each measures one thing and returns its figures."""

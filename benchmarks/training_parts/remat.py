@@ -1,57 +1,64 @@
-"""Bytes that blocks save for backward, and how long they take forward and backward, by what they save.
+"""Bytes that SmolLM2-135M's blocks save for backward, how long a step takes, and a process's peak, by what is saved.
 
-    .venv/bin/python benchmarks/training_parts/remat.py [--layers 6] [--rounds 7]
-
-Blocks of SmolLM2-135M's sizes, a row of 1,024 tokens, in turn: torch's own functions under plain autograd, and the
-three ways of ``textmill.model.remat``. All blocks are alike, so a few stand for thirty.
+A row of 1,024 tokens goes through the trainer's own step, forward and backward. Torch's own functions under plain
+autograd go first, then the ways of ``textmill.model.remat``, one after another in each round.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
+from textmill.model.activation_bytes import ActivationType, saved_bytes_per_block
 from textmill.model.llama import Llama
+from textmill.model.loss import summed_nats
 from textmill.model.presets import preset
 from training_parts.plain_block import plain_backbone
 
 CONTEXT = 1024
-Run = Callable[[], torch.Tensor]
+THREADS = 2
+WAYS: tuple[Literal["none", "llama", "full"], ...] = ("none", "llama", "full")
+DTYPES: dict[ActivationType, torch.dtype] = {"f32": torch.float32, "bf16": torch.bfloat16}
+_ONE_STEP = Path(__file__).parents[2] / "tests" / "model" / "one_step.py"
+Backbone = Callable[[], torch.Tensor]
 
 
-def main() -> None:
-    """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=7)
-    arguments = parser.parse_args()
-    config = dataclasses.replace(preset("smollm2-135m"), num_hidden_layers=arguments.layers)
+def measure(rounds: int) -> dict[str, Any]:
+    """Measure all ways in both types of activations.
+
+    Returns:
+        by type and way: ``saved`` bytes a token and block (and ``formula``, what they are reckoned to be), ``time_s``
+        of forward and backward in each round, ``peak`` bytes that a process grows by in a whole step.
+    """
+    torch.set_num_threads(THREADS)
+    config = preset("smollm2-135m")
     model = Llama(config).init_weights(1, residual="scaled")
     ids_BT = torch.randint(config.vocab_size, (1, CONTEXT), generator=torch.Generator().manual_seed(1))
-    print(
-        f"SmolLM2-135M's blocks, {CONTEXT} tokens, {torch.get_num_threads()} threads, medians of {arguments.rounds}.\n"
-    )
-    print("| activations | way | KB a token and block | ms a block | of none | range |\n|---|---|---|---|---|---|")
-    for name, dtype in (("f32", torch.float32), ("bf16", torch.bfloat16)):
+    figures: dict[str, Any] = {}
+    for name, dtype in DTYPES.items():
         ways = ways_of(model, ids_BT, dtype)
-        times = measured(model, ways, arguments.rounds)
-        base = statistics.median(times["none"])
-        for way, run in ways.items():
-            kilobytes = saved_bytes(model, run) / CONTEXT / arguments.layers / 1e3
-            per_block = [1e3 * seconds / arguments.layers for seconds in times[way]]
-            print(
-                f"| {name} | {way} | {kilobytes:.1f} | {statistics.median(per_block):.1f} | "
-                f"{statistics.median(times[way]) / base:.3f} | {min(per_block):.1f} to {max(per_block):.1f} |"
-            )
+        saved = {way: saved_bytes(model, run) / CONTEXT / config.num_hidden_layers for way, run in ways.items()}
+        figures[name] = {
+            way: {"saved": saved[way], "time_s": times} for way, times in measured(model, ids_BT, ways, rounds).items()
+        }
+        for way in WAYS:
+            block = saved_bytes_per_block(config, batch=1, context=CONTEXT, dtype=name, remat=way)
+            figures[name][way]["formula"] = block.activations / CONTEXT
+    del model
+    for name in DTYPES:
+        for way in WAYS:
+            figures[name][way]["peak"] = peak_bytes(way, name)
+    return figures
 
 
-def ways_of(model: Llama, ids_BT: torch.Tensor, dtype: torch.dtype) -> dict[str, Run]:
-    """Each way's forward pass."""
+def ways_of(model: Llama, ids_BT: torch.Tensor, dtype: torch.dtype) -> dict[str, Backbone]:
+    """Each way's blocks."""
     return {
         "plain": lambda: plain_backbone(model, ids_BT, dtype),
         "none": lambda: model.backbone(ids_BT, dtype=dtype, remat="none"),
@@ -60,19 +67,19 @@ def ways_of(model: Llama, ids_BT: torch.Tensor, dtype: torch.dtype) -> dict[str,
     }
 
 
-def measured(model: Llama, ways: dict[str, Run], rounds: int) -> dict[str, list[float]]:
-    """Seconds of a forward and a backward pass of each way, one after another in each round; the first is dropped."""
+def measured(model: Llama, ids_BT: torch.Tensor, ways: dict[str, Backbone], rounds: int) -> dict[str, list[float]]:
+    """Seconds of forward, loss and backward of each way, forwards and backwards in turn; the first round is dropped."""
     times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(rounds + 1):
-        for way, run in ways.items():
+    for number in range(rounds + 1):
+        for way in ways if number % 2 else reversed(ways):
             model.zero_grad(set_to_none=True)
             begin = time.perf_counter()
-            run().sum().backward()
+            (summed_nats(model, ways[way](), ids_BT.roll(-1, 1)) / CONTEXT).backward()
             times[way].append(time.perf_counter() - begin)
     return {way: taken[1:] for way, taken in times.items()}
 
 
-def saved_bytes(model: Llama, run: Run) -> int:
+def saved_bytes(model: Llama, run: Backbone) -> int:
     """Bytes of the storages that autograd holds after a forward pass, parameters and casts of them aside."""
     storages: dict[int, int] = {}
     kept = []
@@ -91,5 +98,7 @@ def saved_bytes(model: Llama, run: Run) -> int:
     return sum(storages.values())
 
 
-if __name__ == "__main__":
-    main()
+def peak_bytes(way: str, dtype: str) -> int:
+    """Bytes that a process of its own grows by at the peak of a step, optimizer included."""
+    command = [sys.executable, str(_ONE_STEP), way, "1", dtype]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
