@@ -186,7 +186,7 @@ def test_inspect_names_what_the_batch_holds(run_folder, capsys):
         assert told == batch.targets[number].tolist()
     code, out, _ = run(capsys, "data", "inspect", run_folder, "--step", "7")
     assert code == 0
-    assert out.startswith(f"step 7 of {run_folder}: 4 rows of 32 tokens")
+    assert out.startswith(f"step 7 of {run_folder}: batch 6, 4 rows of 32 tokens")
     assert f"row 0  {batch.sources[0]}, epoch 1" in out
 
 

@@ -62,16 +62,17 @@ def inspect(
     context = loaded.plan.stage_of(step - 1).context
     tokenizer = Tokenizer.load(run / TOKENIZER)
     shards, _ = open_shards(run, loaded.recipe, tokenizer)
-    records = make_loader(loaded, load_interventions(run), shards, tokenizer).describe(step - 1)
+    loader = make_loader(loaded, load_interventions(run), shards, tokenizer)
+    records, batch = loader.describe(step - 1), loader.skipped.data_step(step - 1)
     out = Output()
     if json:
         rows = [to_table(record) for record in records]
         for row, record in zip(rows, records, strict=True):
             for table, document in zip(row["documents"], record.documents, strict=True):
                 table["text"] = _beginning(document, shards[record.source], tokenizer)
-        out.json({"run": str(run), "step": step, "context": context, "rows": rows})
+        out.json({"run": str(run), "step": step, "batch": batch, "context": context, "rows": rows})
         return 0
-    out.data(for_terminal(f"step {step:,} of {run}: {len(records)} rows of {context:,} tokens"))
+    out.data(for_terminal(f"step {step:,} of {run}: batch {batch:,}, {len(records)} rows of {context:,} tokens"))
     _draw(out, records, shards, tokenizer)
     return 0
 

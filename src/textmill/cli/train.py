@@ -22,6 +22,7 @@ def train(
     remat: Literal["auto", "none", "llama", "full"] | None = None,
     branch: str | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
+    skip_steps: Annotated[list[str] | None, Parameter(negative="")] = None,
 ) -> int:
     """Train a model by a recipe.
 
@@ -30,6 +31,7 @@ def train(
         textmill train mine.toml --minutes 30     your recipe, another budget
         textmill train tiny --set batch.rows=32   one key changed
         textmill train runs/tiny --resume         go on after Ctrl-C or a crash
+        textmill train runs/tiny --resume --skip-steps 120:140
         torchrun --nproc-per-node 2 -m textmill train mine.toml
         textmill train decay.toml --branch runs/mine@2000
 
@@ -51,6 +53,9 @@ def train(
         RUN@STEP: start from that checkpoint of a run and let the learning rate fall to 0 from there on.
     resume
         Go on from the run's last whole checkpoint; start afresh where there is none.
+    skip_steps
+        FIRST:END: batches, counted from 0 and the end not in it, that the run passes over; may be given several times.
+        Where a resumed run has learned from them, it goes back to its last checkpoint before.
     """
     require_extra("torch", "train", "training")
     from textmill.cli.listener import TrainListener
@@ -60,12 +65,19 @@ def train(
     from textmill.train.pipeline import run_recipe
     from textmill.train.ranks import is_first_rank
     from textmill.train.recipe import load_recipe
+    from textmill.train.recipe_tables import parse_range
 
     output = Output()
     given = {"budget.minutes": minutes, "run.remat": remat, "run.branch": branch}
     settings = [*(set_ or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     with TrainListener(output) as listener:
-        run = run_recipe(load_recipe(recipe, settings), listener, resume=resume, sampler=write_sample)
+        run = run_recipe(
+            load_recipe(recipe, settings),
+            listener,
+            resume=resume,
+            skip_steps=[parse_range(text) for text in skip_steps or ()],
+            sampler=write_sample,
+        )
     if not is_first_rank():
         return 0
     with output.bar("scoring the held-out text", num_held_out_tokens(run)) as bar:

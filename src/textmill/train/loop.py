@@ -5,43 +5,34 @@ from __future__ import annotations
 import math
 import resource
 import shlex
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 import torch
 
-from textmill.base import units
-from textmill.base.errors import StorageError, TextmillError
+from textmill.base.errors import StorageError
 from textmill.base.events import Event, EventLog
-from textmill.checkpoint.async_saver import CheckpointSaver
-from textmill.checkpoint.huggingface import save_model, write_small_files
-from textmill.checkpoint.tensors import as_numpy
+from textmill.checkpoint.huggingface import save_model
 from textmill.data.loader import Batch
-from textmill.model.config import ModelConfig
 from textmill.model.flops import training_flops_per_token
-from textmill.tokenizer.end_of_text import end_of_text
-from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.train.beginning import Tell, begin_run, resume_run
+from textmill.train.looks import Looks, Sampler
 from textmill.train.out_of_memory import halve_micro_rows, is_out_of_memory
 from textmill.train.plan import TrainStage
 from textmill.train.precision import compute_dtype
 from textmill.train.ranks import ALONE, Ranks
 from textmill.train.recovery import intervene
 from textmill.train.run import Run
+from textmill.train.saves import Saves
 from textmill.train.schedule import learning_rate_factor
 from textmill.train.step import accumulate, clip, drop_gradients
 from textmill.train.stop import StopRequest
-from textmill.train.trainer import Trainer, assemble
-from textmill.train.validation import bits_per_byte, first_words, sample_held_out
+from textmill.train.trainer import Trainer
 
 Observer = Callable[[Event], None]
-# Continues a prompt with a model of these sizes and tensors by so many tokens.
-Sampler = Callable[[ModelConfig, Mapping[str, np.ndarray], Tokenizer, str, int], str]
-Tell = Callable[..., None]
 MODEL = "model"
 
 
@@ -75,9 +66,11 @@ def train(
                 observe(log.write(kind, step, **fields))
 
         try:
-            trainer = _resume(run, tell, ranks) if resume else _start(run, tell)
-            with _Loop(trainer, tell, stop, ranks, sampler) as loop:
-                loop.go()
+            trainer = resume_run(run, tell, ranks) if resume else begin_run(run, tell)
+            with ExitStack() as stack:
+                saves = stack.enter_context(Saves(trainer, tell)) if ranks.is_first else None
+                looks = Looks(trainer, tell, sampler) if ranks.is_first else None
+                _Loop(trainer, tell, stop, ranks, saves=saves, looks=looks).go()
             folder = run.folder / MODEL
             if ranks.is_first:
                 save_model(folder, run.plan.model, trainer.model.state_dict(), trainer.tokenizer, add_bos_token=True)
@@ -97,25 +90,19 @@ def train(
 class _Loop:
     """Takes a trainer to its last step."""
 
-    def __init__(self, trainer: Trainer, tell: Tell, stop: StopRequest, ranks: Ranks, sampler: Sampler | None) -> None:
-        self.trainer, self.tell, self.stop, self.ranks, self.sampler = trainer, tell, stop, ranks, sampler
-        self.samples = sample_held_out(trainer.held_out, trainer.tokenizer, trainer.run.recipe.eval.max_tokens)
+    def __init__(
+        self,
+        trainer: Trainer,
+        tell: Tell,
+        stop: StopRequest,
+        ranks: Ranks,
+        *,
+        saves: Saves | None,
+        looks: Looks | None,
+    ) -> None:
+        self.trainer, self.tell, self.stop, self.ranks = trainer, tell, stop, ranks
+        self.saves, self.looks = saves, looks
         self.stage: TrainStage | None = None
-        self.saver: CheckpointSaver | None = None
-        if ranks.is_first:
-            self.saver = CheckpointSaver(
-                trainer.run.folder,
-                keep=trainer.run.recipe.checkpoint.keep,
-                write_small_files=self._write_small_files,
-                reserve_bytes=12 * trainer.run.plan.model.num_parameters,
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self.saver is not None:
-            self.saver.__exit__(kind, error, trace)
 
     def go(self) -> None:
         """Take steps until the run is done or a signal comes; every step is of the same kind, replayed or new."""
@@ -125,11 +112,12 @@ class _Loop:
             if not self._take_step():
                 continue
             last = trainer.step == plan.num_steps
-            if last or trainer.step % trainer.run.recipe.eval.every_steps == 0:
-                self._validate()
-            if last or trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
-                self._save(wait=last)
-            self._tell_saves()
+            if self.looks is not None and (last or trainer.step % trainer.run.recipe.eval.every_steps == 0):
+                self.looks.look(plan.stage_of(trainer.step - 1))
+            if self.saves is not None:
+                if last or trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
+                    self.saves.save(wait=last)
+                self.saves.tell()
         if trainer.step < plan.num_steps:
             self._end_early()
 
@@ -163,11 +151,13 @@ class _Loop:
         loss, grad_norm = self._gradient(batch)
         if trainer.watch.judge(loss, grad_norm) != "fine":
             drop_gradients(trainer.model)
-            if self.saver is not None:
-                self.saver.wait()  # what is on the disk is looked at
+            if self.saves is not None:
+                self.saves.wait()
             self.ranks.wait()
             if intervene(trainer, loss, grad_norm, self.tell, self.ranks):
-                self._leave_way()
+                self.ranks.wait()  # all have read what they go back to
+                if self.saves is not None:
+                    self.saves.leave_way()
             return False
         branched_at = plan.start_step if plan.parent is not None else None
         factor = learning_rate_factor(recipe.schedule, trainer.step, plan.num_steps, branched_at)
@@ -220,79 +210,11 @@ class _Loop:
             stage=stage.name,
         )
 
-    def _validate(self) -> None:
-        trainer, stage = self.trainer, self.stage
-        assert stage is not None
-        if not self.ranks.is_first or not self.samples:
-            return
-        scores = bits_per_byte(
-            trainer.model,
-            self.samples,
-            first_id=end_of_text(trainer.tokenizer),
-            context=stage.context,
-            precision=trainer.run.plan.precision,
-        )
-        self.tell("eval", trainer.step, bits_per_byte=scores)
-        num_tokens = trainer.run.recipe.eval.sample_tokens
-        if self.sampler is None or num_tokens == 0:
-            return
-        prompt = trainer.run.recipe.eval.prompt or first_words(self.samples, trainer.tokenizer)
-        tensors = {name: as_numpy(tensor) for name, tensor in trainer.model.state_dict().items()}
-        try:
-            text = self.sampler(trainer.run.plan.model_in(stage), tensors, trainer.tokenizer, prompt, num_tokens)
-        except (TextmillError, OSError) as error:  # a run is not worth less than a look at it
-            self.tell("sample_failed", trainer.step, error=str(error))
-            return
-        self.tell("sample", trainer.step, prompt=prompt, text=text)
-
-    def _save(self, *, wait: bool = False) -> None:
-        """Begin to save: the loop goes on once the tensors are copied, or with ``wait`` once they are on the disk."""
-        trainer = self.trainer
-        if self.saver is None:
-            return
-        self.saver.wait()  # its thread asks for the stage
-        self.saved_stage = trainer.run.plan.stage_of(trainer.step - 1)
-        save = self.saver.save_last if wait else self.saver.save
-        save(
-            trainer.step,
-            model=trainer.model.state_dict(),
-            optimizer=trainer.optimizers.state_tensors(),
-            state=trainer.state(),
-        )
-
-    def _leave_way(self) -> None:
-        """After a rewind behind checkpoints: save where the run stands, then remove those of the way that is left."""
-        if self.saver is not None:
-            self.saver.forget()
-        self.ranks.wait()  # all have read what they go back to
-        self._save(wait=True)
-        self._tell_saves()
-        if self.ranks.is_first:
-            self.trainer.remove_outdated()
-
-    def _write_small_files(self, folder: Path) -> None:
-        trainer = self.trainer
-        config = trainer.run.plan.model_in(self.saved_stage)
-        write_small_files(folder, config, trainer.tokenizer, add_bos_token=True)
-
-    def _tell_saves(self) -> None:
-        """Log the saves that ended since."""
-        for result in [] if self.saver is None else self.saver.finished():
-            if result.error is not None:
-                self.tell("save_failed", result.step, error=str(result.error))
-            else:
-                self.tell(
-                    "checkpoint",
-                    result.step,
-                    pause_s=result.pause_s,
-                    time_s=result.total_s,
-                    num_bytes=result.num_bytes,
-                )
-
     def _end_early(self) -> None:
         trainer, run = self.trainer, self.trainer.run
-        self._save(wait=True)
-        self._tell_saves()
+        if self.saves is not None:
+            self.saves.save(wait=True)
+            self.saves.tell()
         self.tell("stop", trainer.step)
         if not self.stop:
             self.stop.note_elsewhere()
@@ -310,52 +232,3 @@ def _bytes_per_token(trainer: Trainer, stage: TrainStage) -> float:
         weight / total * manifests[name].num_bytes / manifests[name].num_tokens
         for name, weight in stage.mixture.items()
     )
-
-
-def _start(run: Run, tell: Tell) -> Trainer:
-    # A checkpoint is weights and two moments in float32, the finished model its weights once more.
-    needed = 16 * run.plan.model.num_parameters
-    free = shutil.disk_usage(run.folder).free
-    if free < needed:
-        raise StorageError(
-            f"{run.folder} has {units.num_bytes(free)} free, and a checkpoint and the model take "
-            f"{units.num_bytes(needed)}: the training would be lost. Free some space"
-        )
-    plan = run.plan
-    trainer = assemble(run)
-    trainer.load(None)
-    tell(
-        "start",
-        trainer.step,
-        num_steps=plan.num_steps,
-        num_parameters=plan.model.num_parameters,
-        tokens_per_step=plan.tokens_per_step,
-        precision=plan.precision,
-        remat=plan.remat,
-        micro_rows=plan.stages[0].micro_rows,
-        threads=plan.threads,
-        predicted_bytes=plan.predicted_bytes,
-        stages=[
-            {
-                "name": stage.name,
-                "first_step": stage.first_step,
-                "num_steps": stage.num_steps,
-                "context": stage.context,
-                "rope_theta": stage.rope_theta,
-                "mixture": stage.mixture,
-            }
-            for stage in plan.stages
-        ],
-        branch=None if plan.parent is None else {"run": plan.parent, "step": plan.start_step},
-    )
-    return trainer
-
-
-def _resume(run: Run, tell: Tell, ranks: Ranks) -> Trainer:
-    trainer = assemble(run)
-    trainer.resume()
-    tell("resume", trainer.step, num_steps=run.plan.num_steps, passed_over=trainer.passed_over)
-    ranks.wait()  # all have read theirs
-    if ranks.is_first:
-        trainer.remove_outdated()
-    return trainer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -23,10 +23,12 @@ from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.adapters.opening import Adapters
 from textmill.train.adapters.tools import check_installed
+from textmill.train.asked import ask_to_skip
 from textmill.train.branch import Parent, begin_branch, branch_plan, branch_recipe, open_parent
 from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.decide import make_plan
-from textmill.train.loop import Sampler, train
+from textmill.train.looks import Sampler
+from textmill.train.loop import train
 from textmill.train.presets import model_config
 from textmill.train.ranks import Ranks, joined_ranks
 from textmill.train.recipe import Recipe
@@ -64,13 +66,21 @@ class Listener(Protocol):
         """A line of the run's log is written."""
 
 
-def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False, sampler: Sampler | None = None) -> Run:
+def run_recipe(
+    recipe: Recipe,
+    listener: Listener,
+    *,
+    resume: bool = False,
+    skip_steps: Sequence[tuple[int, int]] = (),
+    sampler: Sampler | None = None,
+) -> Run:
     """Carry out a recipe, or go on with its run from the last whole checkpoint.
 
     Args:
         recipe: the run; its folder must hold no checkpoints unless it is resumed.
         listener: told of every step.
         resume: go on where the run stands; a run without a checkpoint starts afresh.
+        skip_steps: (first, end) of batches that no step is to see from now on; see ``asked``.
         sampler: continues prompts during the run; see ``loop``.
 
     Raises:
@@ -89,6 +99,7 @@ def run_recipe(recipe: Recipe, listener: Listener, *, resume: bool = False, samp
         run = resumable(folder, recipe) if resume else None
         if run is None:
             run = _prepare(folder, recipe, parent, listener)
+        ask_to_skip(run, skip_steps, listener.say)
         listener.plan(run)
         ranks.wait()
         try:

@@ -151,7 +151,7 @@ def saved_steps(folder: Path) -> list[SavedStep]:
 
 def incidents_of(history: History) -> list[Event]:
     """What went wrong, in the order in which it did."""
-    kinds = ("spike", "discard", "micro_rows", "save_failed")
+    kinds = ("spike", "discard", "skip", "micro_rows", "save_failed")
     return sorted((event for kind in kinds for event in history.events(kind)), key=lambda event: event.time_s)
 
 
@@ -188,6 +188,8 @@ def told(incident: Event) -> str:
         return f"{at}spike ({limits}){rewound}{_skipped(fields.get('skipped'))}"
     if incident.kind == "discard":
         return f"{at}batch left out: {fields.get('reason', 'no reason was logged')}{_skipped(fields.get('skipped'))}"
+    if incident.kind == "skip":
+        return f"{at}batches passed over as asked{_skipped(fields.get('skipped'))}"
     if incident.kind == "micro_rows":
         return f"{at}out of memory: {fields.get('old')} rows at once became {fields.get('new')}"
     return f"{at}a checkpoint could not be saved: {fields.get('error')}"

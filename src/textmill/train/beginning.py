@@ -1,0 +1,73 @@
+"""Where a run's loop begins: at its first step, or at its last whole checkpoint; told to the log."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from textmill.base import units
+from textmill.base.errors import StorageError
+from textmill.train.ranks import Ranks
+from textmill.train.run import Run
+from textmill.train.trainer import Trainer, assemble
+
+Tell = Callable[..., None]
+
+
+def begin_run(run: Run, tell: Tell) -> Trainer:
+    """Make a run's first state.
+
+    Raises:
+        StorageError: the disk has no room for a checkpoint and the model.
+    """
+    # A checkpoint is weights and two moments in float32, the finished model its weights once more.
+    needed = 16 * run.plan.model.num_parameters
+    free = shutil.disk_usage(run.folder).free
+    if free < needed:
+        raise StorageError(
+            f"{run.folder} has {units.num_bytes(free)} free, and a checkpoint and the model take "
+            f"{units.num_bytes(needed)}: the training would be lost. Free some space"
+        )
+    plan = run.plan
+    trainer = assemble(run)
+    trainer.load(None)
+    tell(
+        "start",
+        trainer.step,
+        num_steps=plan.num_steps,
+        num_parameters=plan.model.num_parameters,
+        tokens_per_step=plan.tokens_per_step,
+        precision=plan.precision,
+        remat=plan.remat,
+        micro_rows=plan.stages[0].micro_rows,
+        threads=plan.threads,
+        predicted_bytes=plan.predicted_bytes,
+        stages=[
+            {
+                "name": stage.name,
+                "first_step": stage.first_step,
+                "num_steps": stage.num_steps,
+                "context": stage.context,
+                "rope_theta": stage.rope_theta,
+                "mixture": stage.mixture,
+            }
+            for stage in plan.stages
+        ],
+        branch=None if plan.parent is None else {"run": plan.parent, "step": plan.start_step},
+    )
+    return trainer
+
+
+def resume_run(run: Run, tell: Tell, ranks: Ranks) -> Trainer:
+    """Take a run's state from its last whole checkpoint, and remove those of a way that was left.
+
+    Raises:
+        DataError: there are checkpoints, and all of them are damaged.
+    """
+    trainer = assemble(run)
+    trainer.resume()
+    tell("resume", trainer.step, num_steps=run.plan.num_steps, passed_over=trainer.passed_over)
+    ranks.wait()  # all have read theirs
+    if ranks.is_first:
+        trainer.remove_outdated()
+    return trainer
