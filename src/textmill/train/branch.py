@@ -22,7 +22,7 @@ from textmill.train.corpus import TOKENIZER, is_shard_folder
 from textmill.train.interventions import Interventions, load_interventions, save_interventions
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
-from textmill.train.recipe_tables import SourceTable
+from textmill.train.recipe_tables.data import SourceTable
 from textmill.train.run import Run, load_run
 from textmill.train.schedule import first_decay_step
 

@@ -17,7 +17,7 @@ from textmill.model.flops import training_flops_per_token
 from textmill.train.corpus import check_whole_shards, is_shard_folder
 from textmill.train.planned_model import planned_model
 from textmill.train.recipe import Recipe
-from textmill.train.recipe_tables import SourceTable, StageTable
+from textmill.train.recipe_tables.data import SourceTable, StageTable
 from textmill.train.schedule import learning_rate_factor
 from textmill.train.stage_steps import rows_of, stage_steps
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textmill.base.errors import ConfigError, did_you_mean
 from textmill.model.config import ModelConfig
 from textmill.model.presets import preset
-from textmill.train.recipe_tables import ModelTable
+from textmill.train.recipe_tables.model import ModelTable
 
 
 def _sizes(depth: int) -> dict[str, int]:

@@ -17,19 +17,10 @@ from textmill.base.config import apply_settings, from_table, parse_setting, read
 from textmill.base.errors import ConfigError, did_you_mean
 from textmill.data.pipeline import TokenizerTable
 from textmill.text.stdlib import is_stdlib
-from textmill.train.recipe_tables import (
-    BatchTable,
-    BudgetTable,
-    CheckpointTable,
-    DataTable,
-    EvalTable,
-    ModelTable,
-    OptimizerTable,
-    RunTable,
-    ScheduleTable,
-    SpikesTable,
-    StageTable,
-)
+from textmill.train.recipe_tables.data import DataTable, StageTable
+from textmill.train.recipe_tables.model import ModelTable
+from textmill.train.recipe_tables.run import BudgetTable, CheckpointTable, EvalTable, RunTable
+from textmill.train.recipe_tables.steps import BatchTable, OptimizerTable, ScheduleTable, SpikesTable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
