@@ -12,9 +12,9 @@ NUM_RECIPE_KEYS = 69
 NUM_TRAIN_OPTIONS = 7
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "recipes.md"
 WHAT_TO_DO = (
-    "\nEvery knob is one more thing to understand, to test with all others and to keep working for ever. First try to do "
-    "without: derive the value and tell it with its reason (textmill.train.dial), or measure it. Where it has to be, "
-    "put its row into docs/reference/recipes.md, and the new number here, in a commit that says why."
+    "\nEvery knob is one more thing to understand, to test with all others and to keep working for ever. First try to "
+    "do without: derive the value and tell it with its reason (textmill.train.dial), or measure it. Where it has to "
+    "be, put its row into docs/reference/recipes.md, and the new number here, in a commit that says why."
 )
 
 

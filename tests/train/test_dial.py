@@ -217,7 +217,10 @@ def test_a_size_is_written_as_people_write_it(load, text):
         (["model.params="], "is no number of parameters"),
         (["model.params=true"], "must be a whole number"),
         (["model.params=30M", "model.preset=tiny"], "has preset, which says the size already; leave one of them out"),
-        (["model.params=30M", "model.hidden_size=64", "model.num_hidden_layers=2"], "hidden_size and num_hidden_layers"),
+        (
+            ["model.params=30M", "model.hidden_size=64", "model.num_hidden_layers=2"],
+            "hidden_size and num_hidden_layers",
+        ),
         (["model.params=30M", "model.from=x"], "leave params out"),
         (["model.params=30M", "model.width=64"], 'unknown key "model.width"'),
     ],

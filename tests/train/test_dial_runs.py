@@ -17,7 +17,8 @@ from textmill.train.pipeline import run_recipe  # noqa: E402
 from textmill.train.recipe import DERIVED_KEYS, load_recipe  # noqa: E402
 from textmill.train.run import load_run  # noqa: E402
 
-SIZES = "hidden_size = 32\nintermediate_size = 48\nnum_hidden_layers = 2\nnum_attention_heads = 4\nnum_key_value_heads = 2\n"
+SIZES = "hidden_size = 32\nintermediate_size = 48\nnum_hidden_layers = 2\nnum_attention_heads = 4\n"
+SIZES += "num_key_value_heads = 2\n"
 STABLE = ("schedule.decay_fraction=0.5", "checkpoint.keep=9", "checkpoint.every_steps=2")
 
 
@@ -142,7 +143,9 @@ def test_the_command_tells_each_value_and_trains(tmp_path, monkeypatch, capsys):
 
 def test_more_than_fits_is_refused_before_anything_is_read(tmp_path):
     path = open_recipe(tmp_path)
-    with pytest.raises(ConfigError, match=r"a model of [\d,]+ parameters is too large for this machine: .* may be used"):
+    with pytest.raises(
+        ConfigError, match=r"a model of [\d,]+ parameters is too large for this machine: .* may be used"
+    ):
         train(path, "model.params=100B")
     assert not (tmp_path / "run").exists()
 

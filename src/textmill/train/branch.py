@@ -110,8 +110,8 @@ def _as_derived(recipe: Recipe, parent: Parent) -> Recipe:
     params = (asked.get("model") or {}).get("params")
     if recipe.model.num_parameters not in (None, params):
         raise ConfigError(
-            f"model.params is {recipe.model.num_parameters:,}, and {parent.run.folder}, which the run branches from, was "
-            f"started with {'none' if params is None else f'{params:,}'}; leave it as it is"
+            f"model.params is {recipe.model.num_parameters:,}, and {parent.run.folder}, which the run branches from, "
+            f"was started with {'none' if params is None else f'{params:,}'}; leave it as it is"
         )
     if "budget.tokens" in recipe.left_open:
         raise ConfigError("the recipe does not say how long the branch is; set steps, tokens or minutes in [budget]")

@@ -23,7 +23,6 @@ from textmill.train.recipe_tables.model import ModelTable
 from textmill.train.recipe_tables.run import BudgetTable, CheckpointTable, EvalTable, RunTable
 from textmill.train.recipe_tables.steps import BatchTable, OptimizerTable, ScheduleTable, SpikesTable
 
-
 SIZE_KEYS = (
     "model.hidden_size",
     "model.num_hidden_layers",
@@ -122,7 +121,7 @@ class Recipe:
         return getattr(getattr(self, table), name)
 
     def settle(self, values: Mapping[str, Any]) -> Recipe:
-        """Fill in values of keys that are left open; where the model's size is among them, ``params`` has done its part.
+        """Fill in values of keys that are left open; ``params`` has done its part once width or depth are among them.
 
         Raises:
             ConfigError: a value cannot stand beside the others.

@@ -25,8 +25,8 @@ from textmill.base.config import from_table, to_table
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import storage_errors, write_file
 from textmill.checkpoint.store import list_checkpoints, remove_left_overs
-from textmill.train.interventions import INTERVENTIONS
 from textmill.train.dial.reasons import DerivedValue
+from textmill.train.interventions import INTERVENTIONS
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
 from textmill.train.run_record import CONFIG, EVENTS
@@ -175,8 +175,8 @@ def plan_of_format_1(plan: dict[str, Any], recipe: dict[str, Any]) -> dict[str, 
 def resumable(folder: Path, recipe: Recipe) -> Run | None:
     """Find the run that a resume goes on with, or None where none was decided yet.
 
-    What was decided is kept even where no checkpoint was saved: precision and steps are measured once, and what a recipe
-    leaves open is derived once.
+    What was decided is kept even where no checkpoint was saved: precision and steps are measured once, and what a
+    recipe leaves open is derived once.
 
     Raises:
         ConfigError: the recipe is not the one the run was started with.

@@ -33,4 +33,6 @@ def _check_memory(recipe: Recipe, config: ModelConfig) -> None:
     try:
         choose_memory(recipe, config, lambda message: None)
     except ConfigError as error:
-        raise ConfigError(f"a model of {config.num_parameters:,} parameters is too large for this machine: {error}") from error
+        raise ConfigError(
+            f"a model of {config.num_parameters:,} parameters is too large for this machine: {error}"
+        ) from error

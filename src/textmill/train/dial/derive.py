@@ -117,8 +117,9 @@ def _measured_size(recipe: Recipe, vocab_size: int, speed: Speed | None) -> tupl
     assert recipe.budget.minutes is not None
     if speed is None:
         raise ConfigError(
-            f"the budget is {recipe.budget.minutes:g} minutes, and what they allow is measured when the training starts; "
-            "to plan, give it in steps or tokens, and the model's size, as in --set budget.steps=1000 --set model.params=30M"
+            f"the budget is {recipe.budget.minutes:g} minutes, and what they allow is measured when the training "
+            "starts; to plan, give it in steps or tokens, and the model's size, as in --set budget.steps=1000 --set "
+            "model.params=30M"
         )
     seconds, asked = 60 * recipe.budget.minutes, recipe.model.num_parameters
 

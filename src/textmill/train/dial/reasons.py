@@ -9,7 +9,6 @@ from textmill.model.config import ModelConfig
 from textmill.train.dial import rules
 from textmill.train.dial.shape import MAX_TABLES, WIDTH_PER_LAYER, WIDTH_STEP
 
-
 _TOO_FEW = 0.9
 
 
@@ -95,8 +94,8 @@ def step_reasons(
         DerivedValue(
             "batch.rows",
             rows,
-            f"{rows * context:,} tokens a step: the best batch grows with the run's {units.count(num_tokens)} tokens to "
-            f"the power of {rules.BATCH_EXPONENT} (arXiv:2505.13738), from SmolLM2's 1.05M at 2.1T",
+            f"{rows * context:,} tokens a step: the best batch grows with the run's {units.count(num_tokens)} tokens "
+            f"to the power of {rules.BATCH_EXPONENT} (arXiv:2505.13738), from SmolLM2's 1.05M at 2.1T",
         ),
         DerivedValue(
             "schedule.peak_lr",

@@ -30,8 +30,8 @@ MAX_TABLES = 0.2
 TOLERANCE = 0.1
 # With sizes that were given there is less to choose, and the nearest will do.
 _TOLERANCE_WITH_GIVEN = 0.5
-# Below this, the shape counts more than the number.
-_CLOSE = 0.05
+# Within the tolerance, a tenth of the number weighs as much as half of the shape (e^-0.5 of 64 times the depth).
+_WEIGHT_OF_NUMBER = 5
 # SmolLM2, TinyLlama and Llama 3.2 1B have heads of 64 up to this width; LLaMA and Llama 3 have heads of 128 beyond.
 _WIDE = 2048
 _HEAD_DIM, _WIDE_HEAD_DIM = 64, 128
@@ -170,10 +170,10 @@ def _up_to_a_multiple(size: int) -> int:
 
 
 def _rank(shape: Shape, num_parameters: float) -> tuple[float, float]:
-    """Less is better: first the number of parameters, and where that is close, the shape."""
+    """Less is better: the number of parameters, and where that is within the tolerance, the shape as well."""
     off = _off(shape, num_parameters)
     misfit = abs(math.log(shape.hidden_size / shape.num_hidden_layers / WIDTH_PER_LAYER))
-    return (0.0 if off <= _CLOSE else off), misfit
+    return (0.0 if off <= TOLERANCE else off), misfit + _WEIGHT_OF_NUMBER * off
 
 
 def _off(shape: Shape, num_parameters: float) -> float:
@@ -183,11 +183,13 @@ def _off(shape: Shape, num_parameters: float) -> float:
 
 def _nothing_near(nearest: Shape, num_parameters: float, given: Mapping[str, int]) -> str:
     sizes = f" and {_named(given)}" if given else ""
+    change = "these sizes" if given else "the vocabulary (tokenizer.vocab_size)"
+    asked, there_are, for_tokens = (
+        units.count(number) for number in (num_parameters, nearest.num_parameters, nearest.num_table_parameters)
+    )
     return (
-        f"model.params is {units.count(num_parameters)}, and with {nearest.vocab_size:,} tokens of vocabulary{sizes} the "
-        f"nearest model has {units.count(nearest.num_parameters)} parameters, {units.count(nearest.num_table_parameters)} "
-        "of them for the tokens; ask for that many, or change "
-        + ("these sizes" if given else "the vocabulary (tokenizer.vocab_size)")
+        f"model.params is {asked}, and with {nearest.vocab_size:,} tokens of vocabulary{sizes} the nearest model has "
+        f"{there_are} parameters, {for_tokens} of them for the tokens; ask for that many, or change {change}"
     )
 
 
