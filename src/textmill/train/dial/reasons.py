@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textmill.base import units
 from textmill.model.config import ModelConfig
 from textmill.train.dial import rules
-from textmill.train.dial.shape import MAX_TABLES, WIDTH_PER_LAYER, WIDTH_STEP
+from textmill.train.dial.shape import MAX_TABLES, WIDTH_PER_LAYER, WIDTH_STEP, usual_feed_forward
 
 _TOO_FEW = 0.9
 
@@ -46,7 +46,7 @@ def shape_reasons(config: ModelConfig, num_parameters: int) -> tuple[DerivedValu
         DerivedValue(
             "model.hidden_size",
             config.hidden_size,
-            f"in steps of {WIDTH_STEP}, about {WIDTH_PER_LAYER} times the depth (arXiv:2001.08361)",
+            f"a multiple of {WIDTH_STEP}, about {WIDTH_PER_LAYER} times the depth (arXiv:2001.08361)",
         ),
         DerivedValue(
             "model.num_hidden_layers",
@@ -63,7 +63,9 @@ def shape_reasons(config: ModelConfig, num_parameters: int) -> tuple[DerivedValu
         DerivedValue(
             "model.intermediate_size",
             config.intermediate_size,
-            f"8/3 of the width (arXiv:2002.05202), up to a multiple of {WIDTH_STEP}",
+            f"8/3 of the width (arXiv:2002.05202), up to a multiple of {WIDTH_STEP}"
+            if config.intermediate_size == usual_feed_forward(config.hidden_size)
+            else f"a multiple of {WIDTH_STEP} that makes up the parameters at the depth that is given",
         ),
         DerivedValue(
             "model.tie_word_embeddings",

@@ -1,7 +1,8 @@
 """The shape of a LLaMA of so many parameters: width, depth, heads and feed-forward. The same on every machine.
 
-Every width in steps of 64 gets heads, a feed-forward and the depth that comes nearest to the parameters asked for. Of
-the widths that come near, the one wins that is about 64 times the depth.
+Every width that is a multiple of 64, and coarser where it is large, gets heads, a feed-forward and the depth that comes
+nearest to the parameters asked for. Of the widths that come near, the one wins that is about 64 times the depth. Where
+the depth is given, the feed-forward makes up for it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _WEIGHT_OF_NUMBER = 5
 _WIDE = 2048
 _HEAD_DIM, _WIDE_HEAD_DIM = 64, 128
 _MAX_WIDTH, _MAX_DEPTH = 1 << 15, 1 << 12
+# Up to each width, the step from one to the next: an eighth or so, for the depth makes up the rest.
+_STEPS = ((512, WIDTH_STEP), (2048, 128), (4096, 256), (_MAX_WIDTH, 512))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,14 +124,29 @@ def _shapes(num_parameters: float, vocab_size: int, given: Mapping[str, int]) ->
             num_attention_heads=heads,
             num_key_value_heads=given.get("num_key_value_heads", _key_value_heads(heads)),
             head_dim=head_dim,
-            intermediate_size=given.get("intermediate_size", _up_to_a_multiple(width * 8 // 3)),
+            intermediate_size=given.get("intermediate_size", usual_feed_forward(width)),
             tie_word_embeddings=bool(given.get("tie_word_embeddings", tied)),
         )
         if "num_hidden_layers" not in given:
             rest = num_parameters - shape.num_table_parameters - width
             depth = min(_MAX_DEPTH, max(1, round(rest / shape.num_layer_parameters)))
             shape = dataclasses.replace(shape, num_hidden_layers=depth)
+        elif "intermediate_size" not in given:
+            shape = _with_feed_forward(shape, num_parameters)
         yield shape
+
+
+def usual_feed_forward(width: int) -> int:
+    """The size of a feed-forward with SwiGLU: 8/3 of the width (arXiv:2002.05202), up to a multiple of 64."""
+    return math.ceil(width * 8 / 3 / WIDTH_STEP) * WIDTH_STEP
+
+
+def _with_feed_forward(shape: Shape, num_parameters: float) -> Shape:
+    """Let the feed-forward of a given depth come as near to the parameters as 1.5 to 4 times the width allow."""
+    lacking = (num_parameters - shape.num_parameters) / (3 * shape.hidden_size * shape.num_hidden_layers)
+    wanted = WIDTH_STEP * round((shape.intermediate_size + lacking) / WIDTH_STEP)
+    low, high = (WIDTH_STEP * math.ceil(share * shape.hidden_size / WIDTH_STEP) for share in (1.5, 4))
+    return dataclasses.replace(shape, intermediate_size=min(high, max(low, wanted)))
 
 
 def _widths(given: Mapping[str, int]) -> Iterable[int]:
@@ -138,14 +156,17 @@ def _widths(given: Mapping[str, int]) -> Iterable[int]:
 
 
 def _suits(width: int, given: Mapping[str, int]) -> bool:
-    """Whether whole heads of an even size fill a width."""
+    """Whether whole heads of an even size fill a width, and some of them share keys and values."""
     heads, head_dim, groups = (given.get(name) for name in ("num_attention_heads", "head_dim", "num_key_value_heads"))
     if heads is not None:
         return width % heads == 0 and (head_dim is not None or width // heads % 2 == 0)
     if head_dim is not None:
         return width % head_dim == 0 and (groups is None or width // head_dim % groups == 0)
-    step = WIDTH_STEP if width <= _WIDE else _WIDE_HEAD_DIM
-    return width % step == 0 and (groups is None or width // step % groups == 0)
+    heads = width // (_HEAD_DIM if width <= _WIDE else _WIDE_HEAD_DIM)
+    if groups is not None and heads % groups:
+        return False
+    step = next(step for most, step in _STEPS if width <= most)
+    return width % step == 0 and (heads == 1 or _key_value_heads(heads) < heads)
 
 
 def _heads(width: int, given: Mapping[str, int]) -> tuple[int, int]:
@@ -165,14 +186,11 @@ def _key_value_heads(heads: int) -> int:
     return next(number for number in range(fewest, heads + 1) if heads % number == 0)
 
 
-def _up_to_a_multiple(size: int) -> int:
-    return math.ceil(size / WIDTH_STEP) * WIDTH_STEP
-
-
 def _rank(shape: Shape, num_parameters: float) -> tuple[float, float]:
     """Less is better: the number of parameters, and where that is within the tolerance, the shape as well."""
     off = _off(shape, num_parameters)
     misfit = abs(math.log(shape.hidden_size / shape.num_hidden_layers / WIDTH_PER_LAYER))
+    misfit += abs(math.log(shape.intermediate_size / usual_feed_forward(shape.hidden_size)))
     return (0.0 if off <= TOLERANCE else off), misfit + _WEIGHT_OF_NUMBER * off
 
 
