@@ -126,19 +126,19 @@ def _measured_size(recipe: Recipe, vocab_size: int, speed: Speed | None) -> tupl
     def sized(num_parameters: float) -> tuple[Recipe, ModelConfig]:
         return sized_recipe(recipe, num_parameters, vocab_size)
 
-    def cost(num_parameters: float) -> float:
+    def one_token_each(num_parameters: float) -> float:
+        """Operations for one token a parameter."""
         try:
             _, config = sized(num_parameters)
         except ConfigError:
             return math.inf  # no such model, with the sizes that are given
-        tokens = rules.TOKENS_PER_PARAMETER * config.num_parameters
-        return tokens * float(training_flops_per_token(config, recipe.stage.context))
+        return config.num_parameters * float(training_flops_per_token(config, recipe.stage.context))
 
     def size_for(flops: float) -> float:
         if asked is not None:
             return asked
         smallest = smallest_shape(vocab_size, _given_sizes(recipe)).num_parameters
-        return largest_affordable(flops, cost, smallest)
+        return largest_affordable(flops / rules.best_tokens_per_parameter(flops), one_token_each, smallest)
 
     flops_per_s = settled_speed(seconds, lambda flops: _measured_speed(*sized(size_for(flops)), flops, speed))
     return round(size_for(flops_per_s * seconds)), flops_per_s

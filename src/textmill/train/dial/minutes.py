@@ -1,4 +1,4 @@
-"""How large a model a machine trains well in the time there is: by its measured speed and a compute-optimal length."""
+"""How large a model a machine trains best in the time there is: by its measured speed and a compute-optimal length."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FIRST_FLOPS_PER_S = 2e10
 
 
 def largest_affordable(flops: float, cost: Callable[[float], float], smallest: float) -> float:
-    """Find the most parameters whose training costs no more than ``flops`` floating-point operations.
+    """Find the most parameters that cost no more than ``flops`` floating-point operations.
 
     Args:
         flops: what there is.
-        cost: the operations that training so many parameters takes; it grows with them.
+        cost: the operations that so many parameters take; it grows with them.
         smallest: the fewest parameters there can be; they are the answer where even they cost more.
     """
     low, high = smallest, max(smallest, _LARGEST)

@@ -27,14 +27,19 @@ class DerivedValue:
 
 def size_reason(num_parameters: int, num_tokens: float, minutes: float, flops_per_s: float) -> DerivedValue:
     """The size that minutes are right for, or the smallest there is where they are too few."""
-    reason = f"{minutes:g} minutes at {flops_per_s / 1e9:,.3g} GFLOP/s, as measured here, are"
-    if num_tokens < _TOO_FEW * rules.TOKENS_PER_PARAMETER * num_parameters:
-        reason = f"the smallest there is: {reason} only {num_tokens / num_parameters:.2g}, and not"
-    return DerivedValue(
-        "model.params",
-        num_parameters,
-        f"{reason} {rules.TOKENS_PER_PARAMETER} tokens for each parameter (arXiv:2203.15556)",
-    )
+    flops = 60 * minutes * flops_per_s
+    best, there_are = rules.best_tokens_per_parameter(flops), num_tokens / num_parameters
+    speed = f"{flops_per_s / 1e9:,.3g} GFLOP/s, as measured here"
+    reason = f"{minutes:g} minutes at {speed}, are {there_are:.2g} tokens for each; "
+    if there_are < _TOO_FEW * best:
+        reason += f"fewer parameters, with {best:.2g}, are not possible with these sizes and this vocabulary"
+    elif flops < rules.CHINCHILLA_FLOPS:
+        reason += (
+            f"best for {flops:.2g} operations, as measured (docs/benchmarks/log.md); 20 from 6e18 on (arXiv:2203.15556)"
+        )
+    else:
+        reason += "best from 6e18 operations on (arXiv:2203.15556)"
+    return DerivedValue("model.params", num_parameters, reason)
 
 
 def shape_reasons(config: ModelConfig, num_parameters: int) -> tuple[DerivedValue, ...]:
