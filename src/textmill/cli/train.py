@@ -28,8 +28,8 @@ def train(
 
     For example:
         textmill train tiny                       from the Python standard library
-        textmill train mine.toml --params 30M     a model of 30M parameters; the rest follows
-        textmill train mine.toml --minutes 30     as much as half an hour allows
+        textmill train mine.toml --params 30M     30M parameters; the rest follows
+        textmill train mine.toml --minutes 30     another budget
         textmill train tiny --set batch.rows=32   one key changed
         textmill train runs/tiny --resume         go on after Ctrl-C or a crash
         torchrun --nproc-per-node 2 -m textmill train mine.toml
