@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.model.llama import Llama  # noqa: E402
 from textmill.train.optim import Muon, Optimizers, orthogonalize  # noqa: E402
-from textmill.train.recipe_tables import OptimizerTable  # noqa: E402
+from textmill.train.recipe_tables.steps import OptimizerTable  # noqa: E402
 
 CONFIG = ModelConfig(
     vocab_size=64,

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from textmill.train.recipe_tables import ScheduleTable
+from textmill.train.recipe_tables.steps import ScheduleTable
 from textmill.train.schedule import learning_rate_factor
 
 

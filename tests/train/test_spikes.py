@@ -10,7 +10,7 @@ import pytest
 
 from fakes.listener import Silent
 from fakes.tiny_run import write_recipe
-from textmill.train.recipe_tables import SpikesTable
+from textmill.train.recipe_tables.steps import SpikesTable
 from textmill.train.spikes import SpikeWatch
 
 torch = pytest.importorskip("torch")

@@ -11,7 +11,7 @@ from textmill.data.loader import Batch  # noqa: E402
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.model.llama import Llama  # noqa: E402
 from textmill.train.optim import Optimizers  # noqa: E402
-from textmill.train.recipe_tables import OptimizerTable  # noqa: E402
+from textmill.train.recipe_tables.steps import OptimizerTable  # noqa: E402
 from textmill.train.step import accumulate, clip, drop_gradients  # noqa: E402
 
 CONFIG = ModelConfig(

@@ -20,6 +20,9 @@ from textmill.base.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
+NOT_A_KEY = {"not_a_key": True}
+"""The metadata of a field that programs set and files do not know."""
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raises ``ConfigError`` with line and column where it is not TOML."""
@@ -73,7 +76,7 @@ def from_table(cls: type[T], table: Mapping[str, Any], where: str = "") -> T:
     """
     if not isinstance(table, Mapping):
         raise _wrong(where or "the file", table, "a table")
-    fields = {field.name.rstrip("_"): field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {field.name.rstrip("_"): field for field in _keys(cls)}
     hints = typing.get_type_hints(cls)
     values: dict[str, Any] = {}
     for key, value in table.items():
@@ -89,6 +92,11 @@ def from_table(cls: type[T], table: Mapping[str, Any], where: str = "") -> T:
         if required and field.name not in values:
             raise ConfigError(f'the key "{where + "." if where else ""}{key}" is missing')
     return cls(**values)
+
+
+def _keys(cls: Any) -> list[dataclasses.Field[Any]]:
+    """The fields that a file may name: all but those with ``NOT_A_KEY``."""
+    return [field for field in dataclasses.fields(cls) if not field.metadata.get("not_a_key")]
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:
@@ -155,7 +163,7 @@ def _wrong(path: str, value: Any, wanted: str) -> ConfigError:
 def to_table(value: Any) -> Any:
     """Turn dataclasses into plain dicts and lists for JSON, with the keys as a file writes them."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name.rstrip("_"): to_table(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name.rstrip("_"): to_table(getattr(value, f.name)) for f in _keys(value)}
     if isinstance(value, Mapping):
         return {str(key): to_table(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

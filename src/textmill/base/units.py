@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 _COUNT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -12,6 +15,22 @@ def count(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g}{letter}" if value / size < 1000 else f"{value / size:.0f}{letter}"
     return f"{value:.0f}"
+
+
+def read_count(text: str) -> int:
+    """Read a count as people write it: ``30M``, ``1.5B``, ``250k``, ``3e7``, ``1_000_000``.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = re.fullmatch(r"([+-]?\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d{1,2})?) ?([kKmMbBtT]?)", text.strip())
+    if match is None:
+        raise ValueError(f'"{text}" is no count, such as 30M, 1.5B or 3e7')
+    sizes = {letter.lower(): size for size, letter in _COUNT}
+    value = float(match[1]) * sizes.get(match[2].lower(), 1)
+    if not math.isfinite(value):
+        raise ValueError(f'"{text}" is larger than any count')
+    return round(value)
 
 
 def num_bytes(value: float) -> str:

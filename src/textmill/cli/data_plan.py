@@ -93,6 +93,10 @@ def _lines(name: str, planned: DataPlan, compute: ComputePlan) -> Iterator[str]:
         yield from _stage_lines(planned, compute, number, stage)
     yield ""
     yield from _compute_lines(planned, compute)
+    if planned.derived:
+        yield ""
+        yield "derived"
+        yield from (f"  {value}" for value in planned.derived)
 
 
 def _stage_lines(planned: DataPlan, compute: ComputePlan, number: int, stage: StagePlan) -> Iterator[str]:

@@ -18,6 +18,7 @@ def train(
     /,
     *,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    params: str | None = None,
     minutes: float | None = None,
     remat: Literal["auto", "none", "llama", "full"] | None = None,
     branch: str | None = None,
@@ -28,7 +29,8 @@ def train(
 
     For example:
         textmill train tiny                       from the Python standard library
-        textmill train mine.toml --minutes 30     your recipe, another budget
+        textmill train mine.toml --params 30M     30M parameters; the rest follows
+        textmill train mine.toml --minutes 30     another budget
         textmill train tiny --set batch.rows=32   one key changed
         textmill train runs/tiny --resume         go on after Ctrl-C or a crash
         textmill train runs/tiny --resume --skip-steps 120:140
@@ -44,8 +46,13 @@ def train(
         llama-7b-mini, ... (docs/reference/recipes.md lists them).
     set_
         Change a key of the recipe, as in table.key=value; may be given several times.
+    params
+        How many parameters the model is to have, as in 30M or 1.5B (--set model.params=N does the same). Width, depth,
+        heads, batch, learning rate and, where the recipe has no budget, the length of the run follow from it; each is
+        told with its reason, and what the recipe or --set says of them stays.
     minutes
-        Train for about so many minutes, as --set budget.minutes=N does.
+        Train for about so many minutes, as --set budget.minutes=N does. Where the recipe gives no size of the model,
+        that follows, too: as much as this machine trains in the time.
     remat
         What the backward pass computes again to save memory: none, llama (norms, RoPE, SwiGLU's product), full, or
         auto, as little as fits.
@@ -65,10 +72,10 @@ def train(
     from textmill.train.pipeline import run_recipe
     from textmill.train.ranks import is_first_rank
     from textmill.train.recipe import load_recipe
-    from textmill.train.recipe_tables import parse_range
+    from textmill.train.recipe_tables.data import parse_range
 
     output = Output()
-    given = {"budget.minutes": minutes, "run.remat": remat, "run.branch": branch}
+    given = {"model.params": params, "budget.minutes": minutes, "run.remat": remat, "run.branch": branch}
     settings = [*(set_ or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     with TrainListener(output) as listener:
         run = run_recipe(

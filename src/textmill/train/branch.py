@@ -22,7 +22,7 @@ from textmill.train.corpus import TOKENIZER, is_shard_folder
 from textmill.train.interventions import Interventions, load_interventions, save_interventions
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
-from textmill.train.recipe_tables import SourceTable
+from textmill.train.recipe_tables.data import SourceTable
 from textmill.train.run import Run, load_run
 from textmill.train.schedule import first_decay_step
 
@@ -71,6 +71,7 @@ def branch_recipe(recipe: Recipe, parent: Parent) -> Recipe:
         ConfigError: model, optimizer, batch or order of the data are not those of that run.
     """
     old = parent.run.recipe
+    recipe = _as_derived(recipe, parent)
     for name in ("model", "optimizer", "batch"):
         if getattr(recipe, name) != getattr(old, name):
             raise ConfigError(
@@ -99,6 +100,22 @@ def branch_recipe(recipe: Recipe, parent: Parent) -> Recipe:
         ),
         tokenizer=TokenizerTable(path=str((parent.run.folder / TOKENIZER).resolve())),
     )
+
+
+def _as_derived(recipe: Recipe, parent: Parent) -> Recipe:
+    """Take over what was derived for the run that is left: a branch derives nothing anew."""
+    if not recipe.left_open:
+        return recipe
+    asked = parent.run.asked or {}
+    params = (asked.get("model") or {}).get("params")
+    if recipe.model.num_parameters not in (None, params):
+        raise ConfigError(
+            f"model.params is {recipe.model.num_parameters:,}, and {parent.run.folder}, which the run branches from, "
+            f"was started with {'none' if params is None else f'{params:,}'}; leave it as it is"
+        )
+    if "budget.tokens" in recipe.left_open:
+        raise ConfigError("the recipe does not say how long the branch is; set steps, tokens or minutes in [budget]")
+    return recipe.settle({key: parent.run.recipe.value_of(key) for key in recipe.left_open})
 
 
 def branch_plan(plan: Plan, parent: Parent) -> Plan:

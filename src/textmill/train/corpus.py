@@ -19,7 +19,7 @@ from textmill.data.shards import ShardSet
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.recipe import Recipe
-from textmill.train.recipe_tables import SourceTable
+from textmill.train.recipe_tables.data import SourceTable
 
 TOKENIZER = "tokenizer.json"
 HELD_OUT = "held-out"

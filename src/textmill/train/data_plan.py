@@ -5,6 +5,7 @@ Tokens of a source are those that the loader will deal it, by the same ``Mixture
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,9 +16,11 @@ from textmill.data.manifest import read_manifest
 from textmill.data.mixture import Mixture
 from textmill.model.flops import training_flops_per_token
 from textmill.train.corpus import check_whole_shards, is_shard_folder
-from textmill.train.planned_model import planned_model
+from textmill.train.dial.derive import derive
+from textmill.train.dial.reasons import DerivedValue
+from textmill.train.planned_model import planned_model, planned_vocab_size
 from textmill.train.recipe import Recipe
-from textmill.train.recipe_tables import SourceTable, StageTable
+from textmill.train.recipe_tables.data import SourceTable, StageTable
 from textmill.train.schedule import learning_rate_factor
 from textmill.train.stage_steps import rows_of, stage_steps
 
@@ -89,6 +92,7 @@ class DataPlan:
     Attributes:
         num_parameters: of the model.
         tokens_per_step: the same in every stage.
+        derived: what the recipe leaves open, and what it is therefore.
         warnings: what is amiss and not refused, a sentence each.
     """
 
@@ -99,6 +103,7 @@ class DataPlan:
     flops: float
     flops_with_attention: float
     stages: tuple[StagePlan, ...]
+    derived: tuple[DerivedValue, ...]
     warnings: tuple[str, ...]
 
 
@@ -110,9 +115,15 @@ def plan_data(recipe: Recipe) -> DataPlan:
             recipe leaves open how many steps there are or how large the model is.
         DataError: a source's shards or the tokenizer cannot be read.
     """
+    unique = {name: _unique_tokens(name, source) for name, source in recipe.data.sources.items()}
+    derived: tuple[DerivedValue, ...] = ()
+    if recipe.left_open:
+        derivation = derive(
+            recipe, vocab_size=planned_vocab_size(recipe), unique_tokens=_all_unique_tokens(unique.values())
+        )
+        recipe, derived = derivation.recipe, derivation.values
     steps = stage_steps(recipe)
     model = planned_model(recipe)
-    unique = {name: _unique_tokens(name, source) for name, source in recipe.data.sources.items()}
     read = dict.fromkeys(recipe.data.sources, 0)
     stages: list[StagePlan] = []
     for stage, num_steps in zip(recipe.stages, steps, strict=True):
@@ -149,6 +160,7 @@ def plan_data(recipe: Recipe) -> DataPlan:
         flops=sum(stage.flops for stage in stages),
         flops_with_attention=sum(stage.flops_with_attention for stage in stages),
         stages=tuple(stages),
+        derived=derived,
         warnings=tuple(_warnings(recipe, stages)),
     )
 
@@ -161,6 +173,12 @@ def _unique_tokens(name: str, source: SourceTable) -> _Unique:
         check_whole_shards(name, source)
         return read_manifest(Path(str(source.path))).num_tokens, "shards"
     return source.tokens, None if source.tokens is None else "recipe"
+
+
+def _all_unique_tokens(sources: Iterable[_Unique]) -> int | None:
+    """How many unique tokens there are in all; None where one source does not say."""
+    numbers = [number for number, _ in sources]
+    return None if None in numbers else sum(number or 0 for number in numbers)
 
 
 def _sources(

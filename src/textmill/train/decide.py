@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
-import numpy as np
 import torch
 
-from textmill.data.loader import Batch
 from textmill.model.config import ModelConfig
-from textmill.model.llama import Llama
 from textmill.train.memory import MemoryChoice, choose_memory
-from textmill.train.optim import Optimizers
 from textmill.train.plan import Plan, TrainStage
-from textmill.train.precision import Precision, compute_dtype, median_time_s, peak_flops_per_s
+from textmill.train.precision import Precision, peak_flops_per_s
 from textmill.train.recipe import Recipe
 from textmill.train.stage_steps import rows_of, stage_steps
-from textmill.train.step import accumulate, clip
+from textmill.train.timing import precisions, set_threads, step_time_s
 
 Say = Callable[[str], None]
 
@@ -36,14 +31,13 @@ def make_plan(
     Raises:
         ConfigError: the run does not fit into memory, or budget and stages disagree.
     """
-    threads = torch.get_num_threads() if recipe.run.threads is None else recipe.run.threads
-    torch.set_num_threads(threads)
+    set_threads(recipe)
     memory = choose_memory(recipe, config, say)
     times: dict[Precision, float] = {}
-    candidates: tuple[Precision, ...] = ("f32", "bf16") if recipe.run.precision == "auto" else (recipe.run.precision,)
+    candidates = precisions(recipe)
     if len(candidates) > 1 or recipe.budget.minutes is not None:
         for candidate in candidates:
-            times[candidate] = _step_time_s(recipe, config, memory, candidate)
+            times[candidate] = step_time_s(recipe, config, memory, candidate)
     precision = min(candidates, key=lambda name: times.get(name, 0.0))
     if len(times) > 1:
         other = "f32" if precision == "bf16" else "bf16"
@@ -53,7 +47,7 @@ def make_plan(
         stages=_stages(recipe, rope_theta, memory, times.get(precision)),
         precision=precision,
         remat=memory.remat,
-        threads=threads,
+        threads=torch.get_num_threads(),
         step_time_s=times.get(precision),
         predicted_bytes=memory.predicted_bytes,
         peak_flops_per_s=peak_flops_per_s(precision),
@@ -78,25 +72,3 @@ def _stages(
             )
         )
     return tuple(stages)
-
-
-def _step_time_s(recipe: Recipe, config: ModelConfig, memory: MemoryChoice, precision: Precision) -> float:
-    """Time whole steps of a model that is thrown away, on ids that mean nothing."""
-    model = Llama(config).init_weights(0)
-    optimizers = Optimizers(model, recipe.optimizer, recipe.schedule.peak_lr)
-    rows, context = recipe.batch.rows, recipe.stage.context
-    ids = np.random.default_rng(0).integers(0, config.vocab_size, (rows, context + 1))
-    remat: Literal["none", "llama", "full"] = memory.remat
-
-    def step() -> None:
-        accumulate(
-            model,
-            Batch(ids[:, :-1], ids[:, 1:], ()),
-            micro_rows=memory.micro_rows[0],
-            dtype=compute_dtype(precision),
-            remat=remat,
-        )
-        clip(model, recipe.optimizer.clip_grad_norm)
-        optimizers.step(1e-6)
-
-    return median_time_s(step, min_s=1.0)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import torch
 
-from textmill.train.recipe_tables import OptimizerTable
+from textmill.train.recipe_tables.steps import OptimizerTable
 
 # arXiv:2505.16932 (Polar Express), the quintic's coefficients for five steps, from its reference implementation.
 POLAR_EXPRESS = (

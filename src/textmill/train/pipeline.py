@@ -27,6 +27,8 @@ from textmill.train.asked import ask_to_skip
 from textmill.train.branch import Parent, begin_branch, branch_plan, branch_recipe, open_parent
 from textmill.train.corpus import make_corpus, open_shards
 from textmill.train.decide import make_plan
+from textmill.train.dial.check import check_dial
+from textmill.train.dial.derive import Derivation, derive
 from textmill.train.looks import Sampler
 from textmill.train.loop import train
 from textmill.train.presets import model_config
@@ -36,6 +38,7 @@ from textmill.train.report import write_report
 from textmill.train.run import Run, begin_folder, claim_folder, load_run, resumable, save_run
 from textmill.train.run_loader import check_contexts
 from textmill.train.run_record import CONFIG, read_config
+from textmill.train.timing import flops_per_s
 
 
 class Listener(Protocol):
@@ -147,6 +150,9 @@ def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: List
         tokenizer = make_corpus(folder, recipe, base_tokenizer, _Stages(listener))
     shards, held_out = open_shards(folder, recipe, tokenizer)
     listener.shards(shards, held_out)
+    asked = recipe.to_table() if recipe.left_open else None
+    derivation = _derive(recipe, tokenizer, shards, listener)
+    recipe = derivation.recipe
     check_contexts(folder, recipe, shards, tokenizer)
     listener.doing("timing a few steps")
     if parent is None:
@@ -156,9 +162,24 @@ def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: List
         config, theta = _config_of_branch(recipe, parent), parent.run.plan.stage_of(parent.step).rope_theta
         plan = branch_plan(make_plan(recipe, config, listener.say, rope_theta=theta), parent)
         begin_branch(folder, parent)
-    run = Run(folder, recipe, plan)
+    run = Run(folder, recipe, plan, asked, derivation.values)
     save_run(run)
     return run
+
+
+def _derive(recipe: Recipe, tokenizer: Tokenizer, shards: Mapping[str, ShardSet], listener: Listener) -> Derivation:
+    """Derive what the recipe leaves open, and tell each value with its reason."""
+    if recipe.left_open and recipe.budget.minutes is not None:
+        listener.doing("measuring how fast this machine trains")
+    derivation = derive(
+        recipe,
+        vocab_size=tokenizer.vocab_size,
+        unique_tokens=sum(one.manifest.num_tokens for one in shards.values()),
+        speed=flops_per_s,
+    )
+    for value in derivation.values:
+        listener.say(str(value))
+    return derivation
 
 
 @contextlib.contextmanager
@@ -214,7 +235,9 @@ def _check_early(recipe: Recipe) -> None:
         pattern_named(table.pattern or DEFAULT_PATTERN)
         if table.vocab_size is not None and table.vocab_size < 257:
             raise ConfigError(f"tokenizer.vocab_size is {table.vocab_size}, and must be 257 or more: bytes and an end")
-    if recipe.model.from_ is None:
+    if recipe.left_open:
+        check_dial(recipe)
+    elif recipe.model.from_ is None:
         vocab_size = CHAR_VOCAB_SIZE if table is None or table.vocab_size is None else table.vocab_size
         _config(recipe, vocab_size, end_of_text=0)
 

@@ -30,14 +30,20 @@ def planned_model(recipe: Recipe) -> ModelConfig:
         return config
     return model_config(
         recipe.model,
-        vocab_size=_vocab_size(recipe),
+        vocab_size=planned_vocab_size(recipe),
         context=context,
         rope_theta=recipe.rope_theta_of(recipe.stages[-1]),
         end_of_text=0,
     )
 
 
-def _vocab_size(recipe: Recipe) -> int:
+def planned_vocab_size(recipe: Recipe) -> int:
+    """Tell the size of the vocabulary of a recipe that trains a tokenizer or has one.
+
+    Raises:
+        ConfigError: it is known only after the text is read.
+        DataError: the tokenizer is missing or damaged.
+    """
     table = recipe.tokenizer
     assert table is not None  # a recipe that starts from no model has one
     if table.path is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textmill.base.errors import ConfigError, did_you_mean
 from textmill.model.config import ModelConfig
 from textmill.model.presets import preset
-from textmill.train.recipe_tables import ModelTable
+from textmill.train.recipe_tables.model import ModelTable
 
 
 def _sizes(depth: int) -> dict[str, int]:
@@ -63,7 +63,7 @@ def model_config(
                 f"Known: {', '.join(PRESETS)}"
             )
         sizes.update(PRESETS[table.preset])
-    given = {name: getattr(table, name) for name in table.__slots__ if name not in ("preset", "from_")}
+    given = {name: getattr(table, name) for name in table.__slots__ if name not in ("params", "preset", "from_")}
     sizes.update({name: value for name, value in given.items() if value is not None})
     missing = [
         name for name in PRESETS["tiny"] if name not in sizes and name not in ("head_dim", "num_key_value_heads")

@@ -6,39 +6,47 @@ Relative paths in a recipe start at its own folder, ``run.dir`` at the working d
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from textmill.base.config import apply_settings, from_table, parse_setting, read_toml, to_table
+from textmill.base.config import NOT_A_KEY, apply_settings, from_table, parse_setting, read_toml, to_table
 from textmill.base.errors import ConfigError, did_you_mean
 from textmill.data.pipeline import TokenizerTable
 from textmill.text.stdlib import is_stdlib
-from textmill.train.recipe_tables import (
-    BatchTable,
-    BudgetTable,
-    CheckpointTable,
-    DataTable,
-    EvalTable,
-    ModelTable,
-    OptimizerTable,
-    RunTable,
-    ScheduleTable,
-    SpikesTable,
-    StageTable,
+from textmill.train.recipe_tables.data import DataTable, StageTable
+from textmill.train.recipe_tables.model import ModelTable
+from textmill.train.recipe_tables.run import BudgetTable, CheckpointTable, EvalTable, RunTable
+from textmill.train.recipe_tables.steps import BatchTable, OptimizerTable, ScheduleTable, SpikesTable
+
+SIZE_KEYS = (
+    "model.hidden_size",
+    "model.num_hidden_layers",
+    "model.num_attention_heads",
+    "model.num_key_value_heads",
+    "model.head_dim",
+    "model.intermediate_size",
+    "model.tie_word_embeddings",
 )
+# What is derived where a recipe leaves width or depth out (textmill.train.dial).
+DERIVED_KEYS = (*SIZE_KEYS, "batch.rows", "schedule.peak_lr", "schedule.warmup_steps")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """One complete run."""
+    """One complete run.
+
+    ``left_open`` are the keys, as in ``batch.rows``, whose values are to be derived before the run is planned. What
+    stands in their fields until then means nothing.
+    """
 
     run: RunTable
     tokenizer: TokenizerTable | None = None
-    model: ModelTable
+    model: ModelTable = field(default_factory=ModelTable)
     data: DataTable
     stages: tuple[StageTable, ...] = field(default_factory=lambda: (StageTable(),))
     batch: BatchTable = field(default_factory=BatchTable)
@@ -48,13 +56,14 @@ class Recipe:
     spikes: SpikesTable = field(default_factory=SpikesTable)
     checkpoint: CheckpointTable = field(default_factory=CheckpointTable)
     eval: EvalTable = field(default_factory=EvalTable)
+    left_open: tuple[str, ...] = field(default=(), metadata=NOT_A_KEY)
 
     def __post_init__(self) -> None:
         if not self.data.sources:
             raise ConfigError("[data.sources] is empty; name at least one source")
         if not self.stages:
             raise ConfigError("the recipe has no [[stages]]; leave the key out, or give one stage at least")
-        if self.budget == BudgetTable() and any(stage.tokens is None for stage in self.stages):
+        if self.has_no_length and self.model.params is None and "budget.tokens" not in self.left_open:
             raise ConfigError("the recipe does not say how long to train; set steps, tokens or minutes in [budget]")
         for stage in self.stages:
             self._check_stage(stage)
@@ -76,6 +85,11 @@ class Recipe:
             )
 
     @property
+    def has_no_length(self) -> bool:
+        """Whether neither the budget nor the stages say how long to train."""
+        return self.budget == BudgetTable() and any(stage.tokens is None for stage in self.stages)
+
+    @property
     def stage(self) -> StageTable:
         """The run's first stage, whose rows and context say how many tokens a step has."""
         return self.stages[0]
@@ -94,8 +108,35 @@ class Recipe:
         return self.model.rope_theta or stage.rope_theta or 10_000.0
 
     def to_table(self) -> dict[str, Any]:
-        """The recipe as JSON keeps it: every key, keys without a value left out."""
-        return _without_none(to_table(self))
+        """The recipe as JSON keeps it: every key, keys without a value and keys that are left open not among them."""
+        table = _without_none(to_table(self))
+        for key in self.left_open:
+            name, field_name = key.split(".")
+            table[name].pop(field_name, None)
+        return table
+
+    def value_of(self, key: str) -> Any:
+        """The value of a key, as in ``batch.rows``."""
+        table, name = key.split(".")
+        return getattr(getattr(self, table), name)
+
+    def settle(self, values: Mapping[str, Any]) -> Recipe:
+        """Fill in values of keys that are left open; ``params`` has done its part once width or depth are among them.
+
+        Raises:
+            ConfigError: a value cannot stand beside the others.
+        """
+        tables: dict[str, dict[str, Any]] = {}
+        for key, value in values.items():
+            table, name = key.split(".")
+            tables.setdefault(table, {})[name] = value
+        if {"hidden_size", "num_hidden_layers"} & tables.get("model", {}).keys():
+            tables["model"]["params"] = None
+        return dataclasses.replace(
+            self,
+            **{table: dataclasses.replace(getattr(self, table), **given) for table, given in tables.items()},
+            left_open=tuple(key for key in self.left_open if key not in values),
+        )
 
 
 def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
@@ -104,18 +145,51 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     Args:
         name: a TOML file, a run folder (its recipe again), or the name of a recipe that textmill brings along.
         settings: ``table.key=value``, whose relative paths start at the working directory; setting one budget unsets
-            the others.
+            the others, and setting ``model.params`` or ``model.preset`` unsets the other in the file.
 
     Raises:
         ConfigError: there is no such recipe, it is not TOML, or a key or value of it is wrong.
     """
     table = _absolute(*_read_table(str(name)))
+    settings = list(settings)
+    _unset_the_other_size(table, settings)
     for setting in settings:
         parts, _ = parse_setting(setting)
         if parts[0] == "budget" and len(parts) == 2:
             table["budget"] = {}
         table = apply_settings(table, [setting])
-    return from_table(Recipe, _absolute(table, Path.cwd()))
+    return _read(_absolute(table, Path.cwd()))
+
+
+def _unset_the_other_size(table: dict[str, Any], settings: Iterable[str]) -> None:
+    """A size that is set takes the place of the file's; of two that are set, both stay, and are refused."""
+    model = table.get("model")
+    if not isinstance(model, dict):
+        return
+    keys = [parse_setting(setting)[0] for setting in settings]
+    for key, other in (("params", "preset"), ("preset", "params")):
+        if ["model", key] in keys:
+            model.pop(other, None)
+
+
+def _read(table: dict[str, Any]) -> Recipe:
+    """Check a recipe's table, and mark what it leaves open."""
+    if not from_table(ModelTable, table.get("model", {}), "model").leaves_size_open:
+        return from_table(Recipe, table)
+    recipe = from_table(Recipe, _with_rows(table))
+    given = {f"{name}.{key}" for name, keys in table.items() if isinstance(keys, dict) for key in keys}
+    left_open = [key for key in DERIVED_KEYS if key not in given]
+    if recipe.has_no_length:
+        left_open.append("budget.tokens")
+    return dataclasses.replace(recipe, left_open=tuple(left_open))
+
+
+def _with_rows(table: dict[str, Any]) -> dict[str, Any]:
+    """Let rows that are to be derived be as many as go through at once, which always divide themselves."""
+    batch = table.get("batch")
+    if not isinstance(batch, dict) or "micro_rows" not in batch:
+        return table
+    return table | {"batch": {"rows": batch["micro_rows"]} | batch}
 
 
 def recipe_names() -> list[str]:

@@ -25,6 +25,7 @@ from textmill.base.config import from_table, to_table
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import storage_errors, write_file
 from textmill.checkpoint.store import list_checkpoints, remove_left_overs
+from textmill.train.dial.reasons import DerivedValue
 from textmill.train.interventions import INTERVENTIONS
 from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
@@ -52,11 +53,21 @@ _NAMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has been planned: its folder, recipe and plan."""
+    """A run that has been planned.
+
+    Attributes:
+        folder: where it is.
+        recipe: what it does; nothing is left open in it.
+        plan: what that means on the machine where it began.
+        asked: the recipe as it was asked for, where it left something open, without what was derived.
+        derived: what was derived, and why.
+    """
 
     folder: Path
     recipe: Recipe
     plan: Plan
+    asked: dict[str, Any] | None = None
+    derived: tuple[DerivedValue, ...] = ()
 
     @property
     def events(self) -> Path:
@@ -114,6 +125,7 @@ def save_run(run: Run) -> None:
     table = {
         "format_version": FORMAT_VERSION,
         "recipe": run.recipe.to_table(),
+        **({} if run.asked is None else {"asked": run.asked, "derived": to_table(run.derived)}),
         "plan": to_table(run.plan),
         "environment": {
             "python": platform.python_version(),
@@ -138,7 +150,13 @@ def load_run(folder: Path) -> Run:
         table = json.loads(path.read_text())
         if table["format_version"] == 1:
             table["plan"] = plan_of_format_1(table["plan"], table["recipe"])
-        return Run(folder, from_table(Recipe, table["recipe"]), from_table(Plan, table["plan"]))
+        return Run(
+            folder,
+            from_table(Recipe, table["recipe"]),
+            from_table(Plan, table["plan"]),
+            table.get("asked"),
+            tuple(from_table(DerivedValue, value) for value in table.get("derived", [])),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}; start the run again in another folder") from error
 
@@ -157,7 +175,8 @@ def plan_of_format_1(plan: dict[str, Any], recipe: dict[str, Any]) -> dict[str, 
 def resumable(folder: Path, recipe: Recipe) -> Run | None:
     """Find the run that a resume goes on with, or None where none was decided yet.
 
-    What was decided is kept even where no checkpoint was saved: precision and steps are measured once.
+    What was decided is kept even where no checkpoint was saved: precision and steps are measured once, and what a
+    recipe leaves open is derived once.
 
     Raises:
         ConfigError: the recipe is not the one the run was started with.
@@ -169,7 +188,7 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
     run = load_run(folder)
     differences = [
         difference
-        for difference in _differences(run.recipe.to_table(), recipe.to_table())
+        for difference in _differences(_table_of(run, recipe), recipe.to_table())
         if not difference.startswith(("run.dir ", "run.log_to "))  # a run may be moved, and watched otherwise
     ]
     if differences:
@@ -178,6 +197,11 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
             f"(textmill train {quote(str(folder))} --resume), or start another run with --set run.dir=FOLDER"
         )
     return run
+
+
+def _table_of(run: Run, recipe: Recipe) -> dict[str, Any]:
+    """The recipe that a run began with, to compare with one that may leave open what the run's left open."""
+    return run.asked if recipe.left_open and run.asked is not None else run.recipe.to_table()
 
 
 def _differences(old: Any, new: Any, where: str = "") -> list[str]:

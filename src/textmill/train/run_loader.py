@@ -12,7 +12,7 @@ from textmill.data.stages import DataStage, StagedLoader
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.interventions import Interventions
 from textmill.train.recipe import Recipe
-from textmill.train.recipe_tables import DataTable, parse_range
+from textmill.train.recipe_tables.data import DataTable, parse_range
 from textmill.train.run import Run
 from textmill.train.stage_steps import rows_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from textmill.train.recipe_tables import ScheduleTable
+from textmill.train.recipe_tables.steps import ScheduleTable
 
 
 def learning_rate_factor(schedule: ScheduleTable, step: int, num_steps: int, branched_at: int | None = None) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from textmill.train.recipe_tables import SpikesTable
+from textmill.train.recipe_tables.steps import SpikesTable
 
 # The standard deviation of normal values is so many median absolute deviations.
 _NORMAL = 1.4826

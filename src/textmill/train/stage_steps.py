@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textmill.base.errors import ConfigError
 from textmill.train.recipe import Recipe
-from textmill.train.recipe_tables import StageTable
+from textmill.train.recipe_tables.data import StageTable
 
 
 def rows_of(recipe: Recipe, stage: StageTable) -> int:

@@ -1,0 +1,1 @@
+"""The tables of a recipe. Every key is a field here."""

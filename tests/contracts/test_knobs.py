@@ -1,0 +1,52 @@
+"""How much there is to set: the keys of a recipe, and the options of ``textmill train``. Both numbers are frozen."""
+
+import dataclasses
+import inspect
+import typing
+from pathlib import Path
+
+from textmill.cli.train import train
+from textmill.train.recipe import Recipe
+
+NUM_RECIPE_KEYS = 69
+NUM_TRAIN_OPTIONS = 8
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "recipes.md"
+WHAT_TO_DO = (
+    "\nEvery knob is one more thing to understand, to test with all others and to keep working for ever. First try to "
+    "do without: derive the value and tell it with its reason (textmill.train.dial), or measure it. Where it has to "
+    "be, put its row into docs/reference/recipes.md, and the new number here, in a commit that says why."
+)
+
+
+def keys_of(cls, where=""):
+    """The dotted names of all keys below a table; ``[]`` is a list, ``NAME`` any name."""
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        if field.metadata.get("not_a_key"):
+            continue
+        name, kind = where + field.name.rstrip("_"), hints[field.name]
+        parts = [kind, *typing.get_args(kind)]
+        table = next((part for part in parts if dataclasses.is_dataclass(part)), None)
+        if table is None:
+            yield name
+        else:
+            several = {tuple: "[].", dict: ".NAME."}.get(typing.get_origin(kind), ".")
+            yield from keys_of(table, name + several)
+
+
+def test_the_number_of_recipe_keys_is_frozen():
+    keys = sorted(keys_of(Recipe))
+    assert len(keys) == NUM_RECIPE_KEYS, f"a recipe has {len(keys)} keys: {', '.join(keys)}.{WHAT_TO_DO}"
+
+
+def test_the_number_of_options_of_train_is_frozen():
+    options = list(inspect.signature(train).parameters)
+    assert len(options) == NUM_TRAIN_OPTIONS, f"textmill train has {len(options)} options: {options}.{WHAT_TO_DO}"
+
+
+def test_every_key_is_in_the_reference():
+    rows = [line for line in REFERENCE.read_text().splitlines() if line.startswith("| `")]
+    for key in keys_of(Recipe):
+        table, leaf = key.rpartition(".")[::2]
+        in_rows = [row for row in rows if row.startswith(f"| `{table}.")]
+        assert any(f"`{name}`" in row for row in in_rows for name in (key, leaf)), f"{key} is not in {REFERENCE.name}"
