@@ -23,8 +23,9 @@ MAX_EPOCHS = 4
 BATCH_EXPONENT = 0.383
 _BATCH_TOKENS, _BATCH_AT_TOKENS = 2**20, 2.1e12
 
-# arXiv:2401.02954 §3.1, fitted from 1e17 to 2e19 operations. Below, it goes on to rise; the highest rate that was
-# tried here, at 2e13 operations, did as well as half of it (docs/benchmarks/log.md).
+# arXiv:2401.02954 §3.1, fitted from 1e17 to 2e19 operations, which there leave the head out: a few per cent of the
+# rate. Below, it goes on to rise; the highest that was tried here, at 2e13 operations, did as well as half of it
+# (docs/benchmarks/log.md).
 _LR_FACTOR, _LR_EXPONENT = 0.3118, -0.125
 MAX_LR = 6e-3
 
