@@ -57,6 +57,21 @@ def test_what_is_not_published_is_said(capsys):
     assert "  note           The weights of this mixture are not published" in out
 
 
+def test_what_follows_from_the_size_is_told(capsys):
+    arguments = ("tiny", "--set", "model.params=30M", "--set", "budget.tokens=1e9", "--set", "schedule={}")
+    code, out, err = run(capsys, *arguments)
+    assert code == 0, err
+    derived = out[out.index("\nderived\n") :]
+    assert "  model.hidden_size = 512: a multiple of 64" in derived
+    assert "schedule.peak_lr = " in derived
+    assert "batch.rows" not in derived, "tiny gives its rows"
+    assert max(map(len, out.splitlines())) <= 80
+    code, out, err = run(capsys, *arguments, "--json")
+    found = {value["key"]: value for value in json.loads(out)["derived"]}
+    assert found["model.num_hidden_layers"]["value"] == 9
+    assert set(found["schedule.peak_lr"]) == {"key", "value", "reason"}
+
+
 def test_everything_as_json(capsys):
     code, out, err = run(capsys, "smollm2-1.7b-mini", "--gpus", 8, "--json")
     assert code == 0, err

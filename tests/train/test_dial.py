@@ -89,8 +89,7 @@ def test_batches_grow_and_rates_fall(exponent):
 
 def test_rules_give_what_their_sources_have():
     assert rules.best_tokens_per_parameter(1e21) == 20
-    demo = 1.9e13
-    assert rules.best_tokens_per_parameter(demo) == pytest.approx(13_103 * 105 / 2.79e6, rel=0.05)
+    assert rules.best_tokens_per_parameter(1.5e12) == pytest.approx(575_379 / 370e3, rel=0.05)
     assert rules.batch_tokens(2.1e12) == pytest.approx(2**20)  # SmolLM2-135M
     assert rules.batch_tokens(1.73e6) == pytest.approx(4096, rel=0.25)  # the demo's, which was chosen by measuring
     assert rules.peak_lr(1e18) == pytest.approx(0.3118 * 10**-2.25, rel=5e-3)
@@ -152,7 +151,7 @@ def test_no_more_than_four_times_the_text_there_is(load):
 
 
 def test_minutes_give_the_size_that_has_the_best_tokens_a_parameter(load):
-    for flops_per_s, best in ((2e11, 0.87), (1e14, 5.3), (1e17, 20)):
+    for flops_per_s, best in ((2e11, 3.2), (1e14, 9.2), (1e17, 20)):
         speed = machine(flops_per_s)
         derivation = derive(load("budget.minutes=10"), vocab_size=8192, speed=speed)
         model = planned_model(derivation.recipe)
@@ -167,7 +166,7 @@ def test_minutes_give_the_size_that_has_the_best_tokens_a_parameter(load):
 def test_minutes_that_are_few_give_the_smallest_model_and_say_so(load):
     derivation = derive(load("budget.minutes=0.01"), vocab_size=8192, speed=machine(1e9))
     assert derivation.recipe.model.num_hidden_layers == 1
-    assert "are not possible with these sizes" in derivation.values[0].reason
+    assert "no smaller model is possible" in derivation.values[0].reason
 
 
 def test_a_machine_that_slows_down_is_looked_at_again(load):

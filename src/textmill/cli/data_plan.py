@@ -36,6 +36,7 @@ def plan(
         textmill data plan llama-65b --gpus 2048 --mfu 0.476
         textmill data plan smollm2-1.7b --gpus 256 --gpu h100 --mfu 0.3
         textmill data plan tiny --set budget.steps=500
+        textmill data plan mine.toml --set model.params=30M
         textmill data plan mine.toml --json
 
     Nothing is read but the manifests of shards. A source needs no data yet: data.sources.NAME.tokens says how many
@@ -96,7 +97,8 @@ def _lines(name: str, planned: DataPlan, compute: ComputePlan) -> Iterator[str]:
     if planned.derived:
         yield ""
         yield "derived"
-        yield from (f"  {value}" for value in planned.derived)
+        for value in planned.derived:
+            yield from _indented(str(value))
 
 
 def _stage_lines(planned: DataPlan, compute: ComputePlan, number: int, stage: StagePlan) -> Iterator[str]:
@@ -140,6 +142,12 @@ def _compute_lines(planned: DataPlan, compute: ComputePlan) -> Iterator[str]:
 
 def _fact(name: str, value: str) -> str:
     return f"  {name:<{_NAME_WIDTH}}{value}"
+
+
+def _indented(text: str) -> Iterator[str]:
+    import textwrap
+
+    yield from textwrap.wrap(text, _WRAP, initial_indent="  ", subsequent_indent="    ")
 
 
 def _wrapped(name: str, text: str) -> Iterator[str]:

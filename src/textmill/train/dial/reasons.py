@@ -29,16 +29,12 @@ def size_reason(num_parameters: int, num_tokens: float, minutes: float, flops_pe
     """The size that minutes are right for, or the smallest there is where they are too few."""
     flops = 60 * minutes * flops_per_s
     best, there_are = rules.best_tokens_per_parameter(flops), num_tokens / num_parameters
-    speed = f"{flops_per_s / 1e9:,.3g} GFLOP/s, as measured here"
-    reason = f"{minutes:g} minutes at {speed}, are {there_are:.2g} tokens for each; "
+    reason = (
+        f"{minutes:g} minutes at {flops_per_s / 1e9:,.3g} GFLOP/s, as measured here, are {there_are:.2g} tokens for "
+        f"each; {best:.2g} is the aim ({rules.TOKENS_PER_PARAMETER} from 6e18 operations on, arXiv:2203.15556)"
+    )
     if there_are < _TOO_FEW * best:
-        reason += f"fewer parameters, with {best:.2g}, are not possible with these sizes and this vocabulary"
-    elif flops < rules.CHINCHILLA_FLOPS:
-        reason += (
-            f"best for {flops:.2g} operations, as measured (docs/benchmarks/log.md); 20 from 6e18 on (arXiv:2203.15556)"
-        )
-    else:
-        reason += "best from 6e18 operations on (arXiv:2203.15556)"
+        reason += ", and no smaller model is possible with this vocabulary and the sizes that are given"
     return DerivedValue("model.params", num_parameters, reason)
 
 
