@@ -57,7 +57,8 @@ def decontaminate(
     Parameters
     ----------
     files
-        .jsonl files or globs, packed or not (.gz, .zst).
+        .jsonl files or globs, packed or not (.gz, .zst). What a pipeline reads of other kinds (.csv, .parquet, ...) it
+        decontaminates itself.
     against
         .jsonl files of evaluation sets: an item a line, its question in question, prompt, problem, text or the like.
     output
@@ -156,10 +157,11 @@ def _tell_too_short(out: Output, decontaminator: Decontaminator) -> None:
 def _print(out: Output, summary: dict[str, Any]) -> None:
     share = 100 * summary["dropped"] / max(1, summary["documents"])
     cut = f", {summary['cut']:,} cut" if summary["cut"] else ""
-    out.data(f"{units.count(summary['documents'])} records, {summary['dropped']:,} dropped ({share:.2g} %){cut}")
+    records = f"{units.count(summary['documents'])} {units.plural(summary['documents'], 'record')}"
+    out.data(f"{records}, {summary['dropped']:,} dropped ({share:.2g} %){cut}")
     width = max(len(name) for name in summary["files"])
     for name, of_file in summary["files"].items():
         too_short = f"; {of_file['too_short']:,} too short" if of_file["too_short"] else ""
-        plural = "" if of_file["documents"] == 1 else "s"
+        record = units.plural(of_file["documents"], "record")
         found = f"{of_file['found']:,} of {of_file['items']:,} items found"
-        out.data(f"{name:<{width}}  {found}, in {of_file['documents']:,} record{plural}{too_short}")
+        out.data(f"{name:<{width}}  {found}, in {of_file['documents']:,} {record}{too_short}")

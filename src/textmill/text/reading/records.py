@@ -183,11 +183,13 @@ def too_long(kind: str, num_bytes: int, intake: Intake) -> str:
     return above_limit(kind, num_bytes, intake.source.max_document_bytes)
 
 
-def above_limit(kind: str, num_bytes: int, max_document_bytes: int) -> str:
-    """Say that something has more bytes than a record may have."""
+def above_limit(
+    kind: str, num_bytes: int, max_document_bytes: int, setting: str = "in a pipeline run.max_document_mb"
+) -> str:
+    """Say that something has more bytes than a record may have, and by which setting the user says how many."""
     return (
         f"is a {kind} of {num_bytes} bytes, more than max_document_bytes = {max_document_bytes}; "
-        "cut it, or raise the limit (in a pipeline run.max_document_mb)"
+        f"cut it, or raise the limit ({setting})"
     )
 
 
