@@ -58,7 +58,8 @@ class ArrayFileWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        with storage_errors(self._path):  # what could not be written is tried once more
+            self._open.close()
 
     def append(self, name: str, values: NDArray) -> None:
         """Add values to the end of an array."""
