@@ -148,6 +148,35 @@ def test_presets_without_their_lists_say_so_before_anything_is_read_and_in_the_r
     assert json.loads((tmp_path / "out" / "report.json").read_text())["rules_off"] == off
 
 
+@pytest.mark.parametrize(("action", "num_kept"), [("drop", 9), ("cut", 10), ("report", 10)])
+def test_what_was_found_of_evaluation_sets_and_what_cannot_be_is_told(tmp_path, capsys, action, num_kept):
+    """Whatever becomes of the documents."""
+    question = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
+    (tmp_path / "gsm8k.jsonl").write_text("".join(json.dumps({"question": q}) + "\n" for q in (question, "Who?")))
+    around = " ".join(f"word{n}" for n in range(60))
+    write(tmp_path, texts(f"{around} {question} {around}", "Write to jane.doe@mail.example.edu or ping 8.8.8.8 now."))
+    (tmp_path / "p.toml").write_text(
+        f"""
+        output.dir = "{tmp_path}/out"
+        tokenizer.vocab_size = 300
+        sources.web.path = "raw"
+        clean.mask = ["email", "ip"]
+        decontaminate.against = ["gsm8k.jsonl"]
+        decontaminate.action = "{action}"
+        """
+    )
+    assert main(["data", "prepare", str(tmp_path / "p.toml"), "--workers", "1"]) == 0
+    told = capsys.readouterr().err
+    assert "web: 1 of 2 items have fewer than 8 words and cannot be found: gsm8k.jsonl:2; decontaminate.profile" in told
+    assert "1 document that holds an item of gsm8k.jsonl (contamination.jsonl)" in told
+    assert ("1 of these cut" in told) == (action == "cut")
+    assert "1 e-mail address masked" in told
+    assert "1 IP address masked" in told
+    assert f"{num_kept} documents to train on" in told
+    (hit,) = map(json.loads, (tmp_path / "out" / "contamination.jsonl").read_text().splitlines())
+    assert (hit["item"], hit["document"], hit["action"]) == ("gsm8k.jsonl:1", "a.jsonl:9", action)
+
+
 def test_scores_of_records_choose_among_duplicates_and_those_that_are_none_are_counted(tmp_path):
     records = [{"text": ENGLISH[0], "s": 1.0}, {"text": ENGLISH[0], "s": 2.5}, {"text": ENGLISH[1], "s": "much"}]
     report, names = run(tmp_path, records, source={"fields": {"score": "s"}}, dedup={})

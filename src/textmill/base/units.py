@@ -16,7 +16,7 @@ def count(value: float) -> str:
 
 def plural(value: int, noun: str) -> str:
     """Say a noun as it is said of so many: ``document`` of one, ``documents`` of any other number."""
-    return noun if value == 1 else f"{noun}s"
+    return noun if value == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def num_bytes(value: float) -> str:

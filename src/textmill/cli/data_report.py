@@ -7,7 +7,7 @@ from typing import Any
 
 from textmill.base import units
 from textmill.data.prepare_report import PrepareReport
-from textmill.data.unit_report import UnitReport
+from textmill.data.unit_report import CONTAMINATION, UnitReport
 
 
 def report_lines(report: PrepareReport) -> Iterator[str]:
@@ -73,6 +73,27 @@ def _counts(source: UnitReport) -> Iterator[str]:
         yield f"{_counted(counts['without_score'], 'document')} whose score is no number and counts as 0 (fields.score)"
     for rule, count in source.drops.counts.items():
         yield f"{count:>14,} dropped, {rule} ({100 * count / counts['read']:.1f} %)"
+    yield from _found(source)
+    yield from _cleaned(source)
+
+
+def _found(source: UnitReport) -> Iterator[str]:
+    """Write which evaluation sets had items in how many documents, whatever became of these."""
+    for file, count in source.contamination.documents_by_file.items():
+        holds = "holds" if count == 1 else "hold"
+        yield f"{_counted(count, 'document')} that {holds} an item of {file} ({CONTAMINATION})"
+    if cut := source.contamination.num_cut:
+        yield f"{cut:>14,} of these cut"
+
+
+def _cleaned(source: UnitReport) -> Iterator[str]:
+    """Write what cleaning changed."""
+    if repaired := source.counts["repaired"]:
+        yield f"{_counted(repaired, 'document')} with repaired Unicode"
+    if emails := source.counts["masked_emails"]:
+        yield f"{_counted(emails, 'e-mail address')} masked"
+    if ips := source.counts["masked_ips"]:
+        yield f"{_counted(ips, 'IP address')} masked"
 
 
 def _tokens(totals: dict[str, int]) -> Iterator[str]:

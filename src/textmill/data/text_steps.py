@@ -151,10 +151,17 @@ def _why(rules: RuleSet, verdict: Verdict, number: int, document: int) -> str:
 
 
 def rules_off(pipeline: Pipeline) -> Iterator[str]:
-    """Tell of each rule that is off because its list was not given, once for each source."""
+    """Tell of each rule that is off because its list was not given, and of items that cannot be found, by source."""
     for name in pipeline.sources:
-        for rules in rule_sets(pipeline.steps_of(name)):
+        source = pipeline.steps_of(name)
+        for rules in rule_sets(source):
             yield from (f"{name}: {sentence}" for sentence in rules.rules_off)
+        decontaminator = decontaminator_of(source)
+        if decontaminator is not None:
+            from textmill.text.decontamination.report import too_short
+
+            told = too_short(decontaminator, 'decontaminate.profile = "bigram"')
+            yield from [f"{name}: {told}"] if told is not None else []
 
 
 def decontaminator_of(source: SourceTable) -> Decontaminator | None:
