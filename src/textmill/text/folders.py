@@ -43,8 +43,9 @@ class LeftOut:
     def kinds(self) -> str:
         """The kinds of files, with how many there are of each, and what can be done about them."""
         kinds = ", ".join(f"{in_unicode(kind)} ({count})" for kind, count in self.files.most_common(8))
-        unpack = "; unpack an archive that lies in another one" if self.files[INNER_ARCHIVE] else ""
-        return f"{kinds}; give a file by itself to have it read as text{unpack}"
+        unpack = ["unpack an archive that lies in another one"] if self.files[INNER_ARCHIVE] else []
+        read = ["give a file by itself to have it read as text"] if set(self.files) - {INNER_ARCHIVE} else []
+        return "; ".join([kinds, *read, *unpack])
 
     def warn(self, stacklevel: int) -> None:
         """Warn of what was passed over, if anything was; ``stacklevel`` as in ``warnings.warn``."""

@@ -193,7 +193,7 @@ def test_an_archive_in_an_archive_is_left_out_and_told(tmp_path):
         archive.write(tmp_path / "inner.zip", "inner.zip")
     with pytest.raises(
         DataError,
-        match=r"outer.zip holds 1 file, and none is text: \(archive in an archive\) \(1\); .* unpack an archive",
+        match=r"outer.zip holds 1 file, and none is text: \(archive in an archive\) \(1\); unpack an archive",
     ):
         list_files(SourceInput(path=str(path)))
     with zipfile.ZipFile(path, "a") as archive:
