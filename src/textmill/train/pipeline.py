@@ -167,6 +167,7 @@ class _Stages:
 
     _TOLD: ClassVar = {
         "reading": "reading the text",
+        "looking for duplicates": "looking for duplicates",
         "training the tokenizer": "training the tokenizer",
         "making tokens": "writing the shards",
     }
