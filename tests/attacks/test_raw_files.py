@@ -103,6 +103,24 @@ def test_a_damaged_file_says_the_same_however_it_is_cut_and_continued(tmp_path):
     assert read_all(source, 3000, done=keys) == ({}, [], type(counts)())
 
 
+@pytest.mark.parametrize("unit_bytes", [10, 64 << 20])
+def test_files_without_a_byte_are_counted_whatever_their_kind(tmp_path, unit_bytes):
+    zstandard = pytest.importorskip("zstandard")
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("trafilatura")
+    for name in ("a.jsonl", "b.csv", "c.parquet", "d.txt", "e.html", "f.jsonl.gz", "g.md.zst", "h.ndjson.zst"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "i.jsonl.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "j.csv.zst").write_bytes(zstandard.compress(b""))
+    with zipfile.ZipFile(tmp_path / "k.zip", "w") as archive:
+        for name in ("a.jsonl", "b.csv", "c.parquet", "d.txt"):
+            archive.writestr(name, b"")
+    (tmp_path / "l.jsonl").write_bytes(b'{"text": "good"}')
+    units, bad, counts = read_all(SourceInput(path=str(tmp_path)), unit_bytes)
+    assert [document for documents in units.values() for document in documents] == [("l.jsonl:1", "good")]
+    assert (counts.empty, bad) == (14, [])
+
+
 def test_text_files_that_are_no_text(tmp_path):
     for name, data in {
         "a.txt": "naïve".encode("latin-1"),

@@ -46,6 +46,7 @@ def read_parquet(number: int, begin: int, end: int | None, num_before: int, inta
     """
     file = intake.files[number]
     if file.size == 0:
+        intake.counts.empty += 1
         return
     row = num_before
     try:

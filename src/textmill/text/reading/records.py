@@ -79,7 +79,7 @@ class ReadCounts:
 
     Attributes:
         records: those that were given out.
-        empty: those with an empty text, or null in place of one.
+        empty: those with an empty text, or null in place of one; and files without a byte.
         bad: those that could not be read; the rest of a damaged file counts as one.
         bytes: of the texts that were given out.
     """
