@@ -54,9 +54,17 @@ def test_copies_go_across_sources_and_the_first_stays(corpus, tmp_path):
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_any_number_of_processes_gives_the_same_bytes(corpus, tmp_path, workers):
+    tables = SETTINGS | {
+        "filter": {"presets": ["smol"], "bounds": {"max_words": 150}},
+        "dedup": {"minhash": True, "recall_sample": 40},
+    }
+    reports = []
     for name, engine in (("one", LocalEngine(1)), ("many", LocalEngine(workers))):
-        prepare(pipeline_of(corpus, tmp_path / name / "out", **SETTINGS), engine)
+        reports.append(prepare(pipeline_of(corpus, tmp_path / name / "out", **tables), engine).to_table())
         engine.close()
+    assert reports[0].pop("job") != reports[1].pop("job")  # which is of the place, too
+    assert reports[0] == reports[1]
+    assert reports[0]["sources"]["web"]["drops"]
     one, many = ((tmp_path / name / "out", tmp_path / name / "out-heldout") for name in ("one", "many"))
     assert hashes(*one) == hashes(*many)
     assert len(hashes(*one)) > 20
