@@ -13,8 +13,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from fakes.small_files import small_files
 from text.reading.reading_of import read_all, stop
-from textmill.base.errors import DataError
+from textmill.base.errors import DataError, StorageError
 from textmill.text.reading import SourceInput, cut_units, list_files, read_chain
 
 
@@ -100,6 +101,24 @@ def test_a_damaged_file_says_the_same_however_it_is_cut_and_continued(tmp_path):
     assert rest == {keys[-1]: units[keys[-1]]}
     assert rest_bad == bad
     assert read_all(source, 3000, done=keys) == ({}, [], type(counts)())
+
+
+@pytest.mark.parametrize("unit_bytes", [10, 64 << 20])
+def test_files_without_a_byte_are_counted_whatever_their_kind(tmp_path, unit_bytes):
+    zstandard = pytest.importorskip("zstandard")
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("trafilatura")
+    for name in ("a.jsonl", "b.csv", "c.parquet", "d.txt", "e.html", "f.jsonl.gz", "g.md.zst", "h.ndjson.zst"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "i.jsonl.gz").write_bytes(gzip.compress(b""))
+    (tmp_path / "j.csv.zst").write_bytes(zstandard.compress(b""))
+    with zipfile.ZipFile(tmp_path / "k.zip", "w") as archive:
+        for name in ("a.jsonl", "b.csv", "c.parquet", "d.txt"):
+            archive.writestr(name, b"")
+    (tmp_path / "l.jsonl").write_bytes(b'{"text": "good"}')
+    units, bad, counts = read_all(SourceInput(path=str(tmp_path)), unit_bytes)
+    assert [document for documents in units.values() for document in documents] == [("l.jsonl:1", "good")]
+    assert (counts.empty, bad) == (14, [])
 
 
 def test_text_files_that_are_no_text(tmp_path):
@@ -210,6 +229,32 @@ def test_a_packed_parquet_file_that_never_ends_does_not_fill_the_disk(tmp_path, 
         assert re.search(
             rf"row 1 and all that follows .* more than {limit} bytes.* {len(packed)} bytes.*; unpack", bad[0]
         )
+
+
+@pytest.mark.parametrize("num_bytes", [0, 100_000])
+def test_a_full_disk_of_temporary_files_names_their_folder(tmp_path, monkeypatch, num_bytes):
+    """A file that may not grow is what a disk without room is; it fails once more when it is closed."""
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    parquet.write_table(pyarrow.table({"text": [tempfile.gettempdir() * 50_000]}), tmp_path / "a", compression=None)
+    packed = gzip.compress((tmp_path / "a").read_bytes())
+    (tmp_path / "a.parquet.gz").write_bytes(packed)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    message = rf"temporary files \({tmp_path}\): .*Free some space there, or set TMPDIR"
+    with pytest.raises(StorageError, match=message), small_files(num_bytes):
+        read_all(SourceInput(path=str(tmp_path / "a.parquet.gz")))
+
+
+def test_no_folder_of_temporary_files(tmp_path, monkeypatch):
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    parquet.write_table(pyarrow.table({"text": ["a"]}), tmp_path / "a")
+    (tmp_path / "a.parquet.gz").write_bytes(gzip.compress((tmp_path / "a").read_bytes()))
+
+    def refuse():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(StorageError, match="no usable temporary directory found .* set TMPDIR"):
+        read_all(SourceInput(path=str(tmp_path / "a.parquet.gz")))
 
 
 def test_a_value_of_csv_that_is_never_closed_is_a_row_that_is_too_long(tmp_path):

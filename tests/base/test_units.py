@@ -14,6 +14,12 @@ def test_count(value, text):
     assert units.count(value) == text
 
 
+@pytest.mark.parametrize(("value", "text"), [(0, "documents"), (1, "document"), (2, "documents")])
+def test_plural(value, text):
+    assert units.plural(value, "document") == text
+    assert units.plural(value, "address") == ("address" if value == 1 else "addresses")
+
+
 @pytest.mark.parametrize(("value", "text"), [(12, "12 B"), (12_118_641, "12.1 MB"), (5e9, "5 GB")])
 def test_num_bytes(value, text):
     assert units.num_bytes(value) == text

@@ -53,11 +53,13 @@ def test_json_and_report_only(files, capsys):
         (["--action", "cut"], 2, "name one with -o"),
         (["-o", "out.jsonl", "--eval-fields", "nope"], 3, "none of the fields nope"),
         (["-o", "out.jsonl", "--fields", "nope"], 3, "none of the fields nope"),
+        (["more.csv", "-o", "out.jsonl"], 3, "more.csv is a file of the kind .csv"),
     ],
 )
 def test_what_cannot_be_done_is_said(files, capsys, *, arguments, code, message):
+    (files / "more.csv").write_text("text\nwords\n")
     with contextlib.chdir(files):
-        assert main(["data", "decontaminate", "web.jsonl", "--against", "gsm8k.jsonl", *arguments]) == code
+        assert main(["data", "decontaminate", "web.jsonl", *arguments, "--against", "gsm8k.jsonl"]) == code
     assert message in capsys.readouterr().err
     assert not (files / "out.jsonl").exists()
 

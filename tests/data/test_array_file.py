@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.small_files import small_files
 from textmill.base.errors import DataError, StorageError
 from textmill.data.array_file import BLOCK_BYTES, ArrayFile, ArrayFileWriter
 
@@ -49,6 +50,18 @@ def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="Choose a folder that you may write to"):
         write(tmp_path / "file" / "a.bin", {"a": np.arange(3, dtype=np.uint64)})
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1 << 20, 7 << 20])
+def test_a_disk_without_room_is_told_and_leaves_nothing(tmp_path, num_bytes):
+    """Wherever it is full: what is still to be written to a temporary file fails once more when that is closed."""
+    values = np.arange(1_000_000, dtype=np.uint64)
+    with (
+        pytest.raises(StorageError, match=r"cannot write .*a.bin: file too large.*Free some space"),
+        small_files(num_bytes),
+    ):
+        write(tmp_path / "a.bin", {"a": values})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_flipped_bit_is_found(tmp_path):

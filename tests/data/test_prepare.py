@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,9 +54,17 @@ def test_copies_go_across_sources_and_the_first_stays(corpus, tmp_path):
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_any_number_of_processes_gives_the_same_bytes(corpus, tmp_path, workers):
+    tables = SETTINGS | {
+        "filter": {"presets": ["smol"], "bounds": {"max_words": 150}},
+        "dedup": {"minhash": True, "recall_sample": 40},
+    }
+    reports = []
     for name, engine in (("one", LocalEngine(1)), ("many", LocalEngine(workers))):
-        prepare(pipeline_of(corpus, tmp_path / name / "out", **SETTINGS), engine)
+        reports.append(prepare(pipeline_of(corpus, tmp_path / name / "out", **tables), engine).to_table())
         engine.close()
+    assert reports[0].pop("job") != reports[1].pop("job")  # which is of the place, too
+    assert reports[0] == reports[1]
+    assert reports[0]["sources"]["web"]["drops"]
     one, many = ((tmp_path / name / "out", tmp_path / name / "out-heldout") for name in ("one", "many"))
     assert hashes(*one) == hashes(*many)
     assert len(hashes(*one)) > 20
@@ -176,6 +185,43 @@ def test_a_torn_unit_is_done_again(corpus, tmp_path, monkeypatch):
     }
 
 
+def test_a_second_start_goes_on_inside_a_file_and_does_nothing_twice(corpus, tmp_path, monkeypatch):
+    """In the middle of lines that are cut by bytes, and of a packed file that is read from its start."""
+    from textmill.data import read_units
+
+    write, done, stops_at = read_units._write_unit, [], None
+
+    def count(folder, task, steps, reading, report):
+        if len(done) == stops_at:
+            raise KeyboardInterrupt
+        write(folder, task, steps, reading, report)
+        done.append((reading.unit.files[0].name, reading.unit.key))
+
+    monkeypatch.setattr(read_units, "_write_unit", count)
+    prepare(pipeline_of(corpus, tmp_path / "whole" / "out"), LocalEngine(1))
+    whole = list(done)
+    middles = [
+        number
+        for number in range(1, len(whole))
+        if whole[number - 1][0] == whole[number][0] and whole[number][0] in ("a.jsonl", "b.jsonl.gz")
+    ]
+    assert {whole[number][0] for number in middles} == {"a.jsonl", "b.jsonl.gz"}
+    for stops_at in (middles[1], middles[-2]):
+        done.clear()
+        pipeline = pipeline_of(corpus, tmp_path / str(stops_at) / "out")
+        with pytest.raises(KeyboardInterrupt):
+            prepare(pipeline, LocalEngine(1))
+        first, stops_at = list(done), None
+        done.clear()
+        prepare(pipeline, LocalEngine(1))
+        assert first + done == whole
+        assert hashes(pipeline_dir(pipeline)) == hashes(tmp_path / "whole" / "out")
+
+
+def pipeline_dir(pipeline):
+    return Path(pipeline.output.dir)
+
+
 @pytest.mark.parametrize(("version", "messages"), [(None, ["going on"]), (1, [])])
 def test_work_of_an_older_version_is_begun_again(corpus, tmp_path, monkeypatch, version, messages):
     """Its documents were compared by other words, and may not be mixed with those of this release."""
@@ -224,5 +270,9 @@ def test_every_step_at_once(corpus, tmp_path):
     assert web.counts["read"] == web.counts["kept"] + sum(web.drops.counts.values())
     assert report.totals["web"]["train_num_documents"] <= web.counts["kept"]
     found = (tmp_path / "out" / "contamination.jsonl").read_text().splitlines()
-    assert {json.loads(line)["source"] for line in found} <= {"web", "notes"}
-    assert len(found) >= 1
+    hits = [json.loads(line) for line in found]
+    assert {hit["source"] for hit in hits} <= {"web", "notes"}
+    assert [set(hit) for hit in hits] == [{"source", "item", "document", "span", "ngram", "ratio", "action"}] * len(
+        hits
+    )
+    assert len(hits) >= 1

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from data.pipelines import hashes, pipeline_of, write_corpus
+from fakes.small_files import small_files
 from textmill.base.config import to_table
 from textmill.base.errors import StorageError
 from textmill.data.engines.local import LocalEngine
@@ -74,20 +74,10 @@ def test_killed_anywhere_it_ends_the_same(tmp_path, workers):
 def test_a_full_disk_loses_nothing(tmp_path):
     corpus = write_corpus(tmp_path / "corpus", num_documents=200)
     pipeline = pipeline_of(corpus, tmp_path / "out", dedup={"minhash": True, "recall_sample": 0})
-    with pytest.raises(StorageError, match="Free some space"):
-        with_small_files(lambda: prepare(pipeline, LocalEngine(1)))
+    with pytest.raises(StorageError, match="Free some space"), small_files(20_000):
+        prepare(pipeline, LocalEngine(1))
     assert list((tmp_path / "out" / ".work" / "read").glob("*/*/sums.json")) == []
     prepare(pipeline, LocalEngine(1))
     whole = pipeline_of(corpus, tmp_path / "whole" / "out", dedup={"minhash": True, "recall_sample": 0})
     prepare(whole, LocalEngine(1))
     assert hashes(tmp_path / "out") == hashes(tmp_path / "whole" / "out")
-
-
-def with_small_files(work, num_bytes=20_000):
-    """Let no file grow beyond so many bytes meanwhile, as a disk that is full lets none."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
-    try:
-        return work()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

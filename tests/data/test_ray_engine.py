@@ -21,7 +21,7 @@ class SlowCluster:
             cause = DataError("a task failed")
 
     def __init__(self, ends_when):
-        self.ends_when, self.asked, self.ended = ends_when, [], {0}
+        self.ends_when, self.asked, self.ended, self.waited_s = ends_when, [], {0}, 0.0
 
     def is_initialized(self):
         return True
@@ -39,6 +39,7 @@ class SlowCluster:
 
     def wait(self, references, num_returns, timeout):
         done = [reference for reference in references if reference in self.ended][:num_returns]
+        self.waited_s += timeout
         return done, [reference for reference in references if reference not in done]
 
     def get(self, reference):
@@ -46,27 +47,34 @@ class SlowCluster:
 
 
 def run_to_the_error(cluster, monkeypatch):
+    """Returns what the engine told meanwhile."""
+    told = []
     monkeypatch.setattr(engine_module, "require_extra", lambda *_: cluster)
     with pytest.raises(DataError, match="a task failed"):
-        list(RayEngine().run(print, range(9), lambda: None))
+        list(RayEngine(tell=told.append).run(print, range(9), lambda: None))
+    return told
 
 
 def test_tasks_that_end_when_they_are_asked_to_are_not_forced(monkeypatch):
     cluster = SlowCluster(ends_when={False})
-    run_to_the_error(cluster, monkeypatch)
+    assert run_to_the_error(cluster, monkeypatch) == []
     assert cluster.asked == [(task, False) for task in (1, 2, 3, 4)]
     assert cluster.ended >= {1, 2, 3, 4}
 
 
 def test_tasks_that_do_not_end_are_forced_to(monkeypatch):
     cluster = SlowCluster(ends_when={True})
-    run_to_the_error(cluster, monkeypatch)
+    (told,) = run_to_the_error(cluster, monkeypatch)
+    assert "waiting up to 60 s for 4 tasks on the Ray cluster: each was asked to end" in told
     assert cluster.asked == [(task, force) for force in (False, True) for task in (1, 2, 3, 4)]
 
 
 def test_tasks_that_still_run_are_told_of_beside_the_error(monkeypatch):
+    cluster = SlowCluster(ends_when=set())
     with pytest.warns(UserWarning, match=r"4 tasks on the Ray cluster .* 120 s .*may still write.*output\.dir"):
-        run_to_the_error(SlowCluster(ends_when=set()), monkeypatch)
+        told = run_to_the_error(cluster, monkeypatch)
+    assert [message.partition(": each ")[2][:12] for message in told] == ["was asked to", "is forced to"]
+    assert cluster.waited_s == pytest.approx(2 * 60, abs=1)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "127.0.0.1:99999"])

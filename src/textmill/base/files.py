@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -56,6 +57,19 @@ def storage_errors(path: Path) -> Iterator[None]:
                 "Free some space, or choose another folder"
             ) from error
         raise StorageError(f"cannot write {path}: {_reason(error)}. Choose a folder that you may write to") from error
+
+
+@contextlib.contextmanager
+def temporary_errors() -> Iterator[None]:
+    """Turn what the operating system says about its folder of temporary files into a ``StorageError``."""
+    try:
+        yield
+    except OSError as error:
+        folder = tempfile.tempdir or "in none of the usual folders"
+        raise StorageError(
+            f"cannot write temporary files ({folder}): {_reason(error)}. Free some space there, or set TMPDIR to a "
+            "folder that has more"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -33,6 +33,11 @@ def read_count(text: str) -> int:
     return round(value)
 
 
+def plural(value: int, noun: str) -> str:
+    """Say a noun as it is said of so many: ``document`` of one, ``documents`` of any other number."""
+    return noun if value == 1 else f"{noun}es" if noun.endswith("s") else f"{noun}s"
+
+
 def num_bytes(value: float) -> str:
     """Write a number of bytes with its decimal unit: ``12.1 MB``."""
     for size, unit in _BYTES:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -14,10 +13,6 @@ from textmill.cli.arguments import WholeNumber, program
 from textmill.cli.bad_records import tell_of_bad
 from textmill.cli.output import Output
 
-if TYPE_CHECKING:
-    from textmill.text.decontamination import Decontaminator
-
-_SHOWN_TOO_SHORT = 5
 _Paths = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
 _Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 
@@ -57,7 +52,8 @@ def decontaminate(
     Parameters
     ----------
     files
-        .jsonl files or globs, packed or not (.gz, .zst).
+        .jsonl files or globs, packed or not (.gz, .zst). What a pipeline reads of other kinds (.csv, .parquet, ...) it
+        decontaminates itself.
     against
         .jsonl files of evaluation sets: an item a line, its question in question, prompt, problem, text or the like.
     output
@@ -93,6 +89,7 @@ def decontaminate(
     """
     from textmill.text.decontamination import Decontaminator
     from textmill.text.decontamination.record_files import decontaminate_files
+    from textmill.text.decontamination.report import too_short
     from textmill.text.folders import paths_of
     from textmill.text.reading import BadRecords
 
@@ -105,7 +102,8 @@ def decontaminate(
     decontaminator = Decontaminator.against(
         against, profile, action=action, fields=eval_fields, ngram=ngram, min_ratio=min_ratio, min_words=min_words
     )
-    _tell_too_short(out, decontaminator)
+    if (told := too_short(decontaminator, "--profile bigram")) is not None:
+        out.warning(told)
     paths = paths_of(files)
     bad = BadRecords(on_bad)
     with out.bar("looking for items", sum(path.stat().st_size for path in paths if path.is_file())) as bar:
@@ -135,31 +133,14 @@ def decontaminate(
     return 0
 
 
-def _tell_too_short(out: Output, decontaminator: Decontaminator) -> None:
-    """Say which items this profile cannot find: nothing is passed over in silence."""
-    from textmill.text.decontamination import PROFILES
-
-    too_short = decontaminator.cannot_be_found.nonzero()[0].tolist()
-    if not too_short:
-        return
-    names = ", ".join(quote(decontaminator.items[number].id) for number in too_short[:_SHOWN_TOO_SHORT])
-    more = f", and {len(too_short) - _SHOWN_TOO_SHORT:,} more" if len(too_short) > _SHOWN_TOO_SHORT else ""
-    least = decontaminator.profile.min_words
-    fewest = PROFILES["bigram"].min_words
-    hint = f"; --profile bigram looks for those of {fewest} words and more" if fewest < least else ""
-    out.warning(
-        f"{len(too_short):,} of {len(decontaminator.items):,} items have fewer than {least} words and cannot be found: "
-        f"{names}{more}{hint}"
-    )
-
-
 def _print(out: Output, summary: dict[str, Any]) -> None:
     share = 100 * summary["dropped"] / max(1, summary["documents"])
     cut = f", {summary['cut']:,} cut" if summary["cut"] else ""
-    out.data(f"{units.count(summary['documents'])} records, {summary['dropped']:,} dropped ({share:.2g} %){cut}")
+    records = f"{units.count(summary['documents'])} {units.plural(summary['documents'], 'record')}"
+    out.data(f"{records}, {summary['dropped']:,} dropped ({share:.2g} %){cut}")
     width = max(len(name) for name in summary["files"])
     for name, of_file in summary["files"].items():
         too_short = f"; {of_file['too_short']:,} too short" if of_file["too_short"] else ""
-        plural = "" if of_file["documents"] == 1 else "s"
+        record = units.plural(of_file["documents"], "record")
         found = f"{of_file['found']:,} of {of_file['items']:,} items found"
-        out.data(f"{name:<{width}}  {found}, in {of_file['documents']:,} record{plural}{too_short}")
+        out.data(f"{name:<{width}}  {found}, in {of_file['documents']:,} {record}{too_short}")

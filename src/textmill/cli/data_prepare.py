@@ -61,7 +61,7 @@ def prepare(
         Print the report as JSON.
     """
     output = Output()
-    where = _engine(engine, workers, address)
+    where = _engine(engine, workers, address, output)
     try:
         with StageScreen(output) as screen:
             report = carry_out(load_pipeline(pipeline, set_ or ()), where, screen)
@@ -78,7 +78,7 @@ def prepare(
     return 0
 
 
-def _engine(engine: str, workers: int | None, address: str | None) -> Engine | None:
+def _engine(engine: str, workers: int | None, address: str | None, output: Output) -> Engine | None:
     """Make what is asked for; None where nothing is, and the pipeline decides."""
     if engine == "local":
         if address is not None:
@@ -88,4 +88,4 @@ def _engine(engine: str, workers: int | None, address: str | None) -> Engine | N
         raise ConfigError("--workers is for --engine local; on Ray the cluster says how many there are")
     from textmill.data.engines.ray import RayEngine
 
-    return RayEngine(address)
+    return RayEngine(address, output.say)

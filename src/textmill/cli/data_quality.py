@@ -88,7 +88,8 @@ def train(
         good_texts, bad_texts = (_read_texts(paths, unreadable) for paths in (good, bad))
     tell_of_bad(out, unreadable)
     out.say(
-        f"{len(good_texts):,} good documents ({units.num_bytes(good_texts.num_bytes)}), "
+        f"{len(good_texts):,} good {units.plural(len(good_texts), 'document')} "
+        f"({units.num_bytes(good_texts.num_bytes)}), "
         f"{len(bad_texts):,} bad ones ({units.num_bytes(bad_texts.num_bytes)})"
     )
     with out.bar("training", epochs) as bar:
@@ -146,7 +147,9 @@ def score(
         num_documents += len(scores)
         num_good += sum(value >= 0.5 for value in scores)
     tell_of_bad(out, bad)
-    out.say(f"{num_documents:,} documents, {num_good:,} of them with a score of 0.5 or more")
+    out.say(
+        f"{num_documents:,} {units.plural(num_documents, 'document')}, {num_good:,} of them with a score of 0.5 or more"
+    )
     return 0
 
 

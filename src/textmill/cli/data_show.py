@@ -50,7 +50,7 @@ def show(
     verify
         Check the sha256 of every file.
     samples
-        Show the beginnings of a few documents that each rule dropped.
+        Show the beginnings of a few documents that each rule dropped, and the biggest clusters of duplicates.
     json
         Print everything as JSON.
     """
@@ -141,12 +141,12 @@ def _lines(facts: SetFacts) -> Iterable[tuple[str, str]]:
     )
     yield "document ids", "kept" if facts.has_names else "not kept"
     if facts.duplicates is not None:
-        yield "duplicates", f"{facts.duplicates:,} duplicates are left out, counted for each document that stayed"
+        yield "duplicates", f"{facts.duplicates:,} left out, counted for each document that stayed"
     for each in facts.packing:
         yield (
             "packed for",
-            f"{each.context:,} tokens: {each.num_rows:,} rows, {each.padding_share:.3%} padding, "
-            f"{each.num_cut:,} documents cut",
+            f"{each.context:,} tokens: {each.num_rows:,} {units.plural(each.num_rows, 'row')}, "
+            f"{each.padding_share:.3%} padding, {each.num_cut:,} {units.plural(each.num_cut, 'document')} cut",
         )
     if manifest.made_by:
         yield "made by", f"a pipeline, whose settings are in {MANIFEST}"

@@ -19,7 +19,7 @@ class DemoListener(TrainListener):
     """Tells the story of a run from the start."""
 
     def doing(self, what: str, total: int | None = None) -> None:
-        """Show the step's heading, once, and its bar."""
+        """Show the step's heading, where it begins one, and its bar."""
         headings = {
             "reading the text": "1. Text",
             "training the tokenizer": "\n2. Tokenizer",
@@ -27,7 +27,8 @@ class DemoListener(TrainListener):
             "timing a few steps": "\n4. Model",
         }
         self._done()
-        self.output.heading(headings[what])
+        if what in headings:
+            self.output.heading(headings[what])
         super().doing(what, total)
 
     def say(self, message: str) -> None:

@@ -58,7 +58,7 @@ class TrainListener:
         for name, source in sources.items():
             self.output.say(f"{name}: {size(source)}")
         if num_duplicates := sum(source.num_duplicates for source in sources.values()):
-            self.output.say(f"{num_duplicates:,} exact duplicates dropped")
+            self.output.say(f"{num_duplicates:,} exact {units.plural(num_duplicates, 'duplicate')} dropped")
 
     def tokenizer(self, tokenizer: Tokenizer) -> None:
         """Show the tokenizer's size."""
@@ -144,7 +144,8 @@ class TrainListener:
 
 def size(source: KeptSource) -> str:
     """Write how many documents there are and how much text they hold."""
-    return f"{source.num_documents:,} documents, {units.num_bytes(source.num_bytes)}"
+    documents = f"{source.num_documents:,} {units.plural(source.num_documents, 'document')}"
+    return f"{documents}, {units.num_bytes(source.num_bytes)}"
 
 
 def tokens_of(shards: ShardSet) -> str:

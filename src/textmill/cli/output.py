@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.highlighter import NullHighlighter
@@ -115,7 +115,13 @@ class Output:
 
 
 class Bar:
-    """How far a piece of work is."""
+    """How far a piece of work is.
+
+    Attributes:
+        shows_time_left: whether it tells by itself how long the rest will take.
+    """
+
+    shows_time_left: ClassVar[bool] = False
 
     def update(self, done: int, note: str = "") -> None:
         """Say how much is done, and a few figures to show beside it."""
@@ -132,6 +138,8 @@ class Bar:
 
 class TerminalBar(Bar):
     """A bar that is drawn over itself."""
+
+    shows_time_left: ClassVar[bool] = True
 
     def __init__(self, output: Output, what: str, total: int | None) -> None:
         self._progress = Progress(

@@ -21,6 +21,7 @@ class StageScreen:
         self._stack = ExitStack()
         self._bar: Bar | None = None
         self._first: tuple[float, int] | None = None
+        self._total_bytes: int | None = None
 
     def __enter__(self) -> StageScreen:
         return self
@@ -32,6 +33,7 @@ class StageScreen:
         """Show a bar for the stage that begins."""
         self._done()
         self._bar = self._stack.enter_context(self._output.bar(name, total_bytes))
+        self._total_bytes = total_bytes
 
     def progress(self, done_bytes: int) -> None:
         """Move the bar. The rate is that of this start: what an earlier one did is done at its first look."""
@@ -42,7 +44,10 @@ class StageScreen:
             self._first = now, done_bytes
         since, before = self._first
         rate = (done_bytes - before) / (now - since) if now > since else 0.0
-        self._bar.update(done_bytes, f"{units.num_bytes(done_bytes)}, {units.num_bytes(rate)}/s" if rate else "")
+        note = f"{units.num_bytes(done_bytes)}, {units.num_bytes(rate)}/s" if rate else ""
+        if rate and self._total_bytes and not self._bar.shows_time_left:
+            note += f", {units.seconds(max(0, self._total_bytes - done_bytes) / rate)} left"
+        self._bar.update(done_bytes, note)
 
     def say(self, message: str) -> None:
         """Show a message."""
@@ -52,8 +57,9 @@ class StageScreen:
         """Show what stays of each source."""
         self._done()
         for name, source in sources.items():
-            duplicates = f", {source.num_duplicates:,} duplicates dropped" if source.num_duplicates else ""
-            kept = f"{source.num_documents:,} documents, {units.num_bytes(source.num_bytes)}"
+            duplicates = _duplicates(source.num_duplicates) if source.num_duplicates else ""
+            documents = f"{source.num_documents:,} {units.plural(source.num_documents, 'document')}"
+            kept = f"{documents}, {units.num_bytes(source.num_bytes)}"
             self._output.say(f"{name}: {kept}{duplicates}")
 
     def tokenizer(self, tokenizer: Tokenizer) -> None:
@@ -64,3 +70,7 @@ class StageScreen:
     def _done(self) -> None:
         self._bar, self._first = None, None
         self._stack.close()
+
+
+def _duplicates(count: int) -> str:
+    return f", {count:,} {units.plural(count, 'duplicate')} dropped"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from textmill.base.errors import DataError
 from textmill.base.files import new_file, storage_errors
 from textmill.data.hashed_writer import HashedWriter
+from textmill.data.mapped_file import map_file
 from textmill.text.checked_files import CheckedFiles
 from textmill.text.checksums import block_checksums
 
@@ -58,7 +59,8 @@ class ArrayFileWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        with storage_errors(self._path):  # what could not be written is tried once more
+            self._open.close()
 
     def append(self, name: str, values: NDArray) -> None:
         """Add values to the end of an array."""
@@ -187,9 +189,3 @@ class ArrayFile:
 def check_array_file(path: Path, remedy: str) -> None:
     """Check every block of a file of arrays, whatever its kind; raises ``DataError`` with the first damaged one."""
     ArrayFile(path, map_file(path)[:8].tobytes(), remedy).check_all()
-
-
-def map_file(path: Path) -> NDArray[np.uint8]:
-    """Map a file's bytes, uint8[n]; one that is missing or empty has none."""
-    size = path.stat().st_size if path.is_file() else 0
-    return np.asarray(np.memmap(path, np.uint8, "r")) if size else np.empty(0, np.uint8)

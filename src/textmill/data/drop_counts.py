@@ -37,8 +37,7 @@ class DropCounts:
         self.counts[rule] = self.counts.get(rule, 0) + len(places)
         samples = self.samples.setdefault(rule, [])
         for place in places[: MAX_SAMPLES - len(samples)].tolist():
-            text = batch.texts[place][: 4 * _SAMPLE_CHARACTERS].decode(errors="replace")[:_SAMPLE_CHARACTERS]
-            sample = {"id": batch.names[place].decode(), "text": text}
+            sample = {"id": batch.names[place].decode(), "text": beginning(batch.texts[place])}
             samples.append(sample | ({"why": why(place)} if why else {}))
 
     def merge(self, other: DropCounts) -> None:
@@ -59,3 +58,8 @@ class DropCounts:
             {rule: entry["count"] for rule, entry in table.items()},
             {rule: entry["samples"] for rule, entry in table.items()},
         )
+
+
+def beginning(text: bytes) -> str:
+    """The first 200 characters of a text, for whoever looks at a sample."""
+    return text[: 4 * _SAMPLE_CHARACTERS].decode(errors="replace")[:_SAMPLE_CHARACTERS]

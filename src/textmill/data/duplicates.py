@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from textmill.data.dedup_settings import minhash_settings, wants_keys
+from textmill.data.drop_counts import beginning
 from textmill.data.engines.engine import Engine
 from textmill.data.job import Job
-from textmill.data.kept_texts import KEYS, KeptTexts, read_texts
+from textmill.data.kept_texts import KEYS, KeptTexts, read_texts, text_bytes
 from textmill.data.prepare_listener import KeptSource, PrepareListener
 from textmill.data.read_stage import Units
 from textmill.data.work_folder import WorkFolder
@@ -57,7 +58,9 @@ def find_duplicates_of(job: Job, work: WorkFolder, units: Units, engine: Engine,
     folders = [work.read / source / unit for source, unit in places]
     report: dict[str, Any] = {}
     if wants_keys(dedup):
-        listener.stage("looking for duplicates", None)
+        num_bytes = sum(map(text_bytes, folders))
+        listener.stage("looking for duplicates", num_bytes)
+        listener.progress(0)
         keys = [StoredKeys.open(folder / KEYS, source) for folder, (source, _) in zip(folders, places, strict=True)]
         settings = DedupSettings(exact=dedup.exact, minhash=minhash_settings(dedup), scope=dedup.scope, keep=dedup.keep)
         found = find_duplicates(
@@ -67,6 +70,8 @@ def find_duplicates_of(job: Job, work: WorkFolder, units: Units, engine: Engine,
             folder=work.duplicates,
             memory_limit=run.memory_mb << 20,
             threads=engine.threads_here,
+            # Its steps are about as long as one another.
+            progress=lambda done, total: listener.progress(num_bytes * done // total),
         )
         report = found.to_json() | {"biggest": [_cluster(cluster, folders) for cluster in found.biggest]}
         if settings.minhash is not None and dedup.recall_sample:
@@ -96,12 +101,19 @@ def _sample(folders: list[Path], num_texts: int) -> TextBatch:
 
 
 def _cluster(cluster: Any, folders: list[Path]) -> dict[str, Any]:
-    """Name the documents of a cluster."""
+    """Name the documents of a cluster, and show how the one that stays begins."""
 
     def name(place: tuple[int, int]) -> str:
         return KeptTexts(folders[place[0]]).names[place[1]].decode()
 
-    return {"size": cluster.size, "kept": name(cluster.kept), "dropped": [name(place) for place in cluster.dropped]}
+    unit, number = cluster.kept
+    (text,) = KeptTexts(folders[unit]).texts.between(number, number + 1)
+    return {
+        "size": cluster.size,
+        "kept": name(cluster.kept),
+        "dropped": [name(place) for place in cluster.dropped],
+        "text": beginning(text),
+    }
 
 
 def _count(

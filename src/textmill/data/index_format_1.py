@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import DataError
-from textmill.data.array_file import map_file
 from textmill.data.index import REMEDY, ShardIndex
+from textmill.data.mapped_file import map_file
 
 KIND = b"TMINDEX1"
 _HEADER = struct.Struct("<8sQQQ")

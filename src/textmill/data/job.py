@@ -18,7 +18,7 @@ from textmill.text.folders import LeftOut
 from textmill.text.reading import InputFile, SourceInput, Unit, cut_units, list_files
 
 # What a release makes of the same input may differ from what the last one made: its work is not gone on with then.
-_WORK_VERSION = 2
+_WORK_VERSION = 3
 
 # What [run] unit_mb counts in. Units are cut in one place only, so other processes need not know.
 UNIT_BYTES_OF_MB = 1 << 20
@@ -89,11 +89,13 @@ def make_job(pipeline: Pipeline, each: Each = map) -> Job:
 
 
 def source_input(run: RunTable, source: SourceTable) -> SourceInput:
-    """Say to reading what a pipeline says of a source."""
+    """Say to reading what a pipeline says of a source; where addresses are judged, the field ``url`` is read."""
+    assert source.filter is not None
+    urls = {"url": "url"} if source.filter.blocked_urls else {}
     return SourceInput(
         path=source.path,
         format=source.format,
-        fields=source.fields,
+        fields=urls | source.fields,
         max_document_bytes=run.max_document_mb << 20,
     )
 

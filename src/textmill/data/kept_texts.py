@@ -93,6 +93,11 @@ class KeptTexts:
         return KeptBatch(self.texts.between(begin, end), self.names.between(begin, end), self.scores[begin:end])
 
 
+def text_bytes(folder: Path) -> int:
+    """The bytes of a unit's texts."""
+    return (folder / "texts.bin").stat().st_size
+
+
 def read_texts(folder: Path, numbers: NDArray[np.int64]) -> TextBatch:
     """Copy texts of a unit, by their numbers, int64[m].
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from textmill.data.contamination import write_contamination
 from textmill.data.default_engine import default_engine
 from textmill.data.duplicates import find_duplicates_of
 from textmill.data.engines.engine import Engine
-from textmill.data.job import Job, check_named, make_job
+from textmill.data.job import Each, Job, check_named, make_job
 from textmill.data.kept_corpus import KeptCorpus
 from textmill.data.pipeline import Pipeline
 from textmill.data.place_sets import place_sets
@@ -63,7 +64,7 @@ def prepare(pipeline: Pipeline, engine: Engine | None = None, listener: PrepareL
     """
     listener = listener or Silence()
     listener.stage("looking at the input", None)
-    job = make_job(pipeline)
+    job = make_job(pipeline, _told(listener))
     report = read_report(pipeline, job.hash)
     if report is not None:
         listener.say(f"{pipeline.output.dir} is up to date: made from the same input with the same settings")
@@ -72,6 +73,24 @@ def prepare(pipeline: Pipeline, engine: Engine | None = None, listener: PrepareL
         return _prepare(job, engine, listener)
     with contextlib.closing(default_engine(job)) as engine_here:
         return _prepare(job, engine_here, listener)
+
+
+def _told(listener: PrepareListener) -> Each:
+    """Make a map that tells how far it is: lines of large files are counted with it, which reads them once."""
+
+    def each(count: Callable[[Any], Any], parts: Iterable[Any]) -> Iterator[Any]:
+        parts = list(parts)
+        done = 0
+        if parts:
+            listener.stage("counting lines", sum(end - begin for _, begin, end in parts))
+            listener.progress(0)
+        for part in parts:
+            num_lines = count(part)
+            done += part[2] - part[1]
+            listener.progress(done)
+            yield num_lines
+
+    return each
 
 
 def _prepare(job: Job, engine: Engine, listener: PrepareListener) -> PrepareReport:

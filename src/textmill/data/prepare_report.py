@@ -26,7 +26,7 @@ class PrepareReport:
         sources: by source, what happened in its units.
         totals: by source, documents, tokens and bytes of text, trained on (``train_num_tokens``) and held out.
         duplicates: what deduplication found, as plain data; empty where it did not look.
-        rules_off: rules of presets that are off, with why.
+        rules_off: rules of presets that are off, and items that cannot be found, with why.
     """
 
     folder: Path

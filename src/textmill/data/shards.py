@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from textmill.base.errors import DataError
 from textmill.base.files import new_folder, sha256_file
-from textmill.data.array_file import ArrayFile, check_array_file, map_file
+from textmill.data.array_file import ArrayFile, check_array_file
 from textmill.data.assemble import CLUSTER_SIZES_KIND, INDEX, assemble
 from textmill.data.document_names import DocumentNames
 from textmill.data.index import REMEDY, ShardIndex
 from textmill.data.index_format_1 import ShardIndex1
 from textmill.data.manifest import MANIFEST, Manifest, ShardFile, read_manifest
+from textmill.data.mapped_file import map_file
 from textmill.data.packing_table import REMEDY as PACKING_REMEDY
 from textmill.data.packing_table import packing_files
 from textmill.data.shard_writer import ShardPart, ShardWriter

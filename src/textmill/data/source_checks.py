@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from textmill.base import units
 from textmill.base.errors import DataError
 from textmill.data.duplicates import Found
 from textmill.data.job import Job
@@ -16,10 +17,10 @@ from textmill.text.reading import changes
 _MAX_TOLD = 5
 
 
-def read_reports(work: WorkFolder, units: Units) -> dict[str, UnitReport]:
+def read_reports(work: WorkFolder, done: Units) -> dict[str, UnitReport]:
     """Add up what happened in the units of each source."""
     reports = {}
-    for name, names in units.items():
+    for name, names in done.items():
         reports[name] = UnitReport()
         for unit in names:
             reports[name].add(UnitReport.read(work.read / name / unit))
@@ -31,12 +32,15 @@ def check_texts(job: Job, reports: Mapping[str, UnitReport]) -> None:
     for name, report in reports.items():
         path = job.pipeline.sources[name].path
         if not report.counts["read"]:
-            bad = f" ({report.counts['bad']:,} records are bad, the first: {report.bad[0]})" if report.bad else ""
+            count = report.counts["bad"]
+            are_bad = f"{count:,} {units.plural(count, 'record')} {'is' if count == 1 else 'are'} bad"
+            bad = f" ({are_bad}, the first: {report.bad[0]})" if report.bad else ""
             raise DataError(f'the source "{name}" at {path} holds no text{bad}; check its path')
         if not report.counts["kept"]:
             drops = ", ".join(f"{rule} {count:,}" for rule, count in report.drops.counts.items())
+            count = report.counts["read"]
             raise DataError(
-                f'all {report.counts["read"]:,} documents of the source "{name}" at {path} are dropped ({drops}); '
+                f'{_all(count)} of the source "{name}" at {path} {"is" if count == 1 else "are"} dropped ({drops}); '
                 f"give it rules that fit it, in [sources.{name}.filter], or leave it out"
             )
 
@@ -46,10 +50,14 @@ def check_kept(job: Job, reports: Mapping[str, UnitReport], found: Found) -> Non
     for name, kept in found.sources.items():
         if not kept.num_documents:
             raise DataError(
-                f'all {reports[name].counts["kept"]:,} documents of the source "{name}" at '
+                f'{_all(reports[name].counts["kept"])} of the source "{name}" at '
                 f"{job.pipeline.sources[name].path} came before, in another source or in what is held out; "
                 "leave the source out"
             )
+
+
+def _all(count: int) -> str:
+    return "the only document" if count == 1 else f"all {count:,} documents"
 
 
 def late_changes(job: Job) -> Iterator[str]:

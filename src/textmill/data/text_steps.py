@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from textmill.text.rules import RuleSet, Verdict
 
 LANGUAGE, QUALITY, CONTAMINATED = "language", "quality", "contaminated"
+# Counts of documents that a step could not judge as it should.
+WITHOUT_URL, WITHOUT_SCORE = "without_url", "without_score"
 
 
 class TextSteps:
@@ -43,6 +45,7 @@ class TextSteps:
         self._threads = threads
         self._part = source.part
         self._min_quality = quality.min_score
+        self._judges_urls = bool(source.filter and source.filter.blocked_urls)
         self._cleaner = self._language = self._quality = None
         if clean.unicode or clean.mask:
             from textmill.text.cleaning import Cleaner
@@ -73,7 +76,12 @@ class TextSteps:
             texts, masked = self._cleaner.apply(texts)
             report.counts.update(masked)
         urls = records.fields.get("url")
-        batch = KeptBatch(texts, names, _given_scores(records))
+        if self._judges_urls:
+            report.counts[WITHOUT_URL] += len(records) if urls is None else int(np.count_nonzero(urls.lengths == 0))
+        scores, num_without = _given_scores(records)
+        if num_without:
+            report.counts[WITHOUT_SCORE] += num_without
+        batch = KeptBatch(texts, names, scores)
         for step in (self._drop_languages, self._drop_by_rules, self._drop_by_quality, self._drop_contaminated):
             if len(batch):
                 batch, urls = step(batch, urls, report)
@@ -143,10 +151,17 @@ def _why(rules: RuleSet, verdict: Verdict, number: int, document: int) -> str:
 
 
 def rules_off(pipeline: Pipeline) -> Iterator[str]:
-    """Tell of each rule that is off because its list was not given, once for each source."""
+    """Tell of each rule that is off because its list was not given, and of items that cannot be found, by source."""
     for name in pipeline.sources:
-        for rules in rule_sets(pipeline.steps_of(name)):
+        source = pipeline.steps_of(name)
+        for rules in rule_sets(source):
             yield from (f"{name}: {sentence}" for sentence in rules.rules_off)
+        decontaminator = decontaminator_of(source)
+        if decontaminator is not None:
+            from textmill.text.decontamination.report import too_short
+
+            told = too_short(decontaminator, 'decontaminate.profile = "bigram"')
+            yield from [f"{name}: {told}"] if told is not None else []
 
 
 def decontaminator_of(source: SourceTable) -> Decontaminator | None:
@@ -160,19 +175,20 @@ def decontaminator_of(source: SourceTable) -> Decontaminator | None:
     return Decontaminator.against(table.against, profile=table.profile, action=table.action)
 
 
-def _given_scores(records: RecordBatch) -> NDArray[np.float32]:
-    """The scores that records bring along, float32[n]; 0 where there is none that is a number."""
+def _given_scores(records: RecordBatch) -> tuple[NDArray[np.float32], int]:
+    """The scores that records bring along, float32[n], 0 where one is no number; and how many are none."""
     if "score" not in records.fields:
-        return np.zeros(len(records), np.float32)
-    return np.fromiter(map(_number, records.fields["score"]), np.float32, len(records))
+        return np.zeros(len(records), np.float32), 0
+    given = np.fromiter(map(_number, records.fields["score"]), np.float32, len(records))
+    is_given = np.isfinite(given)
+    return np.where(is_given, given, np.float32(0)), int(np.count_nonzero(~is_given))
 
 
 def _number(text: bytes) -> float:
     try:
-        number = float(text)
+        return float(text)
     except ValueError:
-        return 0.0
-    return number if np.isfinite(number) else 0.0
+        return np.nan
 
 
 def _select(batch: KeptBatch, urls: TextBatch | None, chosen: NDArray[np.bool_]) -> _Batch:

@@ -56,17 +56,23 @@ class TokenWriter:
         self._writers: dict[str, ShardWriter] = {}
 
     def __enter__(self) -> Self:
-        for name in PARTS:
-            writer = ShardWriter(self._folder / f"{name}.bin", self._dtype, sync=False)
-            self._writers[name] = self._stack.enter_context(writer)
+        with ExitStack() as opened:
+            for name in PARTS:
+                writer = ShardWriter(self._folder / f"{name}.bin", self._dtype, sync=False)
+                self._writers[name] = opened.enter_context(writer)
+            self._stack = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        if error is None:
-            for name, writer in self._writers.items():
-                writer.finish().save(self._folder / f"{name}.part")
+        try:
+            if error is None:
+                for name, writer in self._writers.items():
+                    writer.finish().save(self._folder / f"{name}.part")
+        except BaseException as late:
+            self._stack.__exit__(type(late), late, late.__traceback__)
+            raise
         return self._stack.__exit__(kind, error, trace)
 
     def add(self, batch: KeptBatch, cluster_sizes: NDArray[np.uint32] | None = None) -> None:

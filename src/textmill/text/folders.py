@@ -21,6 +21,7 @@ TEXT_SUFFIXES = frozenset(
 )
 RECORD_SUFFIXES = frozenset({".jsonl", ".parquet"})
 NO_ENDING, HIDDEN, DANGLING, NO_FILE = "(no ending)", "(hidden)", "(link to nothing)", "(no regular file)"
+INNER_ARCHIVE = "(archive in an archive)"
 
 Source = str | Path | Sequence[str | Path]
 
@@ -31,21 +32,28 @@ class LeftOut:
 
     Attributes:
         files: what folders hold beside text, counted by the ending of files, or by why it was not read: hidden (a
-            folder counts as one), a link to nothing, a pipe or a device.
+            folder counts as one), a link to nothing, a pipe or a device, an archive in an archive.
         num_empty_records: records that hold null in place of text, or nothing.
     """
 
     files: Counter[str] = field(default_factory=Counter)
     num_empty_records: int = 0
 
+    @property
+    def kinds(self) -> str:
+        """The kinds of files, with how many there are of each, and what can be done about them."""
+        kinds = ", ".join(f"{in_unicode(kind)} ({count})" for kind, count in self.files.most_common(8))
+        unpack = ["unpack an archive that lies in another one"] if self.files[INNER_ARCHIVE] else []
+        read = ["give a file by itself to have it read as text"] if set(self.files) - {INNER_ARCHIVE} else []
+        return "; ".join([kinds, *read, *unpack])
+
     def warn(self, stacklevel: int) -> None:
         """Warn of what was passed over, if anything was; ``stacklevel`` as in ``warnings.warn``."""
         if self.files:
-            kinds = ", ".join(f"{in_unicode(kind)} ({count})" for kind, count in self.files.most_common(8))
             count = self.files.total()
             warnings.warn(
                 f"{count} file{'s were' if count > 1 else ' was'} left out of the folders, hidden or with no ending of "
-                f"text: {kinds}; give a file by itself to have it read as text",
+                f"text: {self.kinds}",
                 stacklevel=stacklevel + 1,
             )
         if self.num_empty_records:

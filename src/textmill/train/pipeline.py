@@ -199,21 +199,25 @@ class _Stages:
 
     _TOLD: ClassVar = {
         "reading": "reading the text",
+        "looking for duplicates": "looking for duplicates",
         "training the tokenizer": "training the tokenizer",
         "making tokens": "writing the shards",
     }
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
+        self._is_told = False
 
     def stage(self, name: str, total_bytes: int | None) -> None:
         """A stage begins."""
-        if name in self._TOLD:
+        self._is_told = name in self._TOLD
+        if self._is_told:
             self._listener.doing(self._TOLD[name], total_bytes)
 
     def progress(self, done_bytes: int) -> None:
         """So many bytes of it are done."""
-        self._listener.progress(done_bytes)
+        if self._is_told:
+            self._listener.progress(done_bytes)
 
     def say(self, message: str) -> None:
         """A thing worth knowing."""

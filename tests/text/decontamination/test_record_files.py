@@ -76,8 +76,14 @@ def test_several_files_packed_or_not_and_a_line_without_an_end(decontaminator, t
         (b'{"text": "\xff"}', "line 2, byte 27 is not UTF-8 text: byte 0xff cannot be decoded"),
         (b'{"text": "\\ud800"}', "line 2, byte 17 has half of a surrogate pair at character 0"),
         (b'{"text": ' + b"[" * 100_000, "line 2, byte 17 is not JSON: maximum recursion"),
-        (b'{"text": "' + b"x" * 300_000 + b'"}', "line 2, byte 17 is a line of 300012 bytes, more than .* = 200000"),
-        (b'{"text": "' + b"x" * 20_000_000 + b'"}', "line 2, byte 17 is a line of 20000012 bytes, more than"),
+        (
+            b'{"text": "' + b"x" * 300_000 + b'"}',
+            r"line 2, byte 17 is a line of 300012 bytes, more than .* = 200000; .* \(--max-document-mb",
+        ),
+        (
+            b'{"text": "' + b"x" * 20_000_000 + b'"}',
+            r"line 2, byte 17 is a line of 20000012 bytes, .* \(--max-document-mb",
+        ),
     ],
     ids=range(9),
 )
@@ -132,6 +138,18 @@ def test_a_file_that_changes_meanwhile_is_told(decontaminator, tmp_path):
             [path], decontaminator, tmp_path / "o.jsonl", on_bad=lambda _: path.write_text('{"text": "one"}\n')
         )
     assert not (tmp_path / "o.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv.gz", "a.parquet", "a.HTML", "a.zip"])
+def test_files_of_other_kinds_are_refused_by_name(name, decontaminator, tmp_path):
+    path, target = tmp_path / name, tmp_path / "o.jsonl"
+    path.write_bytes(b"text\nwords\n")
+    message = rf"{name} is a file of the kind \.\w+, .* lines of JSON: \.jsonl.*\. Convert it"
+    with pytest.raises(DataError, match=message):
+        decontaminate_files([path], decontaminator, target, on_bad=BadRecords("skip"))
+    with pytest.raises(DataError, match=message):
+        read_items(path)
+    assert not target.exists()
 
 
 AROUND = "Words that stand around what is cut, at some length, number {}. "

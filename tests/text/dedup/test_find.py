@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textmill.base.errors import ConfigError
+from fakes.small_files import small_files
+from textmill.base.errors import ConfigError, StorageError
 from textmill.text.dedup import DedupSettings, MinHashSettings, UnitKeys, find_duplicates, read_verdict
 from textmill.text.dedup.reference import KnownText, cluster_sizes
+from textmill.text.dedup.spill import Spill
 from textmill.text.text_batch import TextBatch
 
 # Few words, short shingles and weak bands: documents are near duplicates, and unlike ones share keys, all the time.
@@ -165,7 +167,51 @@ def test_progress_reaches_its_end(tmp_path):
         folder=tmp_path,
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert seen == [(n, 7) for n in range(1, 8)]
+    assert seen == [(n, 11) for n in range(1, 12)]
+
+
+def test_after_a_full_disk_no_file_is_open(tmp_path, monkeypatch):
+    """Whichever write fails first, of those that one search makes; the error's traceback holds what was at work."""
+    texts = [" ".join(f"w{n % 7}" for n in range(i, i + 9)) for i in range(40)]
+    documents = [KnownText(text) for text in texts]
+    files, writes = [], []
+    begin, write = Spill.__init__, Spill._write
+    fails_at = 0
+
+    def remember(spill, *arguments):
+        begin(spill, *arguments)
+        files.append(spill._file)
+
+    def fail(spill):
+        if spill._num_waiting:
+            writes.append(1)
+            if len(writes) == fails_at:
+                raise StorageError("the disk is full")
+        write(spill)
+
+    monkeypatch.setattr(Spill, "__init__", remember)
+    monkeypatch.setattr(Spill, "_write", fail)
+    dedup = DedupSettings(minhash=LOOSE)
+    find(documents, dedup, tmp_path / "0", memory_limit=5000)
+    num_writes = len(writes)
+    assert num_writes > 5
+    for fails_at in range(1, num_writes + 1):
+        files.clear()
+        writes.clear()
+        with pytest.raises(StorageError) as raised:
+            find(documents, dedup, tmp_path / str(fails_at), memory_limit=5000)
+        assert [file for file in files if not file.closed] == [], fails_at
+        assert raised.value.__traceback__ is not None
+    assert all(file.closed for file in files)
+
+
+@pytest.mark.parametrize("num_bytes", [0, 100, 1000])
+def test_a_disk_without_room_is_told(tmp_path, num_bytes):
+    """What could not be written is still waiting when files are closed."""
+    documents = [KnownText(" ".join(f"w{n % 7}" for n in range(i, i + 9))) for i in range(40)]
+    with pytest.raises(StorageError, match=r"cannot write .*/\.sort-.*Free some space"), small_files(num_bytes):
+        find(documents, DedupSettings(minhash=LOOSE), tmp_path / "d", memory_limit=5000)
+    assert list((tmp_path / "d").iterdir()) == []
 
 
 def test_keys_of_other_bands_are_refused(tmp_path):

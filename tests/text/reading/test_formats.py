@@ -185,6 +185,31 @@ def test_members_of_an_archive_are_read_like_files_of_a_folder(tmp_path):
     assert left_out.files == {"(hidden)": 2, ".png": 1}
 
 
+def test_an_archive_in_an_archive_is_left_out_and_told(tmp_path):
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as archive:
+        archive.writestr("a.txt", "inner")
+    path = tmp_path / "outer.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(tmp_path / "inner.zip", "inner.zip")
+    with pytest.raises(
+        DataError,
+        match=r"outer.zip holds 1 file, and none is text: \(archive in an archive\) \(1\); unpack an archive",
+    ):
+        list_files(SourceInput(path=str(path)))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("b.txt", "outer")
+    left_out = LeftOut()
+    assert [file.name for file in list_files(SourceInput(path=str(path)), left_out)] == ["outer.zip/b.txt"]
+    with pytest.warns(UserWarning, match=r"1 file was left out .*archive in an archive.*; unpack an archive that lies"):
+        left_out.warn(1)
+
+
+def test_an_archive_of_nothing_is_told(tmp_path):
+    zipfile.ZipFile(tmp_path / "a.zip", "w").close()
+    with pytest.raises(DataError, match=r"a.zip holds no file"):
+        list_files(SourceInput(path=str(tmp_path / "a.zip")))
+
+
 def test_small_files_share_units(tmp_path):
     for i in range(100):
         (tmp_path / f"{i:03}.txt").write_text("x" * 100)

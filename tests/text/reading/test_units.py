@@ -85,7 +85,7 @@ def test_what_is_read(folder, whole):
     assert by_id["g.zip/m/one.txt"] == "member"
     assert by_id["g.zip/r.csv.gz:4"] == 'text 3, "quoted"\nand ü\r\n' * 3
     assert by_id["sub/l.py"] == "print()\n"
-    assert counts.empty == 34 + 22 + 22 + 40 + 30 + 12 + 18 + 1
+    assert counts.empty == 34 + 22 + 22 + 40 + 30 + 12 + 18 + 1 + 1
 
 
 @pytest.mark.parametrize("unit_bytes", [1, 7, 100, 1000, 4097, 30_000, 1 << 20])

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from textmill.base import units
 from textmill.base.errors import ConfigError, TextmillError, require_extra
 from textmill.data.engines.engine import POLL_S
 
@@ -19,6 +20,7 @@ _TASKS_PER_CPU = 2
 _MAX_RETRIES = 3
 _CONNECTED_WITHIN_S = 10.0
 _ENDED_WITHIN_S = 60.0  # of being asked to end, and of being forced to
+_TOLD_AFTER_S = 2.0  # most tasks end sooner, and nobody has to know
 
 
 class RayEngine:
@@ -27,6 +29,7 @@ class RayEngine:
     Args:
         address: of a cluster that runs ("auto" finds the one of this machine, or ``RAY_ADDRESS``); None starts one
             here.
+        tell: is told what is waited for, where that takes longer than a moment.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -36,7 +39,8 @@ class RayEngine:
     threads = 1
     threads_here = os.cpu_count() or 1
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, tell: Callable[[str], Any] = lambda message: None) -> None:
+        self._tell = tell
         self._ray: Any = require_extra("ray", "ray", "--engine ray")
         self._started_here = not self._ray.is_initialized()
         if self._started_here:
@@ -77,16 +81,27 @@ class RayEngine:
         for force in (False, True):
             for reference in references:
                 self._ray.cancel(reference, force=force)
+            references = self._wait(references, _TOLD_AFTER_S)
             if references:
-                _, references = self._ray.wait(references, num_returns=len(references), timeout=_ENDED_WITHIN_S)
+                what = "is forced to end" if force else "was asked to end, and finishes what it is at"
+                self._tell(
+                    f"waiting up to {_ENDED_WITHIN_S:.0f} s for {_tasks(references)} on the Ray cluster: each {what}, "
+                    "so that none writes into the output folder later"
+                )
+                references = self._wait(references, _ENDED_WITHIN_S - _TOLD_AFTER_S)
         if references:
-            tasks = f"{len(references)} task{'s' if len(references) > 1 else ''}"
             warnings.warn(
-                f"{tasks} on the Ray cluster did not end within {2 * _ENDED_WITHIN_S:.0f} s and may still write into "
-                "the output folder. Before the next start end what still runs (ray stop on its machine), or set "
-                "another output.dir",
+                f"{_tasks(references)} on the Ray cluster did not end within {2 * _ENDED_WITHIN_S:.0f} s and may still "
+                "write into the output folder. Before the next start end what still runs (ray stop on its machine), "
+                "or set another output.dir",
                 stacklevel=3,
             )
+
+    def _wait(self, references: list[Any], timeout_s: float) -> list[Any]:
+        """Wait for tasks to end; returns those that did not."""
+        if not references:
+            return []
+        return self._ray.wait(references, num_returns=len(references), timeout=max(0.0, timeout_s))[1]
 
     def _result(self, reference: Any) -> Any:
         try:
@@ -97,6 +112,10 @@ class RayEngine:
             raise
         except self._ray.exceptions.RayError as error:
             raise TextmillError(f"Ray lost a piece of work {_MAX_RETRIES} times: {error}") from error
+
+
+def _tasks(references: list[Any]) -> str:
+    return f"{len(references)} {units.plural(len(references), 'task')}"
 
 
 def _connect(address: str) -> None:

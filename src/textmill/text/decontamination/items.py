@@ -10,6 +10,7 @@ from typing import Any
 
 from textmill.base.errors import DataError
 from textmill.text.compression import open_unpacked
+from textmill.text.decontamination.json_files import check_is_json_lines
 from textmill.text.folders import Source, paths_of
 from textmill.text.readers import read_json_lines
 
@@ -53,7 +54,7 @@ def read_items(
         answer_fields: the same for the answer: ``ANSWER_FIELDS``, and what the assistant says.
 
     Raises:
-        DataError: a file cannot be read, a line is no object, or has none of the fields.
+        DataError: a file is of another kind or cannot be read, a line is no object, or has none of the fields.
     """
     files = list(dict.fromkeys(paths_of(paths)))
     times = Counter(path.name for path in files)
@@ -90,6 +91,7 @@ def field_of(record: dict[str, Any], name: str) -> Any:
 
 
 def _read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    check_is_json_lines(path)
     with open_unpacked(path) as (file, _):
         for number, record in read_json_lines(file, path):
             if not isinstance(record, dict):

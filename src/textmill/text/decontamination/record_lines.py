@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textmill.base.errors import DataError
+from textmill.text.decontamination.json_files import check_is_json_lines
 from textmill.text.decontamination.training_records import read_record, text_of_record
 from textmill.text.reading.content import Content, DamagedContentError, OpenArchive, open_content
 from textmill.text.reading.files import InputFile, version_of
@@ -15,6 +16,7 @@ from textmill.text.reading.records import BadRecord, OnBad, RecordError, above_l
 from textmill.text.reading.unchanged import while_unchanged
 
 _Refuse = Callable[[str, str], None]
+_LIMIT = "--max-document-mb on the command line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def read_record_lines(
         max_line_bytes: a line with more is bad, and is never held.
 
     Raises:
-        DataError: a path is no file, or one that cannot be opened, or it changed while it was read.
+        DataError: a path is no file of lines of JSON, or cannot be opened, or it changed while it was read.
     """
     before = 0
     for path in paths:
@@ -60,6 +62,7 @@ def _input_file(path: Path) -> InputFile:
         if path.exists() and not path.is_file():
             raise DataError(f"{path} is no file; give .jsonl files or globs, packed or not")
         version = version_of(path)
+        check_is_json_lines(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     return InputFile(str(path), path.name, "jsonl", version[0], version)
@@ -89,7 +92,9 @@ def _whole_lines(content: Content, max_line_bytes: int, refuse: _Refuse) -> Iter
     stream = LineStream(content, max_line_bytes)
     while (block := stream.next_block()) is not None:
         if block.overlong_bytes:
-            refuse(place_of(block.line, block.offset), above_limit("line", block.overlong_bytes, max_line_bytes))
+            refuse(
+                place_of(block.line, block.offset), above_limit("line", block.overlong_bytes, max_line_bytes, _LIMIT)
+            )
             stream.pass_over(1)
             continue
         *lines, rest = block.data.tobytes().split(b"\n")
@@ -97,7 +102,7 @@ def _whole_lines(content: Content, max_line_bytes: int, refuse: _Refuse) -> Iter
         offset = block.offset
         for number, line in enumerate(lines, start=block.line):
             if len(line) > max_line_bytes + 1:
-                refuse(place_of(number, offset), above_limit("line", len(line) - 1, max_line_bytes))
+                refuse(place_of(number, offset), above_limit("line", len(line) - 1, max_line_bytes, _LIMIT))
             else:
                 yield number, offset, line
             offset += len(line)

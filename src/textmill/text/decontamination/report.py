@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 import numpy as np
 
 from textmill.text.decontamination.decontaminator import Contamination, Decontaminator, Hit
+from textmill.text.decontamination.profiles import PROFILES
+
+_SHOWN_TOO_SHORT = 5
 
 
 @dataclass(slots=True)
@@ -98,6 +102,21 @@ class ContaminationCounts:
             "cut": self.num_cut,
             "files": files,
         }
+
+
+def too_short(decontaminator: Decontaminator, bigram: str) -> str | None:
+    """Name the items that a profile cannot find, in a sentence; ``bigram`` says how the profile for these is chosen."""
+    numbers = decontaminator.cannot_be_found.nonzero()[0].tolist()
+    if not numbers:
+        return None
+    names = ", ".join(quote(decontaminator.items[number].id) for number in numbers[:_SHOWN_TOO_SHORT])
+    more = f", and {len(numbers) - _SHOWN_TOO_SHORT:,} more" if len(numbers) > _SHOWN_TOO_SHORT else ""
+    least, fewest = decontaminator.profile.min_words, PROFILES["bigram"].min_words
+    hint = f"; {bigram} looks for those of {fewest} words and more" if fewest < least else ""
+    return (
+        f"{len(numbers):,} of {len(decontaminator.items):,} items have fewer than {least} words and cannot be found: "
+        f"{names}{more}{hint}"
+    )
 
 
 def hit_record(hit: Hit, decontaminator: Decontaminator, document_id: Callable[[int], str]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 In a group that shares a key, a document is compared with the group's first one; those that are unlike it form a group
 again, whose first one is the next leader, and so on. Every round goes through the pairs in parts, by the later document
 of a pair, of which a round has one pair for each band at most; so a part is never larger than planned, whatever groups
-there are, and as parts come in the order of documents, the first one that is refused is the first of the next group.
+there are. What is refused goes by group to the next round's leaders (``leaders``).
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from textmill.base.files import storage_errors
 from textmill.text.dedup.copies import part_of_key
 from textmill.text.dedup.document_set import DocumentSet
 from textmill.text.dedup.groups import same_keys
+from textmill.text.dedup.leaders import RefusedPairs
 from textmill.text.dedup.links import Links, joined_by
 from textmill.text.dedup.settings import MinHashSettings
 from textmill.text.dedup.spill import Spill, num_parts_for
@@ -47,20 +50,24 @@ class CandidateSearch:
         most_bytes = 8 * _PAIR_COLUMNS * settings.bands * len(known)
         self._num_parts = num_parts_for(most_bytes, memory_limit)
         self._judged = [_Judged(folder / f"judged-{part:04d}.npy") for part in range(self._num_parts)]
+        self._num_groups = 0
 
-    def find(self, dropped: NDArray[np.int64], verify: Verify, on_band: Callable[[], None]) -> Links:
-        """Compare all documents but ``dropped``, ascending; ``on_band`` is called after each band."""
-        pairs = self._first_pairs(dropped, on_band)
+    def find(self, dropped: NDArray[np.int64], verify: Verify, on_step: Callable[[], None]) -> Links:
+        """Compare all documents but ``dropped``, ascending; ``on_step`` is called twice for each band."""
         num_not_compared = 0
-        for leader in range(self._settings.max_leaders):
-            is_last = leader + 1 == self._settings.max_leaders
-            following, num_left = self._round(pairs, verify, leader, is_last=is_last)
-            num_not_compared += num_left
-            pairs.close()
-            pairs = following
-            if pairs.num_rows == 0:
-                break
-        pairs.close()
+        with contextlib.ExitStack() as opened:
+            pairs = opened.enter_context(contextlib.closing(self._first_pairs(dropped, on_step)))
+            # Most pairs are compared in the first round: its parts are the second half of the steps.
+            on_part = _spread(on_step, self._settings.bands, self._num_parts)
+            for leader in range(self._settings.max_leaders):
+                is_last = leader + 1 == self._settings.max_leaders
+                following, num_left = self._round(pairs, verify, leader, on_part, is_last=is_last)
+                num_not_compared += num_left
+                opened.close()
+                pairs = opened.enter_context(contextlib.closing(following))
+                if pairs.num_rows == 0:
+                    break
+                on_part = _nothing
         links = self._linking_pairs()
         documents, groups = joined_by(links, len(self._known))
         return Links(
@@ -79,22 +86,25 @@ class CandidateSearch:
 
     def _first_pairs(self, dropped: NDArray[np.int64], on_band: Callable[[], None]) -> Spill:
         """Pair the documents of each group with its first one."""
-        pairs = self._pairs("pairs-00")
-        num_groups = 0
-        for band in range(self._settings.bands):
-            num_parts = num_parts_for(16 * len(self._known), self._memory_limit)
-            keys = Spill(self._folder / "keys", 2, num_parts, self._memory_limit)
+        with contextlib.ExitStack() as on_error:
+            pairs = on_error.enter_context(contextlib.closing(self._pairs("pairs-00")))
+            for band in range(self._settings.bands):
+                self._add_band(pairs, band, dropped)
+                on_band()
+            on_error.pop_all()
+        return pairs
+
+    def _add_band(self, pairs: Spill, band: int, dropped: NDArray[np.int64]) -> None:
+        num_parts = num_parts_for(16 * len(self._known), self._memory_limit)
+        with contextlib.closing(Spill(self._folder / "keys", 2, num_parts, self._memory_limit)) as keys:
             self._add_keys(keys, band, dropped)
             for part in range(keys.num_parts):
                 rows = keys.load(part)
                 groups = same_keys(rows[:, :1], rows[:, 1])
                 leaders = np.repeat(groups.members[groups.starts[:-1]], np.diff(groups.starts))
-                found = np.column_stack((leaders, groups.members, num_groups + groups.numbers))
+                found = np.column_stack((leaders, groups.members, self._num_groups + groups.numbers))
                 self._add(pairs, found[leaders != groups.members])
-                num_groups += len(groups)
-            keys.close()
-            on_band()
-        return pairs
+                self._num_groups += len(groups)
 
     def _add_keys(self, spill: Spill, band: int, dropped: NDArray[np.int64]) -> None:
         for unit, start in zip(self._known.units, self._known.starts, strict=False):
@@ -105,21 +115,27 @@ class CandidateSearch:
             rows = np.column_stack((keys.view(np.int64), start + np.arange(len(unit))))[chosen]
             spill.add(rows, part_of_key(keys[chosen], spill.num_parts))
 
-    def _round(self, pairs: Spill, verify: Verify, leader: int, *, is_last: bool) -> tuple[Spill, int]:
+    def _round(
+        self, pairs: Spill, verify: Verify, leader: int, on_part: Callable[[], None], *, is_last: bool
+    ) -> tuple[Spill, int]:
         """Compare all pairs; returns those with the next leaders, or in the last round how many are left."""
-        following = self._pairs(f"pairs-{leader + 1:02d}")
-        leaders = _NextLeaders()
         num_left = 0
-        for part, judged in enumerate(self._judged):
-            rows = pairs.load(part)
-            if len(rows) == 0:
-                continue
-            refused = rows[~judged.judge(rows[:, :2], verify)]
-            if is_last:
-                num_left += len(refused)
-            else:
-                self._add(following, leaders.pair(refused))
-        return following, num_left
+        refused_file = self._folder / "refused"
+        with contextlib.closing(RefusedPairs(refused_file, self._num_groups, self._memory_limit)) as refused_pairs:
+            for part, judged in enumerate(self._judged):
+                rows = pairs.load(part)
+                if len(rows):
+                    refused = rows[~judged.judge(rows[:, :2], verify)]
+                    num_left += len(refused)
+                    if not is_last:
+                        refused_pairs.add(refused)
+                on_part()
+            with contextlib.ExitStack() as on_error:
+                following = on_error.enter_context(contextlib.closing(self._pairs(f"pairs-{leader + 1:02d}")))
+                for rows in refused_pairs.with_next_leaders():
+                    self._add(following, rows)
+                on_error.pop_all()
+        return following, num_left if is_last else 0
 
     def _linking_pairs(self) -> NDArray[np.int64]:
         """Read all pairs that are links, int64[n, 2], a part at a time: there may be many, and they are held once."""
@@ -188,23 +204,17 @@ def _each_once(pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
     return ordered[is_first], places
 
 
-class _NextLeaders:
-    """The first refused document of each group, as documents come in ascending order."""
+def _spread(step: Callable[[], None], num_steps: int, num_calls: int) -> Callable[[], None]:
+    """Make a function of which ``num_calls`` calls make ``num_steps`` of ``step``, evenly."""
+    calls = itertools.count(1)
 
-    def __init__(self) -> None:
-        self._groups = np.empty(0, np.int64)
-        self._leaders = np.empty(0, np.int64)
+    def call() -> None:
+        number = next(calls)
+        for _ in range(num_steps * number // num_calls - num_steps * (number - 1) // num_calls):
+            step()
 
-    def pair(self, refused: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Pair refused documents, rows of (leader, document, group), with the next leaders of their groups."""
-        documents, groups = refused[:, 1], refused[:, 2]
-        order = np.lexsort((documents, groups))
-        documents, groups = documents[order], groups[order]
-        new_groups, firsts = np.unique(groups, return_index=True)
-        is_new = ~np.isin(new_groups, self._groups)
-        every = np.concatenate((self._groups, new_groups[is_new]))
-        leaders = np.concatenate((self._leaders, documents[firsts[is_new]]))
-        order = np.argsort(every)
-        self._groups, self._leaders = every[order], leaders[order]
-        of_document = self._leaders[np.searchsorted(self._groups, groups)]
-        return np.column_stack((of_document, documents, groups))[of_document != documents]
+    return call
+
+
+def _nothing() -> None:
+    """Later rounds have few pairs, and nobody knows how many rounds there will be."""

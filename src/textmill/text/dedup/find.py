@@ -63,7 +63,7 @@ def find_duplicates(
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     scopes = list(_scopes(units, settings))
-    num_steps = len(scopes) * (3 + (settings.minhash.bands if settings.minhash else 0))
+    num_steps = len(scopes) * (3 + (2 * settings.minhash.bands if settings.minhash else 0))
     step = itertools.count(1)
     search = _Search(settings, folder, memory_limit, threads, lambda: progress(next(step), num_steps))
     return joined(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +92,26 @@ class Spill:
                     done += count
         return rows
 
+    def pieces(self, part: int) -> Iterator[NDArray[np.int64]]:
+        """Read the rows of a part in the order they were added, as many at a time as one block has: int64[n, columns].
+
+        Raises:
+            DataError, StorageError: as ``load``.
+        """
+        self._write()
+        for block in self._blocks:
+            with read_errors(self._path, _FIX):
+                begin, count = self._span(block, part)
+                rows = np.empty((count, self._rows.shape[1]), np.int64)
+                if count:
+                    fill(rows, self._file, begin)
+            if count:
+                yield rows
+
     def close(self) -> None:
-        """Forget the rows."""
-        self._file.close()
+        """Forget the rows, those too for which the disk had no room."""
+        with contextlib.suppress(OSError):
+            self._file.close()
         self._path.unlink()
 
     def _span(self, block: int, part: int) -> tuple[int, int]:

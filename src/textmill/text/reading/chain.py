@@ -92,7 +92,7 @@ def _read_lines(span: Span, intake: Intake) -> Iterator[RecordBatch]:
     try:
         with _open_records(span, intake) as records:
             yield from records.read(span.end, intake)
-            _tell_of_damage(records, span.end, intake, span.file)
+            _tell_of_end(records, span.end, intake, span.file)
     except DamagedContentError as error:
         yield from _refuse_file(error, span.file, intake)
 
@@ -152,13 +152,16 @@ def _read_stretches(
 
 def _read_stretch(records: JsonLineRecords | CsvRecords, end: int, intake: Intake) -> Iterator[RecordBatch]:
     yield from records.read(end, intake)
-    _tell_of_damage(records, end, intake, 0)
+    _tell_of_end(records, end, intake, 0)
 
 
-def _tell_of_damage(records: JsonLineRecords | CsvRecords, end: int | None, intake: Intake, number: int) -> None:
+def _tell_of_end(records: JsonLineRecords | CsvRecords, end: int | None, intake: Intake, number: int) -> None:
+    """Tell of damage that ended the reading; count a file without a byte, of which nothing else would tell."""
     if records.is_cut_off(end):
         offset, why = records.damage
         intake.refuse(intake.files[number], f"byte {offset}", f"and all that follows cannot be unpacked: {why}")
+    elif records.has_no_byte():
+        intake.counts.empty += 1
 
 
 def _refuse_file(error: DamagedContentError, number: int, intake: Intake) -> Iterator[RecordBatch]:

@@ -36,6 +36,10 @@ class CsvRecords:
         """Say whether no row is left, and that not because of damage."""
         return self._is_refused or self._lines.is_over()
 
+    def has_no_byte(self) -> bool:
+        """Say whether the content is empty."""
+        return self._lines.is_over() and self._lines.offset == 0
+
     def is_cut_off(self, end: int | None) -> bool:
         """Say whether damage ended the reading of rows that begin before ``end``."""
         return not self._is_refused and self._lines.is_cut_off(end)

@@ -15,6 +15,7 @@ from textmill.base.errors import DataError
 from textmill.text.compression import packing_of
 from textmill.text.folders import (
     HIDDEN,
+    INNER_ARCHIVE,
     NO_ENDING,
     TEXT_SUFFIXES,
     LeftOut,
@@ -94,9 +95,9 @@ def list_files(source: SourceInput, left_out: LeftOut | None = None) -> list[Inp
         left_out: where to count what folders and archives hold beside text.
 
     Raises:
-        DataError: a path does not exist, or a folder holds no text.
+        DataError: a path does not exist, or a folder or the archives hold no text.
     """
-    left_out = LeftOut() if left_out is None else left_out
+    passed_over = LeftOut()
     suffixes = _READ_SUFFIXES | _MORE_SUFFIXES.get(source.format, frozenset())
     base = _shared_folder(source)
     once: dict[str, InputFile] = {}
@@ -105,11 +106,22 @@ def list_files(source: SourceInput, left_out: LeftOut | None = None) -> list[Inp
             once.setdefault(entry, InputFile(entry, entry, STDLIB, 0))
             continue
         for root in expand(entry):
-            for path in text_files(root, left_out, suffixes):
+            for path in text_files(root, passed_over, suffixes):
                 name = in_unicode(Path(os.path.relpath(path, base)).as_posix())
-                for file in _files_in(path, name, source, left_out):
+                for file in _files_in(path, name, source, passed_over):
                     once.setdefault(f"{os.path.realpath(path)}\0{file.member}", file)
+    if not once:
+        raise DataError(_nothing_in_archives(source, passed_over))
+    if left_out is not None:
+        left_out.files.update(passed_over.files)
     return list(once.values())
+
+
+def _nothing_in_archives(source: SourceInput, passed_over: LeftOut) -> str:
+    """Say why there is nothing to read; a folder without text is told of by itself."""
+    count = passed_over.files.total()
+    held = f"{count} file{'s' if count > 1 else ''}, and none is text: {passed_over.kinds}" if count else "no file"
+    return f"{', '.join(source.paths)} holds {held}"
 
 
 def _shared_folder(source: SourceInput) -> str:
@@ -158,7 +170,9 @@ def _members(
             continue
         if any(part.startswith((".", "__")) for part in member.parts):
             left_out.files[HIDDEN] += 1
-        elif suffix_of(member) not in suffixes - {ZIP_SUFFIX}:
+        elif suffix_of(member) == ZIP_SUFFIX:
+            left_out.files[INNER_ARCHIVE] += 1
+        elif suffix_of(member) not in suffixes:
             left_out.files[suffix_of(member) or NO_ENDING] += 1
         else:
             format_ = _format_of(member, source)

@@ -26,6 +26,10 @@ class JsonLineRecords:
         """Say whether no line is left, and that not because of damage."""
         return self._stream.is_over()
 
+    def has_no_byte(self) -> bool:
+        """Say whether the content is empty."""
+        return self._stream.is_over() and self._stream.offset == 0
+
     def is_cut_off(self, end: int | None) -> bool:
         """Say whether damage ended the reading of lines that begin before ``end``."""
         return self._stream.is_cut_off(end)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import DataError, require_extra
-from textmill.base.files import storage_errors
+from textmill.base.files import temporary_errors
 from textmill.text.readers import describe_not_utf8
 from textmill.text.reading.content import PIECE_BYTES, DamagedContentError, open_content
 from textmill.text.reading.files import InputFile
@@ -47,6 +46,7 @@ def read_parquet(number: int, begin: int, end: int | None, num_before: int, inta
     """
     file = intake.files[number]
     if file.size == 0:
+        intake.counts.empty += 1
         return
     row = num_before
     try:
@@ -75,23 +75,32 @@ def _seekable(file: InputFile, intake: Intake) -> Iterator[str | IO[bytes]]:
     if not file.packing and not file.member:
         yield file.path
         return
+    with temporary_errors():
+        unpacked = tempfile.TemporaryFile()  # noqa: SIM115  closed below, where a full disk fails a second time
+    try:
+        _unpack(file, intake, unpacked)
+        yield unpacked
+    finally:
+        with contextlib.suppress(OSError):
+            unpacked.close()
+
+
+def _unpack(file: InputFile, intake: Intake, unpacked: IO[bytes]) -> None:
     packed_bytes = file.version[0] if file.version else file.size
     max_bytes = max(_MAX_UNPACKED_RATIO * packed_bytes, intake.source.max_document_bytes)
-    with tempfile.TemporaryFile() as unpacked:
-        buffer = memoryview(bytearray(PIECE_BYTES))
-        with open_content(file, intake.archive) as content:
-            while count := content.readinto(buffer):
-                if unpacked.tell() + count > max_bytes:
-                    raise RecordError(
-                        f"unpacks to more than {max_bytes} bytes, the most for {packed_bytes} bytes on the disk "
-                        f"({_MAX_UNPACKED_RATIO} times as many, or max_document_bytes); unpack it beforehand, or raise "
-                        "max_document_bytes (in a pipeline run.max_document_mb)"
-                    )
-                with storage_errors(Path(tempfile.gettempdir())):
-                    unpacked.write(buffer[:count])
-        with storage_errors(Path(tempfile.gettempdir())):
-            unpacked.seek(0)
-        yield unpacked
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    with open_content(file, intake.archive) as content:
+        while count := content.readinto(buffer):
+            if unpacked.tell() + count > max_bytes:
+                raise RecordError(
+                    f"unpacks to more than {max_bytes} bytes, the most for {packed_bytes} bytes on the disk "
+                    f"({_MAX_UNPACKED_RATIO} times as many, or max_document_bytes); unpack it beforehand, or raise "
+                    "max_document_bytes (in a pipeline run.max_document_mb)"
+                )
+            with temporary_errors():
+                unpacked.write(buffer[:count])
+    with temporary_errors():
+        unpacked.seek(0)
 
 
 @contextlib.contextmanager

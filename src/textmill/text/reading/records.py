@@ -79,7 +79,7 @@ class ReadCounts:
 
     Attributes:
         records: those that were given out.
-        empty: those with an empty text, or null in place of one.
+        empty: those with an empty text, or null in place of one; and files without a byte.
         bad: those that could not be read; the rest of a damaged file counts as one.
         bytes: of the texts that were given out.
     """
@@ -183,11 +183,13 @@ def too_long(kind: str, num_bytes: int, intake: Intake) -> str:
     return above_limit(kind, num_bytes, intake.source.max_document_bytes)
 
 
-def above_limit(kind: str, num_bytes: int, max_document_bytes: int) -> str:
-    """Say that something has more bytes than a record may have."""
+def above_limit(
+    kind: str, num_bytes: int, max_document_bytes: int, setting: str = "in a pipeline run.max_document_mb"
+) -> str:
+    """Say that something has more bytes than a record may have, and by which setting the user says how many."""
     return (
         f"is a {kind} of {num_bytes} bytes, more than max_document_bytes = {max_document_bytes}; "
-        "cut it, or raise the limit (in a pipeline run.max_document_mb)"
+        f"cut it, or raise the limit ({setting})"
     )
 
 
