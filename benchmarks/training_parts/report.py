@@ -24,7 +24,8 @@ def page(records: Records) -> str:
     if "checkpoint" in records:
         texts.append(f"### Saving and going on\n\n{_checkpoint_table(records['checkpoint']['figures'])}")
     if "extension" in records:
-        texts.append(f"### A context of 256 tokens taken to 1,024\n\n{_extension_table(records['extension']['figures'])}")
+        scores = _extension_table(records["extension"]["figures"])
+        texts.append(f"### A context of 256 tokens taken to 1,024\n\n{scores}")
     return "\n".join(texts)
 
 

@@ -38,7 +38,7 @@ def weights(run, *, steps, micro_rows, threads=1, ranks=ALONE):
     return {"loss": np.array(losses), **named}
 
 
-def among_ranks(rank, size, meeting_place, run, steps, place):
+def among_ranks(rank, size, meeting_place, *, run, steps, place):
     """Be one of the processes that share a step, and steps; the first one writes what came out."""
     distributed.init_process_group(
         "gloo", init_method=f"file://{meeting_place}", rank=rank, world_size=size, timeout=timedelta(seconds=60)

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, its data, a checkpoint or the disk: told with the fix, and what was saved stays whole."""
+"""What is wrong with a recipe, data, a checkpoint or the disk: told with the fix, and what was saved stays whole."""
 
 import hashlib
 import shutil
@@ -106,7 +106,8 @@ def test_data_that_does_not_fit_is_refused_before_a_step(whole, tmp_path, capsys
         (["optimizer.kind=muon"], "optimizer.safetensors lacks model.layers.0.self_attn.q_proj.weight/exp_avg"),
     ],
 )
-def test_a_checkpoint_of_another_run_is_not_gone_on_from(whole, stopped, tmp_path, capsys, settings, told):
+def test_a_checkpoint_of_another_run_is_not_gone_on_from(whole, stopped, capsys, settings, told):
+    tmp_path = stopped.parent
     other = write_recipe(tmp_path / "other")
     train(other, *settings)
     foreign = stopped.parent / "run" / "checkpoints" / "step-00000012"

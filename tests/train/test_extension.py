@@ -1,4 +1,4 @@
-"""The extension of the context, measured on held-out modules: more text before a token helps, and short texts lose nothing.
+"""The extension of the context, on held-out modules: more text before a token helps, and short texts lose nothing.
 
 Minutes, so it runs where TEXTMILL_EXTENSION_STEPS says for how many steps before the extension and in it (900,600).
 """

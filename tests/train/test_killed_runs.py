@@ -79,7 +79,8 @@ def test_a_run_killed_at_every_failpoint_in_turn_ends_in_the_same_bytes(tmp_path
     first_save = next(at for at, name in enumerate(passed) if name.startswith("checkpoint:"))
     model = passed.index("folder:before-rename", first_save)
     assert {name for name in passed if name.startswith("checkpoint:")} == {
-        f"checkpoint:{place}" for place in ("mid-tensor", "before-fsync", "before-rename", "after-rename", "during-prune")
+        f"checkpoint:{place}"
+        for place in ("mid-tensor", "before-fsync", "before-rename", "after-rename", "during-prune")
     }
     # While text is prepared a run begins anew, and comes by the same places; later it goes on from what is saved.
     prepared = [f"{name}@{passed[: at + 1].count(name)}" for at, name in enumerate(passed[:first_save])]

@@ -74,8 +74,10 @@ def test_many_steps(run, weights, micro_rows, threads):
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_processes(run, gradient, weights, size, tmp_path):
-    arguments = (size, tmp_path / "meeting", run, STEPS, tmp_path / "found.npz")
-    processes = [warm_process.start(shared_step.among_ranks, rank, *arguments) for rank in range(size)]
+    given = {"run": run, "steps": STEPS, "place": tmp_path / "found.npz"}
+    processes = [
+        warm_process.start(shared_step.among_ranks, rank, size, tmp_path / "meeting", **given) for rank in range(size)
+    ]
     assert [warm_process.finish(process, 1800) for process in processes] == [0] * size
     with np.load(tmp_path / "found.npz") as found:
         arrays = {name: found[name] for name in found.files}

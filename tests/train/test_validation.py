@@ -16,7 +16,7 @@ from textmill.tokenizer.end_of_text import END_OF_TEXT, end_of_text  # noqa: E40
 from textmill.train.validation import bits_per_byte, sample_held_out  # noqa: E402
 
 SHORT = ["née à Köln", "two words", "日本語", "x", "naïve café, naïve café"]
-LONG = ["the quick brown fox — " * 12, "мама мыла раму. " * 9]
+LONG = ["the quick brown fox — " * 3, "мама мыла раму. " * 2]
 # Merges of several bytes; a piece a character; bytes alone.
 TOKENIZERS = {"gpt2": {"vocab_size": 290}, "char": {"vocab_size": 400, "pattern": "char"}, "bytes": {"vocab_size": 257}}
 
@@ -55,7 +55,7 @@ def held_out(tokenizer, tmp_path):
     return make
 
 
-def score(model, samples, tokenizer, context=64):
+def score(model, samples, tokenizer, context=24):
     return bits_per_byte(model, samples, first_id=end_of_text(tokenizer), context=context, precision="f32")
 
 
@@ -75,7 +75,7 @@ def test_it_equals_bits_counted_token_by_token(model, tokenizer, held_out):
     samples = sample_held_out(held_out(short=SHORT, long=LONG), tokenizer, 1 << 20)
     found = score(model, samples, tokenizer)
     bits = {
-        name: sum(brute_force_bits(model, tokenizer, tokenizer.encode(text), 64) for text in texts)
+        name: sum(brute_force_bits(model, tokenizer, tokenizer.encode(text), 24) for text in texts)
         for name, texts in {"short": SHORT, "long": LONG}.items()
     }
     num_bytes = {name: sum(len(t.encode()) for t in texts) for name, texts in {"short": SHORT, "long": LONG}.items()}
@@ -109,7 +109,7 @@ def test_the_same_text_in_the_same_order_every_time(model, tokenizer, held_out):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("allowed", [1, 7, 50, 100])
+@pytest.mark.parametrize("allowed", [1, 7, 30, 60])
 def test_a_part_of_a_text_counts_the_bytes_of_that_part(tokenizer, held_out, allowed):
     samples = sample_held_out(held_out(short=SHORT, long=LONG), tokenizer, allowed)
     for sample in samples.values():
