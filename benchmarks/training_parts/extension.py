@@ -3,9 +3,9 @@ at the old context.
 
     python -m training_parts.extension FOLDER [--steps 900] [--extension-steps 600]       (in benchmarks/)
 
-A small model trains on modules of the standard library at 256 tokens, then on longer ones at 1,024 with another base of
-RoPE. Held-out modules are read through windows that begin at every 128th token, so that the same text is scored at every
-position: what differs is how much stands before it.
+A small model trains on modules of the standard library at 256 tokens, then on longer ones at 1,024 with another base
+of RoPE. Held-out modules are read through windows that begin at every 128th token, so that the same text is scored at
+every position: what differs is how much stands before it.
 """
 
 from __future__ import annotations
@@ -95,7 +95,10 @@ def measure(folder: Path, steps: int = 900, extension_steps: int = 600) -> dict[
     """
     write_text(folder)
     kinds = {"after": (LONG, 130_000.0), "without": (SHORT, 10_000.0)}
-    runs = {name: _train(folder, name, *kind, steps, extension_steps) for name, kind in kinds.items()}
+    runs = {
+        name: _train(folder / f"{name}.toml", context, theta, (steps, extension_steps))
+        for name, (context, theta) in kinds.items()
+    }
     documents = list(held_out(runs["after"]))
     before = checkpoint_folder(runs["after"].folder, steps)
     models = {"before": (before, SHORT), **{name: (run.folder / "model", kinds[name][0]) for name, run in runs.items()}}
@@ -169,21 +172,20 @@ def _nats_by_position(model: Llama, ids: NDArray[np.int64], context: int) -> NDA
     return nats
 
 
-def _train(folder: Path, name: str, context: int, rope_theta: float, steps: int, extension_steps: int) -> Run:
-    path = folder / f"{name}.toml"
+def _train(recipe: Path, context: int, rope_theta: float, steps: tuple[int, int]) -> Run:
     tokens = 16 * SHORT
-    path.write_text(
+    recipe.write_text(
         RECIPE.format(
-            run=folder / name,
+            run=recipe.with_suffix(""),
             context=context,
             rope_theta=rope_theta,
-            tokens=steps * tokens,
-            more_tokens=extension_steps * tokens,
-            decay_fraction=round(extension_steps / (steps + extension_steps), 6),
-            steps=steps,
+            tokens=steps[0] * tokens,
+            more_tokens=steps[1] * tokens,
+            decay_fraction=round(steps[1] / sum(steps), 6),
+            steps=steps[0],
         )
     )
-    return run_recipe(load_recipe(path), Silent(lambda event: None), resume=True)
+    return run_recipe(load_recipe(recipe), Silent(lambda event: None), resume=True)
 
 
 if __name__ == "__main__":

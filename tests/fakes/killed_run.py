@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import resource
 import signal
 import sys
@@ -24,10 +25,12 @@ def train(path, settings, failpoint=None, poisoned_step=None):
     """
     from fakes.poison import foreign_targets, poisoned
     from textmill.cli.run_sampler import write_sample
-    from textmill.train import loop
+    from textmill.train import decide, loop
     from textmill.train.pipeline import run_recipe
     from textmill.train.recipe import load_recipe
 
+    os.fsync = lambda file: None  # what is written outlives its process without it, and tests take half the time
+    decide.peak_flops_per_s = lambda precision: 1e12
     name, _, when = (failpoint or "").partition("@")
     if when.isdigit():
         failpoints._left = {name: int(when)}
