@@ -12,11 +12,18 @@ from textmill.train.step import accumulate, clip
 from textmill.train.trainer import assemble
 
 
+def _trainer(run):
+    """A run's trainer, no weight of which is zero: at a run's own first step most gradients are."""
+    trainer = assemble(load_run(run))
+    trainer.load(None)
+    trainer.model.init_weights(1, residual="scaled")
+    return trainer
+
+
 def gradient(run, *, micro_rows, threads=1, ranks=ALONE, step=0):
     """The mean loss and the gradient of a step at the first weights, in float32, by parameter."""
     torch.set_num_threads(threads)
-    trainer = assemble(load_run(run))
-    trainer.load(None)
+    trainer = _trainer(run)
     batch = trainer.loader.batch(step, ranks.rank, ranks.size)
     loss = accumulate(trainer.model, batch, micro_rows=micro_rows, dtype=torch.float32, ranks=ranks)
     return {"loss": np.array(loss), **{name: p.grad.numpy() for name, p in trainer.model.named_parameters()}}
@@ -25,8 +32,7 @@ def gradient(run, *, micro_rows, threads=1, ranks=ALONE, step=0):
 def weights(run, *, steps, micro_rows, threads=1, ranks=ALONE):
     """The losses of so many steps in float64, and the weights after them, by parameter."""
     torch.set_num_threads(threads)
-    trainer = assemble(load_run(run))
-    trainer.load(None)
+    trainer = _trainer(run)
     trainer.model.to(torch.float64)
     losses = []
     for step in range(steps):

@@ -94,9 +94,7 @@ def test_two_ranks_of_which_the_first_dies_go_on_to_the_same_bytes(two, tmp_path
     path = write_recipe(tmp_path)
     codes, told = finish(start(path, 2, failpoint="checkpoint:before-rename@2"))
     assert codes[0] == -signal.SIGKILL
-    assert codes[1] == 1
-    assert "rank 1 of 2 lost another" in told[1]
-    assert "start all ranks again with --resume" in told[1]
+    assert codes[1] in (0, 1), told  # its last step may have been done
     assert latest_checkpoint(tmp_path / "run", on_damage=pytest.fail).name == "step-00000005"
     codes, told = finish(start(path, 2, resume=True))
     assert codes == [0, 0], told
@@ -120,16 +118,17 @@ def test_a_checkpoint_of_two_ranks_is_gone_on_from_by_one(alone, tmp_path):
     )
 
 
-def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path):
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path, dead):
     processes = start(write_recipe(tmp_path), 2, "budget.steps=5000", "checkpoint.every_steps=2")
     _wait_for_step(tmp_path / "run", 3)
-    processes[1].kill()
-    processes[1].communicate()
-    told = processes[0].communicate(timeout=100)[0]
-    assert processes[0].returncode not in (0, None)
-    assert "rank 0 of 2 lost another" in told
-    assert "--resume" in told
-    assert latest_checkpoint(tmp_path / "run") is not None
+    processes[dead].kill()
+    processes[dead].communicate()
+    told = processes[1 - dead].communicate(timeout=100)[0]
+    assert processes[1 - dead].returncode == 1
+    assert f"rank {1 - dead} of 2 lost another" in told
+    assert "start all ranks again with --resume" in told
+    assert latest_checkpoint(tmp_path / "run", on_damage=pytest.fail) is not None
 
 
 def _wait_for_step(run, step):

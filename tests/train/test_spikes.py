@@ -116,19 +116,34 @@ def test_a_run_recovers_from_a_poison_batch(tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(1200)
-def test_a_run_recovers_from_random_bytes_in_a_row(tmp_path, monkeypatch):
-    """One rewind, then twice as many batches passed over each time, until all are; within 1 % of the clean run."""
-    steps = f"budget.steps={100 + 4 * POISON}"
-    train(write_recipe(tmp_path / "clean"), steps)
+def test_batches_of_random_bytes_in_a_row_leave_no_trace(tmp_path, monkeypatch):
+    """One rewind, then twice as many passed over each time: the bytes of a run that was told of all of them."""
+    steps = f"budget.steps={80 + POISON}"
     bad = range(60, 60 + POISON)
     poison(monkeypatch, bad, random_bytes)
     train(write_recipe(tmp_path / "spoilt"), steps)
-    run = tmp_path / "spoilt" / "run"
-    skipped = [tuple(event.fields["skipped"][0]) for event in events(run, "spike")]
+    skipped = [tuple(event.fields["skipped"][0]) for event in events(tmp_path / "spoilt" / "run", "spike")]
     assert skipped[0] == (56, 61)
     assert set(bad) <= {step for first, end in skipped for step in range(first, end)}
     assert sum(end - first for first, end in skipped) <= 5 + 2 * POISON
-    assert last_bits(run) == pytest.approx(last_bits(tmp_path / "clean" / "run"), rel=0.01)
+    told = ", ".join(f'"{first}:{end}"' for first, end in skipped)
+    train(write_recipe(tmp_path / "told"), steps, f"data.skip_steps=[{told}]")
+    assert same(state(tmp_path / "told" / "run"), state(tmp_path / "spoilt" / "run"))
+
+
+@pytest.mark.skipif(POISON < 50, reason="minutes: TEXTMILL_POISON_BATCHES=50 runs it")
+@pytest.mark.timeout(1200)
+def test_a_run_recovers_from_batches_of_random_bytes(tmp_path, monkeypatch):
+    """Within 1 % of the clean run, or better: other batches than its come to up to 3 % on both sides, 4 seeds to less."""
+    bits = {}
+    for spoilt in (False, True):
+        if spoilt:
+            poison(monkeypatch, range(60, 60 + POISON), random_bytes)
+        for seed in range(1, 5):
+            path = write_recipe(tmp_path / f"{spoilt} {seed}")
+            train(path, "budget.steps=300", "batch={ rows = 16 }", f"run.seed={seed}")
+            bits.setdefault(spoilt, []).append(last_bits(path.parent / "run"))
+    assert np.mean(bits[True]) <= 1.01 * np.mean(bits[False])
 
 
 def test_without_the_guard_the_same_batch_does_harm(tmp_path, monkeypatch):
