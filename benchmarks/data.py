@@ -5,7 +5,7 @@
 
 FOLDER holds text files (.txt), 10 MB or more. Other projects are installed under build/peers first. Each part keeps its
 figures under build/bench/data, and the page is made of those that are there: a part can be measured again by itself,
-and --render measures none. Nothing else may run meanwhile; all of it takes 25 minutes on 2 cores and 15 GB of disk.
+and --render measures none. Nothing else may run meanwhile; all of it takes a quarter of an hour on 2 cores and 15 GB of disk.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from typing import Any
 
 from inference_speed import cases, first_token, measure, models, peers, quality, report, speed, text
 from inference_speed.places import RESULTS
+from textmill.base.errors import DataError
 from textmill.checkpoint.stored_model import open_model
 
 PARTS = (*speed.PARTS, "first", "quality")
@@ -44,6 +45,10 @@ def arguments() -> argparse.Namespace:
         parser.error(f"the machine is busy (load {os.getloadavg()[0]:.1f}): its figures would be those of other work")
     if given.write and (set(given.only) != set(PARTS) or set(given.types) != set(types) or given.quick):
         parser.error("--write keeps whole runs: it goes with none of --only, --types and --quick")
+    try:
+        models.shipped()
+    except DataError as error:  # said before llama.cpp is built, which takes minutes
+        parser.error(str(error))
     return given
 
 

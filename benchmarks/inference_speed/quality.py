@@ -15,7 +15,7 @@ from inference_speed.cases import LLAMA_CPP, OURS
 from inference_speed.places import MODELS, ROOT, TRAINED
 from inference_speed.processes import Process
 from textmill.checkpoint.stored_model import open_model
-from textmill.train.plan import size_for
+from textmill.train.presets import size_for
 
 _WINDOW = 1024
 _MINUTES = 4.0

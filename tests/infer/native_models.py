@@ -70,6 +70,17 @@ def store(values, type_name="F32"):
     return StoredTensor(type=type_name, shape=values.shape, data=gguf_blocks.quantize(type_name, values))
 
 
+def with_random_blocks(tensors, type_name, seed=1):
+    """The same model with random blocks for its matrices, of a type that is read and not written."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: values
+        if values.ndim != 2 or "embed" in name
+        else StoredTensor(type=type_name, shape=values.shape, data=random_blocks(type_name, values.shape, rng))
+        for name, values in tensors.items()
+    }
+
+
 def stored_model(config, tensors, type_name="F32", *, path="random.gguf"):
     """A model in memory; vectors are F32 as in files. Tensors may be ``StoredTensor`` already."""
     stored = {

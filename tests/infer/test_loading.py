@@ -9,6 +9,7 @@ import torch
 
 import textmill
 from checkpoint import tiny_models
+from fakes import tiny_model
 from textmill import Tokenizer
 from textmill.base.errors import ConfigError, DataError
 from textmill.checkpoint import huggingface
@@ -57,6 +58,13 @@ def test_logits_are_those_that_tokens_are_drawn_from(folder):
     assert logits[4:-1].argmax(-1).tolist() == answer.ids
     told = [*answer.prompt_logprobs[1:], *answer.logprobs]
     np.testing.assert_allclose(told, [row[i] for row, i in zip(logprobs, text[1:], strict=False)], atol=1e-5)
+
+
+def test_a_wrong_tier_is_no_fault_of_the_model(tmp_path, monkeypatch):
+    tiny_model.write_model(tmp_path / "model")
+    monkeypatch.setenv("TEXTMILL_ISA", "sse9")
+    with pytest.raises(ConfigError, match=r'^the environment variable TEXTMILL_ISA is "sse9"\. It may be amx'):
+        textmill.load(tmp_path / "model")
 
 
 def test_a_seed_goes_on_from_the_middle(folder):

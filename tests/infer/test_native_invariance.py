@@ -13,15 +13,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infer.native_models import exploding_tensors, logits_of, random_tensors, runner_of, small_config
+from infer.native_models import (
+    exploding_tensors,
+    logits_of,
+    random_tensors,
+    runner_of,
+    small_config,
+    with_random_blocks,
+)
 from infer.random_cases import check_case
 from model.families import configs
 from textmill.infer.batcher import Batcher
 from textmill.infer.runners.native import NativeRunner
 from textmill.infer.runners.runner import Chunk
 
-NUM_CASES = int(os.environ.get("TEXTMILL_INVARIANCE_CASES", "60"))
-TYPES = list(itertools.product(["f32", "bf16", "int8", "int4", "Q4_0"], ["bf16", "f32", "int8"]))
+NUM_CASES = int(os.environ.get("TEXTMILL_INVARIANCE_CASES", "84"))
+TYPES = list(itertools.product(["f32", "bf16", "int8", "int4", "Q8_0", "Q4_0", "Q4_1"], ["bf16", "f32", "int8"]))
 SLIDING = {"model_type": "qwen2", "qkv_bias": True, "sliding_window": 9, "sliding_layers": (1,)}
 SHAPES = [{}, {"num_key_value_heads": 4}, {"num_key_value_heads": 1, "head_dim": 24}, SLIDING]
 
@@ -37,9 +44,12 @@ def tier(request, monkeypatch):
 @functools.cache
 def model(tier, shape, weights, kv, threads):
     config = small_config(vocab_size=24, **SHAPES[shape])
-    stored_as = weights if weights.startswith("Q") else "F32"
-    weights = "auto" if stored_as != "F32" else weights
-    return runner_of(config, random_tensors(config, seed=2), stored_as, weights=weights, kv=kv, threads=threads)
+    tensors = random_tensors(config, seed=2)
+    if weights == "Q4_1":
+        tensors = with_random_blocks(tensors, weights)
+    stored_as = weights if weights in ("Q8_0", "Q4_0") else "F32"
+    weights = "auto" if weights.startswith("Q") else weights
+    return runner_of(config, tensors, stored_as, weights=weights, kv=kv, threads=threads)
 
 
 def with_blocks(runner, kv, num_blocks):

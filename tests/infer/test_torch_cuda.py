@@ -20,7 +20,9 @@ PAGED = [name for name in CONFIGS if "head_dim" not in CONFIGS[name] or CONFIGS[
 
 
 def on_cuda(stored, dtype, **options):
-    return open_runner(stored, device="cuda", weights=dtype, kv=dtype, context=1024, kv_memory=1 << 26, **options)
+    """In f32 attention is not asked to read pages, which it would warn that it cannot."""
+    options = {"use_varlen": dtype == "bf16", "kv": dtype, "context": 1024, "kv_memory": 1 << 26} | options
+    return open_runner(stored, device="cuda", weights=dtype, **options)
 
 
 def paged(stored, **options):
@@ -51,6 +53,12 @@ def test_attention_over_pages_equals_gathered_pages(name, use_graphs):
     runners = [paged(stored, use_graphs=use_graphs), on_cuda(stored, "bf16", use_varlen=False, use_graphs=False)]
     assert largest_difference(random_steps(2, stored.config, runners))[0] < 0.1
     assert bool(runners[0].graphs and runners[0].graphs.sizes) == use_graphs
+
+
+def test_other_bits_than_the_cache_has_are_told_of():
+    with pytest.warns(UserWarning, match="gathers its pages on cuda:0, which is slower: weights are in torch.float32"):
+        runner = on_cuda(model_of("mistral"), "f32", kv="bf16", use_varlen=True)
+    assert runner.attention.name == "sdpa"
 
 
 @pytest.mark.parametrize("window", [None, 300])

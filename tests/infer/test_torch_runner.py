@@ -33,7 +33,7 @@ from textmill.infer.engine import LanguageModel
 from textmill.infer.reference import logits_of
 from textmill.infer.runners import native
 from textmill.infer.runners.runner import Chunk
-from textmill.infer.runners.torch import open_runner
+from textmill.infer.runners.torch import _reads_pages, open_runner
 from textmill.infer.runners.torch_batch import DecodeBatch, ragged_batch
 from textmill.infer.runners.torch_forward import Forward
 from textmill.infer.runners.torch_graphs import NUM_TEXTS_MAX
@@ -298,6 +298,15 @@ def test_why_a_model_cannot_attend_over_pages(changes, reason):
     assert reason in why_not_varlen(torch.device(asked.pop("device")), **asked)
 
 
+def test_a_gpu_that_gathers_pages_says_why_and_what_to_do():
+    """Weights in 16 bits of the other kind are the case that nobody expects: a folder in f16, cached in bf16."""
+    asked = {"weights_dtype": torch.float16, "kv_dtype": torch.bfloat16, "head_dim": 64}
+    said = r"gathers its pages on cuda, which is slower: weights are in torch\.float16 .*weights bf16, kv bf16"
+    with pytest.warns(UserWarning, match=said):
+        assert not _reads_pages(torch.device("cuda"), **asked)
+    assert not _reads_pages(torch.device("cpu"), **asked)  # where nobody expects more
+
+
 def test_the_cache_has_room_for_a_text_or_what_it_is_given(folder, config):
     open_small = functools.partial(open_runner, open_model(folder), device="cpu", context=33)
     assert open_small().num_blocks >= 3
@@ -313,7 +322,10 @@ def test_the_cache_has_room_for_a_text_or_what_it_is_given(folder, config):
         ({"weights": "int8"}, 'weights is "int8", which only the native engine has'),
         ({"weights": "file"}, "native engine"),
         ({"kv": "int8"}, "native engine"),
-        ({"device": "tpu7"}, 'device is "tpu7"'),
+        ({"device": "tpu7"}, 'device is "tpu7".*Take "cpu"'),
+        ({"device": "meta"}, r'device is "meta", which cannot be used here \(.*no data.*Take "cpu".*"cuda" where'),
+        ({"device": "hpu"}, r'device is "hpu", which cannot be used here \(No module named .*Take "cpu"'),
+        ({"device": ["cpu"]}, r"device is \"\['cpu'\]\""),
     ],
 )
 def test_what_torch_does_not_have(folder, options, message):

@@ -434,3 +434,9 @@ def test_a_pre_tokenizer_that_cannot_be_reproduced_is_bad_data(tmp_path):
         path.write_text(json.dumps(content))
         with pytest.raises(DataError, match="cannot be reproduced"):
             Tokenizer.load(path)
+
+
+def test_a_wrong_tier_is_not_taken_for_a_regex_that_needs_the_slower_engine(monkeypatch):
+    monkeypatch.setenv("TEXTMILL_ISA", "sse9")
+    with pytest.raises(ConfigError, match=r'TEXTMILL_ISA is "sse9"'):
+        splitting.splitter_of((r"\w+|this one is compiled nowhere else",))

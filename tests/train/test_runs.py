@@ -279,7 +279,7 @@ def test_a_full_disk_while_saving_leaves_the_last_checkpoint(tmp_path, monkeypat
 
 def test_a_disk_too_small_for_a_checkpoint_is_refused_before_the_first_step(tmp_path, monkeypatch):
     path = write_recipe(tmp_path)
-    monkeypatch.setattr("textmill.train.loop.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    monkeypatch.setattr("textmill.train.beginning.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(StorageError, match=r"has 1 kB free, and a checkpoint and the model take \d+ kB"):
         train(path)
     assert losses(tmp_path / "run") == {}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, Unpack, overload
 import numpy as np
 
 from textmill.base.errors import ConfigError, DataError, did_you_mean, require_extra
+from textmill.base.isa import check_isa
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.stored_model import StoredModel, open_model
 from textmill.checkpoint.text_rules import TextRules
@@ -51,7 +52,8 @@ def load(  # noqa: PLR0917  the order is part of the public contract
 
     Args:
         path: a model folder, a ``*.gguf`` file, a name, or a run (its last good checkpoint).
-        device: ``cpu`` is the native engine, which gives the same answer every time; any other is torch's name of one.
+        device: ``cpu`` is the native engine, which gives the same answer every time; any other is torch's name of one,
+            ``cuda`` for one. On CUDA a warning says why attention is slower than it could be, where it is.
         weights: what weights are kept and computed in: ``auto`` as stored (bf16 computes in f32 where the CPU has no
             bf16), ``f32``, ``bf16``, ``int8``, ``int4``, or ``file``: the blocks of a GGUF as they are.
         kv: what keys and values are kept in: ``bf16``, ``f32`` or ``int8``.
@@ -62,9 +64,10 @@ def load(  # noqa: PLR0917  the order is part of the public contract
 
     Raises:
         DataError: where the model is missing, damaged, or asks for what cannot be reproduced exactly.
-        ConfigError: for a value out of its range.
+        ConfigError: for a value out of its range, that of TEXTMILL_ISA in the environment included.
         MissingExtraError: for another device than the CPU, without torch.
     """
+    check_isa()
     _check_choice("weights", weights, _WEIGHTS)
     _check_choice("kv", kv, _KV)
     threads = None if threads is None else check_whole("threads", threads, 1, _THREADS_MAX)

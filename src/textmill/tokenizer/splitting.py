@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from textmill import _core
 from textmill.base.errors import ConfigError
+from textmill.base.isa import check_isa
 from textmill.tokenizer.regexes import alternatives, alternatives_of, tokens_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def splitter_of(regexes: tuple[str, ...]) -> _core.Splitter:
     """Compile the regex of each stage; raises ``ConfigError`` for what is wrong or cannot be reproduced exactly."""
     if any(0xD800 <= ord(character) <= 0xDFFF for text in regexes for character in text):
         raise ConfigError(f"the pattern {' then '.join(regexes)!r} holds a lone surrogate, which no text does")
+    check_isa()  # refused further down, it would pass for a regex that only the slower engine takes
     try:
         return _core.Splitter(regexes)
     except ValueError as error:

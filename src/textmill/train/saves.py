@@ -11,6 +11,9 @@ from textmill.checkpoint.huggingface import write_small_files
 from textmill.train.beginning import Tell
 from textmill.train.trainer import Trainer
 
+# A file names each tensor with its shape and place; weight and two moments of one take less than this.
+_HEADER_BYTES = 2048
+
 
 class Saves:
     """Saves a trainer's state; at the end of its ``with`` block the save in flight is waited for."""
@@ -21,7 +24,7 @@ class Saves:
             trainer.run.folder,
             keep=trainer.run.recipe.checkpoint.keep,
             write_small_files=self._write_small_files,
-            reserve_bytes=12 * trainer.run.plan.model.num_parameters,
+            reserve_bytes=12 * trainer.run.plan.model.num_parameters + _HEADER_BYTES * len(trainer.model.state_dict()),
         )
 
     def __enter__(self) -> Self:

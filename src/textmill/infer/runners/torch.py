@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -96,7 +97,7 @@ def open_runner(
     """Load a model's tensors onto a device; arguments as in ``textmill.load``, and their ranges checked there.
 
     ``threads`` holds for everything that torch does in this process. ``use_varlen`` and ``use_graphs`` are what a CUDA
-    device is used with where it can; without, the same is computed more slowly.
+    device is used with where it can; without, the same is computed more slowly. Where it cannot, a warning says why.
 
     Raises:
         ConfigError: for a device that is not there, a type that torch does not compute in, a model that the device does
@@ -111,8 +112,7 @@ def open_runner(
     on = torch.empty(0, device=device).device  # "cuda" is the current one, by its number
     config, kv_dtype = stored.config, _DTYPES[kv]
     dtype = choose_dtype(weights, stored.tensors, device)
-    why_not = why_not_varlen(on, weights_dtype=dtype, kv_dtype=kv_dtype, head_dim=config.head_dim)
-    is_varlen = use_varlen and why_not is None
+    is_varlen = use_varlen and _reads_pages(on, weights_dtype=dtype, kv_dtype=kv_dtype, head_dim=config.head_dim)
     try:
         read = read_weights(stored, dtype, on)
         block_size = VARLEN_BLOCK_SIZE if is_varlen else BLOCK_SIZE
@@ -142,6 +142,15 @@ def choose_dtype(weights: str, tensors: Mapping[str, StoredTensor], device: str)
     (dtype,) = stored
     slow = dtype == torch.float16 or (dtype == torch.bfloat16 and not _cpu_has_bf16())
     return torch.float32 if slow and torch.device(device).type == "cpu" else dtype
+
+
+def _reads_pages(on: torch.device, *, weights_dtype: torch.dtype, kv_dtype: torch.dtype, head_dim: int) -> bool:
+    """Whether attention can read the pages itself; warns where that is a CUDA device, and users expect it to."""
+    why_not = why_not_varlen(on, weights_dtype=weights_dtype, kv_dtype=kv_dtype, head_dim=head_dim)
+    if why_not is not None and on.type == "cuda":
+        # As if from the caller of textmill.load, through _open_runner and open_runner.
+        warnings.warn(f"attention gathers its pages on {on}, which is slower: {why_not}", stacklevel=5)
+    return why_not is None
 
 
 def _num_blocks(  # noqa: PLR0917
@@ -189,12 +198,15 @@ def _check_type(name: str, value: str, allowed: tuple[str, ...], device: str) ->
 
 
 def _check_device(device: str) -> None:
-    """Raise ``ConfigError`` where torch does not know a device or the machine lacks it."""
+    """Raise ``ConfigError`` where torch does not know a device, the machine lacks it, or it gives nothing back."""
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f'device is "{device}", which cannot be used here ({reason}); "cpu" always can') from error
+        torch.zeros(1, device=device).cpu()  # "meta" has tensors, and no values
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise ConfigError(
+            f'device is "{device}", which cannot be used here ({reason}). Take "cpu", which always can, or "cuda" '
+            "where torch finds a GPU"
+        ) from error
 
 
 def _cpu_has_bf16() -> bool:

@@ -111,7 +111,10 @@ def why_not_varlen(
     if device.type != "cuda":
         return f"{device.type} is no CUDA device"
     if weights_dtype not in (torch.float16, torch.bfloat16) or kv_dtype != weights_dtype:
-        return f"weights are in {weights_dtype} and keys and values in {kv_dtype}, which must be the same 16 bits"
+        return (
+            f"weights are in {weights_dtype} and keys and values in {kv_dtype}, which must be the same 16 bits; "
+            "take bf16 for both (weights bf16, kv bf16)"
+        )
     if head_dim % 8 or head_dim > _HEAD_DIM_MAX:
         return f"head_dim is {head_dim}, which must be a multiple of 8 up to {_HEAD_DIM_MAX}"
     if torch.cuda.get_device_capability(device) < _CAPABILITY_MIN:

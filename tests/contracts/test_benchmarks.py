@@ -1,0 +1,33 @@
+"""The scripts of benchmarks/, as far as they can be run in a moment."""
+
+import ast
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.parametrize("script", sorted(BENCHMARKS.rglob("*.py")), ids=lambda script: script.stem)
+def test_what_they_take_from_textmill_is_there(script):
+    """Peers that they import are not installed here, so nothing else notices a name that has moved."""
+    for node in ast.walk(ast.parse(script.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "textmill":
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def test_without_the_model_nothing_is_built(tmp_path):
+    """Neither a package index nor a cache is within reach: a build would end with another message."""
+    environment = os.environ | {"TEXTMILL_CACHE": str(tmp_path), "PIP_NO_INDEX": "1"}
+    script = [sys.executable, str(BENCHMARKS / "inference.py")]
+    result = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "Fetch it with: textmill model get smollm2-135m-instruct" in result.stderr
+    assert "building" not in result.stderr
