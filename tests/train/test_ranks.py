@@ -107,7 +107,7 @@ def test_two_ranks_of_which_the_first_dies_go_on_to_the_same_bytes(two, tmp_path
 def test_a_checkpoint_of_two_ranks_is_gone_on_from_by_one(alone, tmp_path):
     path = write_recipe(tmp_path)
     processes = start(path, 2, "budget.steps=12")
-    _wait_for_step(tmp_path / "run", 3)
+    _wait_for(tmp_path / "run", "step", 3)
     processes[1].send_signal(signal.SIGTERM)
     codes, told = finish(processes)
     assert set(codes) <= {0, 143}, told
@@ -121,7 +121,7 @@ def test_a_checkpoint_of_two_ranks_is_gone_on_from_by_one(alone, tmp_path):
 @pytest.mark.parametrize("dead", [0, 1])
 def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path, dead):
     processes = start(write_recipe(tmp_path), 2, "budget.steps=5000", "checkpoint.every_steps=2")
-    _wait_for_step(tmp_path / "run", 3)
+    _wait_for(tmp_path / "run", "checkpoint", 2)
     processes[dead].kill()
     processes[dead].communicate()
     told = processes[1 - dead].communicate(timeout=100)[0]
@@ -131,11 +131,11 @@ def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path
     assert latest_checkpoint(tmp_path / "run", on_damage=pytest.fail) is not None
 
 
-def _wait_for_step(run, step):
+def _wait_for(run, kind, step):
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline:
         log = run / "events.jsonl"
-        if log.exists() and any(event.kind == "step" and event.step >= step for event in read_events(log)):
+        if log.exists() and any(event.kind == kind and event.step >= step for event in read_events(log)):
             return
         time.sleep(0.05)
-    raise AssertionError("no step was taken")
+    raise AssertionError(f"there was no {kind}")

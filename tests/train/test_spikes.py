@@ -30,7 +30,7 @@ SETTINGS = (
     "eval.every_steps=100",
     "optimizer.kind=adamw",
 )
-# 5 random batches in a row and 120 steps, or as many as are asked for and a longer run.
+# Batches of random bytes in a row: 5, or as many as are asked for.
 POISON = int(os.environ.get("TEXTMILL_POISON_BATCHES", "5"))
 
 
@@ -134,7 +134,7 @@ def test_batches_of_random_bytes_in_a_row_leave_no_trace(tmp_path, monkeypatch):
 @pytest.mark.skipif(POISON < 50, reason="minutes: TEXTMILL_POISON_BATCHES=50 runs it")
 @pytest.mark.timeout(1200)
 def test_a_run_recovers_from_batches_of_random_bytes(tmp_path, monkeypatch):
-    """Within 1 % of the clean run, or better: other batches than its come to up to 3 % on both sides, 4 seeds to less."""
+    """Within 1 % of the clean run, or better, in the mean of four seeds: other batches alone make 3 % either way."""
     bits = {}
     for spoilt in (False, True):
         if spoilt:
