@@ -33,12 +33,16 @@ demo: $(VENV)/.installed
 
 test: test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm test-python
 
-# The proofs that make test runs shortened, at full length: about 40 minutes on 2 cores.
+# The proofs that make test runs shortened, at full length: about 50 minutes on 2 cores.
 test-long: $(VENV)/.installed-tools
 	TEXTMILL_INVARIANCE_CASES=10000 $(BIN)/python -m pytest tests/infer/test_native_invariance.py
 	TEXTMILL_KILLS=40 $(BIN)/python -m pytest tests/data/test_prepare_killed.py
 	TEXTMILL_GREEDY_TOKENS=256 $(BIN)/python -m pytest tests/infer/test_real_model.py
 	TEXTMILL_FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/attacks/test_fuzz_loaders.py
+	TEXTMILL_KILLS=20 $(BIN)/python -m pytest tests/train/test_killed_runs.py
+	TEXTMILL_POISON_BATCHES=50 $(BIN)/python -m pytest tests/train/test_spikes.py
+	TEXTMILL_PARITY_STEPS=500 $(BIN)/python -m pytest tests/train/test_parity.py
+	TEXTMILL_EXTENSION_STEPS=400,250 $(BIN)/python -m pytest tests/train/test_extension.py
 
 # Two processes share the files of tests; those that need the machine to themselves follow.
 test-python: $(VENV)/.installed-tools

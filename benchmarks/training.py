@@ -22,7 +22,7 @@ from typing import Any
 from data_speed import fresh_process
 from marked_page import with_measured
 from records import keep, kept, record
-from training_parts import checkpoint, remat
+from training_parts import checkpoint, extension, remat
 from training_parts.report import PARTS, page
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +53,8 @@ def measure(part: str, rounds: int) -> dict[str, Any]:
         return remat.measure(rounds)
     RESULTS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
+        if part == "extension":
+            return extension.measure(Path(folder))
         return checkpoint.measure(rounds, Path(folder))
 
 

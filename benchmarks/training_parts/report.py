@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from marked_page import table
 from records import Records, origin
 
-PARTS = ("remat", "checkpoint")
+PARTS = ("remat", "checkpoint", "extension")
 FEWER_BYTES, SLOWER = 0.35, 0.08
 PAUSE_S, COST_S, RESUME_S = 0.3, 1.5, 3.0
+MOST_LOST = 0.01
 
 
 def page(records: Records) -> str:
@@ -22,6 +23,9 @@ def page(records: Records) -> str:
         texts.append(f"### What blocks save, and what a step takes\n\n{_remat_table(records['remat']['figures'])}")
     if "checkpoint" in records:
         texts.append(f"### Saving and going on\n\n{_checkpoint_table(records['checkpoint']['figures'])}")
+    if "extension" in records:
+        scores = _extension_table(records["extension"]["figures"])
+        texts.append(f"### A context of 256 tokens taken to 1,024\n\n{scores}")
     return "\n".join(texts)
 
 
@@ -44,6 +48,32 @@ def _checkpoint_bars(figures: dict[str, Any]) -> Iterator[Sequence[str]]:
     ):
         values = figures[key]
         yield (work, f"≤ {bar} s", f"{median(values):.2f} s", _spread(values), _met(median(values) <= bar))
+
+
+def _extension_bars(figures: dict[str, Any]) -> Iterator[Sequence[str]]:
+    after = figures["after"]
+    near, far = after[1], fmean(after[4:8])
+    work = "extended from 256 to 1,024 tokens: bits per byte at positions 512 to 1,023"
+    yield (work, f"below {near:.3f}, at 128 to 255", f"{far:.3f}", "", _met(far < near))
+    for name, words in (("before", "the model it came from"), ("without", "one trained on at 256")):
+        lost = fmean(after[:2]) / fmean(figures[name][:2]) - 1
+        work = f"the same, below 256, beside {words}"
+        yield (work, "≤ 1 % more", f"{100 * lost:+.1f} %", "", _met(lost <= MOST_LOST))
+
+
+def _extension_table(figures: dict[str, Any]) -> str:
+    steps, more = figures["steps"]
+    names = {
+        f"before: {steps:,} steps at 256": figures["before"],
+        f"after: {more:,} steps more at 1,024": figures["after"],
+        f"without: {more:,} steps more at 256": figures["without"],
+    }
+    blocks = range(len(figures["after"]))
+    rows = [
+        (name, *(f"{scores[block]:.3f}" if block < len(scores) else "" for block in blocks))
+        for name, scores in names.items()
+    ]
+    return table(("bits per byte at position", *(f"{128 * b} to {128 * b + 127}" for b in blocks)), rows)
 
 
 def _remat_table(figures: dict[str, Any]) -> str:
@@ -94,4 +124,4 @@ def _met(is_met: bool) -> str:
     return "yes" if is_met else "no"
 
 
-_BARS = {"remat": _remat_bars, "checkpoint": _checkpoint_bars}
+_BARS = {"remat": _remat_bars, "checkpoint": _checkpoint_bars, "extension": _extension_bars}

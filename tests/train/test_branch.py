@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 
 import numpy as np
@@ -17,6 +18,8 @@ from textmill.base.events import read_events
 from textmill.checkpoint.store import list_checkpoints, load_checkpoint
 from textmill.train.pipeline import run_recipe
 from textmill.train.recipe import load_recipe
+from textmill.train.run_compare import compare_runs
+from textmill.train.run_record import read_run
 
 STABLE = ("schedule.decay_fraction=0.5", "checkpoint.keep=9", "checkpoint.every_steps=2")
 
@@ -109,9 +112,26 @@ def test_a_branch_that_has_begun_needs_the_run_it_left_no_more_than_its_shards(s
 
 
 def test_data_is_tried_by_branching_with_it_and_without_it(stable):
-    with_it = branch(stable, "with", "budget.steps=4", "stages=[{context=32, mixture={sums=1.0}}]")
-    without = branch(stable, "without", "budget.steps=4")
-    assert not same(tensors(with_it), tensors(without))
+    """Both hold out the same text of a new source; the mixture alone differs, and the comparison tells its worth."""
+    (stable / "notes").mkdir()
+    for number in range(30):
+        (stable / "notes" / f"{number}.txt").write_text(f"zebra {number} quagga {number * 7} okapi\n" * 20)
+    trial = ("budget.steps=6", f"data.sources.notes.path={stable / 'notes'}")
+    branch(stable, "without", *trial, "stages=[{context=32, mixture={words=0.75, sums=0.25}}]")
+    branch(stable, "with", *trial, "stages=[{context=32, mixture={words=0.5, sums=0.25, notes=0.25}}]")
+    found = compare_runs([read_run(stable / name) for name in ("without", "with")])
+    mixture = re.compile(r"(recipe|plan)\.stages\.\d\.mixture\.(words|notes)")
+    assert all(mixture.fullmatch(one.key) for one in found.differences), found.differences
+    assert {"all", "words", "sums", "notes"} <= found.scores.keys()
+    without, with_it = found.scores["notes"]
+    assert with_it.at_tokens < without.at_tokens - 0.1
+
+
+def test_a_branch_computes_as_the_run_it_leaves(stable, monkeypatch):
+    """Though the other precision be faster this time: the bytes of the run itself."""
+    monkeypatch.setattr("textmill.train.decide._step_time_s", lambda *given: 1.0 if given[-1] == "f32" else 0.5)
+    run = branch(stable, "auto", "budget.steps=6", "run.precision=auto")
+    assert same(tensors(run), tensors(stable / "run"))
 
 
 @pytest.mark.parametrize(

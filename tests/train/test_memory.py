@@ -88,30 +88,63 @@ def weights(run):
     return load_checkpoint(list_checkpoints(run)[-1]).model
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
-)
-def test_memory_that_runs_out_halves_the_rows_and_not_the_batch(tmp_path, monkeypatch, error):
-    """The step is taken again in smaller parts: within 1e-5 of the run that had memory enough, and remembered."""
-    train(write_recipe(tmp_path / "whole"), "batch.micro_rows=4")
+def running_short(monkeypatch, error, passing=6):
+    """Let memory run out with 4 rows from the ``passing``-th gradient on; returns each gradient's rows at once."""
     real, seen = loop.accumulate, []
 
     def accumulate(model, batch, *, micro_rows, **options):
         seen.append(micro_rows)
         loss = real(model, batch, micro_rows=micro_rows, **options)
-        if len(seen) > 5 and micro_rows == 4:
+        if len(seen) >= passing and micro_rows == 4:
             raise error
         return loss
 
     monkeypatch.setattr(loop, "accumulate", accumulate)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
+)
+def test_memory_that_runs_out_halves_the_rows_and_not_the_batch(tmp_path, monkeypatch, error):
+    """The step is taken again in smaller parts: near the run that had memory enough, and remembered.
+
+    A gradient differs by 1e-6 of its largest value (test_parity); 7 steps of Muon make 1e-4 of that.
+    """
+    train(write_recipe(tmp_path / "whole"), "batch.micro_rows=4")
+    seen = running_short(monkeypatch, error)
     train(write_recipe(tmp_path / "short"), "batch.micro_rows=4")
     assert seen == [4] * 6 + [2] * 7
     events = read_events(tmp_path / "short" / "run" / "events.jsonl")
     (told,) = [event for event in events if event.kind == "micro_rows"]
     assert (told.step, told.fields["old"], told.fields["new"]) == (5, 4, 2)
-    assert json.loads((tmp_path / "short" / "run" / "interventions.json").read_text())["micro_rows"] == {"stable": 2}
+    decided = json.loads((tmp_path / "short" / "run" / "interventions.json").read_text())
+    assert decided["fewer_rows"] == [{"first": 5, "stage": "stable", "micro_rows": 2}]
     one, other = weights(tmp_path / "whole" / "run"), weights(tmp_path / "short" / "run")
     assert all(np.allclose(one[name], other[name], rtol=0, atol=1e-4) for name in one)
+
+
+def test_steps_before_memory_ran_out_are_taken_again_as_they_were(tmp_path, monkeypatch):
+    """Killed after the halving and before a checkpoint, and resumed from the first step: the same bytes."""
+    settings = ("batch.micro_rows=4", "checkpoint.every_steps=100")
+    running_short(monkeypatch, MemoryError())
+    train(write_recipe(tmp_path / "whole"), *settings)
+    monkeypatch.undo()
+
+    def kill(event):
+        if event.kind == "step" and event.step == 8:
+            raise RuntimeError("killed")
+
+    running_short(monkeypatch, MemoryError())
+    path = write_recipe(tmp_path / "killed")
+    with pytest.raises(RuntimeError, match="killed"):
+        train(path, *settings, listener=Silent(kill))
+    monkeypatch.undo()
+    seen = running_short(monkeypatch, MemoryError(), passing=100)
+    train(path, *settings, resume=True)
+    assert seen == [4] * 5 + [2] * 7
+    one, other = weights(tmp_path / "whole" / "run"), weights(tmp_path / "killed" / "run")
+    assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def test_a_single_row_that_does_not_fit_ends_with_advice(tmp_path, monkeypatch):

@@ -73,6 +73,14 @@ def test_state_taken_out_and_put_back_changes_nothing(kind):
         assert torch.equal(one, other), name
 
 
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_the_shapes_of_the_state_are_known_before_there_is_any(kind):
+    _, optimizers = train(OptimizerTable(kind=kind), 1)
+    fresh = Optimizers(Llama(CONFIG), OptimizerTable(kind=kind), 1e-2)
+    assert fresh.state_tensors() == {}
+    assert fresh.state_shapes() == {name: tuple(t.shape) for name, t in optimizers.state_tensors().items()}
+
+
 def test_every_parameter_has_exactly_one_optimizer_and_norms_do_not_decay():
     model, optimizers = train(OptimizerTable(kind="muon"), 1)
     names = [name.rpartition("/")[0] for name in optimizers.state_tensors()]

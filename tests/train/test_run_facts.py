@@ -53,6 +53,8 @@ def test_only_what_differs():
     found = {each.key: each.values for each in differences([one, other])}
     assert found == {"recipe.b.c": [[1, 2], [1, 3]], "plan.n": [3, None], "environment.torch": [None, "2"]}
     assert differences([{}, {}]) == []
+    measured = ({"plan": {"peak_flops_per_s": n, "step_time_s": n}} for n in (1.0, 2.0))
+    assert differences(list(measured)) == [], "what was measured of the machine is no difference between runs"
 
 
 def test_names_are_completed(tmp_path):

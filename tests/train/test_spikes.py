@@ -15,6 +15,7 @@ from textmill.train.spikes import SpikeWatch
 
 torch = pytest.importorskip("torch")
 
+from fakes.poison import foreign_targets, poison, random_bytes  # noqa: E402
 from textmill.base.errors import StoppedError, TextmillError  # noqa: E402
 from textmill.base.events import read_events  # noqa: E402
 from textmill.checkpoint.store import list_checkpoints, load_checkpoint, step_of  # noqa: E402
@@ -29,6 +30,8 @@ SETTINGS = (
     "eval.every_steps=100",
     "optimizer.kind=adamw",
 )
+# Batches of random bytes in a row: 5, or as many as are asked for.
+POISON = int(os.environ.get("TEXTMILL_POISON_BATCHES", "5"))
 
 
 def watch(**settings):
@@ -90,24 +93,6 @@ def same(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def poison(monkeypatch, steps, change):
-    """Spoil what the model is given of some data steps: whatever way the run takes, these are bad."""
-    real = loop._Loop._gradient
-
-    def spoilt(self, batch):
-        if self.trainer.loader.skipped.data_step(self.trainer.step) in steps:
-            batch = change(batch, self)
-        return real(self, batch)
-
-    monkeypatch.setattr(loop._Loop, "_gradient", spoilt)
-
-
-def random_targets(batch, _):
-    """Bytes that nobody could foresee, the same token again and again where the model is sure of others."""
-    targets = np.full_like(batch.targets, 299)
-    return type(batch)(batch.inputs, targets, batch.sources, batch.positions, batch.segments)
-
-
 def events(run, kind):
     return [event for event in read_events(run / "events.jsonl") if event.kind == kind]
 
@@ -119,7 +104,7 @@ def last_bits(run):
 def test_a_run_recovers_from_a_poison_batch(tmp_path, monkeypatch):
     """It goes back, passes over the batches since, and ends within 1 % of the clean run."""
     train(write_recipe(tmp_path / "clean"))
-    poison(monkeypatch, {60}, random_targets)
+    poison(monkeypatch, {60}, foreign_targets)
     train(write_recipe(tmp_path / "spoilt"))
     run = tmp_path / "spoilt" / "run"
     (spike,) = events(run, "spike")
@@ -130,9 +115,40 @@ def test_a_run_recovers_from_a_poison_batch(tmp_path, monkeypatch):
     assert last_bits(run) == pytest.approx(last_bits(tmp_path / "clean" / "run"), rel=0.01)
 
 
+@pytest.mark.timeout(1200)
+def test_batches_of_random_bytes_in_a_row_leave_no_trace(tmp_path, monkeypatch):
+    """One rewind, then twice as many passed over each time: the bytes of a run that was told of all of them."""
+    steps = f"budget.steps={80 + POISON}"
+    bad = range(60, 60 + POISON)
+    poison(monkeypatch, bad, random_bytes)
+    train(write_recipe(tmp_path / "spoilt"), steps)
+    skipped = [tuple(event.fields["skipped"][0]) for event in events(tmp_path / "spoilt" / "run", "spike")]
+    assert skipped[0] == (56, 61)
+    assert set(bad) <= {step for first, end in skipped for step in range(first, end)}
+    assert sum(end - first for first, end in skipped) <= 5 + 2 * POISON
+    told = ", ".join(f'"{first}:{end}"' for first, end in skipped)
+    train(write_recipe(tmp_path / "told"), steps, f"data.skip_steps=[{told}]")
+    assert same(state(tmp_path / "told" / "run"), state(tmp_path / "spoilt" / "run"))
+
+
+@pytest.mark.skipif(POISON < 50, reason="minutes: TEXTMILL_POISON_BATCHES=50 runs it")
+@pytest.mark.timeout(1200)
+def test_a_run_recovers_from_batches_of_random_bytes(tmp_path, monkeypatch):
+    """Within 1 % of the clean run, or better, in the mean of four seeds: other batches alone make 3 % either way."""
+    bits = {}
+    for spoilt in (False, True):
+        if spoilt:
+            poison(monkeypatch, range(60, 60 + POISON), random_bytes)
+        for seed in range(1, 5):
+            path = write_recipe(tmp_path / f"{spoilt} {seed}")
+            train(path, "budget.steps=300", "batch={ rows = 16 }", f"run.seed={seed}")
+            bits.setdefault(spoilt, []).append(last_bits(path.parent / "run"))
+    assert np.mean(bits[True]) <= 1.01 * np.mean(bits[False])
+
+
 def test_without_the_guard_the_same_batch_does_harm(tmp_path, monkeypatch):
     """So the test above shows something."""
-    poison(monkeypatch, {60}, random_targets)
+    poison(monkeypatch, {60}, foreign_targets)
     train(write_recipe(tmp_path), "spikes.action=off")
     assert not events(tmp_path / "run", "spike")
     assert max(event.fields["loss"] for event in events(tmp_path / "run", "step")[59:]) > 5
@@ -141,14 +157,14 @@ def test_without_the_guard_the_same_batch_does_harm(tmp_path, monkeypatch):
 def test_a_rewind_is_the_run_that_never_saw_those_batches(tmp_path, monkeypatch):
     """The same bytes as a run that was told beforehand to pass over them."""
     train(write_recipe(tmp_path / "told"), 'data.skip_steps=["56:61"]')
-    poison(monkeypatch, {60}, random_targets)
+    poison(monkeypatch, {60}, foreign_targets)
     train(write_recipe(tmp_path / "spoilt"))
     assert same(state(tmp_path / "told" / "run"), state(tmp_path / "spoilt" / "run"))
 
 
 def test_decisions_outlive_a_stop(tmp_path, monkeypatch):
     """Stopped just after the rewind, and resumed: the same bytes as the run that went through."""
-    poison(monkeypatch, {60}, random_targets)
+    poison(monkeypatch, {60}, foreign_targets)
     train(write_recipe(tmp_path / "whole"))
 
     def stop(event):
@@ -164,7 +180,7 @@ def test_decisions_outlive_a_stop(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_of_the_way_that_was_left_is_never_gone_on_from(tmp_path, monkeypatch):
-    poison(monkeypatch, {60}, random_targets)
+    poison(monkeypatch, {60}, foreign_targets)
     path = write_recipe(tmp_path)
 
     def kill(event):
@@ -179,9 +195,19 @@ def test_a_checkpoint_of_the_way_that_was_left_is_never_gone_on_from(tmp_path, m
     assert same(state(tmp_path / "run"), state(tmp_path / "whole" / "run"))
 
 
-def _nan(batch, loop_):
-    loop_.trainer.model.model.norm.weight.register_hook(_once(lambda gradient: gradient * math.nan))
-    return batch
+def not_finite(value, name):
+    """Put one value into one gradient."""
+
+    def change(batch, running):
+        def spoil(gradient):
+            gradient = gradient.clone()
+            gradient.view(-1)[3] = value
+            return gradient
+
+        running.trainer.model.get_parameter(name).register_hook(_once(spoil))
+        return batch
+
+    return change
 
 
 def _once(change):
@@ -194,14 +220,23 @@ def _once(change):
     return hook
 
 
-def test_what_is_not_finite_costs_its_batch_and_no_more(tmp_path, monkeypatch):
-    """The weights are those of a run that passes over that batch, bit for bit."""
-    train(write_recipe(tmp_path / "told"), 'data.skip_steps=["9:10"]')
-    poison(monkeypatch, {9}, _nan)
-    train(write_recipe(tmp_path / "spoilt"))
+@pytest.mark.parametrize(
+    ("value", "name", "action"),
+    [
+        (math.nan, "model.norm.weight", "rewind"),
+        (math.inf, "model.layers.1.mlp.up_proj.weight", "rewind"),
+        (-math.inf, "model.embed_tokens.weight", "off"),
+    ],
+)
+def test_what_is_not_finite_costs_its_batch_and_no_more(tmp_path, monkeypatch, value, name, action):
+    """Weights and moments are those of a run that passes over that batch, bit for bit."""
+    settings = (f"spikes.action={action}", "budget.steps=16", "batch.micro_rows=4")
+    train(write_recipe(tmp_path / "told"), *settings, 'data.skip_steps=["9:10"]')
+    poison(monkeypatch, {9}, not_finite(value, name))
+    train(write_recipe(tmp_path / "spoilt"), *settings)
     (discard,) = events(tmp_path / "spoilt" / "run", "discard")
     assert discard.step == 9
-    assert "nan" in discard.fields["reason"]
+    assert "the gradient's norm nan" in discard.fields["reason"] or "inf" in discard.fields["reason"]
     assert same(state(tmp_path / "told" / "run"), state(tmp_path / "spoilt" / "run"))
 
 

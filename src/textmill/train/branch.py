@@ -67,6 +67,8 @@ def open_parent(recipe: Recipe) -> Parent | None:
 def branch_recipe(recipe: Recipe, parent: Parent) -> Recipe:
     """Let a recipe take the tokenizer and the shards of the run it leaves; sources that are its own stay.
 
+    What that run measured, precision and threads, is not measured again: two branches differ in what they are told.
+
     Raises:
         ConfigError: model, optimizer, batch or order of the data are not those of that run.
     """
@@ -87,12 +89,18 @@ def branch_recipe(recipe: Recipe, parent: Parent) -> Recipe:
             f"run.seed and [data] must be as in {parent.run.folder}, which the run branches from: they say where each "
             "source goes on"
         )
+    plan = parent.run.plan
     own = list(recipe.data.sources)
     sources = {name: _shared(parent, name, source) for name, source in recipe.data.sources.items()}
     for name, source in old.data.sources.items():
         sources.setdefault(name, _shared(parent, name, source))
     return dataclasses.replace(
         recipe,
+        run=dataclasses.replace(
+            recipe.run,
+            precision=plan.precision if recipe.run.precision == "auto" else recipe.run.precision,
+            threads=plan.threads if recipe.run.threads is None else recipe.run.threads,
+        ),
         data=dataclasses.replace(recipe.data, sources=sources),
         stages=tuple(
             stage if stage.mixture else dataclasses.replace(stage, mixture=dict.fromkeys(own, 1.0))

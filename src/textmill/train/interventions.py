@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -36,16 +36,31 @@ class Skip:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FewerRows:
+    """Memory ran out: fewer rows go through the model at once for the rest of a stage.
+
+    Attributes:
+        first: the step of training, counted from 0, where it began; those before are taken as they were, again too.
+        stage: the name of the stage.
+        micro_rows: rows at once.
+    """
+
+    first: int
+    stage: str
+    micro_rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Interventions:
     """All decisions of a run, in the order they were made.
 
     Attributes:
         skips: batches passed over.
-        micro_rows: by the name of a stage, where memory ran out and fewer rows went through at once.
+        fewer_rows: where memory ran out.
     """
 
     skips: tuple[Skip, ...] = ()
-    micro_rows: dict[str, int] = field(default_factory=dict)
+    fewer_rows: tuple[FewerRows, ...] = ()
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
@@ -56,9 +71,13 @@ class Interventions:
         """These, and another skip."""
         return dataclasses.replace(self, skips=(*self.skips, skip))
 
-    def with_micro_rows(self, stage: str, micro_rows: int) -> Interventions:
-        """These, and fewer rows at once in a stage."""
-        return dataclasses.replace(self, micro_rows={**self.micro_rows, stage: micro_rows})
+    def with_fewer_rows(self, fewer: FewerRows) -> Interventions:
+        """These, and fewer rows at once from a step on."""
+        return dataclasses.replace(self, fewer_rows=(*self.fewer_rows, fewer))
+
+    def micro_rows(self, step: int, stage: str, planned: int) -> int:
+        """Rows that go through at once in a step of training of a stage."""
+        return min([planned, *(f.micro_rows for f in self.fewer_rows if f.stage == stage and f.first <= step)])
 
     def outdates(self, step: int, num_known: int) -> bool:
         """Whether a state after ``step`` steps is of a way that was left; ``num_known`` skips were made by then."""

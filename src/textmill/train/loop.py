@@ -172,7 +172,7 @@ class _Loop:
         trainer, plan, stage = self.trainer, self.trainer.run.plan, self.stage
         assert stage is not None
         while True:
-            micro_rows = trainer.interventions.micro_rows.get(stage.name, stage.micro_rows)
+            micro_rows = trainer.interventions.micro_rows(trainer.step, stage.name, stage.micro_rows)
             try:
                 loss = accumulate(
                     trainer.model,

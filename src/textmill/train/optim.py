@@ -127,6 +127,16 @@ class Optimizers:
             for key, value in state.items()
         }
 
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of ``state_tensors`` once a step was taken."""
+        return {
+            f"{self._names[parameter]}/{key}": () if key == "step" else tuple(parameter.shape)
+            for optimizer in self._all
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            for key in (("momentum",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq"))
+        }
+
     def load_state_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take over tensors as ``state_tensors`` names them; what was there is forgotten."""
         for optimizer in self._all:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from textmill.base.errors import TextmillError
-from textmill.train.interventions import save_interventions
+from textmill.train.interventions import FewerRows, save_interventions
 from textmill.train.plan import TrainStage
 from textmill.train.ranks import Ranks
 from textmill.train.trainer import Trainer
@@ -41,6 +41,7 @@ def halve_micro_rows(
             f"memory ran out on rank {ranks.rank} with {micro_rows} rows at once; start all ranks again with --resume "
             f"and --set batch.micro_rows={micro_rows // 2}"
         )
-    trainer.interventions = trainer.interventions.with_micro_rows(stage.name, micro_rows // 2)
+    fewer = FewerRows(first=trainer.step, stage=stage.name, micro_rows=micro_rows // 2)
+    trainer.interventions = trainer.interventions.with_fewer_rows(fewer)
     save_interventions(trainer.run.folder, trainer.interventions)
     tell("micro_rows", trainer.step, old=micro_rows, new=micro_rows // 2)

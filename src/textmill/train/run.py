@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ _NAMES = frozenset(
         "wandb",
     }
 )
+_UNFINISHED = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(?:tmp|old)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
         DataError: there are checkpoints, and all of them are damaged.
     """
     remove_left_overs(folder)
+    _remove_unfinished(folder)
     if not (folder / CONFIG).is_file():
         return None
     run = load_run(folder)
@@ -202,6 +205,18 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
 def _table_of(run: Run, recipe: Recipe) -> dict[str, Any]:
     """The recipe that a run began with, to compare with one that may leave open what the run's left open."""
     return run.asked if recipe.left_open and run.asked is not None else run.recipe.to_table()
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Clear away the run's own files and folders that were being written when it was killed."""
+    for path in folder.glob(".*"):
+        match = _UNFINISHED.fullmatch(path.name)
+        if match is None or match[1] not in _NAMES:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _differences(old: Any, new: Any, where: str = "") -> list[str]:

@@ -13,7 +13,7 @@ from textmill.train.run_facts import TRAINING, Score, running_mean, scores_of
 from textmill.train.run_record import RunRecord
 
 # Where a run lies and what watches it is no difference of what it does; what was measured of the machine is noise.
-_LEFT_OUT = ("recipe.run.dir", "recipe.run.log_to", "plan.step_time_s")
+_LEFT_OUT = ("recipe.run.dir", "recipe.run.log_to", "plan.step_time_s", "plan.peak_flops_per_s")
 
 
 @dataclass(frozen=True, slots=True)

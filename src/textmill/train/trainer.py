@@ -10,6 +10,8 @@ from textmill.checkpoint.huggingface import load_tensors
 from textmill.checkpoint.restore import restore_model, restore_optimizer
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.store import (
+    MODEL,
+    OPTIMIZER,
     Checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -17,7 +19,7 @@ from textmill.checkpoint.store import (
     step_of,
     verify_checkpoint,
 )
-from textmill.checkpoint.tensors import fill_model
+from textmill.checkpoint.tensors import check_shapes, fill_model
 from textmill.data.shards import ShardSet
 from textmill.data.stages import StagedLoader
 from textmill.model.llama import Llama
@@ -78,10 +80,15 @@ class Trainer:
         self.load(self._last_checkpoint(step))
 
     def load(self, checkpoint: Checkpoint | None) -> None:
-        """Take the state of a checkpoint, or the run's first one where there is none."""
+        """Take the state of a checkpoint, or the run's first one where there is none.
+
+        Raises:
+            DataError: the checkpoint is of another model or optimizer.
+        """
         if checkpoint is None:
             self._begin()
             return
+        self._check_is_of_this_run(checkpoint)
         restore_model(checkpoint, self.model)
         self.optimizers.load_state_tensors(restore_optimizer(checkpoint))
         self.watch.load_state(checkpoint.state.get("watch", {}))
@@ -130,6 +137,22 @@ class Trainer:
             fill_model(self.model, load_tensors(resolve_model(run.recipe.model.from_), run.plan.model))
         else:
             self.model.init_weights(run.recipe.run.seed)
+
+    def _check_is_of_this_run(self, checkpoint: Checkpoint) -> None:
+        """Refuse tensors of another model or optimizer, before anything of the run is changed."""
+        model = {name: tuple(parameter.shape) for name, parameter in self.model.named_parameters()}
+        optimizer = self.optimizers.state_shapes()
+        try:
+            for name, wanted, found in (
+                (MODEL, model, checkpoint.model),
+                (OPTIMIZER, optimizer, checkpoint.optimizer),
+            ):
+                shapes = {key: array.shape for key, array in found.items()}
+                check_shapes(wanted, shapes, str(checkpoint.folder / name))
+        except DataError as error:
+            raise DataError(
+                f"{error}. The checkpoint is of another run: remove {checkpoint.folder} to go on from the one before it"
+            ) from error
 
     def _last_checkpoint(self, limit: int) -> Checkpoint | None:
         """The last usable checkpoint of at most ``limit`` steps; raises ``DataError`` where all are damaged."""
