@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.highlighter import NullHighlighter
 
 from fakes.run_log import write_log
 from textmill.base.events import Event, read_events
@@ -158,3 +159,49 @@ def test_a_pipe_gets_lines(monkeypatch, capsys, tmp_path):
     assert lines[0] == "  training   7 %  640 tok/s  loss 4.00  2.00 bits/byte"
     assert any("(held out 2.12) bits/byte" in line for line in lines)
     assert "warning: step 33: spike (loss 9, limit 4; grad norm 7, limit 2); back to step 28" in lines
+
+
+@pytest.mark.parametrize("height", [24, 10])
+def test_a_word_on_the_way_takes_nothing_off_the_screen(tmp_path, height):
+    """What is said while steps are timed or taken stands above the bar, or the view, which goes on."""
+    pytest.importorskip("torch")
+    from textmill.cli.listener import TrainListener
+
+    output = terminal(height=height)
+    drawn = output.messages.file
+    run = SimpleNamespace(folder=tmp_path / "run", plan=SimpleNamespace(num_steps=60, stages=()))
+    with TrainListener(output) as listener:
+        listener.doing("timing a few steps")
+        listener.say("memory 9 MB at most")
+        place = len(drawn.getvalue())
+        time.sleep(0.4)
+        assert "timing a few steps" in drawn.getvalue()[place:]
+        listener._begin_steps(run)
+        listener.say("wandb failed")
+        place = len(drawn.getvalue())
+        for event in log_of(tmp_path, steps=3):
+            listener.event(event)
+        time.sleep(1.2)
+        assert "3 of 60" in drawn.getvalue()[place:] or "training" in drawn.getvalue()[place:]
+
+
+def test_what_is_long_is_told_in_lines_that_end_between_words(capsys):
+    pytest.importorskip("torch")
+    from textmill.cli.listener import TrainListener
+
+    message = "schedule.peak_lr = 0.006: 0.3118 x C^-0.125 for the run's operations, 0.006 at most " * 2
+    output = terminal(60, highlighter=NullHighlighter(), soft_wrap=True)
+    TrainListener(output).say(message)
+    lines = output.messages.file.getvalue().splitlines()
+    assert all(len(line) <= 60 for line in lines)
+    assert " ".join(line.strip() for line in lines) == message.strip()
+    TrainListener(Output()).say(message)
+    assert capsys.readouterr().err == message + "\n"  # a pipe gets one line
+
+
+def test_a_run_that_goes_on_shows_which_of_its_stages_it_is_in(tmp_path):
+    screen = TrainScreen(terminal(), "run", 60, ["stable", "long"])
+    for event in log_of(tmp_path, steps=50):
+        if event.kind != "start":
+            screen.event(event)
+    assert "stage stable (1 of 2)" in "\n".join(line.plain for line in screen.lines(79, 24, colour=False))

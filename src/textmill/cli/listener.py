@@ -48,9 +48,8 @@ class TrainListener:
             self._bar.update(done)
 
     def say(self, message: str) -> None:
-        """Show a message."""
-        self._done()
-        self.output.say(message)
+        """Show a message, above what is drawn: the work that it is said of goes on."""
+        self.output.paragraph(message)
 
     def corpus(self, sources: Mapping[str, KeptSource], sample: str) -> None:
         """Show the sizes of the sources."""
@@ -78,11 +77,12 @@ class TrainListener:
         model = plan.model
         self.output.say(
             f"model: {units.count(model.num_parameters)} parameters, {model.num_hidden_layers} layers, "
-            f"{model.hidden_size} wide, {model.num_attention_heads} query heads and {model.num_key_value_heads} "
-            f"key-value heads of {model.head_dim}"
+            f"{model.hidden_size} wide, {model.num_attention_heads} query and {model.num_key_value_heads} key-value "
+            f"{units.plural(model.num_key_value_heads, 'head')} of {model.head_dim}"
         )
         self.output.say(
-            f"{plan.num_steps:,} steps of {plan.tokens_per_step:,} tokens in {plan.precision}, {plan.threads} threads; "
+            f"{plan.num_steps:,} steps of {plan.tokens_per_step:,} tokens in {plan.precision}, {plan.threads} "
+            f"{units.plural(plan.threads, 'thread')}; "
             f"the run is in {run.folder}"
         )
         self._begin_steps(run)
@@ -91,7 +91,8 @@ class TrainListener:
         self._num_steps = run.plan.num_steps
         if can_show(self.output):
             self._done()
-            screen = TrainScreen(self.output, run.folder.resolve().name, self._num_steps)
+            stages = [stage.name for stage in run.plan.stages]
+            screen = TrainScreen(self.output, run.folder.resolve().name, self._num_steps, stages)
             self._screen = self._stack.enter_context(screen)
         else:
             self._show(self.output.bar("training", self._num_steps))

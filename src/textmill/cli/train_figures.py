@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +75,7 @@ class TrainFigures:
         checkpoint: the last one's step, when it was saved, and its bytes.
     """
 
-    def __init__(self, num_steps: int, began_s: float) -> None:
+    def __init__(self, num_steps: int, began_s: float, stages: Sequence[str] = ()) -> None:
         self.num_steps = num_steps
         self.step = 0
         self.last: dict[str, Any] = {}
@@ -82,7 +83,7 @@ class TrainFigures:
         self.training, self.held_out_curve = SmallCurve(), SmallCurve()
         self.held_out: dict[str, float] = {}
         self.held_out_step = 0
-        self.stages: list[str] = []
+        self.stages = list(stages)  # a run that is resumed does not tell them again
         self.stage: str | None = None
         self.checkpoint: tuple[int, float, float | None] | None = None
         self.spike_steps: list[int] = []
