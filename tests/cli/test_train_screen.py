@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.highlighter import NullHighlighter
 
 from fakes.run_log import write_log
-from textmill.base.events import Event, read_events
+from textmill.base.events import Event, read_events, recent_events
 from textmill.cli.output import Output
 from textmill.cli.train_figures import SmallCurve
 from textmill.cli.train_screen import TrainScreen, can_show
@@ -205,3 +205,37 @@ def test_a_run_that_goes_on_shows_which_of_its_stages_it_is_in(tmp_path):
         if event.kind != "start":
             screen.event(event)
     assert "stage stable (1 of 2)" in "\n".join(line.plain for line in screen.lines(79, 24, colour=False))
+
+
+def test_a_run_that_is_resumed_shows_what_it_told_before(tmp_path):
+    """Its curve, what was held out and its checkpoint are there from the first picture on; what is redone is not."""
+    before = time.time() - 100
+    told = [Event(event.kind, event.step, before, event.fields) for event in log_of(tmp_path, steps=50)]
+    screen = TrainScreen(terminal(), "run", 60, clock=lambda: 1000.0)
+    screen.recall(told, 35)
+    screen.event(Event("resume", 35, time.time(), {"num_steps": 60}))
+    lines = [line.plain for line in screen.lines(79, 24, colour=False)]
+    assert lines[0].startswith("  run  step 35 of 60")
+    assert lines[2].endswith("held out 2.133 at 30")
+    assert lines[-7].split() == ["1", "35"]
+    assert lines[-2] == "  saved step 30 1m 40s ago, 1 MB"
+
+
+def test_a_run_that_begins_afresh_shows_nothing_of_before(tmp_path):
+    screen = TrainScreen(terminal(), "run", 60)
+    screen.recall(log_of(tmp_path, steps=50), 50)
+    screen.event(Event("start", 0, time.time(), {"num_steps": 60}))
+    lines = [line.plain for line in screen.lines(79, 24, colour=False)]
+    assert "step 0 of 60" in lines[0]
+    assert any("not evaluated yet" in line for line in lines)
+    assert any("no checkpoint yet" in line for line in lines)
+    assert not any("bits/byte by step" in line for line in lines)
+
+
+@pytest.mark.parametrize("max_bytes", [1, 40, 400, 1 << 20])
+def test_the_end_of_a_log_is_whole_events(tmp_path, max_bytes):
+    path = write_log(tmp_path / "run", steps=9) / "events.jsonl"
+    whole, found = read_events(path), recent_events(path, max_bytes)
+    assert found == whole[len(whole) - len(found) :]
+    assert (len(found) == len(whole)) == (max_bytes >= path.stat().st_size)
+    assert recent_events(tmp_path / "none", 9) == []

@@ -100,7 +100,7 @@ class TrainFigures:
         elif event.kind == "eval":
             self._add_eval(event.step, fields.get("bits_per_byte"))
         elif event.kind in ("start", "resume"):
-            self.step = event.step
+            self._go_to(event.step)
             self._begin(fields, when_s)
         elif event.kind == "stage":
             self.stage = str(fields.get("name"))
@@ -112,6 +112,16 @@ class TrainFigures:
             self.num_discards += 1
         elif event.kind == "sample":
             self.sample = f"{fields.get('prompt', '')}{fields.get('text', '')}"
+
+    def _go_to(self, step: int) -> None:
+        """Forget what came after a step that a run begins from."""
+        self.step = step
+        self.training.cut(step + 1)
+        self.held_out_curve.cut(step + 1)
+        if self.held_out_step > step:
+            self.held_out, self.held_out_step = {}, 0
+        if self.checkpoint is not None and self.checkpoint[0] > step:
+            self.checkpoint = None
 
     def _begin(self, fields: dict[str, Any], when_s: float) -> None:
         self._passed.clear()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -69,6 +69,11 @@ class TrainScreen:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._live.stop()
+
+    def recall(self, events: Iterable[Event], step: int) -> None:
+        """Take what a run that goes on from ``step`` told before, up to there."""
+        began_s = self._clock() - time.time()
+        self._waiting.extend((began_s + event.time_s, event) for event in events if event.step <= step)
 
     def event(self, event: Event) -> None:
         """Take the next event; who draws next reads it."""
