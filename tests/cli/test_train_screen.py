@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.highlighter import NullHighlighter
 
 from fakes.run_log import write_log
-from textmill.base.events import Event, read_events
+from textmill.base.events import Event, read_events, recent_events
 from textmill.cli.output import Output
 from textmill.cli.train_figures import SmallCurve
 from textmill.cli.train_screen import TrainScreen, can_show
@@ -158,3 +159,83 @@ def test_a_pipe_gets_lines(monkeypatch, capsys, tmp_path):
     assert lines[0] == "  training   7 %  640 tok/s  loss 4.00  2.00 bits/byte"
     assert any("(held out 2.12) bits/byte" in line for line in lines)
     assert "warning: step 33: spike (loss 9, limit 4; grad norm 7, limit 2); back to step 28" in lines
+
+
+@pytest.mark.parametrize("height", [24, 10])
+def test_a_word_on_the_way_takes_nothing_off_the_screen(tmp_path, height):
+    """What is said while steps are timed or taken stands above the bar, or the view, which goes on."""
+    pytest.importorskip("torch")
+    from textmill.cli.listener import TrainListener
+
+    output = terminal(height=height)
+    drawn = output.messages.file
+    run = SimpleNamespace(folder=tmp_path / "run", plan=SimpleNamespace(num_steps=60, stages=()))
+    with TrainListener(output) as listener:
+        listener.doing("timing a few steps")
+        listener.say("memory 9 MB at most")
+        place = len(drawn.getvalue())
+        time.sleep(0.4)
+        assert "timing a few steps" in drawn.getvalue()[place:]
+        listener._begin_steps(run)
+        listener.say("wandb failed")
+        place = len(drawn.getvalue())
+        for event in log_of(tmp_path, steps=3):
+            listener.event(event)
+        time.sleep(1.2)
+        assert "3 of 60" in drawn.getvalue()[place:] or "training" in drawn.getvalue()[place:]
+
+
+def test_what_is_long_is_told_in_lines_that_end_between_words(capsys):
+    pytest.importorskip("torch")
+    from textmill.cli.listener import TrainListener
+
+    message = "schedule.peak_lr = 0.006: 0.3118 x C^-0.125 for the run's operations, 0.006 at most " * 2
+    output = terminal(60, highlighter=NullHighlighter(), soft_wrap=True)
+    TrainListener(output).say(message)
+    lines = output.messages.file.getvalue().splitlines()
+    assert all(len(line) <= 60 for line in lines)
+    assert " ".join(line.strip() for line in lines) == message.strip()
+    TrainListener(Output()).say(message)
+    assert capsys.readouterr().err == message + "\n"  # a pipe gets one line
+
+
+def test_a_run_that_goes_on_shows_which_of_its_stages_it_is_in(tmp_path):
+    screen = TrainScreen(terminal(), "run", 60, ["stable", "long"])
+    for event in log_of(tmp_path, steps=50):
+        if event.kind != "start":
+            screen.event(event)
+    assert "stage stable (1 of 2)" in "\n".join(line.plain for line in screen.lines(79, 24, colour=False))
+
+
+def test_a_run_that_is_resumed_shows_what_it_told_before(tmp_path):
+    """Its curve, what was held out and its checkpoint are there from the first picture on; what is redone is not."""
+    before = time.time() - 100
+    told = [Event(event.kind, event.step, before, event.fields) for event in log_of(tmp_path, steps=50)]
+    screen = TrainScreen(terminal(), "run", 60, clock=lambda: 1000.0)
+    screen.recall(told, 35)
+    screen.event(Event("resume", 35, time.time(), {"num_steps": 60}))
+    lines = [line.plain for line in screen.lines(79, 24, colour=False)]
+    assert lines[0].startswith("  run  step 35 of 60")
+    assert lines[2].endswith("held out 2.133 at 30")
+    assert lines[-7].split() == ["1", "35"]
+    assert lines[-2] == "  saved step 30 1m 40s ago, 1 MB"
+
+
+def test_a_run_that_begins_afresh_shows_nothing_of_before(tmp_path):
+    screen = TrainScreen(terminal(), "run", 60)
+    screen.recall(log_of(tmp_path, steps=50), 50)
+    screen.event(Event("start", 0, time.time(), {"num_steps": 60}))
+    lines = [line.plain for line in screen.lines(79, 24, colour=False)]
+    assert "step 0 of 60" in lines[0]
+    assert any("not evaluated yet" in line for line in lines)
+    assert any("no checkpoint yet" in line for line in lines)
+    assert not any("bits/byte by step" in line for line in lines)
+
+
+@pytest.mark.parametrize("max_bytes", [1, 40, 400, 1 << 20])
+def test_the_end_of_a_log_is_whole_events(tmp_path, max_bytes):
+    path = write_log(tmp_path / "run", steps=9) / "events.jsonl"
+    whole, found = read_events(path), recent_events(path, max_bytes)
+    assert found == whole[len(whole) - len(found) :]
+    assert (len(found) == len(whole)) == (max_bytes >= path.stat().st_size)
+    assert recent_events(tmp_path / "none", 9) == []

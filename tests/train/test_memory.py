@@ -12,12 +12,16 @@ torch = pytest.importorskip("torch")
 
 from textmill.base.errors import ConfigError, TextmillError  # noqa: E402
 from textmill.base.events import read_events  # noqa: E402
-from textmill.checkpoint.store import list_checkpoints, load_checkpoint  # noqa: E402
+from textmill.checkpoint.store import list_checkpoints, load_checkpoint, remove_checkpoint, step_of  # noqa: E402
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.train import loop  # noqa: E402
 from textmill.train.memory import choose_memory, predicted_bytes  # noqa: E402
+from textmill.train.out_of_memory import halve_micro_rows  # noqa: E402
 from textmill.train.pipeline import run_recipe  # noqa: E402
+from textmill.train.ranks import Ranks  # noqa: E402
 from textmill.train.recipe import load_recipe  # noqa: E402
+from textmill.train.run import load_run  # noqa: E402
+from textmill.train.trainer import assemble  # noqa: E402
 
 CONFIG = ModelConfig(
     vocab_size=1000,
@@ -154,6 +158,26 @@ def test_a_single_row_that_does_not_fit_ends_with_advice(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "accumulate", accumulate)
     with pytest.raises(TextmillError, match=r"one row of 32 tokens at once; .*--remat full"):
         train(write_recipe(tmp_path))
+
+
+def test_a_rank_of_several_writes_down_what_all_begin_again_with(tmp_path, monkeypatch):
+    """The others wait for a gradient that will not come; --resume takes fewer rows, without another recipe."""
+    path, ranks = write_recipe(tmp_path), Ranks(rank=1, size=2)
+    train(path, "batch.micro_rows=4")
+    trainer = assemble(load_run(tmp_path / "run"))
+    with pytest.raises(TextmillError, match=r"on rank 1 with 4 rows at once; it will be 2 from now on.*--resume$"):
+        halve_micro_rows(trainer, trainer.run.plan.stages[0], 4, lambda *args, **fields: None, ranks)
+    for checkpoint in list_checkpoints(tmp_path / "run"):
+        remove_checkpoint(tmp_path / "run", step_of(checkpoint))
+    real, seen = loop.accumulate, set()
+
+    def accumulate(*args, micro_rows, **options):
+        seen.add(micro_rows)
+        return real(*args, micro_rows=micro_rows, **options)
+
+    monkeypatch.setattr(loop, "accumulate", accumulate)
+    train(path, "batch.micro_rows=4", resume=True)
+    assert seen == {2}
 
 
 def test_other_errors_are_not_taken_for_it(tmp_path, monkeypatch):

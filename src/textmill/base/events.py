@@ -76,6 +76,17 @@ def iter_events(path: Path) -> Iterator[Event]:
                 yield event
 
 
+def recent_events(path: Path, max_bytes: int) -> list[Event]:
+    """Read the events in the last ``max_bytes`` of a log; none where there is no log."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        begin = max(0, path.stat().st_size - max_bytes)
+        file.seek(begin)
+        lines = file.readlines()[1 if begin else 0 :]  # the first may be a part of one
+    return [event for line in lines if (event := parse_event(line)) is not None]
+
+
 def parse_event(line: bytes) -> Event | None:
     """Read one line, or return None where it is torn or no event."""
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from types import TracebackType
 
 from textmill.base import units
-from textmill.base.events import Event
+from textmill.base.events import Event, recent_events
 from textmill.cli.output import Bar, Output, for_terminal
 from textmill.cli.train_screen import TrainScreen, can_show
 from textmill.data.prepare_listener import KeptSource
@@ -16,8 +17,11 @@ from textmill.data.shards import ShardSet
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.run import Run
 from textmill.train.run_facts import documents_of, told
+from textmill.train.run_record import EVENTS
 
 _SPEED_STEPS = 20
+# About 10,000 steps of the log, read in a tenth of a second.
+_RECALLED_BYTES = 4 << 20
 
 
 class TrainListener:
@@ -28,7 +32,7 @@ class TrainListener:
         self._stack = ExitStack()
         self._bar: Bar | None = None
         self._screen: TrainScreen | None = None
-        self._num_steps = 0
+        self._num_steps, self._events = 0, Path()
         self._held_out = ""
         self._tokens_per_s: list[float] = []
 
@@ -48,9 +52,8 @@ class TrainListener:
             self._bar.update(done)
 
     def say(self, message: str) -> None:
-        """Show a message."""
-        self._done()
-        self.output.say(message)
+        """Show a message, above what is drawn: the work that it is said of goes on."""
+        self.output.paragraph(message)
 
     def corpus(self, sources: Mapping[str, KeptSource], sample: str) -> None:
         """Show the sizes of the sources."""
@@ -78,20 +81,22 @@ class TrainListener:
         model = plan.model
         self.output.say(
             f"model: {units.count(model.num_parameters)} parameters, {model.num_hidden_layers} layers, "
-            f"{model.hidden_size} wide, {model.num_attention_heads} query heads and {model.num_key_value_heads} "
-            f"key-value heads of {model.head_dim}"
+            f"{model.hidden_size} wide, {model.num_attention_heads} query and {model.num_key_value_heads} key-value "
+            f"{units.plural(model.num_key_value_heads, 'head')} of {model.head_dim}"
         )
         self.output.say(
-            f"{plan.num_steps:,} steps of {plan.tokens_per_step:,} tokens in {plan.precision}, {plan.threads} threads; "
+            f"{plan.num_steps:,} steps of {plan.tokens_per_step:,} tokens in {plan.precision}, {plan.threads} "
+            f"{units.plural(plan.threads, 'thread')}; "
             f"the run is in {run.folder}"
         )
         self._begin_steps(run)
 
     def _begin_steps(self, run: Run) -> None:
-        self._num_steps = run.plan.num_steps
+        self._num_steps, self._events = run.plan.num_steps, run.folder / EVENTS
         if can_show(self.output):
             self._done()
-            screen = TrainScreen(self.output, run.folder.resolve().name, self._num_steps)
+            stages = [stage.name for stage in run.plan.stages]
+            screen = TrainScreen(self.output, run.folder.resolve().name, self._num_steps, stages)
             self._screen = self._stack.enter_context(screen)
         else:
             self._show(self.output.bar("training", self._num_steps))
@@ -99,6 +104,8 @@ class TrainListener:
     def event(self, event: Event) -> None:
         """Hand the run's figures on to what shows them; say what happens beside the steps."""
         if self._screen:
+            if event.kind == "resume":
+                self._screen.recall(recent_events(self._events, _RECALLED_BYTES), event.step)
             self._screen.event(event)
         if event.kind == "step":
             self._move_bar(event)

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,14 @@ class Output:
     def say(self, message: str = "") -> None:
         """Tell the user something; square brackets are text."""
         self.messages.print(message, markup=False)
+
+    def paragraph(self, message: str) -> None:
+        """Tell the user something long: a terminal gets lines that end between words."""
+        if self.messages.is_terminal:
+            message = textwrap.fill(
+                message, self.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            )
+        self.say(message)
 
     def heading(self, message: str) -> None:
         """Tell the user what comes next."""

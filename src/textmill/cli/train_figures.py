@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +75,7 @@ class TrainFigures:
         checkpoint: the last one's step, when it was saved, and its bytes.
     """
 
-    def __init__(self, num_steps: int, began_s: float) -> None:
+    def __init__(self, num_steps: int, began_s: float, stages: Sequence[str] = ()) -> None:
         self.num_steps = num_steps
         self.step = 0
         self.last: dict[str, Any] = {}
@@ -82,7 +83,7 @@ class TrainFigures:
         self.training, self.held_out_curve = SmallCurve(), SmallCurve()
         self.held_out: dict[str, float] = {}
         self.held_out_step = 0
-        self.stages: list[str] = []
+        self.stages = list(stages)  # a run that is resumed does not tell them again
         self.stage: str | None = None
         self.checkpoint: tuple[int, float, float | None] | None = None
         self.spike_steps: list[int] = []
@@ -99,7 +100,7 @@ class TrainFigures:
         elif event.kind == "eval":
             self._add_eval(event.step, fields.get("bits_per_byte"))
         elif event.kind in ("start", "resume"):
-            self.step = event.step
+            self._go_to(event.step)
             self._begin(fields, when_s)
         elif event.kind == "stage":
             self.stage = str(fields.get("name"))
@@ -111,6 +112,16 @@ class TrainFigures:
             self.num_discards += 1
         elif event.kind == "sample":
             self.sample = f"{fields.get('prompt', '')}{fields.get('text', '')}"
+
+    def _go_to(self, step: int) -> None:
+        """Forget what came after a step that a run begins from."""
+        self.step = step
+        self.training.cut(step + 1)
+        self.held_out_curve.cut(step + 1)
+        if self.held_out_step > step:
+            self.held_out, self.held_out_step = {}, 0
+        if self.checkpoint is not None and self.checkpoint[0] > step:
+            self.checkpoint = None
 
     def _begin(self, fields: dict[str, Any], when_s: float) -> None:
         self._passed.clear()

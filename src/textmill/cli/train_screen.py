@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -41,9 +41,17 @@ def can_show(output: Output) -> bool:
 class TrainScreen:
     """Shows a run's figures until it is closed, and leaves nothing behind."""
 
-    def __init__(self, output: Output, name: str, num_steps: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        output: Output,
+        name: str,
+        num_steps: int,
+        stages: Sequence[str] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._name, self._clock = name, clock
-        self._figures = TrainFigures(num_steps, clock())
+        self._figures = TrainFigures(num_steps, clock(), stages)
         self._waiting: deque[tuple[float, Event]] = deque()
         self._drawing = threading.Lock()
         self._live = Live(
@@ -61,6 +69,11 @@ class TrainScreen:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._live.stop()
+
+    def recall(self, events: Iterable[Event], step: int) -> None:
+        """Take what a run that goes on from ``step`` told before, up to there."""
+        began_s = self._clock() - time.time()
+        self._waiting.extend((began_s + event.time_s, event) for event in events if event.step <= step)
 
     def event(self, event: Event) -> None:
         """Take the next event; who draws next reads it."""

@@ -187,7 +187,7 @@ class _Loop:
                 if not is_out_of_memory(error):
                     raise
             drop_gradients(trainer.model)
-            halve_micro_rows(trainer, stage, micro_rows, self.tell, self.ranks)
+            halve_micro_rows(trainer, stage, min(micro_rows, len(batch.inputs)), self.tell, self.ranks)
 
     def _tell_step(self, loss: float, grad_norm: float, lr: float, time_s: float) -> None:
         trainer, plan, stage = self.trainer, self.trainer.run.plan, self.stage

@@ -24,24 +24,34 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def halve_micro_rows(
-    trainer: Trainer, stage: TrainStage, micro_rows: int, tell: Callable[..., None], ranks: Ranks
+    trainer: Trainer, stage: TrainStage, num_rows: int, tell: Callable[..., None], ranks: Ranks
 ) -> None:
     """Let half as many rows go through at once for the rest of a stage, and keep that for a resume.
 
     The batch stays what it was, so the mathematics do; sums are rounded in another order.
 
+    Args:
+        trainer: at the step whose gradient was thrown away.
+        stage: the one that the step is of.
+        num_rows: rows of this process that went through at once when memory ran out.
+        tell: the log.
+        ranks: where there are several, the others wait for a gradient that will not come: all have to begin again.
+
     Raises:
-        TextmillError: it was a single row already, or other ranks cannot know.
+        TextmillError: it was a single row already, or there are other ranks.
     """
-    remedy = "give the run more memory, or start it again with --remat full, a shorter context or a smaller model"
-    if micro_rows == 1:
-        raise TextmillError(f"memory ran out with one row of {stage.context:,} tokens at once; {remedy}")
+    if num_rows == 1:
+        raise TextmillError(
+            f"memory ran out with one row of {stage.context:,} tokens at once; give the run more memory, or start it "
+            "again with --remat full, a shorter context or a smaller model"
+        )
+    fewer = num_rows // 2
+    decision = FewerRows(first=trainer.step, stage=stage.name, micro_rows=fewer)
+    trainer.interventions = trainer.interventions.with_fewer_rows(decision)
+    save_interventions(trainer.run.folder, trainer.interventions)
     if ranks.size > 1:
         raise TextmillError(
-            f"memory ran out on rank {ranks.rank} with {micro_rows} rows at once; start all ranks again with --resume "
-            f"and --set batch.micro_rows={micro_rows // 2}"
+            f"memory ran out on rank {ranks.rank} with {num_rows} rows at once; it will be {fewer} from now on: start "
+            "all ranks again with --resume"
         )
-    fewer = FewerRows(first=trainer.step, stage=stage.name, micro_rows=micro_rows // 2)
-    trainer.interventions = trainer.interventions.with_fewer_rows(fewer)
-    save_interventions(trainer.run.folder, trainer.interventions)
-    tell("micro_rows", trainer.step, old=micro_rows, new=micro_rows // 2)
+    tell("micro_rows", trainer.step, old=num_rows, new=fewer)
