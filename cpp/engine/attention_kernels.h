@@ -74,43 +74,65 @@ TEXTMILL_FUSED void prepare_queries(const AttentionTask& task, size_t num_rows, 
     }
 }
 
-// Scores of R rows against the 16 keys of a block.
-template <KvType kType, size_t R>
-TEXTMILL_FUSED void score_block(const uint8_t* block, size_t dim, size_t row, const AttentionScratch& scratch,
-                                Floats (&scores)[R]) {
+// Scores of R rows against the 16 keys of each of B blocks.
+template <KvType kType, size_t R, size_t B>
+TEXTMILL_FUSED void score_blocks(const uint8_t* const (&blocks)[B], size_t dim, size_t row,
+                                 const AttentionScratch& scratch, Floats (&scores)[R][B]) {
     if constexpr (kType == KvType::kInt8) {
-        Ints sums[R];
+        Ints sums[R][B];
         for (size_t r = 0; r < R; ++r) {
-            sums[r] = all_ints(-kByteOffset * scratch.sums[row + r]);
-        }
-        for (size_t d = 0; d < dim; d += 4) {
-            const Bytes keys = load_bytes(block + d * kBlockTokens);
-            for (size_t r = 0; r < R; ++r) {
-                sums[r] = dot_offset_quads(sums[r], keys, scratch.numbers + (row + r) * dim + d);
+            for (size_t b = 0; b < B; ++b) {
+                sums[r][b] = all_ints(-kByteOffset * scratch.sums[row + r]);
             }
         }
-        const Floats scales = load(reinterpret_cast<const float*>(block + 2 * dim * kBlockTokens));
-        for (size_t r = 0; r < R; ++r) {
-            scores[r] = multiply(multiply(to_floats(sums[r]), scales), all(scratch.scales[row + r]));
+        for (size_t d = 0; d < dim; d += 4) {
+            Bytes keys[B];
+            for (size_t b = 0; b < B; ++b) {
+                keys[b] = load_bytes(blocks[b] + d * kBlockTokens);
+            }
+            for (size_t r = 0; r < R; ++r) {
+                for (size_t b = 0; b < B; ++b) {
+                    sums[r][b] = dot_offset_quads(sums[r][b], keys[b], scratch.numbers + (row + r) * dim + d);
+                }
+            }
+        }
+        for (size_t b = 0; b < B; ++b) {
+            const Floats scales = load(reinterpret_cast<const float*>(blocks[b] + 2 * dim * kBlockTokens));
+            for (size_t r = 0; r < R; ++r) {
+                scores[r][b] = multiply(multiply(to_floats(sums[r][b]), scales), all(scratch.scales[row + r]));
+            }
         }
         return;
     }
-    for (Floats& lanes : scores) {
-        lanes = zeros();
+    for (auto& lanes : scores) {
+        for (Floats& score : lanes) {
+            score = zeros();
+        }
     }
     if constexpr (kType == KvType::kBF16) {
         const Pair* const pairs = reinterpret_cast<const Pair*>(scratch.pairs) + row * dim / 2;
         for (size_t d = 0; d < dim / 2; ++d) {
-            const Bytes keys = load_bytes(block + d * 64);
+            Bytes keys[B];
+            for (size_t b = 0; b < B; ++b) {
+                keys[b] = load_bytes(blocks[b] + d * 64);
+            }
             for (size_t r = 0; r < R; ++r) {
-                scores[r] = dot_pairs(scores[r], keys, pairs[r * dim / 2 + d]);
+                for (size_t b = 0; b < B; ++b) {
+                    scores[r][b] = dot_pairs(scores[r][b], keys[b], pairs[r * dim / 2 + d]);
+                }
             }
         }
     } else if constexpr (kType == KvType::kF32) {
         for (size_t d = 0; d < dim; ++d) {
-            const Floats keys = load(reinterpret_cast<const float*>(block) + d * kBlockTokens);
+            Floats keys[B];
+            for (size_t b = 0; b < B; ++b) {
+                keys[b] = load(reinterpret_cast<const float*>(blocks[b]) + d * kBlockTokens);
+            }
             for (size_t r = 0; r < R; ++r) {
-                scores[r] = multiply_add(keys, all(scratch.values[(row + r) * dim + d]), scores[r]);
+                const Floats query = all(scratch.values[(row + r) * dim + d]);
+                for (size_t b = 0; b < B; ++b) {
+                    scores[r][b] = multiply_add(keys[b], query, scores[r][b]);
+                }
             }
         }
     }
@@ -121,17 +143,40 @@ TEXTMILL_FUSED size_t within_block(size_t position, size_t first) {
     return position <= first ? 0 : position - first < kBlockTokens ? position - first : kBlockTokens;
 }
 
-template <KvType kType, size_t R>
-TEXTMILL_FUSED void score_rows(const AttentionTask& task, size_t first, size_t dim, size_t row,
-                               const AttentionScratch& scratch) {
-    Floats scores[R];
-    score_block<kType, R>(task.block_of(first), dim, row, scratch, scores);
-    for (size_t r = 0; r < R; ++r) {
-        const Seen seen = seen_by(task, row + r);
-        const Floats masked =
-            keep_between(scores[r], within_block(seen.begin, first), within_block(seen.end, first), kMinusInfinity);
-        store(scratch.scores + (row + r) * kSplitTokens + (first - task.split_begin), masked);
+// Minus infinity for those of 16 tokens that a row does not see.
+TEXTMILL_FUSED Floats keep_seen(const AttentionTask& task, size_t row, size_t first, Floats scores) {
+    const Seen seen = seen_by(task, row);
+    return keep_between(scores, within_block(seen.begin, first), within_block(seen.end, first), kMinusInfinity);
+}
+
+// From `row` on, R rows at once while there are so many, against B blocks from token `first` of the text on.
+template <KvType kType, size_t R, size_t B>
+TEXTMILL_FUSED size_t score_many(const AttentionTask& task, size_t first, size_t dim, size_t row, size_t num_rows,
+                                 const AttentionScratch& scratch) {
+    const uint8_t* blocks[B];
+    for (size_t b = 0; b < B; ++b) {
+        blocks[b] = task.block_of(first + b * kBlockTokens);
     }
+    for (; row + R <= num_rows; row += R) {
+        Floats scores[R][B];
+        score_blocks<kType, R, B>(blocks, dim, row, scratch, scores);
+        for (size_t r = 0; r < R; ++r) {
+            float* const out = scratch.scores + (row + r) * kSplitTokens + (first - task.split_begin);
+            for (size_t b = 0; b < B; ++b) {
+                const size_t token = first + b * kBlockTokens;
+                store(out + b * kBlockTokens, keep_seen(task, row + r, token, scores[r][b]));
+            }
+        }
+    }
+    return row;
+}
+
+template <KvType kType, size_t B>
+TEXTMILL_FUSED void score_rows(const AttentionTask& task, size_t first, size_t dim, size_t num_rows,
+                               const AttentionScratch& scratch) {
+    size_t row = score_many<kType, 8, B>(task, first, dim, 0, num_rows, scratch);
+    row = score_many<kType, 3, B>(task, first, dim, row, num_rows, scratch);
+    score_many<kType, 1, B>(task, first, dim, row, num_rows, scratch);
 }
 
 struct Weighed {
@@ -225,11 +270,11 @@ TEXTMILL_FUSED void gather_values(const AttentionTask& task, size_t num_tokens, 
     }
 }
 
-// The values are read once for R rows: the more rows, the fewer dimensions at a time.
+// The values are read once for R rows.
 template <KvType kType, size_t R>
 TEXTMILL_FUSED void gather_rows(const AttentionTask& task, size_t num_tokens, size_t dim, size_t row,
                                 const AttentionScratch& scratch) {
-    constexpr size_t kAtOnce = R <= 3 ? 4 : 2;
+    constexpr size_t kAtOnce = 4;
     size_t d = 0;
     for (; d + 16 * kAtOnce <= dim; d += 16 * kAtOnce) {
         gather_values<kType, R, kAtOnce>(task, num_tokens, dim, row, d, scratch);
@@ -261,18 +306,13 @@ void attend(const AttentionTask& task) {
     // Tokens that the last row sees; a row before it has weights of zero from its own end on.
     const size_t num_tokens = end > task.split_begin ? end - task.split_begin : 0;
     prepare_queries<kType>(task, num_rows, dim, scratch);
-    for (size_t token = 0; token < num_tokens; token += kBlockTokens) {
-        const size_t first = task.split_begin + token;
-        size_t row = 0;
-        for (; row + 8 <= num_rows; row += 8) {
-            score_rows<kType, 8>(task, first, dim, row, scratch);
-        }
-        for (; row + 3 <= num_rows; row += 3) {
-            score_rows<kType, 3>(task, first, dim, row, scratch);
-        }
-        for (; row < num_rows; ++row) {
-            score_rows<kType, 1>(task, first, dim, row, scratch);
-        }
+    constexpr size_t kStep = kTileShape.score_blocks * kBlockTokens;
+    size_t token = 0;
+    for (; token + kStep <= round_up(num_tokens, kBlockTokens); token += kStep) {
+        score_rows<kType, kTileShape.score_blocks>(task, task.split_begin + token, dim, num_rows, scratch);
+    }
+    for (; token < num_tokens; token += kBlockTokens) {
+        score_rows<kType, 1>(task, task.split_begin + token, dim, num_rows, scratch);
     }
     const size_t num_even = (num_tokens + 1) / 2 * 2;  // the values of a pair lie side by side; the last may be zero
     for (size_t row = 0; row < num_rows; ++row) {

@@ -23,13 +23,25 @@ TEXTMILL_FUSED void store_f32_kv(const KvLayout& layout, uint8_t* block, size_t 
     }
 }
 
+// Apart from the stores that scatter them, so that a compiler takes many at once.
+TEXTMILL_FUSED void round_to_bf16(const float* values, size_t num, uint16_t* rounded) {
+    for (size_t d = 0; d < num; ++d) {
+        rounded[d] = float_to_bf16(values[d]);
+    }
+}
+
 TEXTMILL_FUSED void store_bf16_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key,
                                   const float* value) {
     auto* const keys = reinterpret_cast<uint16_t*>(block);
     auto* const values = reinterpret_cast<uint16_t*>(block + layout.half_bytes());
+    uint16_t rounded[kMaxHeadDim];
+    round_to_bf16(key, layout.head_dim, rounded);
     for (size_t d = 0; d < layout.head_dim; ++d) {
-        keys[(d / 2 * kBlockTokens + slot) * 2 + d % 2] = float_to_bf16(key[d]);
-        values[(slot / 2 * layout.padded_dim() + d) * 2 + slot % 2] = float_to_bf16(value[d]);
+        keys[(d / 2 * kBlockTokens + slot) * 2 + d % 2] = rounded[d];
+    }
+    round_to_bf16(value, layout.head_dim, rounded);
+    for (size_t d = 0; d < layout.head_dim; ++d) {
+        values[(slot / 2 * layout.padded_dim() + d) * 2 + slot % 2] = rounded[d];
     }
 }
 
@@ -56,24 +68,32 @@ TEXTMILL_FUSED void store_int8_kv(const KvLayout& layout, uint8_t* block, size_t
 // Whether all values can be kept in any type.
 TEXTMILL_FUSED bool are_sound(const float* values, size_t num) {
     constexpr float kLargestBf16 = 0x1.fep127f;
-    bool is_sound = true;
+    unsigned num_unsound = 0;
     for (size_t d = 0; d < num; ++d) {
-        is_sound = is_sound && std::fabs(values[d]) <= kLargestBf16;
+        num_unsound += !(std::fabs(values[d]) <= kLargestBf16);
     }
-    return is_sound;
+    return num_unsound == 0;
 }
+
+// What is kept of a token whose value is not sound.
+struct Unsound {
+    float key[kMaxHeadDim];
+    float value[kMaxHeadDim];
+
+    constexpr Unsound() : key{}, value{} {
+        for (float& number : key) {
+            number = std::numeric_limits<float>::quiet_NaN();
+        }
+    }
+};
 
 // A value that is not finite would reach tokens that do not see it: a weight of zero times infinity is not zero. So the
 // key says it, which only those meet that see the token.
 void store_kv(const KvLayout& layout, uint8_t* block, size_t slot, const float* key, const float* value) {
-    float nans[kMaxHeadDim];
-    float zeros[kMaxHeadDim] = {};
     if (!are_sound(value, layout.head_dim)) {
-        for (size_t d = 0; d < layout.head_dim; ++d) {
-            nans[d] = std::numeric_limits<float>::quiet_NaN();
-        }
-        key = nans;
-        value = zeros;
+        static constexpr Unsound kUnsound;
+        key = kUnsound.key;
+        value = kUnsound.value;
     }
     switch (layout.type) {
         case KvType::kF32:

@@ -16,7 +16,8 @@ namespace {
 
 // Twelve of the 16 registers hold the sums of six rows, two the weights; with eight bits the integers of four rows
 // fill eight, beside the weights in two forms, and their sums wait in memory.
-constexpr TileShape kTileShape = {.panels = 1, .rows = 6, .quantized_rows = 4, .panels_of_one_row = 3, .value_rows = 3};
+constexpr TileShape kTileShape = {
+    .panels = 1, .rows = 6, .quantized_rows = 4, .panels_of_one_row = 3, .score_blocks = 1, .value_rows = 3};
 
 struct Floats {
     __m256 low;

@@ -13,9 +13,10 @@
 namespace textmill::engine {
 namespace {
 
-// 24 sums, the weights and an input fill 32 registers; with eight bits a sum of integers stands beside each.
+// Of 32 registers 16 hold sums, which hides their latency: with 24 large products are no faster and batches of eight
+// slower. With eight bits a sum of integers stands beside each of eight.
 constexpr TileShape kTileShape = {
-    .panels = 2, .rows = 12, .quantized_rows = 4, .panels_of_one_row = 4, .value_rows = 8};
+    .panels = 2, .rows = 8, .quantized_rows = 4, .panels_of_one_row = 4, .score_blocks = 2, .value_rows = 6};
 
 using Floats = __m512;
 using Ints = __m512i;

@@ -16,7 +16,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "weights and models lie in memory with the low byte first");
 
 // A panel's sums for four rows are 16 vectors: half of NEON's registers. With the 16 of SSE2 fewer rows were no faster.
-constexpr TileShape kTileShape = {.panels = 1, .rows = 4, .quantized_rows = 4, .panels_of_one_row = 2, .value_rows = 3};
+constexpr TileShape kTileShape = {
+    .panels = 1, .rows = 4, .quantized_rows = 4, .panels_of_one_row = 2, .score_blocks = 1, .value_rows = 3};
 
 using FourFloats = float __attribute__((vector_size(16)));
 using FourInts = int32_t __attribute__((vector_size(16)));
