@@ -119,12 +119,12 @@ def write_text(folder: Path) -> None:
 
 
 def held_out(run: Run) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """The long documents that the run was not trained on: their ids, and the bytes that each stands for."""
+    """Beginnings of long documents that the run was not trained on: their ids, and the bytes that each stands for."""
     tokenizer = Tokenizer.load(run.folder / TOKENIZER)
     _, sets = open_shards(run.folder, run.recipe, tokenizer)
     num_bytes = np.array([len(tokenizer.decode_bytes([token])) for token in range(tokenizer.vocab_size)])
     for number in range(sets["longer"].manifest.num_documents):
-        ids = sets["longer"].document(number)
+        ids = sets["longer"].document(number)[: 3 * LONG]
         if len(ids) > 2 * LONG:
             yield ids, num_bytes[ids]
 
