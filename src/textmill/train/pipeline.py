@@ -31,6 +31,7 @@ from textmill.train.dial.check import check_dial
 from textmill.train.dial.derive import Derivation, derive
 from textmill.train.looks import Sampler
 from textmill.train.loop import train
+from textmill.train.memory import choose_memory
 from textmill.train.presets import model_config
 from textmill.train.ranks import Ranks, joined_ranks
 from textmill.train.recipe import Recipe
@@ -143,7 +144,7 @@ def _has_begun(run: Run) -> bool:
 
 def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: Listener) -> Run:
     base = None if recipe.model.from_ is None else resolve_model(recipe.model.from_)
-    _check_early(recipe)
+    _check_early(recipe, base)
     base_tokenizer = load_tokenizer(base) if base is not None and recipe.tokenizer is None else None
     with _nothing_left(folder):
         begin_folder(folder)
@@ -232,7 +233,7 @@ class _Stages:
         self._listener.tokenizer(tokenizer)
 
 
-def _check_early(recipe: Recipe) -> None:
+def _check_early(recipe: Recipe, base: Path | None) -> None:
     """Refuse what cannot work before hours go into reading text; the vocabulary's real size is checked later."""
     table = recipe.tokenizer
     if table is not None and table.path is None:
@@ -241,9 +242,10 @@ def _check_early(recipe: Recipe) -> None:
             raise ConfigError(f"tokenizer.vocab_size is {table.vocab_size}, and must be 257 or more: bytes and an end")
     if recipe.left_open:
         check_dial(recipe)
-    elif recipe.model.from_ is None:
-        vocab_size = CHAR_VOCAB_SIZE if table is None or table.vocab_size is None else table.vocab_size
-        _config(recipe, vocab_size, end_of_text=0)
+        return
+    vocab_size = CHAR_VOCAB_SIZE if table is None or table.vocab_size is None else table.vocab_size
+    config = _config(recipe, vocab_size, end_of_text=0) if base is None else load_config(base)
+    choose_memory(recipe, config, lambda message: None)
 
 
 def _config(recipe: Recipe, vocab_size: int, end_of_text: int) -> ModelConfig:
