@@ -88,6 +88,8 @@ def test_a_setting_needs_a_key_and_a_value(setting):
 
 
 def test_a_setting_inside_a_value_is_refused():
+    with pytest.raises(ConfigError, match=r'inside "a", which is a list: give all of it, as in a=\[\{\.\.\.\}\]'):
+        apply_settings({"a": [{"b": 1}]}, ["a.b=2"])
     with pytest.raises(ConfigError, match="is a value and not a table"):
         apply_settings({"a": 1}, ["a.b=2"])
 

@@ -160,6 +160,8 @@ def test_a_signal_in_the_middle_of_training_saves_and_stops(tmp_path, number, co
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == code, stderr
+    assert "stopped at step" in stderr
+    assert "error" not in stderr, "somebody wanted it"
     assert "go on with: textmill train run --resume" in stderr
     assert "Traceback" not in stderr
     assert stdout == ""
@@ -232,6 +234,7 @@ def test_training_a_tokenizer_on_top_of_another(tmp_path, capsys):
     [
         *([], ["demo"], ["train"], ["generate"], ["chat"], ["tokenizer", "train"], ["doctor"]),
         *(["model"], ["model", "get"], ["model", "show"], ["model", "estimate"], ["model", "convert"]),
+        *(["runs"], ["runs", "ls"], ["runs", "show"], ["runs", "compare"], ["data", "plan"]),
     ],
 )
 def test_help_begins_with_examples(arguments, capsys):
@@ -243,6 +246,22 @@ def test_help_begins_with_examples(arguments, capsys):
     examples = examples[: examples.index("")]
     assert len(examples) >= 2
     assert all(line.startswith("    ") for line in examples), "an example is wrapped"
+
+
+@pytest.mark.parametrize("page", [[], ["runs"], ["data"], ["model"], ["tokenizer"]])
+def test_a_page_of_commands_says_what_each_does(page, capsys):
+    assert main([*page, "--help"]) == 0
+    panel = capsys.readouterr().out.split("─ Commands ")[1].splitlines()[1:]
+    listed = [line.strip("│ ") for line in panel if line.startswith("│ ") and line[2] != " "]
+    assert len(listed) >= 3
+    assert all(len(line.split()) > 2 for line in listed), listed
+
+
+def test_descriptions_of_options_fill_their_lines(capsys):
+    assert main(["train", "--help"]) == 0
+    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    assert "Width, depth, heads," in " ".join(lines)
+    assert not any(len(line.split()) == 1 and line.endswith(",") for line in lines)
 
 
 def test_a_traceback_only_when_asked_for(capsys):

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from fakes.tiny_run import write_recipe
 
 pytest.importorskip("torch")
 
-from textmill.base.errors import ConfigError, StoppedError
+from textmill.base.errors import ConfigError, DataError, StoppedError
 from textmill.base.events import read_events
 from textmill.checkpoint.store import list_checkpoints, load_checkpoint
+from textmill.train.branch import open_parent
 from textmill.train.pipeline import run_recipe
 from textmill.train.recipe import load_recipe
 from textmill.train.run_compare import compare_runs
@@ -26,6 +28,11 @@ STABLE = ("schedule.decay_fraction=0.5", "checkpoint.keep=9", "checkpoint.every_
 
 def train(path, *settings, listener=None, resume=False):
     return run_recipe(load_recipe(path, settings), listener or Silent(), resume=resume)
+
+
+@pytest.fixture
+def nothing_is_timed(monkeypatch):
+    monkeypatch.setattr("textmill.train.pipeline.make_plan", None)
 
 
 def steps(run):
@@ -142,10 +149,27 @@ def test_a_branch_computes_as_the_run_it_leaves(stable, monkeypatch):
         ("{run}@10", (), "is at its peak from step 2 to 6, and not at step 10"),
         ("{run}@4", ("model.hidden_size=64",), r"\[model\] is not as in .*, which the run branches from"),
         ("{run}@4", ("run.seed=5",), "run.seed and .* must be as in"),
-        ("{run}@4", ("stages=[{context=16}]",), "a step has 64 tokens, and in .* 128"),
+        (
+            "{run}@4",
+            ("stages=[{context=16}]",),
+            r"has 64 tokens \(4 rows of 16\).* 128; set the context .* 32,",
+        ),
     ],
 )
+@pytest.mark.usefixtures("nothing_is_timed")
 def test_what_cannot_be_branched_from_is_told(stable, tmp_path, branch_at, settings, message):
     name = branch_at.format(run=stable / "run")
     with pytest.raises(ConfigError, match=message):
         train(stable / "recipe.toml", *STABLE, f"run.dir={tmp_path / 'b'}", f"run.branch={name}", *settings)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_branch_may_name_its_run_as_runs_show_does(stable, tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(stable / "run")
+    monkeypatch.chdir(tmp_path)
+    branched = load_recipe(stable / "recipe.toml", ["budget.steps=4", "run.branch=mine@4"])
+    assert open_parent(branched).run.folder == Path("runs/mine")
+    misspelt = load_recipe(stable / "recipe.toml", ["budget.steps=4", "run.branch=mime@4"])
+    with pytest.raises(DataError, match=r'no run "mime"; did you mean "mine"\?'):
+        open_parent(misspelt)

@@ -73,8 +73,18 @@ def test_what_does_not_fit_is_refused_with_what_would(recipe):
         ConfigError, match=r"with 16 rows of 256 tokens at once and remat none.*batch.micro_rows=1 takes"
     ):
         choose_memory(asked, CONFIG, lambda message: None, available=int(fitting / 0.9) + 99)
-    with pytest.raises(ConfigError, match="a shorter context or a smaller model takes less"):
-        choose_memory(asked, CONFIG, lambda message: None, available=1 << 20)
+    with pytest.raises(ConfigError, match=r"may be used\. a shorter context or a smaller model takes less$"):
+        choose_memory(recipe("spikes.action=rewind"), CONFIG, lambda message: None, available=1 << 20)
+    fitting = predicted_bytes(asked, CONFIG, (1,), "full")
+    with pytest.raises(ConfigError, match=r"remat=full --set spikes.action=off takes [\d.]+ MB"):
+        choose_memory(recipe("spikes.action=rewind"), CONFIG, lambda message: None, available=int(fitting / 0.9) + 99)
+
+
+def test_a_model_that_does_not_fit_is_refused_before_anything_is_read(tmp_path):
+    path = write_recipe(tmp_path)
+    with pytest.raises(ConfigError, match="a smaller model takes less"):
+        train(path, "model.hidden_size=16_384", "model.num_hidden_layers=400", "model.head_dim=128")
+    assert not (tmp_path / "run").exists()
 
 
 def test_copies_to_go_back_to_are_reckoned_with(recipe):

@@ -131,6 +131,15 @@ def test_a_name_that_is_no_recipe():
         load_recipe("tinny")
 
 
+def test_a_run_that_is_not_there_is_told_with_the_nearest(tmp_path, monkeypatch):
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "events.jsonl").touch()
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "runs/mime"):
+        with pytest.raises(ConfigError, match=rf'"{name}"; did you mean "runs/mine"\?'):
+            load_recipe(name)
+
+
 def test_a_runs_recipe_is_read_from_its_configuration(recipe_file, tmp_path):
     recipe = load_recipe(recipe_file)
     run = tmp_path / "moved"

@@ -5,6 +5,7 @@ import pytest
 
 from fakes.run_log import write_log
 from textmill.base.errors import DataError
+from textmill.base.events import Event
 from textmill.train.run_compare import compare_runs, differences
 from textmill.train.run_facts import describe_run, running_mean, told
 from textmill.train.run_record import find_run, read_run
@@ -22,6 +23,21 @@ def test_the_facts_of_a_run(tmp_path):
     assert [(one.step, one.num_bytes) for one in facts.checkpoints] == [(60, 100)]
     assert [(stage.name, stage.last_step) for stage in facts.stages] == [("stable", 30), ("decay", 60)]
     assert told(facts.incidents[0]) == ("step 33: spike (loss 9, limit 4; grad norm 7, limit 2); back to step 28")
+
+
+@pytest.mark.parametrize(
+    ("skipped", "said"),
+    [
+        ([[5, 7]], "step 3: as asked, skipped batches 5 to 6"),
+        ([[5, 6]], "step 3: as asked, skipped batch 5"),
+        ([[5, 6], [8, 20]], "step 3: as asked, skipped batch 5, batches 8 to 19"),
+        ([], "step 3: as asked"),
+        (["odd", [1.5, "x"]], "step 3: as asked, skipped odd, [1.5, 'x']"),
+    ],
+)
+def test_batches_are_told_from_the_first_to_the_last(skipped, said):
+    """As ``textmill train`` says it; the log has the first that is not among them."""
+    assert told(Event("skip", 3, 0.0, {"skipped": skipped})) == said
 
 
 def test_a_running_mean_against_a_loop():

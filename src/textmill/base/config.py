@@ -58,7 +58,12 @@ def apply_settings(table: dict[str, Any], settings: Iterable[str]) -> dict[str, 
         for part in parts[:-1]:
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
-                raise ConfigError(f'"{setting}" sets a key inside "{part}", which is a value and not a table')
+                kind = (
+                    f"list: give all of it, as in {part}=[{{...}}]"
+                    if isinstance(node, list)
+                    else "value and not a table"
+                )
+                raise ConfigError(f'"{setting}" sets a key inside "{part}", which is a {kind}')
         node[parts[-1]] = value
     return result
 
@@ -117,7 +122,8 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
     if origin is tuple:
         if isinstance(value, list | tuple):
             return tuple(_convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
-        raise _wrong(path, value, "a list")
+        tables = f" of tables: [[{path}]] in the file, {path}=[{{...}}] in a setting"
+        raise _wrong(path, value, f"a list{tables if dataclasses.is_dataclass(arguments[0]) else ''}")
     if origin is dict:
         if isinstance(value, Mapping):
             return {key: _convert(arguments[1], item, f"{path}.{key}") for key, item in value.items()}

@@ -12,8 +12,9 @@ from typing import TextIO
 from cyclopts import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
 
 from textmill import __version__
-from textmill.base.errors import TextmillError
+from textmill.base.errors import StoppedError, TextmillError
 from textmill.cli.arguments import STANDARD_INPUT, in_options, program
+from textmill.cli.help_page import HelpPage
 from textmill.cli.output import Output
 
 _HELP = """Raw text in, a served language model out.
@@ -37,6 +38,7 @@ app = App(
     help=_HELP,
     help_epilogue=_EPILOGUE,
     help_format="plaintext",
+    help_formatter=HelpPage(),
     version=__version__,
     suppress_keyboard_interrupt=False,
 )
@@ -61,8 +63,7 @@ def run(arguments: list[str]) -> int:
     with_traceback = "-vv" in arguments
     arguments = [STANDARD_INPUT if word == "-" else word for word in arguments if word != "-vv"]
     output = Output()
-    if arguments[:1] in ([], ["--help"], ["-h"]):
-        _import_commands()
+    _import_listed(arguments)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = functools.partial(_show_warning, output)
@@ -78,6 +79,9 @@ def run(arguments: list[str]) -> int:
         output.error(str(error))
         output.hint(_hint_for(error))
         return 2
+    except StoppedError as error:  # somebody wanted it
+        output.say(str(error).replace("with: textmill", f"with: {program()}"))
+        return error.exit_code
     except TextmillError as error:
         if with_traceback:
             traceback.print_exc()
@@ -99,10 +103,17 @@ def run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _import_commands() -> None:
-    """The page that lists the commands takes their descriptions from them."""
-    for name in _COMMANDS:
-        app[name]
+def _import_listed(arguments: list[str]) -> None:
+    """A page that lists commands takes their descriptions from them."""
+    asked = [word for word in arguments if word not in ("--help", "-h")]
+    if not asked:
+        page = app
+    elif len(asked) == 1 and asked[0] in _COMMANDS:
+        page = app[asked[0]]
+    else:
+        return
+    for name in page:
+        page[name]
 
 
 def _hint_for(error: CycloptsError) -> str:

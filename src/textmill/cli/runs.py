@@ -10,7 +10,7 @@ runs_app = App(
 
 For example:
     textmill runs ls                          where each run stands
-    textmill runs show tiny                   its curve, evaluations, checkpoints, spikes, samples
+    textmill runs show tiny                   its curve, scores, checkpoints
     textmill runs compare tiny wide           what differs, and what came of it
     textmill runs compare tiny wide --html compare.html
 """,

@@ -46,7 +46,7 @@ def show(
 
     For example:
         textmill runs show tiny
-        textmill runs show runs/tiny --report    draws report.html anew, also while the run goes on
+        textmill runs show runs/tiny --report    draws report.html anew
         textmill runs show tiny --json
 
     Parameters
@@ -54,7 +54,7 @@ def show(
     run
         A run's folder, or its name in runs/; the beginning of a name will do where only one begins so.
     report
-        Draw the run's report.html from its log as it stands.
+        Draw the run's report.html from its log as it stands, also while the run goes on.
     json
         Print everything as JSON.
     """
@@ -200,7 +200,7 @@ def _incident_lines(facts: RunFacts) -> Iterator[str]:
     if not facts.incidents:
         return
     yield ""
-    yield f"what went wrong   {len(facts.incidents)} times"
+    yield f"what went wrong   {len(facts.incidents)} {units.plural(len(facts.incidents), 'time')}"
     for incident in facts.incidents[-_SHOWN:]:
         yield f"  {told(incident)}"
         documents = documents_of(incident)

@@ -44,10 +44,14 @@ def ask_to_skip(run: Run, ranges: Sequence[tuple[int, int]], say: Callable[[str]
                 "ask for it where that run is resumed, and branch again"
             )
         if following >= end:
-            say(f"batches {first} to {end - 1} are passed over already")
+            say(f"{_named(first, end)} passed over already")
             continue
         interventions = interventions.with_skip(Skip(first=first, end=end, back_to=back_to, reason="asked"))
         save_interventions(run.folder, interventions)
         with contextlib.closing(EventLog(run.events)) as log:
             log.write("skip", back_to, skipped=[[first, end]])
-        say(f"batches {first} to {end - 1} are passed over from step {back_to + 1} on, as asked")
+        say(f"{_named(first, end)} passed over from step {back_to + 1} on, as asked")
+
+
+def _named(first: int, end: int) -> str:
+    return f"batch {first} is" if end == first + 1 else f"batches {first} to {end - 1} are"

@@ -24,6 +24,7 @@ from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
 from textmill.train.recipe_tables.data import SourceTable
 from textmill.train.run import Run, load_run
+from textmill.train.run_record import find_run
 from textmill.train.schedule import first_decay_step
 
 
@@ -42,14 +43,14 @@ def open_parent(recipe: Recipe) -> Parent | None:
 
     Raises:
         ConfigError: there is no such checkpoint, or the learning rate was not at its peak there.
-        DataError: run or checkpoint are damaged.
+        DataError: there is no such run, or run or checkpoint are damaged.
     """
     if recipe.run.branch is None:
         return None
     match = re.fullmatch(r"(.+)@(\d+)", recipe.run.branch)
     if not match:
         raise ConfigError(f'"{recipe.run.branch}" is no branch; write RUN@STEP, as in runs/mine@2000')
-    run, step = load_run(Path(match[1])), int(match[2])
+    run, step = load_run(find_run(match[1])), int(match[2])
     folder = next((folder for folder in list_checkpoints(run.folder) if step_of(folder) == step), None)
     if folder is None:
         steps = ", ".join(f"{step_of(folder):,}" for folder in list_checkpoints(run.folder)) or "none"
@@ -89,6 +90,7 @@ def branch_recipe(recipe: Recipe, parent: Parent) -> Recipe:
             f"run.seed and [data] must be as in {parent.run.folder}, which the run branches from: they say where each "
             "source goes on"
         )
+    _check_step(recipe, parent)
     plan = parent.run.plan
     own = list(recipe.data.sources)
     sources = {name: _shared(parent, name, source) for name, source in recipe.data.sources.items()}
@@ -126,6 +128,17 @@ def _as_derived(recipe: Recipe, parent: Parent) -> Recipe:
     return recipe.settle({key: parent.run.recipe.value_of(key) for key in recipe.left_open})
 
 
+def _check_step(recipe: Recipe, parent: Parent) -> None:
+    plan = parent.run.plan
+    tokens_per_step = recipe.batch.rows * recipe.stage.context
+    if tokens_per_step != plan.tokens_per_step:
+        raise ConfigError(
+            f"a step has {tokens_per_step:,} tokens ({recipe.batch.rows:,} rows of {recipe.stage.context:,}), and in "
+            f"{parent.run.folder} {plan.tokens_per_step:,}; set the context of the first stage to "
+            f"{plan.stages[0].context:,}, as it is there"
+        )
+
+
 def branch_plan(plan: Plan, parent: Parent) -> Plan:
     """Put the steps that the run left had done before those of the branch."""
     before = [
@@ -133,11 +146,6 @@ def branch_plan(plan: Plan, parent: Parent) -> Plan:
         for stage in parent.run.plan.stages
         if stage.first_step < parent.step
     ]
-    if plan.tokens_per_step != parent.run.plan.tokens_per_step:
-        raise ConfigError(
-            f"a step has {plan.tokens_per_step:,} tokens, and in {parent.run.folder} "
-            f"{parent.run.plan.tokens_per_step:,}; set the context of the first stage as it is there"
-        )
     after = [dataclasses.replace(stage, first_step=stage.first_step + parent.step) for stage in plan.stages]
     return dataclasses.replace(plan, stages=(*before, *after), start_step=parent.step, parent=str(parent.run.folder))
 

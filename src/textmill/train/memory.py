@@ -6,6 +6,7 @@ back to where the loss jumps.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -129,6 +130,10 @@ def _advice(recipe: Recipe, config: ModelConfig, least: MemoryChoice, limit: int
         needed = predicted_bytes(recipe, config, micro_rows, remat)
         if needed <= limit:
             remedies.append(f"{words} takes {units.num_bytes(needed)}")
-    if not remedies and recipe.spikes.action == "rewind":
-        remedies.append("--set spikes.action=off keeps two copies less")
-    return f"{text}. {'; '.join([*remedies, 'a shorter context or a smaller model takes less'])}"
+    if not remedies:
+        no_copies = dataclasses.replace(recipe, spikes=dataclasses.replace(recipe.spikes, action="off"))
+        needed = predicted_bytes(no_copies, config, ones, "full")
+        if needed <= limit:
+            remedies.append(f"{words} --set spikes.action=off takes {units.num_bytes(needed)}")
+    remedies.append("a shorter context or a smaller model takes less")
+    return f"{text}. {'; '.join(remedies)}"

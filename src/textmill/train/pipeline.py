@@ -31,12 +31,14 @@ from textmill.train.dial.check import check_dial
 from textmill.train.dial.derive import Derivation, derive
 from textmill.train.looks import Sampler
 from textmill.train.loop import train
+from textmill.train.memory import choose_memory
 from textmill.train.presets import model_config
 from textmill.train.ranks import Ranks, joined_ranks
 from textmill.train.recipe import Recipe
 from textmill.train.report import write_report
 from textmill.train.run import Run, begin_folder, claim_folder, load_run, resumable, save_run
 from textmill.train.run_loader import check_contexts
+from textmill.train.run_lock import RunLock
 from textmill.train.run_record import CONFIG, read_config
 from textmill.train.timing import flops_per_s
 
@@ -87,7 +89,7 @@ def run_recipe(
         sampler: continues prompts during the run; see ``loop``.
 
     Raises:
-        ConfigError: the recipe names a tool that is not installed.
+        ConfigError: the recipe names a tool that is not installed, or another process trains in the run's folder.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
     for tool in recipe.run.log_to:
@@ -95,13 +97,14 @@ def run_recipe(
     parent = None if resume and _is_as_planned(recipe) else open_parent(recipe)
     if parent is not None:
         recipe = branch_recipe(recipe, parent)
-    with joined_ranks() as ranks:
+    with joined_ranks() as ranks, RunLock(Path(recipe.run.dir)) as lock:
         if not ranks.is_first:
             return _join_in(recipe, ranks)
         folder = claim_folder(recipe, resume=resume)
+        lock.take()
         run = resumable(folder, recipe) if resume else None
         if run is None:
-            run = _prepare(folder, recipe, parent, listener)
+            run = _prepare(folder, recipe, parent, listener, lock)
         ask_to_skip(run, skip_steps, listener.say)
         listener.plan(run)
         ranks.wait()
@@ -141,12 +144,13 @@ def _has_begun(run: Run) -> bool:
     return any(step_of(checkpoint) > run.plan.start_step for checkpoint in list_checkpoints(run.folder))
 
 
-def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: Listener) -> Run:
+def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: Listener, lock: RunLock) -> Run:
     base = None if recipe.model.from_ is None else resolve_model(recipe.model.from_)
-    _check_early(recipe)
+    _check_early(recipe, base)
     base_tokenizer = load_tokenizer(base) if base is not None and recipe.tokenizer is None else None
     with _nothing_left(folder):
         begin_folder(folder)
+        lock.take()
         tokenizer = make_corpus(folder, recipe, base_tokenizer, _Stages(listener))
     shards, held_out = open_shards(folder, recipe, tokenizer)
     listener.shards(shards, held_out)
@@ -232,7 +236,7 @@ class _Stages:
         self._listener.tokenizer(tokenizer)
 
 
-def _check_early(recipe: Recipe) -> None:
+def _check_early(recipe: Recipe, base: Path | None) -> None:
     """Refuse what cannot work before hours go into reading text; the vocabulary's real size is checked later."""
     table = recipe.tokenizer
     if table is not None and table.path is None:
@@ -241,9 +245,10 @@ def _check_early(recipe: Recipe) -> None:
             raise ConfigError(f"tokenizer.vocab_size is {table.vocab_size}, and must be 257 or more: bytes and an end")
     if recipe.left_open:
         check_dial(recipe)
-    elif recipe.model.from_ is None:
-        vocab_size = CHAR_VOCAB_SIZE if table is None or table.vocab_size is None else table.vocab_size
-        _config(recipe, vocab_size, end_of_text=0)
+        return
+    vocab_size = CHAR_VOCAB_SIZE if table is None or table.vocab_size is None else table.vocab_size
+    config = _config(recipe, vocab_size, end_of_text=0) if base is None else load_config(base)
+    choose_memory(recipe, config, lambda message: None)
 
 
 def _config(recipe: Recipe, vocab_size: int, end_of_text: int) -> ModelConfig:

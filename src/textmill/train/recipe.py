@@ -22,6 +22,7 @@ from textmill.train.recipe_tables.data import DataTable, StageTable
 from textmill.train.recipe_tables.model import ModelTable
 from textmill.train.recipe_tables.run import BudgetTable, CheckpointTable, EvalTable, RunTable
 from textmill.train.recipe_tables.steps import BatchTable, OptimizerTable, ScheduleTable, SpikesTable
+from textmill.train.run_record import RUNS, list_runs
 
 SIZE_KEYS = (
     "model.hidden_size",
@@ -215,8 +216,9 @@ def _read_table(name: str) -> tuple[dict[str, Any], Path]:
     if shipped.is_file():
         with resources.as_file(shipped) as file:
             return read_toml(file), Path.cwd()
+    known = [*recipe_names(), *(str(run) for run in list_runs(RUNS))]
     raise ConfigError(
-        f'there is no recipe "{name}"{did_you_mean(name, recipe_names())} Give a TOML file, a run folder, or one of: '
+        f'there is no recipe "{name}"{did_you_mean(name, known)} Give a TOML file, a run folder, or one of: '
         f"{', '.join(recipe_names())}"
     )
 

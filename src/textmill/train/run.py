@@ -22,6 +22,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from textmill.base import units
 from textmill.base.config import from_table, to_table
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.files import storage_errors, write_file
@@ -94,9 +95,10 @@ def claim_folder(recipe: Recipe, *, resume: bool) -> Path:
     for name, source in recipe.data.sources.items():
         if source.path is not None and Path(source.path).resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f'the source "{name}" lies inside run.dir {folder}; choose another folder for the run')
-    if not resume and list_checkpoints(folder):
+    num_saved = len(list_checkpoints(folder))
+    if not resume and num_saved:
         raise ConfigError(
-            f"{folder} holds a run that has saved {len(list_checkpoints(folder))} checkpoints; choose "
+            f"{folder} holds a run that has saved {num_saved} {units.plural(num_saved, 'checkpoint')}; choose "
             f"another folder (--set run.dir=FOLDER), or go on with: textmill train {quote(str(folder))} --resume"
         )
     return folder

@@ -189,7 +189,7 @@ def told(incident: Event) -> str:
     if incident.kind == "discard":
         return f"{at}batch left out: {fields.get('reason', 'no reason was logged')}{_skipped(fields.get('skipped'))}"
     if incident.kind == "skip":
-        return f"{at}batches passed over as asked{_skipped(fields.get('skipped'))}"
+        return f"{at}as asked{_skipped(fields.get('skipped'))}"
     if incident.kind == "micro_rows":
         return f"{at}out of memory: {fields.get('old')} rows at once became {fields.get('new')}"
     return f"{at}a checkpoint could not be saved: {fields.get('error')}"
@@ -204,10 +204,15 @@ def documents_of(incident: Event) -> list[str]:
 def _skipped(ranges: object) -> str:
     if not isinstance(ranges, Sequence) or isinstance(ranges, str) or not ranges:
         return ""
-    named = ", ".join(
-        f"{one[0]} to {one[1]}" if isinstance(one, Sequence) and len(one) == 2 else str(one) for one in ranges
-    )
-    return f", skipped {named}"
+    return f", skipped {', '.join(_batches(one) for one in ranges)}"
+
+
+def _batches(one: object) -> str:
+    """Name batches from the first to the last; the log has the first that is not among them."""
+    if not isinstance(one, Sequence) or len(one) != 2 or not all(isinstance(number, int) for number in one):
+        return str(one)
+    first, last = one[0], one[1] - 1
+    return f"batch {first}" if first == last else f"batches {first} to {last}"
 
 
 def _figure(value: object) -> str:
