@@ -45,11 +45,11 @@ def states_and_gradients(model, run):
     return x_BTD.detach(), {name: parameter.grad.clone() for name, parameter in model.model.named_parameters()}
 
 
-def one_by_one(model, ids_BT, rows):
+def one_by_one(model, ids_BT, rows, dtype=torch.float32):
     """Each document in a batch of its own."""
     return torch.stack(
         [
-            torch.cat([model.backbone(part[None])[0] for part in ids_T.split(list(row))])
+            torch.cat([model.backbone(part[None], dtype=dtype)[0] for part in ids_T.split(list(row))])
             for ids_T, row in zip(ids_BT, rows, strict=True)
         ]
     )
@@ -70,14 +70,14 @@ def packings(draw):
     return rows
 
 
-def assert_equals_a_loop(config, rows, seed=1):
-    model = make_model(config, seed)
+def assert_equals_a_loop(config, rows, seed=1, dtype=torch.float32):
+    model = make_model(config, seed).to(dtype)
     numbers_BT, positions_BT = packed(rows)
     ids_BT = torch.randint(config.vocab_size, numbers_BT.shape, generator=torch.Generator().manual_seed(seed))
     x_BTD, gradients = states_and_gradients(
-        model, lambda: model.backbone(ids_BT, positions_BT=positions_BT, segments_BT=numbers_BT)
+        model, lambda: model.backbone(ids_BT, dtype=dtype, positions_BT=positions_BT, segments_BT=numbers_BT)
     )
-    expected_BTD, expected = states_and_gradients(model, lambda: one_by_one(model, ids_BT, rows))
+    expected_BTD, expected = states_and_gradients(model, lambda: one_by_one(model, ids_BT, rows, dtype))
     scale = max(1.0, float(expected_BTD.abs().max()))
     assert (x_BTD - expected_BTD).abs().max() <= 1e-5 * scale
     for name, gradient in gradients.items():
@@ -97,7 +97,8 @@ def test_documents_equal_a_loop_over_them(config, rows):
 @settings(deadline=None, max_examples=40)
 @given(configs(), packings(), st.integers(0, 99))
 def test_any_documents_equal_a_loop_over_them(config, rows, seed):
-    assert_equals_a_loop(config, rows, seed)
+    """In f64, since there are models that make much of how f32 rounds."""
+    assert_equals_a_loop(config, rows, seed, torch.float64)
 
 
 def test_documents_equal_a_mask_in_f64(config):
