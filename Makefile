@@ -42,7 +42,7 @@ test-long: $(VENV)/.installed-tools
 	TEXTMILL_KILLS=20 $(BIN)/python -m pytest tests/train/test_killed_runs.py
 	TEXTMILL_POISON_BATCHES=50 $(BIN)/python -m pytest tests/train/test_spikes.py
 	TEXTMILL_PARITY_STEPS=200 $(BIN)/python -m pytest tests/train/test_parity.py
-	TEXTMILL_EXTENSION_STEPS=400,250 $(BIN)/python -m pytest tests/train/test_extension.py
+	TEXTMILL_EXTENSION_STEPS=700,700 $(BIN)/python -m pytest tests/train/test_extension.py
 
 # Two processes share the files of tests; those that need the machine to themselves follow.
 test-python: $(VENV)/.installed-tools

@@ -1,7 +1,7 @@
 """What the extension of the context gives: bits per byte by position, before it, after it, and with as much training
 at the old context.
 
-    python -m training_parts.extension FOLDER [--steps 400] [--extension-steps 250]       (in benchmarks/)
+    python -m training_parts.extension FOLDER [--steps 700] [--extension-steps 700]       (in benchmarks/)
 
 A small model trains on modules of the standard library at 256 tokens, then on longer ones at 1,024 with another base
 of RoPE. Held-out modules are read through windows that begin at every 128th token, so that the same text is scored at
@@ -41,7 +41,7 @@ RECIPE = """
 [run]
 dir = "{run}"
 [tokenizer]
-vocab_size = 2048
+vocab_size = 512
 [model]
 preset = "tiny"
 [data.sources.shorter]
@@ -81,13 +81,13 @@ def main() -> None:
     """Measure, and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=400, help="of 4,096 tokens, at 256 tokens of context")
-    parser.add_argument("--extension-steps", type=int, default=250, help="at 1,024")
+    parser.add_argument("--steps", type=int, default=700, help="of 4,096 tokens, at 256 tokens of context")
+    parser.add_argument("--extension-steps", type=int, default=700, help="at 1,024")
     given = parser.parse_args()
     print(json.dumps(measure(given.folder, given.steps, given.extension_steps)))
 
 
-def measure(folder: Path, steps: int = 400, extension_steps: int = 250) -> dict[str, Any]:
+def measure(folder: Path, steps: int = 700, extension_steps: int = 700) -> dict[str, Any]:
     """Train with the extension and without it; returns bits per byte of each block of 128 positions.
 
     Returns:

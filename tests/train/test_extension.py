@@ -1,6 +1,6 @@
 """The extension of the context, on held-out modules: more text before a token helps, and short texts lose nothing.
 
-Minutes, so it runs where TEXTMILL_EXTENSION_STEPS says for how many steps before the extension and in it (400,250).
+Minutes, so it runs where TEXTMILL_EXTENSION_STEPS says for how many steps before the extension and in it (700,700).
 """
 
 import json
@@ -20,7 +20,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-@pytest.mark.skipif(STEPS is None, reason="minutes: TEXTMILL_EXTENSION_STEPS=400,250 runs it")
+@pytest.mark.skipif(STEPS is None, reason="minutes: TEXTMILL_EXTENSION_STEPS=700,700 runs it")
 def test_a_longer_context_is_used_and_the_shorter_one_kept(tmp_path):
     steps, more = STEPS.split(",")
     command = [sys.executable, "-m", "training_parts.extension", str(tmp_path)]
