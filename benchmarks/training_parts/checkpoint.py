@@ -1,7 +1,7 @@
 """What saving and resuming cost a run of SmolLM2-135M's sizes: weights and AdamW's moments in f32, 1.6 GB.
 
-The trainer itself runs, on text of the standard library. It saves every sixteen steps, and a save is whole within eight
-of them: the cost of a save is what the steps that hold it took longer than the mean of the eight before and the eight
+The trainer itself runs, on text of the standard library. It saves every six steps, and a save is whole within three of
+them: the cost of a save is what the steps that hold it took longer than the mean of the three before and the three
 after. Resuming is timed in a new process, from the call to the start of the first step, imports not counted; hashes are
 checked, model and optimizer filled.
 """
@@ -27,7 +27,7 @@ from textmill.train.recipe import load_recipe
 from training_parts.silent import Silent
 
 THREADS = 2
-HALF = 8
+HALF = 3
 _RECIPE = """
 [run]
 dir = "{folder}"

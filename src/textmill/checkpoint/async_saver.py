@@ -13,9 +13,7 @@ last save of a run has to succeed.
 
 from __future__ import annotations
 
-import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -34,9 +32,6 @@ if TYPE_CHECKING:
     import torch
 
     Tensors = Mapping[str, torch.Tensor | np.ndarray]
-
-# A tenth of a core that a thread of the training wants, and all of one that none does.
-_NICE = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,7 +169,6 @@ class CheckpointSaver:
             raise failure
 
     def _write(self, step: int, images: dict[str, FileImage], state: str, begin: float, pause_s: float) -> None:
-        _step_aside()
         folder, problem = None, None
         try:
             folder = write_checkpoint(self._run_folder, step, images, state, self._write_small_files)
@@ -193,9 +187,3 @@ class CheckpointSaver:
             error=problem,
         )
         self._results.put(self._last)
-
-
-def _step_aside() -> None:
-    """Let this thread have what the threads that train leave of the cores: a product waits for its slowest thread."""
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
