@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -264,8 +264,9 @@ def test_a_full_disk_while_saving_leaves_the_last_checkpoint(tmp_path, monkeypat
             def no_space(*_):
                 raise OSError(28, os.strerror(28))
 
-            while not list_checkpoints(tmp_path / "run"):  # it is saved beside the steps
-                time.sleep(0.01)
+            for thread in threading.enumerate():
+                if thread.name.startswith("save-"):
+                    thread.join()  # the checkpoint before is whole
 
             monkeypatch.setattr("textmill.base.files.os.fsync", no_space)
 
