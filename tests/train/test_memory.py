@@ -15,6 +15,7 @@ from textmill.base.events import read_events  # noqa: E402
 from textmill.checkpoint.store import list_checkpoints, load_checkpoint, remove_checkpoint, step_of  # noqa: E402
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.train import loop  # noqa: E402
+from textmill.train.interventions import load_interventions  # noqa: E402
 from textmill.train.memory import choose_memory, predicted_bytes  # noqa: E402
 from textmill.train.out_of_memory import halve_micro_rows  # noqa: E402
 from textmill.train.pipeline import run_recipe  # noqa: E402
@@ -197,3 +198,12 @@ def test_other_errors_are_not_taken_for_it(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "accumulate", accumulate)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         train(write_recipe(tmp_path))
+
+
+@pytest.mark.parametrize("rows", [{}, {"stable": 2}])
+def test_decisions_of_runs_begun_before_their_steps_were_kept_are_read(tmp_path, rows):
+    skip = {"first": 3, "end": 5, "back_to": 3, "reason": "spike"}
+    (tmp_path / "interventions.json").write_text(json.dumps({"skips": [skip], "micro_rows": rows}))
+    found = load_interventions(tmp_path)
+    assert found.ranges == ((3, 5),)
+    assert found.micro_rows(9, "stable", 4) == rows.get("stable", 4)

@@ -1,8 +1,7 @@
 """Writing a file that lies whole in memory: past the page cache, hashed on the way.
 
-The page cache would copy every byte once more, into memory that has to be found first: beside training a save of 1.6 GB
-costs 2.6 s through it and 1.0 s past it (docs/concepts/checkpoints.md). Where a file system has no such way, the page
-cache it is.
+The page cache would copy every byte once more, into memory that has to be found first. What a save costs beside
+training stands in docs/benchmarks/training.md. Where a file system has no such way, the page cache it is.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from textmill.base.config import from_table, to_table
 from textmill.base.errors import DataError
@@ -94,11 +94,19 @@ def load_interventions(run: Path) -> Interventions:
     if not path.is_file():
         return Interventions()
     try:
-        return from_table(Interventions, json.loads(path.read_text()))
+        return from_table(Interventions, _of_now(json.loads(path.read_text())))
     except ValueError as error:
         raise DataError(
             f"{path} is damaged: {error}. It says which batches the run passed over; put it back"
         ) from error
+
+
+def _of_now(table: Any) -> Any:
+    """Say decisions as they are said now: until 2026-11-29 fewer rows held for all of a stage."""
+    if not isinstance(table, dict) or not isinstance(table.get("micro_rows"), dict):
+        return table
+    rows = [{"first": 0, "stage": stage, "micro_rows": number} for stage, number in table["micro_rows"].items()]
+    return {**{key: value for key, value in table.items() if key != "micro_rows"}, "fewer_rows": rows}
 
 
 def save_interventions(run: Path, interventions: Interventions) -> None:
