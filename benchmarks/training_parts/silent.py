@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from textmill.base.events import Event
-from textmill.data.prepare_listener import KeptSource
-from textmill.data.shards import ShardSet
-from textmill.tokenizer.tokenizer import Tokenizer
-from textmill.train.run import Run
+from textmill.train.pipeline import Listener
 
 
-class Silent:
+class Silent(Listener):
     """Listens to a run for one function."""
 
     def __init__(self, observe: Callable[[Event], None]) -> None:
-        self.event = observe
+        self._observe = observe
 
-    def doing(self, what: str, total: int | None = None) -> None:
-        """Pass over what begins."""
-
-    def progress(self, done: int) -> None:
-        """Pass over bytes that are done."""
-
-    def say(self, message: str) -> None:
-        """Pass over decisions."""
-
-    def corpus(self, sources: Mapping[str, KeptSource], sample: str) -> None:
-        """Pass over the text."""
-
-    def tokenizer(self, tokenizer: Tokenizer) -> None:
-        """Pass over the tokenizer."""
-
-    def shards(self, train: dict[str, ShardSet], held_out: dict[str, ShardSet]) -> None:
-        """Pass over shards."""
-
-    def plan(self, run: Run) -> None:
-        """Pass over the plan."""
+    def event(self, event: Event) -> None:
+        """Hand an event on."""
+        self._observe(event)
