@@ -121,6 +121,28 @@ TEXTMILL_FUSED Floats widen_f16(const uint16_t* p) {
     const auto* const halves = reinterpret_cast<const __m128i*>(p);
     return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
 }
+TEXTMILL_FUSED Floats widen_bf16(const uint16_t* p) {
+    const auto widen = [&](size_t at) TEXTMILL_LAMBDA_FUSED {
+        const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + at));
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+    };
+    return {widen(0), widen(8)};
+}
+TEXTMILL_FUSED __m256i rounded_to_bf16(__m256 a) {
+    const __m256i bits = _mm256_castps_si256(a);
+    const __m256i high = _mm256_srli_epi32(bits, 16);
+    const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+    const __m256i raised = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const __m256i nan = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(_mm256_srli_epi32(raised, 16), nan, is_nan);
+}
+// To the nearest, of two equally near the even one; a NaN stays one.
+TEXTMILL_FUSED void store_bf16(uint16_t* p, const Floats& a) {
+    // Packing takes turns between the halves of its operands.
+    const __m256i mixed = _mm256_packus_epi32(rounded_to_bf16(a.low), rounded_to_bf16(a.high));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(mixed, 0b11011000));
+}
 TEXTMILL_FUSED Floats widen_int8(const int8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),

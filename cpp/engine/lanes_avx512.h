@@ -92,6 +92,22 @@ TEXTMILL_FUSED Floats keep_between(Floats a, size_t begin, size_t end, float oth
 TEXTMILL_FUSED Floats widen_f16(const uint16_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+TEXTMILL_FUSED Floats widen_bf16(const uint16_t* p) {
+    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+// To the nearest, of two equally near the even one; a NaN stays one. Unlike vcvtneps2bf16 this keeps numbers too small
+// for a normal float.
+TEXTMILL_FUSED void store_bf16(uint16_t* p, Floats a) {
+    const Ints bits = _mm512_castps_si512(a);
+    const Ints high = _mm512_srli_epi32(bits, 16);
+    const Ints odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+    const Ints raised = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    const Ints nan = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
+    const Ints rounded =
+        _mm512_mask_mov_epi32(_mm512_srli_epi32(raised, 16), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), nan);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
+}
 TEXTMILL_FUSED Floats widen_int8(const int8_t* p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }

@@ -156,6 +156,26 @@ TEXTMILL_FUSED Floats widen_f16(const uint16_t* p) {
         return widen_four_f16(FourWords{first, first, second, second} >> FourWords{0, 16, 0, 16} & 0xffffu);
     });
 }
+TEXTMILL_FUSED Floats widen_bf16(const uint16_t* p) {
+    return each_part<Floats>([&](size_t i) {
+        const auto first = read<uint32_t>(p + 4 * i);
+        const auto second = read<uint32_t>(p + 4 * i + 2);
+        const FourWords at_top = FourWords{first, first, second, second} << FourWords{16, 0, 16, 0};
+        return std::bit_cast<FourFloats>(at_top & 0xffff0000u);
+    });
+}
+// To the nearest, of two equally near the even one; a NaN stays one.
+TEXTMILL_FUSED void store_bf16(uint16_t* p, const Floats& a) {
+    for (size_t i = 0; i < 4; ++i) {
+        const auto bits = std::bit_cast<FourWords>(a.part[i]);
+        const FourWords high = bits >> 16;
+        const FourWords rounded = (bits + 0x7fffu + (high & 1u)) >> 16;
+        const FourWords kept = (bits & 0x7fffffffu) > 0x7f800000u ? high | 0x40u : rounded;
+        for (size_t lane = 0; lane < 4; ++lane) {
+            p[4 * i + lane] = static_cast<uint16_t>(kept[lane]);
+        }
+    }
+}
 // Each byte of a word is shifted to the top of a lane of its own, and comes down with its sign.
 TEXTMILL_FUSED Floats widen_int8(const int8_t* p) {
     return each_part<Floats>([&](size_t i) {
