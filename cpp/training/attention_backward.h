@@ -26,7 +26,8 @@ struct BackwardScratch {
     float* d_queries;     // [kBlockQueries][columns], before scaling
     float* dots;          // [kBlockQueries]: dO . O
     float* log_sums;      // [kBlockQueries]
-    float* weights;       // [kRows][3 * kLanes]: P of a tile
+    float* scores;        // [kRows][kChunkStride]
+    float* d_weights;     // [kRows][kChunkStride]: dP
     Word* score_rows;     // dS of kRows queries, rows
     Word* score_panels;   // dS: panels of keys, each interleaved queries of a block
     Word* weight_panels;  // P: the same
@@ -48,14 +49,15 @@ struct BackwardScratch {
         d_queries = scratch.take<float>(kBlockQueries * sizes.columns);
         dots = scratch.take<float>(kBlockQueries);
         log_sums = scratch.take<float>(kBlockQueries);
-        weights = scratch.take<float>(kRows * 3 * kLanes);
+        scores = scratch.take<float>(kRows * kChunkStride);
+        d_weights = scratch.take<float>(kRows * kChunkStride);
         score_rows = scratch.take<Word>(kRows * kRowStride);
         score_panels = scratch.take<Word>(kChunkPanels * kPanelWords);
         weight_panels = scratch.take<Word>(kChunkPanels * kPanelWords);
         num_bytes = scratch.used();
     }
 
-    static constexpr size_t kRowStride = (kChunkKeys + kLanes) / kPerWord<Word>;
+    static constexpr size_t kRowStride = kChunkStride / kPerWord<Word>;
     static constexpr size_t kPanelWords = kBlockQueries / kPerWord<Word> * kLanes;
 };
 
@@ -75,58 +77,35 @@ struct Group {
 template <typename Word>
 TEXTMILL_FUSED void weigh_again(const BackwardScratch<Word>& scratch, size_t num_words, const Group& group, float scale,
                                 size_t chunk, size_t begin, size_t end) {
-    constexpr size_t kPanelWords = BackwardScratch<Word>::kPanelWords;
-    const size_t query = group.number * kRows;
-    const Operand<Word> queries{scratch.queries + query * num_words, num_words, 1};
-    const Operand<Word> d_outputs{scratch.d_outputs + query * num_words, num_words, 1};
-    const SeenByRows& seen = group.seen;
-    each_panels((end - begin) / kLanes, [&]<size_t C>(size_t panel) TEXTMILL_LAMBDA_FUSED {
-        const size_t first = begin + panel * kLanes;
-        Floats sums[kRows][C];
-        for (auto& lanes : sums) {
-            for (Floats& sum : lanes) {
-                sum = zeros();
+    const size_t first = group.number * kRows;
+    const auto multiply_keys = [&](const Word* rows, const Word* panels, float* out) TEXTMILL_LAMBDA_FUSED {
+        multiply_rows<Word>({rows + first * num_words, num_words, 1},
+                            {panels + begin * num_words, kLanes * num_words, kLanes}, num_words, (end - begin) / kLanes,
+                            false, out, kChunkStride);
+    };
+    multiply_keys(scratch.queries, scratch.keys, scratch.scores);
+    multiply_keys(scratch.d_outputs, scratch.values, scratch.d_weights);
+    for (size_t key = begin; key < end; key += kLanes) {
+        const bool is_full = group.seen.is_full(key);
+        const size_t panel = (key - chunk) / kLanes * BackwardScratch<Word>::kPanelWords;
+        for (size_t r = 0; r < kRows; r += 2) {
+            Floats weights[2], d_scores[2];
+            for (size_t i = 0; i < 2; ++i) {
+                const size_t at = (r + i) * kChunkStride + (key - begin);
+                const size_t query = first + r + i;
+                weights[i] = exp_of(multiply_add(load(scratch.scores + at), all(scale), all(-scratch.log_sums[query])));
+                d_scores[i] = multiply(weights[i], subtract(load(scratch.d_weights + at), all(scratch.dots[query])));
+                if (!is_full) {
+                    weights[i] = group.seen.keep(r + i, key, weights[i], 0.0f);
+                    d_scores[i] = group.seen.keep(r + i, key, d_scores[i], 0.0f);
+                }
+                store_row(scratch.score_rows + (r + i) * BackwardScratch<Word>::kRowStride, key - begin, d_scores[i]);
             }
+            const size_t words = panel + (first + r) / kPerWord<Word> * kLanes;
+            store_interleaved(scratch.weight_panels + words, weights[0], weights[1]);
+            store_interleaved(scratch.score_panels + words, d_scores[0], d_scores[1]);
         }
-        multiply_tile<C, Word>(queries, {scratch.keys + first * num_words, kLanes * num_words, kLanes}, num_words,
-                               sums);
-        for (size_t c = 0; c < C; ++c) {
-            const size_t key = first + c * kLanes;
-            const bool is_full = seen.is_full(key);
-            for (size_t r = 0; r < kRows; ++r) {
-                const Floats exponents = multiply_add(sums[r][c], all(scale), all(-scratch.log_sums[query + r]));
-                const Floats weights = exp_of(exponents);
-                sums[r][c] = is_full ? weights : seen.keep(r, key, weights, 0.0f);
-                store(scratch.weights + (r * C + c) * kLanes, sums[r][c]);
-            }
-            Word* const out =
-                scratch.weight_panels + (key - chunk) / kLanes * kPanelWords + query / kPerWord<Word> * kLanes;
-            for (size_t r = 0; r < kRows; r += 2) {
-                store_interleaved(out + r / kPerWord<Word> * kLanes, sums[r][c], sums[r + 1][c]);
-            }
-        }
-        for (size_t r = 0; r < kRows; ++r) {
-            for (size_t c = 0; c < C; ++c) {
-                sums[r][c] = all(-scratch.dots[query + r]);
-            }
-        }
-        multiply_tile<C, Word>(d_outputs, {scratch.values + first * num_words, kLanes * num_words, kLanes}, num_words,
-                               sums);
-        for (size_t c = 0; c < C; ++c) {
-            const size_t key = first + c * kLanes;
-            const bool is_full = seen.is_full(key);
-            for (size_t r = 0; r < kRows; ++r) {
-                const Floats d_scores = multiply(load(scratch.weights + (r * C + c) * kLanes), sums[r][c]);
-                sums[r][c] = is_full ? d_scores : seen.keep(r, key, d_scores, 0.0f);
-                store_row(scratch.score_rows + r * BackwardScratch<Word>::kRowStride, key - begin, sums[r][c]);
-            }
-            Word* const out =
-                scratch.score_panels + (key - chunk) / kLanes * kPanelWords + query / kPerWord<Word> * kLanes;
-            for (size_t r = 0; r < kRows; r += 2) {
-                store_interleaved(out + r / kPerWord<Word> * kLanes, sums[r][c], sums[r + 1][c]);
-            }
-        }
-    });
+    }
 }
 
 // Adds what the groups of a block have in a panel of keys to the gradients of those keys and values.
@@ -139,7 +118,7 @@ TEXTMILL_FUSED void add_panel(const BackwardScratch<Word>& scratch, const Sizes<
         const Word* const words = panels + panel * BackwardScratch<Word>::kPanelWords + first * kLanes;
         for (size_t r = 0; r < kLanes; r += kRows) {
             multiply_rows<Word>({words + r, 1, kLanes}, {columns + first * sizes.columns, kLanes, sizes.columns},
-                                num_steps, sizes.columns / kLanes, false, out + (key + r) * sizes.columns,
+                                num_steps, sizes.columns / kLanes, true, out + (key + r) * sizes.columns,
                                 sizes.columns);
         }
     };
@@ -194,7 +173,7 @@ TEXTMILL_FUSED void backward_block(const AttentionBackward& task, const Backward
             multiply_rows<Word>(
                 {scratch.score_rows, BackwardScratch<Word>::kRowStride, 1},
                 {scratch.interleaved_keys + begin / kPerWord<Word> * sizes.columns, kLanes, sizes.columns},
-                (end - begin) / kPerWord<Word>, sizes.columns / kLanes, false,
+                (end - begin) / kPerWord<Word>, sizes.columns / kLanes, true,
                 scratch.d_queries + number * kRows * sizes.columns, sizes.columns);
             for (size_t panel = (begin - chunk) / kLanes; panel < (end - chunk) / kLanes; ++panel) {
                 Groups& groups = groups_of_panels[panel];

@@ -11,15 +11,13 @@ namespace textmill::training {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-// Not a power of two, so that rows do not fall on the same lines of the cache.
-constexpr size_t kScoreStride = kChunkKeys + kLanes;
 
 template <typename Word>
 struct ForwardScratch {
     Word* keys;      // transposed
     Word* values;    // interleaved
     Word* queries;   // rows
-    float* scores;   // [kRows][kScoreStride]
+    float* scores;   // [kRows][kChunkStride]
     Word* weights;   // rows
     float* outputs;  // [kRows][columns], before division by sums of weights
     size_t num_bytes;
@@ -30,8 +28,8 @@ struct ForwardScratch {
         keys = scratch.take<Word>(sizes.tokens * sizes.words);
         values = scratch.take<Word>(sizes.tokens / kPerWord<Word> * sizes.columns);
         queries = scratch.take<Word>(kRows * sizes.words);
-        scores = scratch.take<float>(kRows * kScoreStride);
-        weights = scratch.take<Word>(kRows * kScoreStride / kPerWord<Word>);
+        scores = scratch.take<float>(kRows * kChunkStride);
+        weights = scratch.take<Word>(kRows * kChunkStride / kPerWord<Word>);
         outputs = scratch.take<float>(kRows * sizes.columns);
         num_bytes = scratch.used();
     }
@@ -48,41 +46,26 @@ struct RunningSoftmax {
     }
 };
 
-// Scores of the keys from `begin` to `end`, not scaled; `largest` are those of each lane.
-template <typename Word>
-TEXTMILL_FUSED void score_chunk(const ForwardScratch<Word>& scratch, size_t num_words, const SeenByRows& seen,
-                                size_t begin, size_t end, Floats (&largest)[kRows]) {
-    const Operand<Word> queries{scratch.queries, num_words, 1};
-    each_panels((end - begin) / kLanes, [&]<size_t C>(size_t panel) TEXTMILL_LAMBDA_FUSED {
-        const size_t first = begin + panel * kLanes;
-        Floats sums[kRows][C];
-        for (auto& lanes : sums) {
-            for (Floats& sum : lanes) {
-                sum = zeros();
-            }
+// Minus infinity for scores of keys from `begin` to `end` that a query does not see.
+TEXTMILL_FUSED void hide_unseen(const SeenByRows& seen, size_t begin, size_t end, float* scores) {
+    for (size_t key = begin; key < end; key += kLanes) {
+        for (size_t r = 0; r < kRows && !seen.is_full(key); ++r) {
+            float* const lanes = scores + r * kChunkStride + (key - begin);
+            store(lanes, seen.keep(r, key, load(lanes), kMinusInfinity));
         }
-        multiply_tile<C, Word>(queries, {scratch.keys + first * num_words, kLanes * num_words, kLanes}, num_words,
-                               sums);
-        for (size_t c = 0; c < C; ++c) {
-            const size_t key = first + c * kLanes;
-            const bool is_full = seen.is_full(key);
-            for (size_t r = 0; r < kRows; ++r) {
-                const Floats scores = is_full ? sums[r][c] : seen.keep(r, key, sums[r][c], kMinusInfinity);
-                largest[r] = larger(largest[r], scores);
-                store(scratch.scores + r * kScoreStride + (key - begin), scores);
-            }
-        }
-    });
+    }
 }
 
-// Scores to weights; returns what outputs so far are to be multiplied by.
+// Scores of a row, not scaled, to weights; returns what outputs so far are to be multiplied by.
 template <typename Word>
-TEXTMILL_FUSED float weigh_row(const ForwardScratch<Word>& scratch, size_t r, size_t num_keys, float scale,
-                               const Floats& largest, RunningSoftmax& softmax) {
+TEXTMILL_FUSED float weigh_row(const float* scores, size_t num_keys, float scale, size_t r, RunningSoftmax& softmax,
+                               Word* weights) {
+    Floats largest = all(kMinusInfinity);
+    for (size_t i = 0; i < num_keys; i += kLanes) {
+        largest = larger(largest, load(scores + i));
+    }
     const float most = std::max(softmax.largest[r], largest_of(largest) * scale);
     const float from = most == kMinusInfinity ? 0.0f : most;  // of a query that sees nothing here
-    const float* const scores = scratch.scores + r * kScoreStride;
-    Word* const weights = scratch.weights + r * (kScoreStride / kPerWord<Word>);
     Floats sum = zeros();
     for (size_t i = 0; i < num_keys; i += kLanes) {
         const Floats lanes = exp_of(multiply_add(load(scores + i), all(scale), all(-from)));
@@ -103,20 +86,22 @@ TEXTMILL_FUSED RunningSoftmax attend_rows(const ForwardScratch<Word>& scratch, c
     for (size_t begin = seen.begin; begin < seen.end; begin += kChunkKeys) {
         const size_t end = std::min(begin + kChunkKeys, seen.end);
         const bool is_first = begin == seen.begin;
-        Floats largest[kRows];
-        std::fill_n(largest, kRows, all(kMinusInfinity));
-        score_chunk(scratch, sizes.words, seen, begin, end, largest);
+        multiply_rows<Word>({scratch.queries, sizes.words, 1},
+                            {scratch.keys + begin * sizes.words, kLanes * sizes.words, kLanes}, sizes.words,
+                            (end - begin) / kLanes, false, scratch.scores, kChunkStride);
+        hide_unseen(seen, begin, end, scratch.scores);
         for (size_t r = 0; r < kRows; ++r) {
-            const float factor = weigh_row(scratch, r, end - begin, scale, largest[r], softmax);
+            const float factor = weigh_row(scratch.scores + r * kChunkStride, end - begin, scale, r, softmax,
+                                           scratch.weights + r * (kChunkStride / kPerWord<Word>));
             for (size_t d = 0; d < sizes.columns && !is_first; d += kLanes) {
                 float* const lanes = scratch.outputs + r * sizes.columns + d;
                 store(lanes, multiply(load(lanes), all(factor)));
             }
         }
-        const Operand<Word> weights{scratch.weights, kScoreStride / kPerWord<Word>, 1};
-        const Word* const values = scratch.values + begin / kPerWord<Word> * sizes.columns;
-        multiply_rows<Word>(weights, {values, kLanes, sizes.columns}, (end - begin) / kPerWord<Word>,
-                            sizes.columns / kLanes, is_first, scratch.outputs, sizes.columns);
+        multiply_rows<Word>({scratch.weights, kChunkStride / kPerWord<Word>, 1},
+                            {scratch.values + begin / kPerWord<Word> * sizes.columns, kLanes, sizes.columns},
+                            (end - begin) / kPerWord<Word>, sizes.columns / kLanes, !is_first, scratch.outputs,
+                            sizes.columns);
     }
     return softmax;
 }

@@ -29,6 +29,9 @@ struct Sizes {
           group(shape.num_heads / shape.num_kv_heads) {}
 };
 
+// Not a power of two, so that the rows of a chunk do not fall on the same lines of the cache.
+constexpr size_t kChunkStride = kChunkKeys + kLanes;
+
 // Tokens of a row of the batch that a query sees.
 struct Seen {
     size_t begin;
@@ -64,7 +67,7 @@ struct SeenByRows {
     // Whether all of these queries see all of the panel that begins with `key`.
     TEXTMILL_FUSED bool is_full(size_t key) const { return full_begin <= key && key + kLanes <= full_end; }
 
-    // `other` in place of what query r does not see of the panel that begins with `key`.
+    // `other` in place of what the query `r` does not see of the panel that begins with `key`.
     TEXTMILL_FUSED Floats keep(size_t r, size_t key, const Floats& x, float other) const {
         const auto within = [&](size_t token) { return std::min(token > key ? token - key : 0, kLanes); };
         return keep_between(x, within(rows[r].begin), within(rows[r].end), other);

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "engine/half.h"
 #include "engine/inline.h"
@@ -87,63 +88,61 @@ struct Operand {
     size_t step;
 };
 
-// Adds to sums of kRows rows and C panels of columns.
+// Calls f(0) to f(N - 1), with constants: what they index in arrays stays in registers.
+template <size_t N, typename F>
+TEXTMILL_FUSED void unrolled(F&& f) {
+    [&]<size_t... kIndices>(std::index_sequence<kIndices...>)
+        TEXTMILL_LAMBDA_FUSED { (f(std::integral_constant<size_t, kIndices>{}), ...); }(std::make_index_sequence<N>{});
+}
+
+// out[row][column] = a b, or added to what is there, for kRows rows and C panels of columns.
 template <size_t C, typename Word>
-TEXTMILL_FUSED void multiply_tile(const Operand<Word>& a, const Operand<Word>& b, size_t num_steps,
-                                  Floats (&sums)[kRows][C]) {
+TEXTMILL_FUSED void multiply_tile(const Operand<Word>& a, const Operand<Word>& b, size_t num_steps, bool adds,
+                                  float* out, size_t out_stride) {
+    Floats sums[kRows][C];
+    const auto each_sum = [](auto&& f) TEXTMILL_LAMBDA_FUSED {
+        unrolled<kRows>([&](auto r)
+                            TEXTMILL_LAMBDA_FUSED { unrolled<C>([&](auto c) TEXTMILL_LAMBDA_FUSED { f(r, c); }); });
+    };
+    if (adds) {
+        each_sum([&](auto r, auto c) TEXTMILL_LAMBDA_FUSED { sums[r][c] = load(out + r * out_stride + c * kLanes); });
+    } else {
+        each_sum([&](auto r, auto c) TEXTMILL_LAMBDA_FUSED { sums[r][c] = zeros(); });
+    }
     const Word* a_words = a.words;
     const Word* b_words = b.words;
     for (size_t step = 0; step < num_steps; ++step) {
         decltype(load_words(b_words)) columns[C];
-        for (size_t c = 0; c < C; ++c) {
-            columns[c] = load_words(b_words + c * b.outer);
-        }
-        for (size_t r = 0; r < kRows; ++r) {
-            for (size_t c = 0; c < C; ++c) {
-                sums[r][c] = dot_words(sums[r][c], columns[c], a_words + r * a.outer);
-            }
-        }
+        unrolled<C>([&](auto c) TEXTMILL_LAMBDA_FUSED { columns[c] = load_words(b_words + c * b.outer); });
+        each_sum([&](auto r, auto c)
+                     TEXTMILL_LAMBDA_FUSED { sums[r][c] = dot_words(sums[r][c], columns[c], a_words + r * a.outer); });
         a_words += a.step;
         b_words += b.step;
     }
+    each_sum([&](auto r, auto c) TEXTMILL_LAMBDA_FUSED { store(out + r * out_stride + c * kLanes, sums[r][c]); });
 }
 
-// Calls f.operator()<C>(panel) for C panels at a time.
-template <typename F>
-TEXTMILL_FUSED void each_panels(size_t num_panels, F&& f) {
+// The same for any number of panels.
+template <typename Word>
+TEXTMILL_FUSED void multiply_rows(const Operand<Word>& a, const Operand<Word>& b, size_t num_steps, size_t num_panels,
+                                  bool adds, float* out, size_t out_stride) {
+    const auto multiply_panels = [&](auto count, size_t panel) TEXTMILL_LAMBDA_FUSED {
+        multiply_tile<count>(a, {b.words + panel * b.outer, b.outer, b.step}, num_steps, adds, out + panel * kLanes,
+                             out_stride);
+    };
     size_t panel = 0;
     if constexpr (kTileShape.panels == 2) {
         for (; num_panels - panel == 2 || num_panels - panel > 3; panel += 2) {
-            f.template operator()<2>(panel);
+            multiply_panels(std::integral_constant<size_t, 2>{}, panel);
         }
         if (num_panels - panel == 3) {
-            f.template operator()<3>(panel);
+            multiply_panels(std::integral_constant<size_t, 3>{}, panel);
             return;
         }
     }
     for (; panel < num_panels; ++panel) {
-        f.template operator()<1>(panel);
+        multiply_panels(std::integral_constant<size_t, 1>{}, panel);
     }
-}
-
-// out[row][column] += a b for kRows rows; with `fresh` the product replaces what is there.
-template <typename Word>
-TEXTMILL_FUSED void multiply_rows(const Operand<Word>& a, const Operand<Word>& b, size_t num_steps, size_t num_panels,
-                                  bool fresh, float* out, size_t out_stride) {
-    each_panels(num_panels, [&]<size_t C>(size_t panel) TEXTMILL_LAMBDA_FUSED {
-        Floats sums[kRows][C];
-        for (size_t r = 0; r < kRows; ++r) {
-            for (size_t c = 0; c < C; ++c) {
-                sums[r][c] = fresh ? zeros() : load(out + r * out_stride + (panel + c) * kLanes);
-            }
-        }
-        multiply_tile<C>(a, {b.words + panel * b.outer, b.outer, b.step}, num_steps, sums);
-        for (size_t r = 0; r < kRows; ++r) {
-            for (size_t c = 0; c < C; ++c) {
-                store(out + r * out_stride + (panel + c) * kLanes, sums[r][c]);
-            }
-        }
-    });
 }
 
 // A matrix in memory: rows of elements.
