@@ -79,10 +79,6 @@ double cross_entropy(uintptr_t logits, uintptr_t targets, bool makes_gradient, s
                                    type_of(is_bf16), num_threads);
 }
 
-void round_to_bf16(uintptr_t x, uintptr_t out, size_t num, size_t num_threads) {
-    training::round_to_bf16(at<float>(x), at<uint16_t>(out), num, num_threads);
-}
-
 void add_bf16(uintptr_t x, uintptr_t sum, size_t num, size_t num_threads) {
     training::add_bf16(at<uint16_t>(x), at<float>(sum), num, num_threads);
 }
@@ -117,7 +113,5 @@ void bind_training(nb::module_& m) {
           "Sum of -log softmax(logits)[target]; the gradient takes the logits' place. IndexError for a target that is "
           "no\n"
           "token.");
-    m.def("training_round", &round_to_bf16, released, "x"_a, "out"_a, "num"_a, "num_threads"_a,
-          "f32 to the nearest bf16.");
     m.def("training_add", &add_bf16, released, "x"_a, "sum"_a, "num"_a, "num_threads"_a, "Add bf16 to f32.");
 }

@@ -128,8 +128,7 @@ struct Kernels {
     const char* name;
     TypeKernels f32;
     TypeKernels bf16;
-    void (*round)(const float* x, uint16_t* out, size_t num);  // f32 to bf16
-    void (*add)(const uint16_t* x, float* sum, size_t num);    // bf16 to what is there
+    void (*add)(const uint16_t* x, float* sum, size_t num);  // bf16 to what is there
 };
 
 const Kernels& portable_kernels();

@@ -1,8 +1,8 @@
 // The kernels, written once over the lanes of a tier: included by one file a tier, after its lanes.
-#include "training/cast_kernels.h"
 #include "training/kernels.h"
 #include "training/loss_kernels.h"
 #include "training/norm_kernels.h"
+#include "training/sum_kernels.h"
 #include "training/swiglu_kernels.h"
 
 namespace textmill::training {
@@ -26,7 +26,6 @@ constexpr Kernels make_kernels(const char* name) {
         .name = name,
         .f32 = make_type_kernels<float>(),
         .bf16 = make_type_kernels<uint16_t>(),
-        .round = round_to_bf16,
         .add = add_bf16,
     };
 }

@@ -109,14 +109,6 @@ double cross_entropy(const CrossEntropy& task, Type type, size_t num_threads) {
     return sum;
 }
 
-void round_to_bf16(const float* x, uint16_t* out, size_t num, size_t num_threads) {
-    const Cut cut(num, 1);
-    const auto kernel = kernels_of_this_machine().round;
-    each_piece(num_threads, cut.num_pieces(), [&](size_t piece, size_t) {
-        kernel(x + cut.begin(piece), out + cut.begin(piece), cut.end(piece) - cut.begin(piece));
-    });
-}
-
 void add_bf16(const uint16_t* x, float* sum, size_t num, size_t num_threads) {
     const Cut cut(num, 1);
     const auto kernel = kernels_of_this_machine().add;

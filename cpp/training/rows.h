@@ -20,7 +20,6 @@ void swiglu(const Swiglu& task, Type type, size_t num_threads);
 void swiglu_backward(const SwigluBackward& task, Type type, size_t num_threads);
 // The sum over all rows. Throws std::out_of_range for a target that is no token.
 double cross_entropy(const CrossEntropy& task, Type type, size_t num_threads);
-void round_to_bf16(const float* x, uint16_t* out, size_t num, size_t num_threads);
 void add_bf16(const uint16_t* x, float* sum, size_t num, size_t num_threads);
 
 }  // namespace textmill::training

@@ -475,3 +475,39 @@ class Inference:
 
     block_size: Final[int] = ...
     """(arg: object, /) -> int"""
+
+def training_isa() -> str:
+    """The tier of instructions that the kernels of training use."""
+
+def training_norm(x: int, added: int, sum: int, weight: int, eps: float, out: int, inverse: int, num_rows: int, width: int, is_bf16: bool, num_threads: int) -> None:
+    """
+    RMSNorm of rows; `added` and `sum` are 0, or rows that are added first and where the sum goes.
+    """
+
+def training_norm_backward(gradient: int, x: int, inverse: int, weight: int, added: int, x_gradient: int, weight_gradient: int, num_rows: int, width: int, is_bf16: bool, num_threads: int) -> None:
+    """Gradients of RMSNorm; `added` is 0, or what is added to that of x."""
+
+def training_heads(x: int, x_stride: int, out: int, out_stride: int, num_tokens: int, num_heads: int, dim: int, weight: int, eps: float, inverse: int, cosines: int, sines: int, num_angles: int, is_bf16: bool, num_threads: int) -> None:
+    """
+    Norms of heads where `weight` is not 0, then their turns where `cosines` is not 0.
+    """
+
+def training_heads_backward(gradient: int, gradient_stride: int, x: int, x_stride: int, x_gradient: int, x_gradient_stride: int, num_tokens: int, num_heads: int, dim: int, weight: int, inverse: int, cosines: int, sines: int, num_angles: int, weight_gradient: int, is_bf16: bool, num_threads: int) -> None:
+    """Gradients of training_heads."""
+
+def training_swiglu(gate: int, gate_stride: int, up: int, up_stride: int, out: int, num_rows: int, width: int, is_bf16: bool, num_threads: int) -> None:
+    """silu(gate) * up"""
+
+def training_swiglu_backward(gradient: int, gate: int, gate_stride: int, up: int, up_stride: int, gate_gradient: int, up_gradient: int, gradient_stride: int, gated: int, num_rows: int, width: int, is_bf16: bool, num_threads: int) -> None:
+    """
+    Gradients of training_swiglu, and its result again where `gated` is not 0.
+    """
+
+def training_cross_entropy(logits: int, targets: int, makes_gradient: bool, num_rows: int, vocab_size: int, is_bf16: bool, num_threads: int) -> float:
+    """
+    Sum of -log softmax(logits)[target]; the gradient takes the logits' place. IndexError for a target that is no
+    token.
+    """
+
+def training_add(x: int, sum: int, num: int, num_threads: int) -> None:
+    """Add bf16 to f32."""

@@ -96,15 +96,19 @@ class TestGradientsEqualFiniteDifferences:
         first, layers = norm(5), [layer(5, size, bias=bias) for size in (4, 2, 2)]
         check(lambda x: norm_linear(x, first, layers, keeps_all=keeps_all), [first, *layers], draw(2, 3, 5))
 
+    def test_of_a_norm_of_a_sum(self, keeps_all):
+        first, layers = norm(5), [layer(5, 4, bias=False)]
+        check(
+            lambda x, added: norm_linear(x, first, layers, added_BTD=added, keeps_all=keeps_all),
+            [first, *layers],
+            draw(2, 3, 5),
+            draw(2, 3, 5, seed=1),
+        )
+
     @pytest.mark.parametrize("bias", [True, False])
     def test_of_swiglu_and_a_product(self, keeps_all, bias):
         down = layer(6, 4, bias=bias)
-        check(
-            lambda gate, up: swiglu_down(gate, up, down, keeps_all=keeps_all),
-            [down],
-            draw(2, 3, 6),
-            draw(2, 3, 6, seed=1),
-        )
+        check(lambda gate_up: swiglu_down(gate_up, down, keeps_all=keeps_all), [down], draw(2, 3, 12))
 
     @pytest.mark.parametrize("qk_norm", [True, False])
     @pytest.mark.parametrize("turns", [True, False])
@@ -116,11 +120,11 @@ class TestGradientsEqualFiniteDifferences:
         segments = Segments(torch.stack([numbers, numbers]), (2, 5), torch.float64, torch.device("cpu"))
         norms = (norm(4), norm(4)) if qk_norm else None
 
-        def attention(q, k, v):
+        def attention(qkv):
             pieces = segments.pieces_of(window)
-            return self_attention(q, k, v, norms=norms, by=by, pieces=pieces, keeps_all=keeps_all)
+            return self_attention(qkv, 2, norms=norms, by=by, pieces=pieces, keeps_all=keeps_all)
 
-        check(attention, norms or [], draw(2, 5, 4, 4), draw(2, 5, 2, 4, seed=1), draw(2, 5, 2, 4, seed=2))
+        check(attention, norms or [], draw(2, 5, 4 + 2 + 2, 4))
 
 
 def test_gradients_equal_those_of_plain_autograd(config):
@@ -199,9 +203,10 @@ def test_llama_makes_no_matrix_product_twice(config):
     model = make_model(config)
     ids_BT = ids_of(config, 2, 12)
     layers = config.num_hidden_layers
-    assert count_of(model, ids_BT, "none") == (7 * 3 * layers, layers)
-    assert count_of(model, ids_BT, "llama") == (7 * 3 * layers, layers)
-    assert count_of(model, ids_BT, "full") == (7 * 4 * layers, 2 * layers)
+    # q, k and v are one product, gate and up another; the output and down.
+    assert count_of(model, ids_BT, "none") == (4 * 3 * layers, layers)
+    assert count_of(model, ids_BT, "llama") == (4 * 3 * layers, layers)
+    assert count_of(model, ids_BT, "full") == (4 * 4 * layers, 2 * layers)
 
 
 def saved_bytes(model, run):

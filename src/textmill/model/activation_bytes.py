@@ -6,14 +6,14 @@ size) and feed-forward width f; each has the bytes of the activations:
 ========= ================================================================ ======================================
 remat     values                                                           beside them, 4 bytes each
 ========= ================================================================ ======================================
-none      4 d + 2 q + 2 k + 4 f: x, q, k, v, o, x', gate, up; and normed   two norms and a log-sum for each head
-          x and x', silu(gate), silu(gate) * up
+none      4 d + 3 q + 3 k + 3 f: x, q, k, v, o, x', gate, up; and normed   two norms and a log-sum for each head
+          x and x', q and k before they are turned, silu(gate) * up
 llama     2 d + 2 q + 2 k + 2 f: x, q, k, v, o, x', gate, up               the same
 full      d: x                                                             nothing
 ========= ================================================================ ======================================
 
-Where q and k of each head are normed, they are saved as they were projected, with a norm for each head, and ``none``
-keeps them turned, too: q + k more. Nothing here needs torch.
+Where q and k of each head are normed, ``llama`` saves them as they were projected, and both a norm for each head.
+Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def saved_bytes_per_block(
     values = 2 * width + 2 * turned + 2 * inner
     numbers = 2 + config.num_attention_heads + (heads if config.qk_norm else 0)
     if remat == "none":
-        values += 2 * width + 2 * inner + (turned if config.qk_norm else 0)
+        values += 2 * width + turned + inner
     casts = _BYTES[dtype] * block_matrix_parameters(config) if remat == "none" and dtype != "f32" else 0
     return BlockBytes(num_tokens * (values * _BYTES[dtype] + numbers * _F32), casts)
 

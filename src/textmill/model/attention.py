@@ -16,7 +16,7 @@ from textmill.model.norm import RMSNorm
 from textmill.model.rope import Rotation
 from textmill.model.segments import Segments
 from textmill.model.segments_cuda import attend_segments
-from textmill.model.self_attention import self_attention, turned_heads
+from textmill.model.self_attention import self_attention, split_heads, turned_heads
 
 
 class KVCache:
@@ -75,6 +75,7 @@ class Attention(nn.Module):
         super().__init__()
         self.layer = layer
         self.head_dim = config.head_dim
+        self.num_key_value_heads = config.num_key_value_heads
         query = config.num_attention_heads * config.head_dim
         key_value = config.num_key_value_heads * config.head_dim
         self.rotates = config.rotates(layer)
@@ -88,7 +89,7 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        projected: tuple[torch.Tensor, ...],
+        qkv_BTX: torch.Tensor,
         by: Rotation,
         segments: Segments,
         cache: KVCache | None,
@@ -98,7 +99,7 @@ class Attention(nn.Module):
         """Attend from each token to itself and those before it that the layer sees.
 
         Args:
-            projected: queries [B, T, H * Q], keys and values [B, T, K * Q].
+            qkv_BTX: queries, keys and values side by side, [B, T, (H + 2 K) * Q].
             by: the tokens' turns.
             segments: which of the new tokens are one document.
             cache: what stands before them, if anything may.
@@ -107,13 +108,16 @@ class Attention(nn.Module):
         Returns:
             outputs of the heads, [B, T, H * Q].
         """
-        q_BTHQ, k_BTKQ, v_BTKQ = (x_BTX.unflatten(-1, (-1, self.head_dim)) for x_BTX in projected)
+        qkv_BTSQ = qkv_BTX.unflatten(-1, (-1, self.head_dim))
         turn = by if self.rotates else None
-        if cache is None and q_BTHQ.device.type == "cpu":
+        if cache is None and qkv_BTX.device.type == "cpu":
             norms = None if self.q_norm is None or self.k_norm is None else (self.q_norm, self.k_norm)
             pieces = segments.pieces_of(self.window)
-            o_BTHQ = self_attention(q_BTHQ, k_BTKQ, v_BTKQ, norms=norms, by=turn, pieces=pieces, keeps_all=keeps_all)
+            o_BTHQ = self_attention(
+                qkv_BTSQ, self.num_key_value_heads, norms=norms, by=turn, pieces=pieces, keeps_all=keeps_all
+            )
             return o_BTHQ.flatten(2)
+        q_BTHQ, k_BTKQ, v_BTKQ = split_heads(qkv_BTSQ, self.num_key_value_heads)
         q_BTHQ, k_BTKQ = turned_heads(q_BTHQ, self.q_norm, turn), turned_heads(k_BTKQ, self.k_norm, turn)
         if cache is None:
             return attend_segments(q_BTHQ, k_BTKQ, v_BTKQ, segments, self.window).flatten(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,6 +37,17 @@ def linear(x: torch.Tensor, layer: Linear, *, keeps_all: bool) -> torch.Tensor:
 def product(x_NI: torch.Tensor, cast_OI: torch.Tensor, bias_O: torch.Tensor | None) -> torch.Tensor:
     """``x W^T + b`` of rows [N, in], the weight being in their dtype already."""
     return functional.linear(x_NI, cast_OI, None if bias_O is None else bias_O.to(x_NI.dtype))
+
+
+def joined(parts: Sequence[torch.Tensor | None], dtype: torch.dtype) -> torch.Tensor | None:
+    """Weights [out, in] or biases [out] as one, the first above, cast to ``dtype``; None of layers without biases."""
+    present = [part for part in parts if part is not None]
+    if not present:
+        return None
+    whole = present[0].new_empty((sum(map(len, present)), *present[0].shape[1:]), dtype=dtype)
+    for place, part in zip(whole.split([len(part) for part in present]), present, strict=True):
+        place.copy_(part)
+    return whole
 
 
 def weight_gradient(gradient_NO: torch.Tensor, x_NI: torch.Tensor, weight_OI: torch.Tensor) -> torch.Tensor:

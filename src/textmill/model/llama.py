@@ -196,12 +196,14 @@ class Block(nn.Module):
         """
         attention, mlp = self.self_attn, self.mlp
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        projected = norm_linear(x_BTD, self.input_layernorm, projections, keeps_all=keeps_all)
-        o_BTX = attention(projected, by, segments, cache, keeps_all=keeps_all)
-        x_BTD = x_BTD + linear(o_BTX, attention.o_proj, keeps_all=keeps_all)
+        x_BTD, qkv_BTX = norm_linear(x_BTD, self.input_layernorm, projections, keeps_all=keeps_all)
+        o_BTX = attention(qkv_BTX, by, segments, cache, keeps_all=keeps_all)
+        o_BTD = linear(o_BTX, attention.o_proj, keeps_all=keeps_all)
         inner = (mlp.gate_proj, mlp.up_proj)
-        gate_BTF, up_BTF = norm_linear(x_BTD, self.post_attention_layernorm, inner, keeps_all=keeps_all)
-        return x_BTD + swiglu_down(gate_BTF, up_BTF, mlp.down_proj, keeps_all=keeps_all)
+        x_BTD, gate_up_BTF = norm_linear(
+            x_BTD, self.post_attention_layernorm, inner, added_BTD=o_BTD, keeps_all=keeps_all
+        )
+        return x_BTD + swiglu_down(gate_up_BTF, mlp.down_proj, keeps_all=keeps_all)
 
 
 class FeedForward(nn.Module):

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from textmill.model import kernels
 from textmill.model.activation_bytes import chunk_rows
 from textmill.model.llama import Llama
 
@@ -78,24 +79,31 @@ def _chunk_nats(
     targets_C: torch.Tensor,
     d_x_CD: torch.Tensor | None,
     d_weight_VD: torch.Tensor | None,
-) -> torch.Tensor:
+) -> torch.Tensor | float:
     """Nats of a chunk, f64; its gradients are written into ``d_x_CD`` and added to ``d_weight_VD``."""
     logits_CV = x_CD @ cast_VD.t()
-    log_p_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.promote_types(x_CD.dtype, torch.float32))
-    del logits_CV
+    makes_gradient = d_x_CD is not None or d_weight_VD is not None
+    run = kernels.cross_entropy if kernels.fit(logits_CV) else plain_cross_entropy
+    nats = run(logits_CV, targets_C, makes_gradient=makes_gradient)
+    if d_x_CD is not None:
+        torch.mm(logits_CV, cast_VD, out=d_x_CD)
+    if d_weight_VD is not None and d_weight_VD.dtype == x_CD.dtype:
+        d_weight_VD.addmm_(logits_CV.t(), x_CD)
+    elif d_weight_VD is not None and kernels.fit(x_CD, d_weight_VD):
+        kernels.add(logits_CV.t() @ x_CD, d_weight_VD)
+    elif d_weight_VD is not None:
+        d_weight_VD.add_(logits_CV.t() @ x_CD)
+    return nats
+
+
+def plain_cross_entropy(logits_CV: torch.Tensor, targets_C: torch.Tensor, *, makes_gradient: bool) -> torch.Tensor:
+    """The twin of ``kernels.cross_entropy``: nats in f64, and the gradient in the place of the logits."""
+    log_p_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.promote_types(logits_CV.dtype, torch.float32))
     counts_C = targets_C != IGNORED
     index_C1 = targets_C.where(counts_C, 0)[:, None]
     nats = -log_p_CV.gather(1, index_C1).squeeze(1).where(counts_C, 0.0).double().sum()
-    if d_x_CD is None and d_weight_VD is None:
-        return nats
-    d_logits_CV = log_p_CV.exp_()
-    d_logits_CV.scatter_add_(1, index_C1, torch.full_like(index_C1, -1, dtype=d_logits_CV.dtype))
-    d_logits_CV.mul_(counts_C[:, None])
-    d_logits_CV = d_logits_CV.to(x_CD.dtype)
-    if d_x_CD is not None:
-        torch.mm(d_logits_CV, cast_VD, out=d_x_CD)
-    if d_weight_VD is not None and d_weight_VD.dtype == x_CD.dtype:
-        d_weight_VD.addmm_(d_logits_CV.t(), x_CD)
-    elif d_weight_VD is not None:
-        d_weight_VD.add_(d_logits_CV.t() @ x_CD)
+    if makes_gradient:
+        d_logits_CV = log_p_CV.exp_()
+        d_logits_CV.scatter_add_(1, index_C1, torch.full_like(index_C1, -1, dtype=d_logits_CV.dtype))
+        logits_CV.copy_(d_logits_CV.mul_(counts_C[:, None]))
     return nats

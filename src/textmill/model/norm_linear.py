@@ -1,7 +1,8 @@
 """A norm and the matrix products that share it, as one function: q, k and v; gate and up.
 
-For backward it saves what goes into the norm, and norms that again where the products' gradients need it; or it keeps
-the normed rows, too (``keeps_all``). N rows, D width, O outputs.
+The products are one: their weights are put into one matrix. For backward it saves what goes into the norm, and norms
+that again where the products' gradients need it; or it keeps the normed rows, too (``keeps_all``).
+N rows, D width, O outputs of all products together.
 """
 
 from __future__ import annotations
@@ -11,17 +12,31 @@ from typing import Any
 
 import torch
 
-from textmill.model.linear import Linear, bias_gradient, product, weight_gradient
-from textmill.model.norm import RMSNorm, inverse_rms, norm_gradients, normed
+from textmill.model.linear import Linear, bias_gradient, joined, product, weight_gradient
+from textmill.model.norm import RMSNorm, norm_backward, norm_rows
 
 
 def norm_linear(
-    x_BTD: torch.Tensor, norm: RMSNorm, layers: Sequence[Linear], *, keeps_all: bool
-) -> tuple[torch.Tensor, ...]:
-    """Norm ``x`` and multiply it by each layer: [B, T, D] to one [B, T, O] for each."""
+    x_BTD: torch.Tensor,
+    norm: RMSNorm,
+    layers: Sequence[Linear],
+    *,
+    added_BTD: torch.Tensor | None = None,
+    keeps_all: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Norm ``x``, or the sum of ``x`` and ``added``, and multiply it by the layers.
+
+    The layers have all a bias, or none.
+
+    Returns:
+        what was normed, [B, T, D], and the layers' outputs side by side, [B, T, O]. Whoever goes on with what was
+        normed should take it from here: its gradient is added to that of the norm in one pass.
+    """
     parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
-    products: tuple[torch.Tensor, ...] = _NormLinear.apply(x_BTD, norm.weight, norm.eps, keeps_all, *parameters)
-    return products
+    results: tuple[torch.Tensor, torch.Tensor] = _NormLinear.apply(
+        x_BTD, added_BTD, norm.weight, norm.eps, keeps_all, *parameters
+    )
+    return results
 
 
 class _NormLinear(torch.autograd.Function):
@@ -29,48 +44,58 @@ class _NormLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, norm_weight: torch.Tensor, eps: float, keeps_all: bool, *parameters: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
-        inverse = inverse_rms(x, eps)
-        rows = normed(x, inverse, norm_weight)
-        casts = [weight.to(x.dtype) for weight in parameters[::2]]
-        ctx.keeps_all = keeps_all
-        ctx.save_for_backward(x, inverse, norm_weight, *parameters, *((rows, *casts) if keeps_all else ()))
-        return tuple(product(rows, *pair) for pair in zip(casts, parameters[1::2], strict=True))
+        ctx: Any,
+        x: torch.Tensor,
+        added: torch.Tensor | None,
+        norm_weight: torch.Tensor,
+        eps: float,
+        keeps_all: bool,
+        *parameters: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        rows, inverse, total = norm_rows(x, norm_weight, eps, added)
+        weight_OD = joined(parameters[::2], x.dtype)
+        ctx.eps, ctx.keeps_all, ctx.has_added = eps, keeps_all, added is not None
+        # Weights in the dtype of x are at hand anyway: they are put together again.
+        kept = weight_OD if parameters[0].dtype != x.dtype else None
+        ctx.save_for_backward(total, inverse, norm_weight, *parameters, *((rows, kept) if keeps_all else ()))
+        return total, product(rows, weight_OD, joined(parameters[1::2], x.dtype))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
+    def backward(  # type: ignore[bad-override]
+        ctx: Any, d_total: torch.Tensor, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
         x, inverse, norm_weight, *rest = ctx.saved_tensors
-        parameters = rest[: 2 * len(gradients)]
+        rows = weight_OD = None
         if ctx.keeps_all:
-            rows, *casts = rest[2 * len(gradients) :]
-        else:
-            rows = normed(x, inverse, norm_weight)
-            casts = [weight.to(x.dtype) for weight in parameters[::2]]
-        rows_gradients = [gradient.reshape(-1, gradient.shape[-1]) for gradient in gradients]
-        d_parameters = _parameter_gradients(
-            rows_gradients, rows.reshape(-1, x.shape[-1]), parameters, ctx.needs_input_grad
-        )
+            *rest, rows, weight_OD = rest
+        if rows is None:
+            rows, _, _ = norm_rows(x, norm_weight, ctx.eps)
+        if weight_OD is None:
+            weight_OD = joined(rest[::2], x.dtype)
+        gradient_NO = gradient.reshape(-1, gradient.shape[-1])
+        d_parameters = _parameter_gradients(gradient_NO, rows.reshape(-1, x.shape[-1]), rest, ctx.needs_input_grad[5:])
         del rows
-        rows_gradient = rows_gradients[0] @ casts[0]
-        for gradient, cast in zip(rows_gradients[1:], casts[1:], strict=True):
-            rows_gradient.addmm_(gradient, cast)
-        return *norm_gradients(rows_gradient.view(x.shape), x, inverse, norm_weight), None, None, *d_parameters
+        d_rows = (gradient_NO @ weight_OD).view(x.shape)
+        d_x, d_norm_weight = norm_backward(d_rows, x, inverse, norm_weight, d_total)
+        return d_x, d_x if ctx.has_added else None, d_norm_weight, None, None, *d_parameters
 
 
 def _parameter_gradients(
-    gradients: Sequence[torch.Tensor],
+    gradient_NO: torch.Tensor,
     rows_ND: torch.Tensor,
     parameters: Sequence[torch.Tensor | None],
     needed: Sequence[bool],
 ) -> list[torch.Tensor | None]:
-    """Of each weight and bias in turn; ``needed`` says so of all that the function takes."""
-    result: list[torch.Tensor | None] = []
-    for index, gradient_NO in enumerate(gradients):
-        weight, bias = parameters[2 * index : 2 * index + 2]
-        assert weight is not None
-        needs = needed[4 + 2 * index]
-        result.append(weight_gradient(gradient_NO, rows_ND, weight) if needs else None)
-        result.append(bias_gradient(gradient_NO, bias))
-    return result
+    """Of each weight and bias in turn, parts of one tensor; None where none is ``needed``."""
+    weights, biases = parameters[::2], parameters[1::2]
+    sizes = [len(weight) for weight in weights if weight is not None]
+    result: list[torch.Tensor | None] = [None] * len(parameters)
+    if any(needed[::2]):
+        assert weights[0] is not None
+        result[::2] = weight_gradient(gradient_NO, rows_ND, weights[0]).split(sizes)
+    if any(needed[1::2]):
+        d_bias_O = bias_gradient(gradient_NO, biases[0])
+        assert d_bias_O is not None
+        result[1::2] = d_bias_O.split(sizes)
+    return [gradient if needs else None for gradient, needs in zip(result, needed, strict=True)]

@@ -2,10 +2,9 @@
 
 For backward it saves what the kernel reads (queries, keys and values) and gives (outputs, and a log-sum of
 exponentials for each query and head). RoPE needs nothing: gradients are turned back. With norms of heads it saves
-queries and keys as they were projected, and norms and turns them again; or it keeps the turned ones, too
-(``keeps_all``).
+queries and keys as they were projected, and norms and turns them again; or it keeps both (``keeps_all``).
 
-B batch, T tokens, H query heads, K key-value heads, Q head size.
+B batch, T tokens, H query heads, K key-value heads, S heads of both and of values, H + 2 K; Q head size.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from textmill.model.norm import RMSNorm, inverse_rms, norm_gradients, normed
+from textmill.model import kernels
+from textmill.model.norm import RMSNorm, plain_norm, plain_norm_backward
 from textmill.model.rope import Rotation, rotate
 from textmill.model.segments import Piece
 
@@ -24,9 +24,8 @@ _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 
 def self_attention(
-    q_BTHQ: torch.Tensor,
-    k_BTKQ: torch.Tensor,
-    v_BTKQ: torch.Tensor,
+    qkv_BTSQ: torch.Tensor,
+    num_key_value_heads: int,
     *,
     norms: tuple[RMSNorm, RMSNorm] | None,
     by: Rotation | None,
@@ -36,16 +35,23 @@ def self_attention(
     """Attend within each piece, on a CPU; returns [B, T, H, Q].
 
     Args:
-        q_BTHQ: queries as they were projected, and k_BTKQ and v_BTKQ the keys and values.
+        qkv_BTSQ: queries, keys and values as they were projected, side by side.
+        num_key_value_heads: K, how many of the heads are keys, and how many values.
         norms: of the heads of queries and of keys, before they are turned.
         by: the turn; None where the layer has none.
         pieces: which tokens attend to which; together they cover the batch.
-        keeps_all: whether normed and turned queries and keys are saved beside the projected ones.
+        keeps_all: whether turned queries and keys are saved and the projected ones, too.
     """
     weights = (None, None) if norms is None else (norms[0].weight, norms[1].weight)
     eps = 0.0 if norms is None else norms[0].eps
-    o_BTHQ: torch.Tensor = _SelfAttention.apply(q_BTHQ, k_BTKQ, v_BTKQ, *weights, eps, by, pieces, keeps_all)
+    o_BTHQ: torch.Tensor = _SelfAttention.apply(qkv_BTSQ, num_key_value_heads, *weights, eps, by, pieces, keeps_all)
     return o_BTHQ
+
+
+def split_heads(qkv_BTSQ: torch.Tensor, num_key_value_heads: int) -> tuple[torch.Tensor, ...]:
+    """Queries [B, T, H, Q], keys and values [B, T, K, Q]: views."""
+    num_queries = qkv_BTSQ.shape[2] - 2 * num_key_value_heads
+    return qkv_BTSQ.split((num_queries, num_key_value_heads, num_key_value_heads), dim=2)
 
 
 def turned_heads(x_BTHQ: torch.Tensor, norm: RMSNorm | None, by: Rotation | None) -> torch.Tensor:
@@ -69,41 +75,66 @@ class _Rotate(torch.autograd.Function):
         return rotate(gradient, ctx.by.inverse()), None
 
 
+def plain_heads(
+    x_BTHQ: torch.Tensor, weight_Q: torch.Tensor | None, eps: float, by: Rotation | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The twin of ``kernels.heads``."""
+    inverse = None
+    if weight_Q is not None:
+        x_BTHQ, inverse, _ = plain_norm(x_BTHQ, weight_Q, eps)
+    return (x_BTHQ if by is None else rotate(x_BTHQ, by)).contiguous(), inverse
+
+
+def plain_heads_backward(
+    gradient_BTHQ: torch.Tensor,
+    x_BTHQ: torch.Tensor | None,
+    inverse: torch.Tensor | None,
+    weight_Q: torch.Tensor | None,
+    by: Rotation | None,
+    out_BTHQ: torch.Tensor,
+) -> torch.Tensor | None:
+    """The twin of ``kernels.heads_backward``."""
+    if by is not None:
+        gradient_BTHQ = rotate(gradient_BTHQ, by.inverse())
+    d_weight_Q = None
+    if weight_Q is not None:
+        assert x_BTHQ is not None
+        assert inverse is not None
+        gradient_BTHQ, d_weight_Q = plain_norm_backward(gradient_BTHQ, x_BTHQ, inverse, weight_Q)
+    out_BTHQ.copy_(gradient_BTHQ)
+    return d_weight_Q
+
+
 class _Heads(NamedTuple):
-    """How queries, or keys, become what the kernel reads."""
+    """How queries, or keys, become what the kernel of attention reads."""
 
     weight: torch.Tensor | None
     eps: float
     by: Rotation | None
 
-    def inverse_rms(self, x: torch.Tensor) -> torch.Tensor | None:
-        return None if self.weight is None else inverse_rms(x, self.eps)
-
-    def forward(self, x: torch.Tensor, inverse: torch.Tensor | None) -> torch.Tensor:
-        if self.weight is not None:
-            assert inverse is not None
-            x = normed(x, inverse, self.weight)
-        return x if self.by is None else rotate(x, self.by)
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Normed and turned heads, in memory of their own, and ``1 / rms`` of each."""
+        if self.weight is None and self.by is None:
+            return x.clone(memory_format=torch.contiguous_format), None
+        return (kernels.heads if kernels.fit(x, self.weight) else plain_heads)(x, self.weight, self.eps, self.by)
 
     def backward(
-        self, gradient: torch.Tensor, x: torch.Tensor, inverse: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Gradients with respect to x and the norm's weight; without a norm x itself is not read."""
-        if self.by is not None:
-            gradient = rotate(gradient, self.by.inverse())
-        if self.weight is None:
-            return gradient, None
-        assert inverse is not None
-        return norm_gradients(gradient, x, inverse, self.weight)
+        self, gradient: torch.Tensor, x: torch.Tensor | None, inverse: torch.Tensor | None, out: torch.Tensor
+    ) -> torch.Tensor | None:
+        """Gradient with respect to x, into ``out``; returns the weight's. Without a norm x itself is not read."""
+        if self.weight is None and self.by is None:
+            out.copy_(gradient)
+            return None
+        run = kernels.heads_backward if kernels.fit(gradient, self.weight) else plain_heads_backward
+        return run(gradient, x, inverse, self.weight, self.by, out)
 
 
 class _SelfAttention(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0917  autograd takes no keywords
         ctx: Any,
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
+        qkv: torch.Tensor,
+        num_key_value_heads: int,
         q_weight: torch.Tensor | None,
         k_weight: torch.Tensor | None,
         eps: float,
@@ -111,29 +142,40 @@ class _SelfAttention(torch.autograd.Function):
         pieces: Sequence[Piece],
         keeps_all: bool,
     ) -> torch.Tensor:
-        q_heads, k_heads = _Heads(q_weight, eps, by), _Heads(k_weight, eps, by)
-        q_inverse, k_inverse = q_heads.inverse_rms(q), k_heads.inverse_rms(k)
-        turned_q, turned_k = q_heads.forward(q, q_inverse), k_heads.forward(k, k_inverse)
+        q, k, v = split_heads(qkv, num_key_value_heads)
+        turned_q, q_inverse = _Heads(q_weight, eps, by).forward(q)
+        turned_k, k_inverse = _Heads(k_weight, eps, by).forward(k)
+        # What was projected is needed again for norms; without them its queries and keys are not, and values are
+        # taken out of it.
+        keeps_projected = keeps_all or q_weight is not None
+        v = v if keeps_projected else v.clone(memory_format=torch.contiguous_format)
         o, lse = attend_pieces(turned_q, turned_k, v, pieces)
-        has_norms = q_weight is not None
-        ctx.eps, ctx.by, ctx.pieces = eps, by, pieces
-        projected = (q, k, q_inverse, k_inverse) if has_norms else (None, None, None, None)
-        turned = (turned_q, turned_k) if keeps_all or not has_norms else (None, None)
-        ctx.save_for_backward(q_weight, k_weight, *projected, *turned, v, o, lse)
+        ctx.num_key_value_heads, ctx.eps, ctx.by, ctx.pieces = num_key_value_heads, eps, by, pieces
+        kept = (qkv, None) if keeps_projected else (None, v)
+        turned = (turned_q, turned_k) if keeps_all or q_weight is None else (None, None)
+        ctx.save_for_backward(q_weight, k_weight, q_inverse, k_inverse, *kept, *turned, o, lse)
         return o
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
-        q_weight, k_weight, q, k, q_inverse, k_inverse, turned_q, turned_k, v, o, lse = ctx.saved_tensors
+        q_weight, k_weight, q_inverse, k_inverse, qkv, v, turned_q, turned_k, o, lse = ctx.saved_tensors
         q_heads, k_heads = _Heads(q_weight, ctx.eps, ctx.by), _Heads(k_weight, ctx.eps, ctx.by)
+        q = k = None
+        if qkv is not None:
+            q, k, v = split_heads(qkv, ctx.num_key_value_heads)
         if turned_q is None:
-            turned_q, turned_k = q_heads.forward(q, q_inverse), k_heads.forward(k, k_inverse)
-        d_q, d_k, d_v = attend_pieces_backward(gradient, (turned_q, turned_k, v, o, lse), ctx.pieces)
+            (turned_q, _), (turned_k, _) = q_heads.forward(q), k_heads.forward(k)
+        gradients = attend_pieces_backward(gradient, (turned_q, turned_k, v, o, lse), ctx.pieces)
+        batch, num_tokens, _, dim = v.shape
+        num_heads = turned_q.shape[2] + 2 * ctx.num_key_value_heads
         del turned_q, turned_k
-        d_q, d_q_weight = q_heads.backward(d_q, q, q_inverse)
-        d_k, d_k_weight = k_heads.backward(d_k, k, k_inverse)
-        return d_q, d_k, d_v, d_q_weight, d_k_weight, None, None, None, None
+        d_qkv = v.new_empty((batch, num_tokens, num_heads, dim))
+        d_q, d_k, d_v = split_heads(d_qkv, ctx.num_key_value_heads)
+        d_q_weight = q_heads.backward(gradients[0], q, q_inverse, d_q)
+        d_k_weight = k_heads.backward(gradients[1], k, k_inverse, d_k)
+        d_v.copy_(gradients[2])
+        return d_qkv, None, d_q_weight, d_k_weight, None, None, None, None
 
 
 def attend_pieces(

@@ -1,14 +1,10 @@
-// Between f32 and bf16.
+// Values of one type added to those of the other.
 #pragma once
 
 #include "training/typed_lanes.h"
 
 namespace textmill::training {
 namespace {
-
-void round_to_bf16(const float* x, uint16_t* out, size_t num) {
-    each_lanes(num, [&](size_t i, size_t count) TEXTMILL_LAMBDA_FUSED { put(out + i, count, take(x + i, count)); });
-}
 
 void add_bf16(const uint16_t* x, float* sum, size_t num) {
     each_lanes(num, [&](size_t i, size_t count)
