@@ -1,6 +1,9 @@
 """The native kernels of attention equal a loop in f64, in any layout, for any documents, on any number of threads."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -180,3 +183,12 @@ def test_large_scores_do_not_overflow():
     results, expected = run(*inputs), loop(*inputs)
     assert (results[0] - expected[0]).abs().max() < 1e-2  # scores of 1e8 have no digits behind the point in f32
     assert all(x.isfinite().all() for x in results)
+
+
+@pytest.mark.skipif("TEXTMILL_ISA" in os.environ, reason="a tier is asked for already")
+@pytest.mark.parametrize("isa", ["avx2", "portable"])
+def test_in_other_tiers(isa):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    environment = os.environ | {"TEXTMILL_ISA": isa}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=280)
+    assert result.returncode == 0, result.stdout
