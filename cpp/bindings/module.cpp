@@ -25,6 +25,7 @@ void bind_ngram_index(nb::module_& m);
 void bind_hashed_ngrams(nb::module_& m);
 void bind_engine(nb::module_& m);
 void bind_training(nb::module_& m);
+void bind_training_attention(nb::module_& m);
 
 NB_MODULE(_core, m) {
     // Other libraries may hold a tokenizer to the end of the process: a test asks for these warnings, users do not.
@@ -51,4 +52,5 @@ NB_MODULE(_core, m) {
     bind_hashed_ngrams(m);
     bind_engine(m);
     bind_training(m);
+    bind_training_attention(m);
 }

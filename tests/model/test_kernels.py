@@ -82,7 +82,9 @@ def test_norm_backward(dtype, seed, num_rows, width, has_added):
     doubles = [None if t is None else t.double() for t in (gradient, x, inverse, weight, added)]
     expected, expected_weight = plain_norm_backward(*doubles)
     # The two terms of a row's gradient may cancel: what is lost is relative to them.
-    check(d_x, expected, dtype, scale=inverse.double() * (1 + (x.double() * inverse).abs().amax(1, keepdim=True) ** 2) * 8)
+    check(
+        d_x, expected, dtype, scale=inverse.double() * (1 + (x.double() * inverse).abs().amax(1, keepdim=True) ** 2) * 8
+    )
     check(d_weight, expected_weight, torch.float32, scale=(gradient * x * inverse).abs().sum(0).max().double())
 
 

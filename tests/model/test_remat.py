@@ -121,8 +121,7 @@ class TestGradientsEqualFiniteDifferences:
         norms = (norm(4), norm(4)) if qk_norm else None
 
         def attention(qkv):
-            pieces = segments.pieces_of(window)
-            return self_attention(qkv, 2, norms=norms, by=by, pieces=pieces, keeps_all=keeps_all)
+            return self_attention(qkv, 2, norms=norms, by=by, segments=segments, window=window, keeps_all=keeps_all)
 
         check(attention, norms or [], draw(2, 5, 4 + 2 + 2, 4))
 

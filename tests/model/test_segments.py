@@ -1,4 +1,4 @@
-"""Packed documents attend apart: as a loop over them, by the flash kernel, whatever calls they are cut into."""
+"""Packed documents attend apart: as a loop over them, whatever kernel takes them and whatever calls they are cut into."""
 
 import itertools
 
@@ -156,6 +156,34 @@ class TestPieces:
         assert torch.equal(seen, expected[:, 0].int())
 
 
+class TestStarts:
+    def starts(self, rows, window=None):
+        numbers_BT, _ = packed(rows)
+        return Segments(numbers_BT * 3 + 7, tuple(numbers_BT.shape), torch.float32, CPU).starts_of(window)
+
+    def test_of_whole_rows(self):
+        segments = Segments(None, (2, 5), torch.float32, CPU)
+        assert segments.starts_of(None) is None
+        assert segments.starts_of(5) is None
+        assert segments.starts_of(2).tolist() == [[0, 0, 1, 2, 3]] * 2
+        assert segments.starts_of(2) is segments.starts_of(2)
+
+    def test_of_documents(self):
+        assert self.starts([[3, 1, 2], [6]]).tolist() == [[0, 0, 0, 3, 4, 4], [0] * 6]
+        assert self.starts([[3, 1, 2], [6]], 2).tolist() == [[0, 0, 1, 3, 4, 4], [0, 0, 1, 2, 3, 4]]
+
+    @given(packings(), st.none() | st.integers(1, 50))
+    def test_they_see_what_the_whole_mask_sees(self, rows, window):
+        numbers_BT, _ = packed(rows)
+        starts = self.starts(rows, window)
+        positions = torch.arange(numbers_BT.shape[1])
+        assert starts.dtype == torch.int32
+        assert starts.is_contiguous()
+        seen = (positions <= positions[:, None]) & (positions >= starts[:, :, None])
+        expected = visible(Segments(numbers_BT, tuple(numbers_BT.shape), torch.float32, CPU), window, CPU)
+        assert torch.equal(seen, expected[:, 0])
+
+
 class _Names(TorchDispatchMode):
     def __init__(self):
         super().__init__()
@@ -166,18 +194,24 @@ class _Names(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["f32", "bf16"])
+FLASH = {f"aten._scaled_dot_product_flash_attention_for_cpu{suffix}.default" for suffix in ("", "_backward")}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kernels"),
+    [(torch.float32, set()), (torch.bfloat16, set()), (torch.float64, FLASH)],
+    ids=["f32", "bf16", "f64"],
+)
 @pytest.mark.parametrize("sizes", [{}, {"model_type": "mistral", "sliding_window": 4, "sliding_layers": (0, 1, 2)}])
-def test_training_runs_in_the_flash_kernel(small_config, dtype, sizes):
-    """Forward and backward; the math kernel would hold all scores, and makes a softmax of its own."""
-    model = make_model(small_config(**sizes))
+def test_training_runs_in_our_kernel_or_in_torchs(small_config, dtype, kernels, sizes):
+    """Forward and backward; torch's math kernel would hold all scores, and makes a softmax of its own."""
+    model = make_model(small_config(**sizes)).to(torch.promote_types(dtype, torch.float32))
     numbers_BT, positions_BT = packed([[150, 5, 45]])
     ids_BT = torch.zeros(1, 200, dtype=torch.int64)
     for options in ({}, {"positions_BT": positions_BT, "segments_BT": numbers_BT}):
         with _Names() as run:
             model.backbone(ids_BT, dtype=dtype, **options).float().sum().backward()
-        kernel = "aten._scaled_dot_product_flash_attention_for_cpu"
-        assert {f"{kernel}.default", f"{kernel}_backward.default"} <= run.names
+        assert {name for name in run.names if "attention" in name} == kernels
         assert not {name for name in run.names if "softmax" in name or "bmm" in name}
 
 

@@ -112,9 +112,14 @@ class Attention(nn.Module):
         turn = by if self.rotates else None
         if cache is None and qkv_BTX.device.type == "cpu":
             norms = None if self.q_norm is None or self.k_norm is None else (self.q_norm, self.k_norm)
-            pieces = segments.pieces_of(self.window)
             o_BTHQ = self_attention(
-                qkv_BTSQ, self.num_key_value_heads, norms=norms, by=turn, pieces=pieces, keeps_all=keeps_all
+                qkv_BTSQ,
+                self.num_key_value_heads,
+                norms=norms,
+                by=turn,
+                segments=segments,
+                window=self.window,
+                keeps_all=keeps_all,
             )
             return o_BTHQ.flatten(2)
         q_BTHQ, k_BTKQ, v_BTKQ = split_heads(qkv_BTSQ, self.num_key_value_heads)

@@ -37,7 +37,8 @@ class Segments:
     Attributes:
         numbers: [B, T], number of each token's document in its row, never falling; None is one document in each row.
         shape: B and T.
-        pieces: the calls on a CPU by the window of a layer, made once and shared by all layers.
+        pieces: the calls of torch's kernel on a CPU by the window of a layer, made once and shared by all layers.
+        starts: what ``starts_of`` gives, by the window.
     """
 
     numbers: torch.Tensor | None
@@ -45,14 +46,37 @@ class Segments:
     dtype: torch.dtype
     device: torch.device
     pieces: dict[int | None, list[Piece]] = dataclasses.field(default_factory=dict)
+    starts: dict[int | None, torch.Tensor | None] = dataclasses.field(default_factory=dict)
+
+    def starts_of(self, window: int | None) -> torch.Tensor | None:
+        """Return the first token that each token sees in layers with this window, int32 [B, T]; None is 0 for all."""
+        window = self._slides(window)
+        if window not in self.starts:
+            self.starts[window] = self._make_starts(window)
+        return self.starts[window]
 
     def pieces_of(self, window: int | None) -> list[Piece]:
         """Return the calls for layers with this window; they are a function of the lengths alone."""
-        num_tokens = self.shape[1]
-        window = None if window is not None and window >= num_tokens else window
+        window = self._slides(window)
         if window not in self.pieces:
             self.pieces[window] = list(self._make(window))
         return self.pieces[window]
+
+    def _slides(self, window: int | None) -> int | None:
+        return None if window is not None and window >= self.shape[1] else window
+
+    def _make_starts(self, window: int | None) -> torch.Tensor | None:
+        if self.numbers is None and window is None:
+            return None
+        positions = torch.arange(self.shape[1], dtype=torch.int32).expand(self.shape)
+        starts_BT = torch.zeros_like(positions, memory_format=torch.contiguous_format)
+        if self.numbers is not None:
+            numbers_BT = self.numbers.cpu()
+            is_first = numbers_BT[:, 1:] != numbers_BT[:, :-1]
+            starts_BT[:, 1:] = (positions[:, 1:] * is_first).cummax(dim=1).values
+        if window is not None:
+            starts_BT = starts_BT.maximum(positions - (window - 1))
+        return starts_BT
 
     def _make(self, window: int | None) -> Iterator[Piece]:
         num_rows, num_tokens = self.shape

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from textmill.model import kernels
+from textmill.model import attention_kernels, kernels
 from textmill.model.norm import RMSNorm, plain_norm, plain_norm_backward
 from textmill.model.rope import Rotation, rotate
-from textmill.model.segments import Piece
+from textmill.model.segments import Piece, Segments
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -29,22 +29,26 @@ def self_attention(
     *,
     norms: tuple[RMSNorm, RMSNorm] | None,
     by: Rotation | None,
-    pieces: Sequence[Piece],
+    segments: Segments,
+    window: int | None,
     keeps_all: bool,
 ) -> torch.Tensor:
-    """Attend within each piece, on a CPU; returns [B, T, H, Q].
+    """Attend within each document, on a CPU; returns [B, T, H, Q].
 
     Args:
         qkv_BTSQ: queries, keys and values as they were projected, side by side.
         num_key_value_heads: K, how many of the heads are keys, and how many values.
         norms: of the heads of queries and of keys, before they are turned.
         by: the turn; None where the layer has none.
-        pieces: which tokens attend to which; together they cover the batch.
+        segments: the documents of the batch.
+        window: how many tokens a query sees of its document, itself included; None for all before it.
         keeps_all: whether turned queries and keys are saved and the projected ones, too.
     """
     weights = (None, None) if norms is None else (norms[0].weight, norms[1].weight)
     eps = 0.0 if norms is None else norms[0].eps
-    o_BTHQ: torch.Tensor = _SelfAttention.apply(qkv_BTSQ, num_key_value_heads, *weights, eps, by, pieces, keeps_all)
+    o_BTHQ: torch.Tensor = _SelfAttention.apply(
+        qkv_BTSQ, num_key_value_heads, *weights, eps, by, segments, window, keeps_all
+    )
     return o_BTHQ
 
 
@@ -119,14 +123,13 @@ class _Heads(NamedTuple):
         return (kernels.heads if kernels.fit(x, self.weight) else plain_heads)(x, self.weight, self.eps, self.by)
 
     def backward(
-        self, gradient: torch.Tensor, x: torch.Tensor | None, inverse: torch.Tensor | None, out: torch.Tensor
+        self, gradient: torch.Tensor, x: torch.Tensor | None, inverse: torch.Tensor | None
     ) -> torch.Tensor | None:
-        """Gradient with respect to x, into ``out``; returns the weight's. Without a norm x itself is not read."""
+        """Gradient with respect to x, in its place; returns the weight's. Without a norm x itself is not read."""
         if self.weight is None and self.by is None:
-            out.copy_(gradient)
             return None
         run = kernels.heads_backward if kernels.fit(gradient, self.weight) else plain_heads_backward
-        return run(gradient, x, inverse, self.weight, self.by, out)
+        return run(gradient, x, inverse, self.weight, self.by, gradient)
 
 
 class _SelfAttention(torch.autograd.Function):
@@ -139,7 +142,8 @@ class _SelfAttention(torch.autograd.Function):
         k_weight: torch.Tensor | None,
         eps: float,
         by: Rotation | None,
-        pieces: Sequence[Piece],
+        segments: Segments,
+        window: int | None,
         keeps_all: bool,
     ) -> torch.Tensor:
         q, k, v = split_heads(qkv, num_key_value_heads)
@@ -149,8 +153,9 @@ class _SelfAttention(torch.autograd.Function):
         # taken out of it.
         keeps_projected = keeps_all or q_weight is not None
         v = v if keeps_projected else v.clone(memory_format=torch.contiguous_format)
-        o, lse = attend_pieces(turned_q, turned_k, v, pieces)
-        ctx.num_key_value_heads, ctx.eps, ctx.by, ctx.pieces = num_key_value_heads, eps, by, pieces
+        o, lse = _attend(turned_q, turned_k, v, segments, window)
+        ctx.num_key_value_heads, ctx.eps, ctx.by = num_key_value_heads, eps, by
+        ctx.segments, ctx.window = segments, window
         kept = (qkv, None) if keeps_projected else (None, v)
         turned = (turned_q, turned_k) if keeps_all or q_weight is None else (None, None)
         ctx.save_for_backward(q_weight, k_weight, q_inverse, k_inverse, *kept, *turned, o, lse)
@@ -166,29 +171,53 @@ class _SelfAttention(torch.autograd.Function):
             q, k, v = split_heads(qkv, ctx.num_key_value_heads)
         if turned_q is None:
             (turned_q, _), (turned_k, _) = q_heads.forward(q), k_heads.forward(k)
-        gradients = attend_pieces_backward(gradient, (turned_q, turned_k, v, o, lse), ctx.pieces)
-        batch, num_tokens, _, dim = v.shape
         num_heads = turned_q.shape[2] + 2 * ctx.num_key_value_heads
-        del turned_q, turned_k
-        d_qkv = v.new_empty((batch, num_tokens, num_heads, dim))
+        d_qkv = v.new_empty((*v.shape[:2], num_heads, v.shape[3]))
         d_q, d_k, d_v = split_heads(d_qkv, ctx.num_key_value_heads)
-        d_q_weight = q_heads.backward(gradients[0], q, q_inverse, d_q)
-        d_k_weight = k_heads.backward(gradients[1], k, k_inverse, d_k)
-        d_v.copy_(gradients[2])
-        return d_qkv, None, d_q_weight, d_k_weight, None, None, None, None
+        _attend_backward(gradient, (turned_q, turned_k, v, o, lse), ctx.segments, ctx.window, (d_q, d_k, d_v))
+        del turned_q, turned_k
+        d_q_weight = q_heads.backward(d_q, q, q_inverse)
+        d_k_weight = k_heads.backward(d_k, k, k_inverse)
+        return d_qkv, None, d_q_weight, d_k_weight, None, None, None, None, None
+
+
+def _attend(
+    q_BTHQ: torch.Tensor, k_BTKQ: torch.Tensor, v_BTKQ: torch.Tensor, segments: Segments, window: int | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs [B, T, H, Q] and log-sums of exponentials [B, T, H], in f32 or f64."""
+    if kernels.fit(q_BTHQ):
+        return attention_kernels.attend(q_BTHQ, k_BTKQ, v_BTKQ, segments.starts_of(window))
+    return attend_pieces(q_BTHQ, k_BTKQ, v_BTKQ, segments.pieces_of(window))
+
+
+def _attend_backward(
+    gradient_BTHQ: torch.Tensor,
+    saved: Sequence[torch.Tensor],
+    segments: Segments,
+    window: int | None,
+    results: Sequence[torch.Tensor],
+) -> None:
+    """Gradients with respect to queries, keys and values into ``results``, from what ``_attend`` took and gave."""
+    if kernels.fit(gradient_BTHQ):
+        attention_kernels.attend_backward(gradient_BTHQ, saved, segments.starts_of(window), results)
+        return
+    for result, d_x in zip(
+        results, attend_pieces_backward(gradient_BTHQ, saved, segments.pieces_of(window)), strict=True
+    ):
+        result.copy_(d_x)
 
 
 def attend_pieces(
     q_BTHQ: torch.Tensor, k_BTKQ: torch.Tensor, v_BTKQ: torch.Tensor, pieces: Sequence[Piece]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs [B, T, H, Q] and log-sums of exponentials [B, T, H], in f32 or f64, by the CPU's flash kernel."""
+    """Outputs [B, T, H, Q] and log-sums of exponentials [B, T, H], by torch's flash kernel for a CPU: the twin of ours."""
     if len(pieces) == 1:
-        return _attend(q_BTHQ, k_BTKQ, v_BTKQ, pieces[0].mask)
+        return _attend_piece(q_BTHQ, k_BTKQ, v_BTKQ, pieces[0].mask)
     o_BTHQ = torch.empty_like(q_BTHQ, memory_format=torch.contiguous_format)
     lse_BTH = q_BTHQ.new_empty(q_BTHQ.shape[:3], dtype=torch.promote_types(q_BTHQ.dtype, torch.float32))
     for piece in pieces:
         at = piece.rows, piece.tokens
-        o_BTHQ[at], lse_BTH[at] = _attend(q_BTHQ[at], k_BTKQ[at], v_BTKQ[at], piece.mask)
+        o_BTHQ[at], lse_BTH[at] = _attend_piece(q_BTHQ[at], k_BTKQ[at], v_BTKQ[at], piece.mask)
     return o_BTHQ, lse_BTH
 
 
@@ -198,23 +227,23 @@ def attend_pieces_backward(
     """Gradients with respect to queries, keys and values, from what ``attend_pieces`` took and gave: ``saved``."""
     inputs = (gradient_BTHQ, *saved)
     if len(pieces) == 1:
-        return _attend_backward(inputs, pieces[0].mask)
+        return _attend_piece_backward(inputs, pieces[0].mask)
     results = tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in saved[:3])
     for piece in pieces:
         at = piece.rows, piece.tokens
-        for result, part in zip(results, _attend_backward([x[at] for x in inputs], piece.mask), strict=True):
+        for result, part in zip(results, _attend_piece_backward([x[at] for x in inputs], piece.mask), strict=True):
             result[at] = part
     return results
 
 
-def _attend(
+def _attend_piece(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     o, lse = _flash(*_heads_first(q, k, v), 0.0, mask is None, attn_mask=_broadcast(mask))
     return o.transpose(1, 2), lse.transpose(1, 2)
 
 
-def _attend_backward(inputs: Sequence[torch.Tensor], mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+def _attend_piece_backward(inputs: Sequence[torch.Tensor], mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
     """Take the gradient, queries, keys, values, outputs and log-sums."""
     gradients = _flash_backward(*_heads_first(*inputs), 0.0, mask is None, attn_mask=_broadcast(mask))
     return tuple(_heads_first(*gradients))
