@@ -14,8 +14,8 @@ from textmill.train.trainer import Trainer, assemble
 Tell = Callable[..., None]
 
 
-def begin_run(run: Run, tell: Tell) -> Trainer:
-    """Make a run's first state.
+def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
+    """Make a run's first state, laid out on the ranks as ``mesh`` says.
 
     Raises:
         StorageError: the disk has no room for a checkpoint and the model.
@@ -29,7 +29,7 @@ def begin_run(run: Run, tell: Tell) -> Trainer:
             f"{units.num_bytes(needed)}: the training would be lost. Free some space"
         )
     plan = run.plan
-    trainer = assemble(run)
+    trainer = assemble(run, ranks, mesh)
     trainer.load(None)
     tell(
         "start",
@@ -42,6 +42,7 @@ def begin_run(run: Run, tell: Tell) -> Trainer:
         micro_rows=plan.stages[0].micro_rows,
         threads=plan.threads,
         predicted_bytes=plan.predicted_bytes,
+        **_place(trainer),
         stages=[
             {
                 "name": stage.name,
@@ -58,16 +59,22 @@ def begin_run(run: Run, tell: Tell) -> Trainer:
     return trainer
 
 
-def resume_run(run: Run, tell: Tell, ranks: Ranks) -> Trainer:
+def resume_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
     """Take a run's state from its last whole checkpoint, and remove those of a way that was left.
 
     Raises:
         DataError: there are checkpoints, and all of them are damaged.
     """
-    trainer = assemble(run)
+    trainer = assemble(run, ranks, mesh)
     trainer.resume()
-    tell("resume", trainer.step, num_steps=run.plan.num_steps, passed_over=trainer.passed_over)
+    tell("resume", trainer.step, num_steps=run.plan.num_steps, passed_over=trainer.passed_over, **_place(trainer))
     ranks.wait()  # all have read theirs
     if ranks.is_first:
         trainer.remove_outdated()
     return trainer
+
+
+def _place(trainer: Trainer) -> dict[str, object]:
+    """Where the model is, for the log."""
+    layout = trainer.layout
+    return {"mesh": layout.name, "ranks": layout.ranks.size, "device": layout.device.type}

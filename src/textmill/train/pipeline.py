@@ -32,6 +32,7 @@ from textmill.train.dial.derive import Derivation, derive
 from textmill.train.looks import Sampler
 from textmill.train.loop import train
 from textmill.train.memory import choose_memory
+from textmill.train.mesh import check_mesh
 from textmill.train.presets import model_config
 from textmill.train.ranks import Ranks, joined_ranks
 from textmill.train.recipe import Recipe
@@ -78,6 +79,7 @@ def run_recipe(
     resume: bool = False,
     skip_steps: Sequence[tuple[int, int]] = (),
     sampler: Sampler | None = None,
+    mesh: str | None = None,
 ) -> Run:
     """Carry out a recipe, or go on with its run from the last whole checkpoint.
 
@@ -87,9 +89,10 @@ def run_recipe(
         resume: go on where the run stands; a run without a checkpoint starts afresh.
         skip_steps: (first, end) of batches that no step is to see from now on; see ``asked``.
         sampler: continues prompts during the run; see ``loop``.
+        mesh: how the model lies on several processes; see ``check_mesh``.
 
     Raises:
-        ConfigError: the recipe names a tool that is not installed, or another process trains in the run's folder.
+        ConfigError: ``mesh`` means nothing here, the recipe names a tool that is not installed, or another process trains in the run's folder.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
     for tool in recipe.run.log_to:
@@ -98,8 +101,9 @@ def run_recipe(
     if parent is not None:
         recipe = branch_recipe(recipe, parent)
     with joined_ranks() as ranks, RunLock(Path(recipe.run.dir)) as lock:
+        check_mesh(mesh, ranks)
         if not ranks.is_first:
-            return _join_in(recipe, ranks)
+            return _join_in(recipe, ranks, mesh)
         folder = claim_folder(recipe, resume=resume)
         lock.take()
         run = resumable(folder, recipe) if resume else None
@@ -116,7 +120,7 @@ def run_recipe(
                     listener.event(event)
                     adapters(event)
 
-                train(run, observe, resume=_has_begun(run), sampler=sampler, ranks=ranks)
+                train(run, observe, resume=_has_begun(run), sampler=sampler, ranks=ranks, mesh=mesh)
         except BaseException:
             with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
                 write_report(run.folder)
@@ -131,11 +135,11 @@ def _is_as_planned(recipe: Recipe) -> bool:
     return (folder / CONFIG).is_file() and load_run(folder).recipe == recipe
 
 
-def _join_in(recipe: Recipe, ranks: Ranks) -> Run:
+def _join_in(recipe: Recipe, ranks: Ranks, mesh: str | None) -> Run:
     """Train beside the first rank, once it has decided the run."""
     ranks.wait()
     run = load_run(Path(recipe.run.dir))
-    train(run, lambda event: None, resume=_has_begun(run), ranks=ranks)
+    train(run, lambda event: None, resume=_has_begun(run), ranks=ranks, mesh=mesh)
     return run
 
 
