@@ -1,4 +1,4 @@
-"""Checkpoints that several processes write together, each its parts of tensors, through torch's distributed checkpoints.
+"""Checkpoints that several processes write together, each its parts of tensors, by torch's distributed checkpoints.
 
     runs/NAME/checkpoints/step-00000123/
     ├── part-00000-of-00002.safetensors, ...    parts, named TENSOR@OFFSET
@@ -205,7 +205,11 @@ class _Writer(StorageWriter):
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
         file = plan.storage_data
         future: Future[list[WriteResult]] = Future()
-        tensors = {_key(item.index): planner.resolve_data(item).detach() for item in plan.items}
+        tensors: dict[str, torch.Tensor] = {}
+        for item in plan.items:
+            part = planner.resolve_data(item)
+            assert isinstance(part, torch.Tensor)
+            tensors[_key(item.index)] = part.detach()
         image = self.snapshot.take({file: tensors})[file]
         with storage_errors(self.folder / file):
             sha256 = write_image(self.folder / file, image)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from textmill.base import units
 from textmill.base.errors import StorageError
+from textmill.train.compiled import compile_blocks, why_not
 from textmill.train.ranks import Ranks
 from textmill.train.run import Run
 from textmill.train.trainer import Trainer, assemble
@@ -31,6 +32,7 @@ def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
     plan = run.plan
     trainer = assemble(run, ranks, mesh)
     trainer.load(None)
+    _compile(trainer, tell)
     tell(
         "start",
         trainer.step,
@@ -43,6 +45,7 @@ def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
         threads=plan.threads,
         predicted_bytes=plan.predicted_bytes,
         **_place(trainer),
+        compiled=plan.compiled,
         stages=[
             {
                 "name": stage.name,
@@ -67,11 +70,23 @@ def resume_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
     """
     trainer = assemble(run, ranks, mesh)
     trainer.resume()
+    _compile(trainer, tell)
     tell("resume", trainer.step, num_steps=run.plan.num_steps, passed_over=trainer.passed_over, **_place(trainer))
     ranks.wait()  # all have read theirs
     if ranks.is_first:
         trainer.remove_outdated()
     return trainer
+
+
+def _compile(trainer: Trainer, tell: Tell) -> None:
+    """Compile the blocks where the plan says so and this machine can."""
+    if not trainer.run.plan.compiled:
+        return
+    reason = why_not(trainer.layout.device)
+    if reason is None:
+        compile_blocks(trainer.model)
+    else:
+        tell("not_compiled", trainer.step, reason=reason)
 
 
 def _place(trainer: Trainer) -> dict[str, object]:

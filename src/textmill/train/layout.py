@@ -55,12 +55,10 @@ class Layout:
         ranks: all that train together.
         readers: those among whom the rows of a batch are shared out; ranks that share a model's matrices read the same.
         nats: the model with its loss.
-        in_step: whether ranks have to call ``nats`` equally often, for what they send each other meanwhile.
         has_parts: whether ranks hold parts of tensors.
     """
 
     name = "ddp"
-    in_step = False
     has_parts = False
 
     def __init__(self, model: Llama, ranks: Ranks = ALONE) -> None:

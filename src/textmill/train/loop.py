@@ -63,6 +63,7 @@ def train(
         StorageError: the disk is full; the last checkpoint is whole.
         DataError: shards are not as long as their manifest says, or all checkpoints are damaged.
     """
+    begin = time.perf_counter()
     torch.set_num_threads(run.plan.threads)
     with StopRequest() as stop:
         log = EventLog(run.events) if ranks.is_first else None
@@ -74,7 +75,7 @@ def train(
         try:
             trainer = (resume_run if resume else begin_run)(run, tell, ranks, mesh)
             with Saves(trainer, tell) as saves:
-                _Loop(trainer, tell, stop, ranks, saves=saves, looks=Looks(trainer, tell, sampler)).go()
+                _Loop(trainer, tell, stop, ranks, saves=saves, looks=Looks(trainer, tell, sampler)).go(begin)
             folder = run.folder / MODEL
             model = trainer.layout.gathered()
             if model is not None:
@@ -109,13 +110,20 @@ class _Loop:
         self.saves, self.looks = saves, looks
         self.stage: TrainStage | None = None
 
-    def go(self) -> None:
-        """Take steps until the run is done or a signal comes; every step is of the same kind, replayed or new."""
+    def go(self, begin: float) -> None:
+        """Take steps until the run is done or a signal comes; every step is of the same kind, replayed or new.
+
+        ``begin`` is when the run began or went on: what came before its first step, compiling too, is told.
+        """
         trainer, plan = self.trainer, self.trainer.run.plan
+        first = True
         while trainer.step < plan.num_steps and not self._is_stopped():
             self._enter_stage()
             if not self._take_step():
                 continue
+            if first:
+                self.tell("first_step", trainer.step, time_s=time.perf_counter() - begin)
+                first = False
             last = trainer.step == plan.num_steps
             if last or trainer.step % trainer.run.recipe.eval.every_steps == 0:
                 self.looks.look(plan.stage_of(trainer.step - 1))

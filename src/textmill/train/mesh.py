@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import torch
@@ -11,6 +12,7 @@ from textmill.model.config import ModelConfig
 from textmill.model.llama import Llama
 from textmill.train.layout import Layout
 from textmill.train.ranks import Ranks
+from textmill.train.spread import Spread
 
 _MESH = re.compile(r"(ddp|fsdp)|(hsdp|tp)=([1-9]\d{0,5})")
 
@@ -31,6 +33,19 @@ def check_mesh(text: str | None, ranks: Ranks) -> str:
             "torchrun --nproc-per-node 2 -m textmill train ..."
         )
     return text
+
+
+def spread_of(mesh: str, ranks: Ranks) -> Spread:
+    """What a plan reckons with; ``mesh`` is as ``check_mesh`` gives it."""
+    match = _MESH.fullmatch(mesh)
+    assert match is not None
+    shared = int(match[3] or 1)
+    return Spread(
+        device=ranks.device.type,
+        num_readers=ranks.size // shared if match[2] == "tp" else ranks.size,
+        num_holders=ranks.size if match[1] == "fsdp" else shared,
+        num_here=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+    )
 
 
 def make_layout(mesh: str, config: ModelConfig, ranks: Ranks, dtype: torch.dtype) -> Layout:

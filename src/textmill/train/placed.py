@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -53,22 +53,24 @@ class PlacedLayout(Layout):
         self,
         model: Llama,
         ranks: Ranks,
-        places: Mapping[str, Place],
-        leaves: Mapping[str, nn.Parameter],
+        places: dict[str, Place],
+        leaves: dict[str, nn.Parameter],
         holders: Ranks,
     ) -> None:
         super().__init__(model, ranks)
         self.places, self.leaves, self.holders = places, leaves, holders
 
     def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Its own leaves."""
         return iter(self.leaves.items())
 
     def shape_of(self, name: str) -> tuple[int, ...]:
+        """By its place."""
         return self.places[name].shape
 
     @torch.no_grad()
     def clip(self, max_norm: float) -> float:
-        # Squares of cut tensors are added up over their parts; what every rank has is counted once.
+        """Squares of cut tensors are added up over their parts; what every rank has is counted once."""
         squares = {True: torch.zeros((), dtype=torch.float64), False: torch.zeros((), dtype=torch.float64)}
         gradients = {name: leaf.grad for name, leaf in self.leaves.items() if leaf.grad is not None}
         norms = torch._foreach_norm(list(gradients.values()))
@@ -81,18 +83,20 @@ class PlacedLayout(Layout):
         return norm
 
     def whole(self, name: str, part: torch.Tensor) -> torch.Tensor:
+        """On every rank."""
         spread = self.spread(name, part)
         assert isinstance(spread, DTensor)
         with self.ranks.watched():
             return spread.full_tensor()
 
     def part(self, name: str, whole: torch.Tensor) -> torch.Tensor:
+        """On the ranks' device; every rank has the whole, so that nothing is sent."""
         place = self.places[name]
         on_device = whole.to(self.device)
-        # Every rank has the whole: nothing is sent.
         return distribute_tensor(on_device, place.mesh, place.placements, src_data_rank=None).to_local()
 
     def spread(self, name: str, part: torch.Tensor) -> torch.Tensor:
+        """A DTensor that shares the part's memory."""
         place = self.places[name]
         strides = tuple(math.prod(place.shape[axis + 1 :]) for axis in range(len(place.shape)))
         return DTensor.from_local(

@@ -47,14 +47,6 @@ class Ranks:
         """Add up whole numbers of all ranks."""
         return count if self.size == 1 else int(self.sum(torch.tensor([count], dtype=torch.int64)).item())
 
-    def most(self, count: int) -> int:
-        """The largest of the ranks' whole numbers."""
-        if self.size == 1:
-            return count
-        counts = torch.zeros(self.size, dtype=torch.int64)
-        counts[self.rank] = count
-        return int(self.sum(counts).max().item())
-
     def sum_loss(self, loss: float) -> float:
         """Add up losses of all ranks."""
         return loss if self.size == 1 else float(self.sum(torch.tensor([loss], dtype=torch.float64)).item())

@@ -27,7 +27,7 @@ _HEADER_BYTES = 2048
 
 
 class Saves:
-    """Saves a trainer's state; at the end of its ``with`` block the save in flight is waited for. All ranks have one."""
+    """Saves a trainer's state, for every rank; at the end of its ``with`` block the save in flight is waited for."""
 
     def __init__(self, trainer: Trainer, tell: Tell) -> None:
         self._trainer, self._tell = trainer, tell

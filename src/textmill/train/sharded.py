@@ -36,8 +36,6 @@ class ShardedLayout(PlacedLayout):
         ConfigError: the ranks cannot be shared out so.
     """
 
-    in_step = True
-
     def __init__(
         self, config: ModelConfig, ranks: Ranks, *, num_shards: int | None = None, dtype: torch.dtype = torch.float32
     ) -> None:
@@ -65,12 +63,10 @@ class ShardedLayout(PlacedLayout):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
         self.nats.to_empty(device=ranks.device)
-        places, leaves = {}, {}
         for name, parameter in model.named_parameters():
             assert isinstance(parameter, DTensor)
-            places[name] = Place(parameter.device_mesh, parameter.placements, tuple(parameter.shape))
-            leaves[name] = nn.Parameter(parameter.to_local().detach())
-        self.places, self.leaves = places, leaves
+            self.places[name] = Place(parameter.device_mesh, parameter.placements, tuple(parameter.shape))
+            self.leaves[name] = nn.Parameter(parameter.to_local().detach())
 
     @contextlib.contextmanager
     def micro_batch(self, *, is_last: bool) -> Iterator[None]:  # type: ignore[override]
@@ -81,6 +77,7 @@ class ShardedLayout(PlacedLayout):
             yield
 
     def finish_gradients(self) -> None:
+        """They were sent; what is left is to hand them on."""
         for name, parameter in self.model.named_parameters():
             gradient = parameter.grad
             assert gradient is None or isinstance(gradient, DTensor)

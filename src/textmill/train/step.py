@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from textmill.data.loader import Batch
 from textmill.model.llama import Llama
-from textmill.model.loss import IGNORED
 from textmill.train.layout import Layout
 from textmill.train.ranks import ALONE, Ranks
 
@@ -47,18 +46,17 @@ def accumulate(
     layout = Layout(model, ranks) if layout is None else layout
     readers, device = layout.readers, layout.device
     num_targets = max(1, readers.sum_count(int(batch.loss_mask.sum())))
-    # Ranks that gather weights on the way must do so together: one that has fewer rows takes part with none.
-    num_rows = readers.most(len(batch.inputs)) if layout.in_step else len(batch.inputs)
+    num_rows = len(batch.inputs)  # the same on every rank, or those that gather weights on the way would wait for ever
     total = torch.zeros((), dtype=torch.float64, device=device)
     for start in range(0, num_rows, micro_rows):
-        rows = _rows(batch, slice(start, start + micro_rows))
+        rows = slice(start, start + micro_rows)
         with layout.micro_batch(is_last=start + micro_rows >= num_rows):
             loss = layout.nats(
-                _tensor(rows.inputs, device),
-                _tensor(rows.targets, device),
+                _tensor(batch.inputs[rows], device),
+                _tensor(batch.targets[rows], device),
                 dtype=dtype,
-                positions_BT=None if rows.positions is None else _tensor(rows.positions, device),
-                segments_BT=None if rows.segments is None else _tensor(rows.segments, device),
+                positions_BT=None if batch.positions is None else _tensor(batch.positions[rows], device),
+                segments_BT=None if batch.segments is None else _tensor(batch.segments[rows], device),
                 remat=remat,
             )
             loss = loss / num_targets
@@ -77,18 +75,6 @@ def drop_gradients(model: Llama) -> None:
     """Forget the gradient: the step is not taken."""
     for parameter in model.parameters():
         parameter.grad = None
-
-
-def _rows(batch: Batch, rows: slice) -> Batch:
-    """Some rows of a batch; where there are none, a row in which nothing is a target."""
-    cut = (batch.inputs, batch.targets, batch.positions, batch.segments)
-    inputs, targets, positions, segments = (None if array is None else array[rows] for array in cut)
-    assert inputs is not None
-    assert targets is not None
-    if not len(inputs):
-        nothing = np.zeros((1, batch.inputs.shape[1]), dtype=np.int64)
-        return Batch(nothing, np.full_like(nothing, IGNORED), ())
-    return Batch(inputs, targets, (), positions=positions, segments=segments)
 
 
 def _tensor(array: NDArray[np.generic], device: torch.device) -> torch.Tensor:

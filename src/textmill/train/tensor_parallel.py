@@ -59,12 +59,13 @@ class SplitLayout(PlacedLayout):
         self._config = config
 
     def finish_gradients(self) -> None:
-        # A block's norms feed the heads and the part of the feed-forward that this rank has, and no others.
+        """A block's norms feed heads and the part of a feed-forward that a rank has: what they get is added up."""
         inner = [leaf.grad for name, leaf in self.leaves.items() if ".layers." in name and not self.places[name].is_cut]
         self.holders.sum_gradients([gradient for gradient in inner if gradient is not None])
         super().finish_gradients()
 
     def set_rope(self, config: ModelConfig) -> None:
+        """Of the whole model's sizes."""
         self.model.set_rope(_part_of(config, self.holders.size, self.ranks.size))
         self._config = config
 
@@ -82,10 +83,12 @@ class SplitBlock(Block):
     def attended(
         self, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, keeps_all: bool
     ) -> torch.Tensor:
+        """What all ranks' heads add to the stream."""
         x_BTD = _SumBackward.apply(x_BTD, self.holders)
         return _SumForward.apply(super().attended(x_BTD, by, segments, cache, keeps_all=keeps_all), self.holders)
 
     def fed(self, x_BTD: torch.Tensor, *, keeps_all: bool) -> torch.Tensor:
+        """What all ranks' parts of the feed-forward add to the stream."""
         x_BTD = _SumBackward.apply(x_BTD, self.holders)
         return _SumForward.apply(super().fed(x_BTD, keeps_all=keeps_all), self.holders)
 
@@ -125,16 +128,17 @@ def _part_of(config: ModelConfig, size: int, num_ranks: int) -> ModelConfig:
     """The sizes of a rank's part."""
     if size < 1 or num_ranks % size:
         raise ConfigError(f"--mesh tp={size}: {num_ranks} ranks cannot be shared out by {size}; take a divisor")
-    counts = {
-        "num_attention_heads": config.num_attention_heads,
-        "num_key_value_heads": config.num_key_value_heads,
-        "intermediate_size": config.intermediate_size,
-    }
-    for name, count in counts.items():
+    for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
+        count = getattr(config, name)
         if count % size:
             raise ConfigError(
                 f"--mesh tp={size}: {name} is {count}, and cannot be shared out by {size}; take a divisor, or fsdp"
             )
     if config.o_bias or config.mlp_bias:
         raise ConfigError(f"--mesh tp={size}: the model has biases after o_proj or down_proj; take --mesh fsdp")
-    return dataclasses.replace(config, **{name: count // size for name, count in counts.items()})
+    return dataclasses.replace(
+        config,
+        num_attention_heads=config.num_attention_heads // size,
+        num_key_value_heads=config.num_key_value_heads // size,
+        intermediate_size=config.intermediate_size // size,
+    )
