@@ -13,7 +13,8 @@ from textmill.model.config import ModelConfig
 from textmill.train.recipe import Recipe
 
 NUM_RECIPE_KEYS, NUM_SIZES = 58, 11
-NUM_TRAIN_OPTIONS = 8
+# The last is --mesh: which processes there are, and what joins them, is of the machines and not of the run.
+NUM_TRAIN_OPTIONS = 9
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "recipes.md"
 WHAT_TO_DO = (
     "\nEvery knob is one more thing to understand, to test with all others and to keep working for ever. First try to "

@@ -3,7 +3,15 @@
 import multiprocessing
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["textmill.train.pipeline", "textmill.cli.run_sampler"])
+_CONTEXT.set_forkserver_preload(
+    [
+        "textmill.train.pipeline",
+        "textmill.cli.run_sampler",
+        "textmill.train.sharded",
+        "textmill.train.tensor_parallel",
+        "textmill.train.overlapped",
+    ]
+)
 
 
 def start(function, *args, **kwargs):

@@ -45,6 +45,7 @@ class SaveResult:
         total_s: from the call until the checkpoint was whole and those beyond ``keep`` removed.
         num_bytes: of its tensor files.
         error: the disk was full, or could not be written to.
+        in_parts: the tensors lie as several processes wrote them: there was no room to gather them.
     """
 
     step: int
@@ -53,6 +54,7 @@ class SaveResult:
     total_s: float
     num_bytes: int
     error: StorageError | None = None
+    in_parts: bool = False
 
 
 class CheckpointSaver:
@@ -117,11 +119,25 @@ class CheckpointSaver:
         self.wait()
         text = state_json(step, state)
         images = self._snapshot.take({MODEL: model, OPTIMIZER: optimizer})
-        pause_s = time.perf_counter() - begin
-        self._in_flight = threading.Thread(
-            target=self._write, args=(step, images, text, begin, pause_s), name=f"save-{step}", daemon=True
-        )
-        self._in_flight.start()
+        num_bytes = sum(image.num_bytes for image in images.values())
+        self._start(step, lambda: self._write(step, images, text), begin=begin, num_bytes=num_bytes)
+
+    def gather(self, step: int, *, begin: float, num_bytes: int) -> None:
+        """Begin to gather a checkpoint that lies in parts; ``finished`` tells of it as of a save.
+
+        Args:
+            step: of the checkpoint.
+            begin: when its save began, by ``time.perf_counter``; the pause ends now.
+            num_bytes: of its tensors.
+        """
+        self.wait()
+        self._start(step, lambda: self._gather(step), begin=begin, num_bytes=num_bytes)
+
+    def note_failure(self, step: int, error: StorageError, *, begin: float) -> None:
+        """Let ``finished`` tell of a save that failed before it came here."""
+        taken_s = time.perf_counter() - begin
+        self._last = SaveResult(step=step, folder=None, pause_s=taken_s, total_s=taken_s, num_bytes=0, error=error)
+        self._results.put(self._last)
 
     def save_last(self, step: int, *, model: Tensors, optimizer: Tensors, state: Mapping[str, Any]) -> Path:
         """Save a step and wait until it is on the disk, unless it is there already; returns the checkpoint's folder.
@@ -168,22 +184,42 @@ class CheckpointSaver:
         if failure is not None:
             raise failure
 
-    def _write(self, step: int, images: dict[str, FileImage], state: str, begin: float, pause_s: float) -> None:
-        folder, problem = None, None
+    def _start(self, step: int, write: Callable[[], tuple[Path, bool]], *, begin: float, num_bytes: int) -> None:
+        pause_s = time.perf_counter() - begin
+
+        def work() -> None:
+            folder, in_parts, problem = None, False, None
+            try:
+                folder, in_parts = write()
+                prune(self._run_folder, self._keep)
+            except StorageError as error:
+                problem = error
+            except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+                self._failure = error
+                return
+            self._last = SaveResult(
+                step=step,
+                folder=folder,
+                pause_s=pause_s,
+                total_s=time.perf_counter() - begin,
+                num_bytes=num_bytes,
+                error=problem,
+                in_parts=in_parts,
+            )
+            self._results.put(self._last)
+
+        self._in_flight = threading.Thread(target=work, name=f"save-{step}", daemon=True)
+        self._in_flight.start()
+
+    def _write(self, step: int, images: dict[str, FileImage], state: str) -> tuple[Path, bool]:
+        return write_checkpoint(self._run_folder, step, images, state, self._write_small_files), False
+
+    def _gather(self, step: int) -> tuple[Path, bool]:
+        from textmill.checkpoint.parts import gather_parts  # needs torch
+
+        folder = checkpoint_folder(self._run_folder, step)
         try:
-            folder = write_checkpoint(self._run_folder, step, images, state, self._write_small_files)
-            prune(self._run_folder, self._keep)
-        except StorageError as error:
-            problem = error
-        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
-            self._failure = error
-            return
-        self._last = SaveResult(
-            step=step,
-            folder=folder,
-            pause_s=pause_s,
-            total_s=time.perf_counter() - begin,
-            num_bytes=sum(image.num_bytes for image in images.values()),
-            error=problem,
-        )
-        self._results.put(self._last)
+            gather_parts(folder)
+        except StorageError:
+            return folder, True  # what there is, is whole
+        return folder, False

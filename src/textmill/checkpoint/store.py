@@ -6,6 +6,7 @@
     ├── config.json, tokenizer.json, ...             the model folder's small files, so that a checkpoint is a model
     └── sha256.json                                  hash of every other file
 
+What several processes wrote has files of parts instead of the two of tensors, until they are gathered (``parts``).
 A save that was killed leaves a hidden folder, which nothing reads and the next save removes. One process saves into
 a run at a time; any number may read.
 """
@@ -13,13 +14,14 @@ a run at a time; any number may read.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +42,12 @@ MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 HASHES = "sha256.json"
+PARTS = "parts.json"
+PART_DTYPES: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64),
+    "bfloat16": safetensors.BFLOAT16,
+}
 _FIX = ". Copy the checkpoint again, or remove its folder to go on from the one before it"
 _STEP_NAME = re.compile(r"step-(\d{8,12})")
 _LEFT_OVER = re.compile(r"\.(step-\d{8,12})\.[0-9a-f]{8}\.(tmp|old)")
@@ -47,13 +55,30 @@ _LEFT_OVER = re.compile(r"\.(step-\d{8,12})\.[0-9a-f]{8}\.(tmp|old)")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A run at one step: arrays that stay on the disk until they are touched, and the state as it was given."""
+    """A run at one step: arrays that stay on the disk until they are touched, and the state as it was given.
+
+    Where it lies in parts, the arrays have the dtypes and shapes of its tensors and hold zeros: ``parts.restore_parts``
+    reads them.
+    """
 
     folder: Path
     step: int
     model: dict[str, np.ndarray]
     optimizer: dict[str, np.ndarray]
     state: dict[str, Any]
+
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether its tensors lie as several processes wrote them."""
+        return lies_in_parts(self.folder)
+
+
+class CutTensor(NamedTuple):
+    """A tensor that lies in parts: its dtype's name, its shape, and offset, shape and file of each part."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    chunks: list[tuple[tuple[int, ...], tuple[int, ...], str]]
 
 
 def save_checkpoint(
@@ -159,7 +184,7 @@ def latest_checkpoint(run_folder: Path, on_damage: Callable[[DataError], None] |
 def verify_checkpoint(folder: Path) -> None:
     """Hash every file of a checkpoint; raises ``DataError`` that names the first that differs or is missing."""
     hashes = _read(folder / HASHES)
-    required = {MODEL, OPTIMIZER, STATE}
+    required = {PARTS, STATE} if PARTS in hashes else {MODEL, OPTIMIZER, STATE}
     if not required <= set(hashes):
         raise DataError(f"{folder / HASHES} does not name {', '.join(sorted(required - set(hashes)))}{_FIX}")
     for name in hashes:
@@ -189,13 +214,69 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"{folder / STATE} belongs to step {state.get('step')}, and its folder to step {step_of(folder)}: one of "
             f"them was renamed or copied from elsewhere{_FIX}"
         )
-    return Checkpoint(
-        folder=folder,
-        step=state["step"],
-        model=safetensors.load(folder / MODEL),
-        optimizer=safetensors.load(folder / OPTIMIZER),
-        state=state["state"],
+    model, optimizer = _shapes_in_parts(folder) if lies_in_parts(folder) else _tensors(folder)
+    return Checkpoint(folder=folder, step=state["step"], model=model, optimizer=optimizer, state=state["state"])
+
+
+def lies_in_parts(folder: Path) -> bool:
+    """Whether a checkpoint's tensors lie as several processes wrote them."""
+    return (folder / PARTS).is_file()
+
+
+def read_parts(folder: Path) -> dict[str, CutTensor]:
+    """Read where the tensors of a checkpoint lie, by names that begin with ``model/`` or ``optimizer/``.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        tensors = _read(folder / PARTS)["tensors"]
+        found = {
+            name: CutTensor(
+                tensor["dtype"],
+                _sizes(tensor["shape"]),
+                [(_sizes(part["offset"]), _sizes(part["shape"]), _file_name(part["file"])) for part in tensor["parts"]],
+            )
+            for name, tensor in tensors.items()
+        }
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(f"{folder / PARTS} is damaged: {error!r}{_FIX}") from error
+    for name, tensor in found.items():
+        if tensor.dtype not in PART_DTYPES:
+            raise DataError(f"{folder / PARTS} gives {name} the dtype {tensor.dtype!r}, which is unknown{_FIX}")
+        if sum(math.prod(shape) for _, shape, _ in tensor.chunks) != math.prod(tensor.shape):
+            raise DataError(f"{folder / PARTS} has not all parts of {name}, or some of them twice{_FIX}")
+    return found
+
+
+def _tensors(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    return safetensors.load(folder / MODEL), safetensors.load(folder / OPTIMIZER)
+
+
+def _shapes_in_parts(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Zeros that take no memory."""
+    parts = read_parts(folder)
+    of_model, of_optimizer = (
+        {
+            name.removeprefix(prefix): np.broadcast_to(np.zeros((), PART_DTYPES[tensor.dtype]), tensor.shape)
+            for name, tensor in parts.items()
+            if name.startswith(prefix)
+        }
+        for prefix in ("model/", "optimizer/")
     )
+    return of_model, of_optimizer
+
+
+def _sizes(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(type(value) is int and 0 <= value < 1 << 48 for value in values):
+        raise ValueError(f"{values!r} are no sizes")
+    return tuple(values)
+
+
+def _file_name(name: Any) -> str:
+    if not isinstance(name, str) or Path(name).name != name:
+        raise ValueError(f"{name!r} is no file of the folder")
+    return name
 
 
 def prune(run_folder: Path, keep: int) -> list[Path]:

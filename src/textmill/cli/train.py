@@ -22,6 +22,7 @@ def train(
     minutes: float | None = None,
     remat: Literal["auto", "none", "llama", "full"] | None = None,
     branch: str | None = None,
+    mesh: str | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     skip_steps: Annotated[list[str] | None, Parameter(negative="")] = None,
 ) -> int:
@@ -34,7 +35,7 @@ def train(
         textmill train tiny --set batch.rows=32   one key changed
         textmill train runs/tiny --resume         go on after Ctrl-C or a crash
         textmill train runs/tiny --resume --skip-steps 120:140
-        torchrun --nproc-per-node 2 -m textmill train mine.toml
+        torchrun --nproc-per-node 2 -m textmill train mine.toml --mesh fsdp
         textmill train decay.toml --branch runs/mine@2000
 
     Ctrl-C finishes the step in hand, saves a checkpoint and stops; a second one stops at once.
@@ -58,6 +59,10 @@ def train(
         auto, as little as fits.
     branch
         RUN@STEP: start from that checkpoint of a run and let the learning rate fall to 0 from there on.
+    mesh
+        How processes that torchrun started share the model: ddp (each has all of it), fsdp (each has a part of every
+        tensor), hsdp=N (groups of N share a copy), tp=N (groups of N share each matrix product). Left out, it is ddp
+        on CPUs and fsdp on GPUs. A run may be resumed with another (docs/guides/many-machines.md).
     resume
         Go on from the run's last whole checkpoint; start afresh where there is none.
     skip_steps
@@ -84,6 +89,7 @@ def train(
             resume=resume,
             skip_steps=[parse_range(text) for text in skip_steps or ()],
             sampler=write_sample,
+            mesh=mesh,
         )
     if not is_first_rank():
         return 0

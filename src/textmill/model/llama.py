@@ -171,7 +171,7 @@ class Decoder(nn.Module):
         x_BTD = x_BTD if dtype is None else x_BTD.to(dtype)
         segments = Segments(segments_BT, (num_rows, num_tokens), x_BTD.dtype, x_BTD.device)
         for block in self.layers:
-            x_BTD = through(block, x_BTD, by, segments, cache, remat=remat)
+            x_BTD = block(x_BTD, by, segments, cache, remat=remat)
         if cache is not None:
             cache.advance(num_tokens)
         return self.norm(x_BTD)
@@ -188,22 +188,45 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(
+        self, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, remat: Remat = "none"
+    ) -> torch.Tensor:
+        """Return the stream [B, T, D] after this layer; ``remat`` is what is saved for backward."""
+        return through(self, x_BTD, by, segments, cache, remat=remat)
+
+    def once(
         self, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, keeps_all: bool
     ) -> torch.Tensor:
-        """Return the stream [B, T, D] after this layer.
+        """Return the stream after this layer.
 
         ``keeps_all`` keeps everything for backward; else norms, turns and SwiGLU's product are made again there.
         """
-        attention, mlp = self.self_attn, self.mlp
+        x_BTD, o_BTD = self.attended(x_BTD, by, segments, cache, keeps_all=keeps_all)
+        x_BTD, down_BTD = self.fed(x_BTD, o_BTD, keeps_all=keeps_all)
+        return x_BTD + down_BTD
+
+    def attended(
+        self, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, keeps_all: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The stream [B, T, D], and what attention adds to it."""
+        attention = self.self_attn
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
         x_BTD, qkv_BTX = norm_linear(x_BTD, self.input_layernorm, projections, keeps_all=keeps_all)
         o_BTX = attention(qkv_BTX, by, segments, cache, keeps_all=keeps_all)
-        o_BTD = linear(o_BTX, attention.o_proj, keeps_all=keeps_all)
-        inner = (mlp.gate_proj, mlp.up_proj)
+        return x_BTD, linear(o_BTX, attention.o_proj, keeps_all=keeps_all)
+
+    def fed(
+        self, x_BTD: torch.Tensor, added_BTD: torch.Tensor | None, *, keeps_all: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The stream with what was ``added`` to it [B, T, D], and what the feed-forward adds."""
+        mlp = self.mlp
         x_BTD, gate_up_BTF = norm_linear(
-            x_BTD, self.post_attention_layernorm, inner, added_BTD=o_BTD, keeps_all=keeps_all
+            x_BTD,
+            self.post_attention_layernorm,
+            (mlp.gate_proj, mlp.up_proj),
+            added_BTD=added_BTD,
+            keeps_all=keeps_all,
         )
-        return x_BTD + swiglu_down(gate_up_BTF, mlp.down_proj, keeps_all=keeps_all)
+        return x_BTD, swiglu_down(gate_up_BTF, mlp.down_proj, keeps_all=keeps_all)
 
 
 class FeedForward(nn.Module):

@@ -22,6 +22,10 @@ _CGROUP_FILES = (
 )
 
 
+# bf16 operations a second of a GPU, dense, by the vendor's data sheets (SXM modules).
+PEAK_FLOPS = {"a100": 312e12, "h100": 989e12, "h200": 989e12}
+
+
 class Memory(NamedTuple):
     """Bytes of memory that this process could use: in all, and free now."""
 
@@ -43,6 +47,17 @@ def memory(cgroups: Path = _CGROUPS) -> Memory:
             used = max(0, used - sum(stat.get(name, 0) for name in cached))
             total, available = limit, min(available, max(0, limit - used))
     return Memory(total, available)
+
+
+def published_peak(name: str) -> float | None:
+    """Dense bf16 operations a second of a GPU by the name that its driver gives, "NVIDIA H100 80GB HBM3" say.
+
+    None where the table has not its very module: cards of the same chip (PCIe, NVL) have lower clocks.
+    """
+    words = name.lower().replace("-", " ").split()
+    if any(word in words for word in ("pcie", "nvl", "mig")):
+        return None
+    return next((peak for gpu, peak in PEAK_FLOPS.items() if gpu in words), None)
 
 
 def num_cores() -> int:

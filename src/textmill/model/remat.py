@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import nn
 
 if TYPE_CHECKING:
     from textmill.model.attention import KVCache
+    from textmill.model.llama import Block
     from textmill.model.rope import Rotation
     from textmill.model.segments import Segments
 
@@ -26,11 +26,11 @@ Remat = Literal["none", "llama", "full"]
 
 
 def through(
-    block: nn.Module, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, remat: Remat
+    block: Block, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, remat: Remat
 ) -> torch.Tensor:
     """Send the stream [B, T, D] through a block that saves what ``remat`` says."""
     if remat != "full" or cache is not None or not torch.is_grad_enabled():
-        result: torch.Tensor = block(x_BTD, by, segments, cache, keeps_all=remat != "llama")
+        result: torch.Tensor = block.once(x_BTD, by, segments, cache, keeps_all=remat != "llama")
     else:
         result = _Twice.apply(x_BTD, block, by, segments, *block.parameters())
     return result
@@ -44,11 +44,11 @@ class _Twice(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, block: nn.Module, by: Rotation, segments: Segments, *parameters: torch.Tensor
+        ctx: Any, x: torch.Tensor, block: Block, by: Rotation, segments: Segments, *parameters: torch.Tensor
     ) -> torch.Tensor:
         ctx.block, ctx.by, ctx.segments = block, by, segments
         ctx.save_for_backward(x, *parameters)
-        result: torch.Tensor = block(x, by, segments, None, keeps_all=False)
+        result: torch.Tensor = block.once(x, by, segments, None, keeps_all=False)
         return result
 
     @staticmethod
@@ -57,7 +57,7 @@ class _Twice(torch.autograd.Function):
         x, *parameters = ctx.saved_tensors
         with torch.enable_grad():
             x = x.detach().requires_grad_(ctx.needs_input_grad[0])
-            again = ctx.block(x, ctx.by, ctx.segments, None, keeps_all=True)
+            again = ctx.block.once(x, ctx.by, ctx.segments, None, keeps_all=True)
         wanted = [tensor for tensor in (x, *parameters) if tensor.requires_grad]
         gradients = iter(torch.autograd.grad(again, wanted, gradient))
         d_x, *d_parameters = (next(gradients) if tensor.requires_grad else None for tensor in (x, *parameters))

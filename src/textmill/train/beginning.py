@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from textmill.base import units
 from textmill.base.errors import StorageError
+from textmill.train.compiled import compile_blocks, why_not
 from textmill.train.ranks import Ranks
 from textmill.train.run import Run
 from textmill.train.trainer import Trainer, assemble
@@ -14,8 +15,8 @@ from textmill.train.trainer import Trainer, assemble
 Tell = Callable[..., None]
 
 
-def begin_run(run: Run, tell: Tell) -> Trainer:
-    """Make a run's first state.
+def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
+    """Make a run's first state, laid out on the ranks as ``mesh`` says.
 
     Raises:
         StorageError: the disk has no room for a checkpoint and the model.
@@ -29,8 +30,9 @@ def begin_run(run: Run, tell: Tell) -> Trainer:
             f"{units.num_bytes(needed)}: the training would be lost. Free some space"
         )
     plan = run.plan
-    trainer = assemble(run)
+    trainer = assemble(run, ranks, mesh)
     trainer.load(None)
+    _compile(trainer, tell)
     tell(
         "start",
         trainer.step,
@@ -42,6 +44,8 @@ def begin_run(run: Run, tell: Tell) -> Trainer:
         micro_rows=plan.stages[0].micro_rows,
         threads=plan.threads,
         predicted_bytes=plan.predicted_bytes,
+        **_place(trainer),
+        compiled=plan.compiled,
         stages=[
             {
                 "name": stage.name,
@@ -58,16 +62,34 @@ def begin_run(run: Run, tell: Tell) -> Trainer:
     return trainer
 
 
-def resume_run(run: Run, tell: Tell, ranks: Ranks) -> Trainer:
+def resume_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
     """Take a run's state from its last whole checkpoint, and remove those of a way that was left.
 
     Raises:
         DataError: there are checkpoints, and all of them are damaged.
     """
-    trainer = assemble(run)
+    trainer = assemble(run, ranks, mesh)
     trainer.resume()
-    tell("resume", trainer.step, num_steps=run.plan.num_steps, passed_over=trainer.passed_over)
+    _compile(trainer, tell)
+    tell("resume", trainer.step, num_steps=run.plan.num_steps, passed_over=trainer.passed_over, **_place(trainer))
     ranks.wait()  # all have read theirs
     if ranks.is_first:
         trainer.remove_outdated()
     return trainer
+
+
+def _compile(trainer: Trainer, tell: Tell) -> None:
+    """Compile the blocks where the plan says so and this machine can."""
+    if not trainer.run.plan.compiled:
+        return
+    reason = why_not(trainer.layout.device)
+    if reason is None:
+        compile_blocks(trainer.model)
+    else:
+        tell("not_compiled", trainer.step, reason=reason)
+
+
+def _place(trainer: Trainer) -> dict[str, object]:
+    """Where the model is, for the log."""
+    layout = trainer.layout
+    return {"mesh": layout.name, "ranks": layout.ranks.size, "device": layout.device.type}

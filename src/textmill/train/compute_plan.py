@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from textmill.base.errors import ConfigError, did_you_mean
+from textmill.model.machine import PEAK_FLOPS
 from textmill.train.data_plan import DataPlan
 
-# Peak bf16 operations a second, dense, by the vendor's data sheets.
-PEAK_FLOPS = {"a100": 312e12, "h100": 989e12, "h200": 989e12}
 # Between small models on many GPUs and large ones; LLaMA's 65B ran at 0.476 (arXiv:2302.13971 §2.4).
 DEFAULT_MFU = 0.4
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import torch
 
 from textmill.model.config import ModelConfig
+from textmill.train.compiled import pays
 from textmill.train.memory import MemoryChoice, choose_memory
 from textmill.train.plan import Plan, TrainStage
 from textmill.train.precision import Precision, peak_flops_per_s
+from textmill.train.ranks import CPU, own_device
 from textmill.train.recipe import Recipe
+from textmill.train.spread import HERE, Spread
 from textmill.train.stage_steps import rows_of, stage_steps
 from textmill.train.timing import precisions, set_threads, step_time_s
 
@@ -18,7 +22,12 @@ Say = Callable[[str], None]
 
 
 def make_plan(
-    recipe: Recipe, config: ModelConfig, say: Say = lambda message: None, *, rope_theta: float = 10_000.0
+    recipe: Recipe,
+    config: ModelConfig,
+    say: Say = lambda message: None,
+    *,
+    rope_theta: float = 10_000.0,
+    spread: Spread = HERE,
 ) -> Plan:
     """Decide a run.
 
@@ -27,30 +36,41 @@ def make_plan(
         config: the model's sizes, as they are at the run's end.
         say: told each decision with its reason.
         rope_theta: RoPE's base of stages that name none.
+        spread: the processes that train, and on what.
 
     Raises:
         ConfigError: the run does not fit into memory, or budget and stages disagree.
     """
     set_threads(recipe)
-    memory = choose_memory(recipe, config, say)
+    memory = choose_memory(recipe, config, say, spread=spread)
     times: dict[Precision, float] = {}
-    candidates = precisions(recipe)
-    if len(candidates) > 1 or recipe.budget.minutes is not None:
+    candidates = precisions(recipe, spread)
+    if len(candidates) > 1 or recipe.budget.minutes is not None or spread.device == "cuda":
         for candidate in candidates:
-            times[candidate] = step_time_s(recipe, config, memory, candidate)
+            times[candidate] = step_time_s(recipe, config, memory, candidate, spread)
     precision = min(candidates, key=lambda name: times.get(name, 0.0))
     if len(times) > 1:
         other = "f32" if precision == "bf16" else "bf16"
         say(f"precision {precision}: a step takes {times[precision]:.2f} s, and {times[other]:.2f} s in {other}")
+    stages = _stages(recipe, rope_theta, memory, times.get(precision))
+    device = own_device() if spread.device == "cuda" else CPU
+
+    def time_compiled() -> tuple[float, float]:
+        begin = time.perf_counter()
+        step_s = step_time_s(recipe, config, memory, precision, spread, compiled=True)
+        return step_s, time.perf_counter() - begin
+
+    num_steps = sum(stage.num_steps for stage in stages)
     return Plan(
         model=config,
-        stages=_stages(recipe, rope_theta, memory, times.get(precision)),
+        stages=stages,
         precision=precision,
         remat=memory.remat,
         threads=torch.get_num_threads(),
         step_time_s=times.get(precision),
         predicted_bytes=memory.predicted_bytes,
-        peak_flops_per_s=peak_flops_per_s(precision),
+        peak_flops_per_s=peak_flops_per_s(precision, device),
+        compiled=precision in times and pays(times[precision], num_steps, device, time_compiled, say),
     )
 
 

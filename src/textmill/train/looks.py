@@ -9,6 +9,7 @@ import numpy as np
 from textmill.base.errors import TextmillError
 from textmill.checkpoint.tensors import as_numpy
 from textmill.model.config import ModelConfig
+from textmill.model.llama import Llama
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.beginning import Tell
@@ -28,12 +29,15 @@ class Looks:
         self._held_out = sample_held_out(trainer.held_out, trainer.tokenizer, trainer.run.recipe.eval.max_tokens)
 
     def look(self, stage: TrainStage) -> None:
-        """Score and sample; nothing where no text is held out."""
+        """Score and sample, on the first rank; nothing where no text is held out. All ranks have to ask."""
         if not self._held_out:
             return
         trainer = self._trainer
+        model = trainer.layout.gathered()
+        if model is None:
+            return
         scores = bits_per_byte(
-            trainer.model,
+            model,
             self._held_out,
             first_id=end_of_text(trainer.tokenizer),
             context=stage.context,
@@ -41,12 +45,12 @@ class Looks:
         )
         self._tell("eval", trainer.step, bits_per_byte=scores)
         if self._sampler is not None and trainer.run.recipe.eval.sample_tokens:
-            self._sample(self._sampler, stage)
+            self._sample(self._sampler, model, stage)
 
-    def _sample(self, sampler: Sampler, stage: TrainStage) -> None:
+    def _sample(self, sampler: Sampler, model: Llama, stage: TrainStage) -> None:
         trainer, table = self._trainer, self._trainer.run.recipe.eval
         prompt = table.prompt or first_words(self._held_out, trainer.tokenizer)
-        tensors = {name: as_numpy(tensor) for name, tensor in trainer.model.state_dict().items()}
+        tensors = {name: as_numpy(tensor) for name, tensor in model.state_dict().items()}
         try:
             text = sampler(trainer.run.plan.model_in(stage), tensors, trainer.tokenizer, prompt, table.sample_tokens)
         except (TextmillError, OSError) as error:  # a run is not worth less than a look at it

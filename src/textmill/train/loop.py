@@ -7,7 +7,6 @@ import resource
 import shlex
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from textmill.train.recovery import intervene
 from textmill.train.run import Run
 from textmill.train.saves import Saves
 from textmill.train.schedule import learning_rate_factor
-from textmill.train.step import accumulate, clip, drop_gradients
+from textmill.train.step import accumulate
 from textmill.train.stop import StopRequest
 from textmill.train.trainer import Trainer
 
@@ -37,7 +36,13 @@ MODEL = "model"
 
 
 def train(
-    run: Run, observe: Observer, *, resume: bool = False, sampler: Sampler | None = None, ranks: Ranks = ALONE
+    run: Run,
+    observe: Observer,
+    *,
+    resume: bool = False,
+    sampler: Sampler | None = None,
+    ranks: Ranks = ALONE,
+    mesh: str | None = None,
 ) -> Path:
     """Train a planned run to its end.
 
@@ -47,6 +52,7 @@ def train(
         resume: go on from the last whole checkpoint.
         sampler: writes the samples of validations; without one there are none.
         ranks: the processes that train together; the first writes logs and checkpoints.
+        mesh: how the model lies on them; see ``check_mesh``.
 
     Returns:
         the folder of the finished model.
@@ -57,6 +63,7 @@ def train(
         StorageError: the disk is full; the last checkpoint is whole.
         DataError: shards are not as long as their manifest says, or all checkpoints are damaged.
     """
+    begin = time.perf_counter()
     torch.set_num_threads(run.plan.threads)
     with StopRequest() as stop:
         log = EventLog(run.events) if ranks.is_first else None
@@ -66,14 +73,13 @@ def train(
                 observe(log.write(kind, step, **fields))
 
         try:
-            trainer = resume_run(run, tell, ranks) if resume else begin_run(run, tell)
-            with ExitStack() as stack:
-                saves = stack.enter_context(Saves(trainer, tell)) if ranks.is_first else None
-                looks = Looks(trainer, tell, sampler) if ranks.is_first else None
-                _Loop(trainer, tell, stop, ranks, saves=saves, looks=looks).go()
+            trainer = (resume_run if resume else begin_run)(run, tell, ranks, mesh)
+            with Saves(trainer, tell) as saves:
+                _Loop(trainer, tell, stop, ranks, saves=saves, looks=Looks(trainer, tell, sampler)).go(begin)
             folder = run.folder / MODEL
-            if ranks.is_first:
-                save_model(folder, run.plan.model, trainer.model.state_dict(), trainer.tokenizer, add_bos_token=True)
+            model = trainer.layout.gathered()
+            if model is not None:
+                save_model(folder, run.plan.model, model.state_dict(), trainer.tokenizer, add_bos_token=True)
             tell("end", trainer.step)
             if stop:
                 raise stop.error(f"stopped when the run was done; the model is in {folder}")
@@ -97,27 +103,33 @@ class _Loop:
         stop: StopRequest,
         ranks: Ranks,
         *,
-        saves: Saves | None,
-        looks: Looks | None,
+        saves: Saves,
+        looks: Looks,
     ) -> None:
         self.trainer, self.tell, self.stop, self.ranks = trainer, tell, stop, ranks
         self.saves, self.looks = saves, looks
         self.stage: TrainStage | None = None
 
-    def go(self) -> None:
-        """Take steps until the run is done or a signal comes; every step is of the same kind, replayed or new."""
+    def go(self, begin: float) -> None:
+        """Take steps until the run is done or a signal comes; every step is of the same kind, replayed or new.
+
+        ``begin`` is when the run began or went on: what came before its first step, compiling too, is told.
+        """
         trainer, plan = self.trainer, self.trainer.run.plan
+        first = True
         while trainer.step < plan.num_steps and not self._is_stopped():
             self._enter_stage()
             if not self._take_step():
                 continue
+            if first:
+                self.tell("first_step", trainer.step, time_s=time.perf_counter() - begin)
+                first = False
             last = trainer.step == plan.num_steps
-            if self.looks is not None and (last or trainer.step % trainer.run.recipe.eval.every_steps == 0):
+            if last or trainer.step % trainer.run.recipe.eval.every_steps == 0:
                 self.looks.look(plan.stage_of(trainer.step - 1))
-            if self.saves is not None:
-                if last or trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
-                    self.saves.save(wait=last)
-                self.saves.tell()
+            if last or trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
+                self.saves.save(wait=last)
+            self.saves.tell()
         if trainer.step < plan.num_steps:
             self._end_early()
 
@@ -129,7 +141,7 @@ class _Loop:
         stage = trainer.run.plan.stage_of(trainer.step)
         if stage is not self.stage:
             self.stage = stage
-            trainer.model.set_rope(trainer.run.plan.model_in(stage))
+            trainer.layout.set_rope(trainer.run.plan.model_in(stage))
             self.bytes_per_token = _bytes_per_token(trainer, stage)
             self.tell(
                 "stage",
@@ -141,23 +153,24 @@ class _Loop:
             )
         trainer.watch.enter(stage.name)
         if trainer.run.recipe.spikes.action == "rewind":
-            trainer.snapshots.keep(trainer.step, trainer.model, trainer.optimizers, trainer.watch.state())
+            trainer.snapshots.keep(
+                trainer.step, trainer.layout.named_parameters(), trainer.optimizers, trainer.watch.state()
+            )
 
     def _take_step(self) -> bool:
         """Take a step, or go back where its loss or gradient is no good; says which."""
         trainer, plan, recipe = self.trainer, self.trainer.run.plan, self.trainer.run.recipe
         begin = time.perf_counter()
-        batch = trainer.loader.batch(trainer.step, self.ranks.rank, self.ranks.size)
+        readers = trainer.layout.readers
+        batch = trainer.loader.batch(trainer.step, readers.rank, readers.size)
         loss, grad_norm = self._gradient(batch)
         if trainer.watch.judge(loss, grad_norm) != "fine":
-            drop_gradients(trainer.model)
-            if self.saves is not None:
-                self.saves.wait()
+            trainer.layout.drop_gradients()
+            self.saves.wait()
             self.ranks.wait()
             if intervene(trainer, loss, grad_norm, self.tell, self.ranks):
                 self.ranks.wait()  # all have read what they go back to
-                if self.saves is not None:
-                    self.saves.leave_way()
+                self.saves.leave_way()
             return False
         branched_at = plan.start_step if plan.parent is not None else None
         factor = learning_rate_factor(recipe.schedule, trainer.step, plan.num_steps, branched_at)
@@ -180,13 +193,13 @@ class _Loop:
                     micro_rows=micro_rows,
                     dtype=compute_dtype(plan.precision),
                     remat=plan.remat,
-                    ranks=self.ranks,
+                    layout=trainer.layout,
                 )
-                return loss, clip(trainer.model, trainer.run.recipe.optimizer.clip_grad_norm)
+                return loss, trainer.layout.clip(trainer.run.recipe.optimizer.clip_grad_norm)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            drop_gradients(trainer.model)
+            trainer.layout.drop_gradients()
             halve_micro_rows(trainer, stage, min(micro_rows, len(batch.inputs)), self.tell, self.ranks)
 
     def _tell_step(self, loss: float, grad_norm: float, lr: float, time_s: float) -> None:
@@ -212,9 +225,8 @@ class _Loop:
 
     def _end_early(self) -> None:
         trainer, run = self.trainer, self.trainer.run
-        if self.saves is not None:
-            self.saves.save(wait=True)
-            self.saves.tell()
+        self.saves.save(wait=True)
+        self.saves.tell()
         self.tell("stop", trainer.step)
         if not self.stop:
             self.stop.note_elsewhere()

@@ -13,14 +13,19 @@ from typing import Literal
 
 from textmill.base import units
 from textmill.base.errors import ConfigError
+from textmill.model.activation_bytes import block_matrix_parameters
 from textmill.model.config import ModelConfig
 from textmill.model.machine import memory
-from textmill.model.training_bytes import Remat, training_bytes
+from textmill.model.training_bytes import Remat, TrainingBytes, training_bytes
 from textmill.train.recipe import Recipe
+from textmill.train.recipe_tables.data import StageTable
+from textmill.train.spread import HERE, Spread
 from textmill.train.stage_steps import rows_of
 
 # Rows beyond so many logits keep every core busy already, and only take memory.
 _MAX_LOGITS = 64 << 20
+# A GPU takes more before it is busy; the loss cuts logits into chunks by itself.
+_MAX_TOKENS_ON_GPU = 1 << 16
 # The rest is for other programs, and for the system's copies of files.
 _USABLE = 0.9
 _REMATS: tuple[Remat, ...] = ("none", "llama", "full")
@@ -42,7 +47,11 @@ class MemoryChoice:
 
 
 def choose_memory(
-    recipe: Recipe, config: ModelConfig, say: Callable[[str], None], available: int | None = None
+    recipe: Recipe,
+    config: ModelConfig,
+    say: Callable[[str], None],
+    available: int | None = None,
+    spread: Spread = HERE,
 ) -> MemoryChoice:
     """Choose what recomputes least and fits, then as many rows at once as fit; what the recipe says is kept.
 
@@ -50,16 +59,18 @@ def choose_memory(
         recipe: what is wanted.
         config: the model's sizes.
         say: told of the decision.
-        available: bytes that the run may take; what the machine has free unless given.
+        available: bytes that a process may take; what the machine or its GPU has free unless given.
+        spread: the processes that train, and on what.
 
     Raises:
         ConfigError: nothing that the recipe allows fits.
     """
-    limit = int(_USABLE * (memory().available if available is None else available))
-    choices = list(_choices(recipe, config))
+    limit = int(_USABLE * (_available(spread) if available is None else available))
+    choices = list(_choices(recipe, config, spread))
     fitting = next((choice for choice in choices if choice.predicted_bytes <= limit), None)
     if fitting is None:
-        raise ConfigError(_advice(recipe, config, min(choices, key=lambda choice: choice.predicted_bytes), limit))
+        least = min(choices, key=lambda choice: choice.predicted_bytes)
+        raise ConfigError(_advice(recipe, config, least, limit, spread))
     rows = ", ".join(str(number) for number in dict.fromkeys(fitting.micro_rows))
     say(
         f"memory {units.num_bytes(fitting.predicted_bytes)} at most, of {units.num_bytes(limit)} that may be used: "
@@ -68,8 +79,13 @@ def choose_memory(
     return fitting
 
 
-def predicted_bytes(recipe: Recipe, config: ModelConfig, micro_rows: tuple[int, ...], remat: Remat) -> int:
-    """Reckon a run's peak: the largest stage's step, and the copies that a run keeps."""
+def predicted_bytes(
+    recipe: Recipe, config: ModelConfig, micro_rows: tuple[int, ...], remat: Remat, spread: Spread = HERE
+) -> int:
+    """Reckon a run's peak on one process: the largest stage's step, and the copies that a run keeps.
+
+    Those of a run on a GPU are in the machine's memory, and not counted.
+    """
     dtypes: tuple[Literal["f32", "bf16"], ...] = (
         ("f32", "bf16") if recipe.run.precision == "auto" else (recipe.run.precision,)
     )
@@ -81,38 +97,72 @@ def predicted_bytes(recipe: Recipe, config: ModelConfig, micro_rows: tuple[int, 
             dtype=dtype,
             remat=remat,
             optimizer=recipe.optimizer.kind,
-            accumulates=rows < rows_of(recipe, stage),
+            accumulates=rows < _rows_of_rank(recipe, stage, spread),
         )
         for stage, rows in zip(recipe.stages, micro_rows, strict=True)
         for dtype in dtypes
     ]
-    copies = 3 if recipe.spikes.action == "rewind" else 1
+    copies = 0 if spread.device != "cpu" else 3 if recipe.spikes.action == "rewind" else 1
+    if spread.num_holders > 1:
+        reckoned = [_shared_out(config, step, spread.num_holders) for step in reckoned]
     return max(step.peak for step in reckoned) + copies * (reckoned[0].weights + reckoned[0].optimizer_state)
 
 
-def _choices(recipe: Recipe, config: ModelConfig) -> Iterator[MemoryChoice]:
+def _shared_out(config: ModelConfig, step: TrainingBytes, num_holders: int) -> TrainingBytes:
+    """A rank's part, and what it gathers meanwhile: table and head, the block that computes and the next one."""
+    tables = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    blocks = 2 * block_matrix_parameters(config)
+    return dataclasses.replace(
+        step,
+        weights=step.weights // num_holders + 4 * (tables + blocks),
+        gradients=step.gradients // num_holders + 4 * (tables + blocks),
+        optimizer_state=step.optimizer_state // num_holders,
+    )
+
+
+def _available(spread: Spread) -> int:
+    if spread.device == "cuda":
+        import torch  # what reckons with CPUs alone needs none
+
+        return torch.cuda.mem_get_info()[0]
+    return memory().available // spread.num_here
+
+
+def _rows_of_rank(recipe: Recipe, stage: StageTable, spread: Spread) -> int:
+    return -(-rows_of(recipe, stage) // spread.num_readers)
+
+
+def _choices(recipe: Recipe, config: ModelConfig, spread: Spread) -> Iterator[MemoryChoice]:
     """All that the recipe allows, the quickest first."""
     remats = _REMATS if recipe.run.remat == "auto" else (recipe.run.remat,)
     for remat in remats:
         cut = 1
         while True:
             micro_rows = tuple(
-                recipe.batch.micro_rows or _micro_rows(rows_of(recipe, stage), stage.context, config.vocab_size, cut)
+                recipe.batch.micro_rows
+                or _micro_rows(_rows_of_rank(recipe, stage, spread), _most_rows(stage, config, spread) // cut)
                 for stage in recipe.stages
             )
-            yield MemoryChoice(micro_rows, remat, predicted_bytes(recipe, config, micro_rows, remat))
+            yield MemoryChoice(micro_rows, remat, predicted_bytes(recipe, config, micro_rows, remat, spread))
             if recipe.batch.micro_rows is not None or max(micro_rows) == 1:
                 break
             cut *= 2
 
 
-def _micro_rows(rows: int, context: int, vocab_size: int, cut: int) -> int:
-    """The largest divisor of a batch's rows that keeps the cores busy, or a ``cut``-th of it."""
-    wanted = max(1, _MAX_LOGITS // (context * vocab_size) // cut)
+def _most_rows(stage: StageTable, config: ModelConfig, spread: Spread) -> int:
+    """Rows that keep the cores busy."""
+    if spread.device != "cpu":
+        return _MAX_TOKENS_ON_GPU // stage.context
+    return _MAX_LOGITS // (stage.context * config.vocab_size)
+
+
+def _micro_rows(rows: int, most: int) -> int:
+    """The largest divisor of a batch's rows that is at most ``most``, or 1."""
+    wanted = max(1, most)
     return max(divisor for divisor in range(1, rows + 1) if rows % divisor == 0 and divisor <= wanted)
 
 
-def _advice(recipe: Recipe, config: ModelConfig, least: MemoryChoice, limit: int) -> str:
+def _advice(recipe: Recipe, config: ModelConfig, least: MemoryChoice, limit: int, spread: Spread) -> str:
     """Say what does not fit, and what would."""
     longest = max(stage.context for stage in recipe.stages)
     text = (
@@ -127,12 +177,12 @@ def _advice(recipe: Recipe, config: ModelConfig, least: MemoryChoice, limit: int
         (ones, "full", "--set batch.micro_rows=1 --set run.remat=full"),
     )
     for micro_rows, remat, words in options:
-        needed = predicted_bytes(recipe, config, micro_rows, remat)
+        needed = predicted_bytes(recipe, config, micro_rows, remat, spread)
         if needed <= limit:
             remedies.append(f"{words} takes {units.num_bytes(needed)}")
     if not remedies:
         no_copies = dataclasses.replace(recipe, spikes=dataclasses.replace(recipe.spikes, action="off"))
-        needed = predicted_bytes(no_copies, config, ones, "full")
+        needed = predicted_bytes(no_copies, config, ones, "full", spread)
         if needed <= limit:
             remedies.append(f"{words} --set spikes.action=off takes {units.num_bytes(needed)}")
     remedies.append("a shorter context or a smaller model takes less")

@@ -5,11 +5,15 @@ Their state is plain named tensors, so that a checkpoint needs no pickle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
+from textmill.train.layout import Layout
 from textmill.train.recipe_tables.steps import OptimizerTable
+
+# A parameter, and a tensor that lies as it does.
+Move = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 # arXiv:2505.16932 (Polar Express), the quintic's coefficients for five steps, from its reference implementation.
 POLAR_EXPRESS = (
@@ -50,30 +54,41 @@ class Muon(torch.optim.Optimizer):
         lr: the change of a matrix of ones' size; scaled by sqrt(max(1, rows / columns)).
         momentum: Nesterov momentum.
         weight_decay: decoupled, as in AdamW.
+        whole: puts a matrix together where ranks hold parts of it, and ``part`` takes it apart again: an update is of
+            a whole matrix.
     """
 
     def __init__(
-        self, params: Iterable[torch.nn.Parameter], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+        self,
+        params: Iterable[torch.Tensor],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        whole: Move = lambda parameter, tensor: tensor,
+        part: Move = lambda parameter, tensor: tensor,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self._whole, self._part = whole, part
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
         assert closure is None
         for group in self.param_groups:
-            shapes: dict[torch.Size, list[torch.nn.Parameter]] = {}
+            shapes: dict[torch.Size, dict[torch.Tensor, torch.Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    shapes.setdefault(parameter.shape, []).append(parameter)
-            for (rows, columns), parameters in shapes.items():
-                updates = orthogonalize(torch.stack([self._momentum(p, group["momentum"]) for p in parameters]))
+                    whole = self._whole(parameter, self._momentum(parameter, group["momentum"]))
+                    shapes.setdefault(whole.shape, {})[parameter] = whole
+            for (rows, columns), wholes in shapes.items():
+                updates = orthogonalize(torch.stack(list(wholes.values())))
                 scale = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for parameter, update in zip(parameters, updates, strict=True):
+                for parameter, update in zip(wholes, updates, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(update, alpha=-scale)
+                    parameter.add_(self._part(parameter, update), alpha=-scale)
 
-    def _momentum(self, parameter: torch.nn.Parameter, momentum: float) -> torch.Tensor:
+    def _momentum(self, parameter: torch.Tensor, momentum: float) -> torch.Tensor:
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
@@ -90,11 +105,16 @@ class Optimizers:
         model: its parameters, by name, are what is optimized.
         table: the recipe's ``[optimizer]``.
         peak_lr: AdamW's learning rate at the schedule's peak.
+        layout: how the model lies on ranks; this one steps what it holds.
     """
 
-    def __init__(self, model: torch.nn.Module, table: OptimizerTable, peak_lr: float) -> None:
-        self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-        matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name]
+    def __init__(
+        self, model: torch.nn.Module, table: OptimizerTable, peak_lr: float, layout: Layout | None = None
+    ) -> None:
+        named = list((model if layout is None else layout).named_parameters())
+        self._layout = layout
+        self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in named}
+        matrices = [p for name, p in named if p.ndim == 2 and ".layers." in name]
         by_muon: set[torch.Tensor] = set(matrices) if table.kind == "muon" else set()
         decayed = [p for p in self._names if p.ndim == 2 and p not in by_muon]
         plain = [p for p in self._names if p.ndim != 2]
@@ -107,7 +127,15 @@ class Optimizers:
         )
         self._all: list[torch.optim.Optimizer] = [adamw]
         if by_muon:
-            self._all.append(Muon(matrices, lr=table.muon_lr, weight_decay=table.weight_decay))
+            self._all.append(
+                Muon(
+                    matrices,
+                    lr=table.muon_lr,
+                    weight_decay=table.weight_decay,
+                    whole=self._to_whole,
+                    part=self._to_part,
+                )
+            )
         self._peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._all]
 
     def step(self, factor: float) -> None:
@@ -117,6 +145,15 @@ class Optimizers:
                 group["lr"] = peak * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+
+    def _to_whole(self, parameter: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor if self._layout is None else self._layout.whole(self._names[parameter], tensor)
+
+    def _to_part(self, parameter: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor if self._layout is None else self._layout.part(self._names[parameter], tensor)
+
+    def _shape(self, parameter: torch.Tensor) -> tuple[int, ...]:
+        return tuple(parameter.shape) if self._layout is None else self._layout.shape_of(self._names[parameter])
 
     def state_tensors(self) -> dict[str, torch.Tensor]:
         """Name every tensor of state: ``PARAMETER/exp_avg`` and so on."""
@@ -128,9 +165,9 @@ class Optimizers:
         }
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of ``state_tensors`` once a step was taken."""
+        """Shapes of ``state_tensors`` once a step was taken, those of whole tensors."""
         return {
-            f"{self._names[parameter]}/{key}": () if key == "step" else tuple(parameter.shape)
+            f"{self._names[parameter]}/{key}": () if key == "step" else self._shape(parameter)
             for optimizer in self._all
             for group in optimizer.param_groups
             for parameter in group["params"]
@@ -138,11 +175,11 @@ class Optimizers:
         }
 
     def load_state_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Take over tensors as ``state_tensors`` names them; what was there is forgotten."""
+        """Take over tensors as ``state_tensors`` names them, on any device; what was there is forgotten."""
         for optimizer in self._all:
             optimizer.state.clear()
         by_name = {name: parameter for parameter, name in self._names.items()}
         home = {p: optimizer for optimizer in self._all for group in optimizer.param_groups for p in group["params"]}
         for name, tensor in tensors.items():
             parameter = by_name[name.rpartition("/")[0]]
-            home[parameter].state[parameter][name.rpartition("/")[2]] = tensor
+            home[parameter].state[parameter][name.rpartition("/")[2]] = tensor.to(parameter.device)

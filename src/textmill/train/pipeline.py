@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from textmill.train.dial.derive import Derivation, derive
 from textmill.train.looks import Sampler
 from textmill.train.loop import train
 from textmill.train.memory import choose_memory
+from textmill.train.mesh import check_mesh, spread_of
 from textmill.train.presets import model_config
 from textmill.train.ranks import Ranks, joined_ranks
 from textmill.train.recipe import Recipe
@@ -40,6 +42,7 @@ from textmill.train.run import Run, begin_folder, claim_folder, load_run, resuma
 from textmill.train.run_loader import check_contexts
 from textmill.train.run_lock import RunLock
 from textmill.train.run_record import CONFIG, read_config
+from textmill.train.spread import Spread
 from textmill.train.timing import flops_per_s
 
 
@@ -78,6 +81,7 @@ def run_recipe(
     resume: bool = False,
     skip_steps: Sequence[tuple[int, int]] = (),
     sampler: Sampler | None = None,
+    mesh: str | None = None,
 ) -> Run:
     """Carry out a recipe, or go on with its run from the last whole checkpoint.
 
@@ -87,9 +91,11 @@ def run_recipe(
         resume: go on where the run stands; a run without a checkpoint starts afresh.
         skip_steps: (first, end) of batches that no step is to see from now on; see ``asked``.
         sampler: continues prompts during the run; see ``loop``.
+        mesh: how the model lies on several processes; see ``check_mesh``.
 
     Raises:
-        ConfigError: the recipe names a tool that is not installed, or another process trains in the run's folder.
+        ConfigError: ``mesh`` means nothing here, the recipe names a tool that is not installed, or another process
+            trains in the run's folder.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
     for tool in recipe.run.log_to:
@@ -98,13 +104,14 @@ def run_recipe(
     if parent is not None:
         recipe = branch_recipe(recipe, parent)
     with joined_ranks() as ranks, RunLock(Path(recipe.run.dir)) as lock:
+        check_mesh(mesh, ranks)
         if not ranks.is_first:
-            return _join_in(recipe, ranks)
+            return _join_in(recipe, ranks, mesh)
         folder = claim_folder(recipe, resume=resume)
         lock.take()
         run = resumable(folder, recipe) if resume else None
         if run is None:
-            run = _prepare(folder, recipe, parent, listener, lock)
+            run = _prepare(folder, recipe, parent, listener, lock, spread_of(check_mesh(mesh, ranks), ranks))
         ask_to_skip(run, skip_steps, listener.say)
         listener.plan(run)
         ranks.wait()
@@ -116,7 +123,7 @@ def run_recipe(
                     listener.event(event)
                     adapters(event)
 
-                train(run, observe, resume=_has_begun(run), sampler=sampler, ranks=ranks)
+                train(run, observe, resume=_has_begun(run), sampler=sampler, ranks=ranks, mesh=mesh)
         except BaseException:
             with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
                 write_report(run.folder)
@@ -131,11 +138,11 @@ def _is_as_planned(recipe: Recipe) -> bool:
     return (folder / CONFIG).is_file() and load_run(folder).recipe == recipe
 
 
-def _join_in(recipe: Recipe, ranks: Ranks) -> Run:
+def _join_in(recipe: Recipe, ranks: Ranks, mesh: str | None) -> Run:
     """Train beside the first rank, once it has decided the run."""
     ranks.wait()
     run = load_run(Path(recipe.run.dir))
-    train(run, lambda event: None, resume=_has_begun(run), ranks=ranks)
+    train(run, lambda event: None, resume=_has_begun(run), ranks=ranks, mesh=mesh)
     return run
 
 
@@ -144,9 +151,11 @@ def _has_begun(run: Run) -> bool:
     return any(step_of(checkpoint) > run.plan.start_step for checkpoint in list_checkpoints(run.folder))
 
 
-def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: Listener, lock: RunLock) -> Run:
+def _prepare(  # noqa: PLR0917  each is another thing
+    folder: Path, recipe: Recipe, parent: Parent | None, listener: Listener, lock: RunLock, spread: Spread
+) -> Run:
     base = None if recipe.model.from_ is None else resolve_model(recipe.model.from_)
-    _check_early(recipe, base)
+    _check_early(recipe, base, spread)
     base_tokenizer = load_tokenizer(base) if base is not None and recipe.tokenizer is None else None
     with _nothing_left(folder):
         begin_folder(folder)
@@ -155,23 +164,25 @@ def _prepare(folder: Path, recipe: Recipe, parent: Parent | None, listener: List
     shards, held_out = open_shards(folder, recipe, tokenizer)
     listener.shards(shards, held_out)
     asked = recipe.to_table() if recipe.left_open else None
-    derivation = _derive(recipe, tokenizer, shards, listener)
+    derivation = _derive(recipe, tokenizer, shards, listener, spread)
     recipe = derivation.recipe
     check_contexts(folder, recipe, shards, tokenizer)
     listener.doing("timing a few steps")
     if parent is None:
         theta = 10_000.0 if base is None else load_config(base).rope_theta
-        plan = make_plan(recipe, _config_of(recipe, tokenizer, base), listener.say, rope_theta=theta)
+        plan = make_plan(recipe, _config_of(recipe, tokenizer, base), listener.say, rope_theta=theta, spread=spread)
     else:
         config, theta = _config_of_branch(recipe, parent), parent.run.plan.stage_of(parent.step).rope_theta
-        plan = branch_plan(make_plan(recipe, config, listener.say, rope_theta=theta), parent)
+        plan = branch_plan(make_plan(recipe, config, listener.say, rope_theta=theta, spread=spread), parent)
         begin_branch(folder, parent)
     run = Run(folder, recipe, plan, asked, derivation.values)
     save_run(run)
     return run
 
 
-def _derive(recipe: Recipe, tokenizer: Tokenizer, shards: Mapping[str, ShardSet], listener: Listener) -> Derivation:
+def _derive(
+    recipe: Recipe, tokenizer: Tokenizer, shards: Mapping[str, ShardSet], listener: Listener, spread: Spread
+) -> Derivation:
     """Derive what the recipe leaves open, and tell each value with its reason."""
     if recipe.left_open and recipe.budget.minutes is not None:
         listener.doing("measuring how fast this machine trains")
@@ -179,7 +190,7 @@ def _derive(recipe: Recipe, tokenizer: Tokenizer, shards: Mapping[str, ShardSet]
         recipe,
         vocab_size=tokenizer.vocab_size,
         unique_tokens=sum(one.manifest.num_tokens for one in shards.values()),
-        speed=flops_per_s,
+        speed=functools.partial(flops_per_s, spread=spread),
     )
     for value in derivation.values:
         listener.say(str(value))
@@ -236,7 +247,7 @@ class _Stages:
         self._listener.tokenizer(tokenizer)
 
 
-def _check_early(recipe: Recipe, base: Path | None) -> None:
+def _check_early(recipe: Recipe, base: Path | None, spread: Spread) -> None:
     """Refuse what cannot work before hours go into reading text; the vocabulary's real size is checked later."""
     table = recipe.tokenizer
     if table is not None and table.path is None:
@@ -248,7 +259,7 @@ def _check_early(recipe: Recipe, base: Path | None) -> None:
         return
     vocab_size = CHAR_VOCAB_SIZE if table is None or table.vocab_size is None else table.vocab_size
     config = _config(recipe, vocab_size, end_of_text=0) if base is None else load_config(base)
-    choose_memory(recipe, config, lambda message: None)
+    choose_memory(recipe, config, lambda message: None, spread=spread)
 
 
 def _config(recipe: Recipe, vocab_size: int, end_of_text: int) -> ModelConfig:

@@ -49,7 +49,8 @@ class Plan:
         threads: threads of torch; results are exact for one number of them.
         step_time_s: what a step of the first stage took when it was measured, or None where nothing was.
         predicted_bytes: what the training holds at its peak, by the formula, or None where there is none.
-        peak_flops_per_s: of this machine in ``precision``, as measured on a large matrix product.
+        peak_flops_per_s: of this machine, or of its GPU, in ``precision``; see ``precision.peak_flops_per_s``.
+        compiled: whether blocks are compiled, because a probe said that it pays.
         start_step: steps that were done elsewhere, in the run that this one branches from; 0 where it does not.
         parent: the folder of that run.
     """
@@ -62,6 +63,7 @@ class Plan:
     step_time_s: float | None = None
     predicted_bytes: int | None = None
     peak_flops_per_s: float | None = None
+    compiled: bool = False
     start_step: int = 0
     parent: str | None = None
 

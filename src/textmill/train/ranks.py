@@ -1,13 +1,13 @@
 """The processes that train one model together, each on its rows of every batch; started by ``torchrun``.
 
-Gradients are summed in one piece, and each rank has been divided by the targets of the whole batch before: no average
-is asked of the backend, which gloo got wrong (pytorch/pytorch#162338).
+Whatever is added up over ranks is summed and never averaged: each rank has been divided by the targets of the whole
+batch before, and gloo got averages wrong (pytorch/pytorch#162338).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,14 +19,24 @@ from textmill.base.errors import TextmillError
 
 # The others wait while the first one makes the corpus. One that dies is noticed by its connection, at once.
 _TIMEOUT = timedelta(days=1)
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process among those that train together."""
+    """This process among those that train together, or among some of them.
+
+    Attributes:
+        rank: its number, from 0.
+        size: how many there are.
+        device: what this process computes on.
+        group: those that are meant; None for all.
+    """
 
     rank: int = 0
     size: int = 1
+    device: torch.device = CPU
+    group: distributed.ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
@@ -35,18 +45,17 @@ class Ranks:
 
     def sum_count(self, count: int) -> int:
         """Add up whole numbers of all ranks."""
-        return count if self.size == 1 else int(self._sum(torch.tensor([count], dtype=torch.int64)).item())
+        return count if self.size == 1 else int(self.sum(torch.tensor([count], dtype=torch.int64)).item())
 
     def sum_loss(self, loss: float) -> float:
         """Add up losses of all ranks."""
-        return loss if self.size == 1 else float(self._sum(torch.tensor([loss], dtype=torch.float64)).item())
+        return loss if self.size == 1 else float(self.sum(torch.tensor([loss], dtype=torch.float64)).item())
 
-    def sum_gradients(self, model: torch.nn.Module) -> None:
-        """Add up gradients of all ranks, in place."""
-        if self.size == 1:
+    def sum_gradients(self, gradients: Sequence[torch.Tensor]) -> None:
+        """Add up gradients of all ranks, in place and in one piece."""
+        if self.size == 1 or not gradients:
             return
-        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-        flat = self._sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        flat = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
@@ -58,15 +67,39 @@ class Ranks:
         """Wait for all ranks to come here."""
         self.sum_count(0)
 
-    def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
+    def tell_all(self, text: str) -> str:
+        """What the first rank says, on every rank."""
+        if self.size == 1:
+            return text
+        said: list[str | None] = [text]
+        with self.watched():
+            distributed.broadcast_object_list(said, group=self.group, group_src=0, device=CPU)
+        assert said[0] is not None
+        return said[0]
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Add up tensors of all ranks, in place."""
+        if self.size > 1:
+            with self.watched():
+                distributed.all_reduce(tensor, group=self.group)
+        return tensor
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Say so where another rank is lost, whatever the library says of a message that did not come.
+
+        Raises:
+            TextmillError: another rank is gone.
+        """
         try:
-            distributed.all_reduce(tensor)
+            yield
         except RuntimeError as error:
+            if self.size == 1 or not _is_of_a_connection(error):
+                raise
             raise TextmillError(
                 f"rank {self.rank} of {self.size} lost another: {error}. The last checkpoint is whole; start all ranks "
                 "again with --resume"
             ) from error
-        return tensor
 
 
 ALONE = Ranks()
@@ -77,14 +110,33 @@ def is_first_rank() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def own_device() -> torch.device:
+    """The CUDA device of this process, by its number on its machine; the CPU where there is none."""
+    if not torch.cuda.is_available():
+        return CPU
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
+
+
 @contextmanager
 def joined_ranks(timeout: timedelta = _TIMEOUT) -> Iterator[Ranks]:
     """Join the processes that ``torchrun`` started; alone where it did not."""
+    device = own_device()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ALONE
+        yield Ranks(device=device)
         return
-    distributed.init_process_group("gloo", timeout=timeout)
+    # Counts and checkpoints go between CPUs wherever gradients do.
+    backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
+    distributed.init_process_group(backend, timeout=timeout)
     try:
-        yield Ranks(distributed.get_rank(), distributed.get_world_size())
+        yield Ranks(distributed.get_rank(), distributed.get_world_size(), device)
     finally:
         distributed.destroy_process_group()
+
+
+def _is_of_a_connection(error: RuntimeError) -> bool:
+    """Whether a collective operation failed: gloo has no error of its own for that."""
+    return isinstance(error, distributed.DistError) or any(
+        word in str(error) for word in ("gloo", "onnection", "NCCL", "Timed out")
+    )

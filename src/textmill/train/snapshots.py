@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from textmill.model.llama import Llama
 from textmill.train.optim import Optimizers
 
 
@@ -37,15 +37,21 @@ class Snapshots:
         """The step that a jump at ``step`` goes back to: ``every`` steps at least, twice as many at most."""
         return max(start, (step // self._every - 1) * self._every)
 
-    def keep(self, step: int, model: Llama, optimizers: Optimizers, watch: dict[str, Any]) -> None:
-        """Copy the state where its step is one to be kept, into the memory of the oldest copy."""
+    def keep(
+        self,
+        step: int,
+        named_parameters: Iterable[tuple[str, torch.Tensor]],
+        optimizers: Optimizers,
+        watch: dict[str, Any],
+    ) -> None:
+        """Copy the state where its step is one to be kept, into the memory of the oldest copy, which is the host's."""
         if step % self._every or any(snapshot.step == step for snapshot in self._kept):
             return
         old = self._kept.popleft() if len(self._kept) == self._kept.maxlen else None
         self._kept.append(
             Snapshot(
                 step,
-                _copied(dict(model.named_parameters()), old.model if old else {}),
+                _copied(dict(named_parameters), old.model if old else {}),
                 _copied(optimizers.state_tensors(), old.optimizer if old else {}),
                 watch,
             )
@@ -65,6 +71,6 @@ class Snapshots:
 def _copied(tensors: dict[str, torch.Tensor], into: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         return {
-            name: into[name].copy_(tensor) if name in into else tensor.detach().clone()
+            name: into[name].copy_(tensor) if name in into else tensor.detach().to("cpu", copy=True)
             for name, tensor in tensors.items()
         }

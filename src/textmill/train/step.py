@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from textmill.data.loader import Batch
 from textmill.model.llama import Llama
-from textmill.model.loss import summed_nats
+from textmill.train.layout import Layout
 from textmill.train.ranks import ALONE, Ranks
 
 Remat = Literal["none", "llama", "full"]
@@ -24,6 +24,7 @@ def accumulate(
     dtype: torch.dtype,
     remat: Remat = "none",
     ranks: Ranks = ALONE,
+    layout: Layout | None = None,
 ) -> float:
     """Add the gradient of a batch's mean loss to the parameters.
 
@@ -36,27 +37,33 @@ def accumulate(
         micro_rows: rows that go through the model at once.
         dtype: of activations and products.
         remat: what is recomputed in the backward pass.
-        ranks: the processes that share the batch.
+        ranks: the processes that share the batch, where ``layout`` does not tell.
+        layout: how ``model`` lies on them; whole on each unless given.
 
     Returns:
         the mean loss in nats a token; 0 where nothing in the batch is a target.
     """
-    num_targets = max(1, ranks.sum_count(int(batch.loss_mask.sum())))
-    total = 0.0
-    for start in range(0, len(batch.inputs), micro_rows):
+    layout = Layout(model, ranks) if layout is None else layout
+    readers, device = layout.readers, layout.device
+    num_targets = max(1, readers.sum_count(int(batch.loss_mask.sum())))
+    num_rows = len(batch.inputs)  # the same on every rank, or those that gather weights on the way would wait for ever
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for start in range(0, num_rows, micro_rows):
         rows = slice(start, start + micro_rows)
-        x_BTD = model.backbone(
-            _tensor(batch.inputs[rows]),
-            dtype=dtype,
-            positions_BT=None if batch.positions is None else _tensor(batch.positions[rows]),
-            segments_BT=None if batch.segments is None else _tensor(batch.segments[rows]),
-            remat=remat,
-        )
-        loss = summed_nats(model, x_BTD, _tensor(batch.targets[rows])) / num_targets
-        loss.backward()
-        total += loss.item()
-    ranks.sum_gradients(model)
-    return ranks.sum_loss(total)
+        with layout.micro_batch(is_last=start + micro_rows >= num_rows):
+            loss = layout.nats(
+                _tensor(batch.inputs[rows], device),
+                _tensor(batch.targets[rows], device),
+                dtype=dtype,
+                positions_BT=None if batch.positions is None else _tensor(batch.positions[rows], device),
+                segments_BT=None if batch.segments is None else _tensor(batch.segments[rows], device),
+                remat=remat,
+            )
+            loss = loss / num_targets
+            loss.backward()
+        total += loss.detach()
+    layout.finish_gradients()
+    return readers.sum_loss(total.item())
 
 
 def clip(model: Llama, max_norm: float) -> float:
@@ -70,5 +77,5 @@ def drop_gradients(model: Llama) -> None:
         parameter.grad = None
 
 
-def _tensor(array: NDArray[np.generic]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+def _tensor(array: NDArray[np.generic], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)

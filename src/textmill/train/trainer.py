@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from textmill.base.errors import DataError
 from textmill.checkpoint.huggingface import load_tensors
 from textmill.checkpoint.restore import restore_model, restore_optimizer
@@ -19,14 +21,18 @@ from textmill.checkpoint.store import (
     step_of,
     verify_checkpoint,
 )
-from textmill.checkpoint.tensors import check_shapes, fill_model
+from textmill.checkpoint.tensors import as_torch, check_shapes
 from textmill.data.shards import ShardSet
 from textmill.data.stages import StagedLoader
 from textmill.model.llama import Llama
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.corpus import TOKENIZER, open_shards
 from textmill.train.interventions import Interventions, load_interventions
+from textmill.train.layout import Layout
+from textmill.train.mesh import check_mesh, make_layout
 from textmill.train.optim import Optimizers
+from textmill.train.precision import compute_dtype
+from textmill.train.ranks import ALONE, Ranks
 from textmill.train.run import Run
 from textmill.train.run_loader import make_loader
 from textmill.train.snapshots import Snapshots
@@ -38,14 +44,15 @@ class Trainer:
     """A run in memory.
 
     Attributes:
-        step: optimizer steps done; ``model``, ``optimizers`` and ``watch`` are as they are after them.
+        layout: how the model lies on the ranks.
+        step: optimizer steps done; the model, ``optimizers`` and ``watch`` are as they are after them.
         interventions: what was decided on the way so far.
         passed_over: checkpoints that could not be used, each with the reason.
     """
 
     run: Run
     tokenizer: Tokenizer
-    model: Llama
+    layout: Layout
     optimizers: Optimizers
     shards: dict[str, ShardSet]
     held_out: dict[str, ShardSet]
@@ -55,6 +62,11 @@ class Trainer:
     interventions: Interventions
     step: int
     passed_over: list[str]
+
+    @property
+    def model(self) -> Llama:
+        """What this rank has of the model."""
+        return self.layout.model
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps beside tensors."""
@@ -71,7 +83,7 @@ class Trainer:
         """
         snapshot = self.snapshots.find(step)
         if snapshot is not None:
-            fill_model(self.model, snapshot.model)
+            self.layout.fill_parts(snapshot.model)
             self.optimizers.load_state_tensors({name: tensor.clone() for name, tensor in snapshot.optimizer.items()})
             self.watch.load_state(snapshot.watch)
             self.step = snapshot.step
@@ -89,8 +101,7 @@ class Trainer:
             self._begin()
             return
         self._check_is_of_this_run(checkpoint)
-        restore_model(checkpoint, self.model)
-        self.optimizers.load_state_tensors(restore_optimizer(checkpoint))
+        self._restore(checkpoint)
         self.watch.load_state(checkpoint.state.get("watch", {}))
         self.step = checkpoint.step
 
@@ -134,13 +145,50 @@ class Trainer:
         self.watch.load_state({})
         self.step = 0
         if run.recipe.model.from_ is not None:
-            fill_model(self.model, load_tensors(resolve_model(run.recipe.model.from_), run.plan.model))
+            self.layout.fill(load_tensors(resolve_model(run.recipe.model.from_), run.plan.model))
         else:
-            self.model.init_weights(run.recipe.run.seed)
+            self.layout.init_weights(run.recipe.run.seed)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.is_in_parts:
+            self._restore_parts(checkpoint)
+            return
+        if not self.layout.has_parts:
+            restore_model(checkpoint, self.model)
+            self.optimizers.load_state_tensors(restore_optimizer(checkpoint))
+            return
+        self.layout.fill(checkpoint.model, str(checkpoint.folder / MODEL))
+        parts = {}
+        for name, array in checkpoint.optimizer.items():
+            whole = as_torch(array)
+            # Memory of its own: what is there is a view of the file.
+            parts[name] = (whole if not whole.ndim else self.layout.part(name.rpartition("/")[0], whole)).clone()
+        self.optimizers.load_state_tensors(parts)
+
+    def _restore_parts(self, checkpoint: Checkpoint) -> None:
+        from textmill.checkpoint.parts import restore_parts  # torch's distributed checkpoints take time to import
+
+        layout = self.layout
+        leaves = {name: leaf.detach() for name, leaf in layout.named_parameters()}
+        optimizer = {}
+        for name, array in checkpoint.optimizer.items():
+            leaf = leaves[name.rpartition("/")[0]]
+            optimizer[name] = torch.empty_like(leaf) if array.ndim else torch.empty((), dtype=leaf.dtype)
+        with layout.ranks.watched():
+            restore_parts(
+                checkpoint,
+                model={name: layout.spread(name, leaf) for name, leaf in leaves.items()},
+                optimizer={
+                    name: layout.spread(name.rpartition("/")[0], part) if part.ndim else part
+                    for name, part in optimizer.items()
+                },
+                alone=layout.ranks.size == 1,
+            )
+        self.optimizers.load_state_tensors(optimizer)
 
     def _check_is_of_this_run(self, checkpoint: Checkpoint) -> None:
         """Refuse tensors of another model or optimizer, before anything of the run is changed."""
-        model = {name: tuple(parameter.shape) for name, parameter in self.model.named_parameters()}
+        model = {name: self.layout.shape_of(name) for name, _ in self.layout.named_parameters()}
         optimizer = self.optimizers.state_shapes()
         try:
             for name, wanted, found in (
@@ -176,21 +224,27 @@ class Trainer:
         return None
 
 
-def assemble(run: Run) -> Trainer:
+def assemble(run: Run, ranks: Ranks = ALONE, mesh: str | None = None) -> Trainer:
     """Open what a run needs, its model still empty.
 
+    Args:
+        run: its shards and tokenizer are in its folder.
+        ranks: the processes that train together.
+        mesh: how the model lies on them; see ``check_mesh``.
+
     Raises:
+        ConfigError: the model cannot be shared out so.
         DataError: shards or the tokenizer are missing, damaged or do not fit one another.
     """
     tokenizer = Tokenizer.load(run.folder / TOKENIZER)
     shards, held_out = open_shards(run.folder, run.recipe, tokenizer)
-    model = Llama(run.plan.model)
+    layout = make_layout(check_mesh(mesh, ranks), run.plan.model, ranks, compute_dtype(run.plan.precision))
     interventions = load_interventions(run.folder)
     return Trainer(
         run=run,
         tokenizer=tokenizer,
-        model=model,
-        optimizers=Optimizers(model, run.recipe.optimizer, run.recipe.schedule.peak_lr),
+        layout=layout,
+        optimizers=Optimizers(layout.model, run.recipe.optimizer, run.recipe.schedule.peak_lr, layout),
         shards=shards,
         held_out=held_out,
         loader=make_loader(run, interventions, shards, tokenizer),

@@ -1,0 +1,77 @@
+"""Blocks compiled by ``torch.compile``, where a measured probe says that it pays.
+
+Compiling takes from seconds to minutes before the first step, is slower than eager code for some models on a CPU, and
+needs a compiler. So short runs do without; for long ones steps are timed both ways on a model that is thrown away, with
+what that took. The compiler keeps what it made on the disk, so a run's own start is quicker than the probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from textmill.base import units
+from textmill.model.llama import Llama
+
+Say = Callable[[str], None]
+# A run that ends sooner has ended before compiling would have paid.
+WORTH_S = 600.0
+
+
+def compile_blocks(model: Llama) -> None:
+    """Compile what each block does; the same code serves all of them."""
+    for block in model.model.layers:
+        block.once = torch.compile(block.once, dynamic=False)  # type: ignore[assignment]
+
+
+def why_not(device: torch.device) -> str | None:
+    """Why nothing can be compiled for a device, as a sentence; None where it can."""
+    try:
+        if device.type == "cuda":
+            from torch.utils._triton import has_triton
+
+            return None if has_triton() else "triton, which torch compiles for GPUs with, is not installed"
+        from torch._inductor.cpp_builder import get_cpp_compiler
+
+        get_cpp_compiler()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on without
+        return f"there is no C++ compiler that works ({_first_line(error)})"
+    return None
+
+
+def pays(
+    eager_s: float, num_steps: int, device: torch.device, time_compiled: Callable[[], tuple[float, float]], say: Say
+) -> bool:
+    """Decide whether a run's blocks are compiled, and say why.
+
+    Args:
+        eager_s: what a step takes without.
+        num_steps: of the run.
+        device: what it trains on.
+        time_compiled: measures a step with compiled blocks, and how long all of that took; seconds.
+        say: told of the decision.
+    """
+    if eager_s * num_steps < WORTH_S:
+        return False
+    reason = why_not(device)
+    if reason is not None:
+        say(f"blocks are not compiled: {reason}")
+        return False
+    try:
+        compiled_s, took_s = time_compiled()
+    except Exception as error:  # noqa: BLE001 - a compiler may fail in any way, and nothing depends on it
+        say(f"blocks are not compiled: the compiler failed ({_first_line(error)})")
+        return False
+    saved_s = (eager_s - compiled_s) * num_steps
+    it_pays = saved_s > took_s
+    say(
+        f"blocks are {'' if it_pays else 'not '}compiled: a step takes {compiled_s:.3g} s so, and {eager_s:.3g} s "
+        f"without; compiling and timing took {units.seconds(took_s)}"
+    )
+    return it_pays
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]

@@ -1,0 +1,177 @@
+"""Steps of a run in a layout among processes, by the trainer's own functions; the first one writes what came out."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+from datetime import timedelta
+
+import numpy as np
+import torch
+from torch import distributed
+
+from fakes.listener import Silent
+from textmill.base.errors import StorageError
+from textmill.checkpoint import parts
+from textmill.checkpoint.store import latest_checkpoint, load_checkpoint
+from textmill.model.llama import Llama
+from textmill.train import loop
+from textmill.train.layout import Layout
+from textmill.train.overlapped import OverlappedLayout
+from textmill.train.pipeline import run_recipe
+from textmill.train.ranks import Ranks
+from textmill.train.recipe import load_recipe
+from textmill.train.run import load_run
+from textmill.train.saves import Saves
+from textmill.train.step import accumulate
+from textmill.train.trainer import assemble
+
+
+@contextlib.contextmanager
+def joined(rank, size, meeting):
+    """Be one of ``size`` processes that meet at a file."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+    )
+    yield Ranks(rank, size)
+    distributed.destroy_process_group()
+
+
+def opened(folder):
+    """A run, with norms of heads where it is of Muon."""
+    run = load_run(folder)
+    has_norms = run.recipe.optimizer.kind == "muon"
+    model = dataclasses.replace(run.plan.model, qk_norm=has_norms, model_type="qwen3" if has_norms else "llama")
+    return dataclasses.replace(run, plan=dataclasses.replace(run.plan, model=model))
+
+
+def laid_out(run, ranks, mesh, dtype=torch.float32):
+    """A run's trainer, no weight of which is zero: at a run's own first step most gradients are."""
+    torch.set_default_dtype(dtype)
+    overlapped, mesh = mesh == "overlapped", "ddp" if mesh == "overlapped" else mesh
+    trainer = assemble(opened(run), ranks, mesh)
+    torch.set_default_dtype(torch.float32)
+    if overlapped:
+        trainer.layout = OverlappedLayout(trainer.model, ranks)
+    trainer.load(None)
+    first = Llama(trainer.run.plan.model).init_weights(1, residual="scaled")
+    trainer.layout.fill(dict(first.named_parameters()))
+    return trainer
+
+
+def step(trainer, number, *, dtype, micro_rows=2, remat="none"):
+    """The loss and norm of a step whose gradient is left where it is."""
+    layout = trainer.layout
+    batch = trainer.loader.batch(number, layout.readers.rank, layout.readers.size)
+    loss = accumulate(layout.model, batch, micro_rows=micro_rows, dtype=dtype, remat=remat, layout=layout)
+    return loss, layout.clip(0.05)
+
+
+def whole(layout: Layout, tensors):
+    """Arrays of whole tensors, by parameter."""
+    return {name: layout.whole(name, tensor.detach()).numpy() for name, tensor in tensors}
+
+
+def gradients(run, ranks, mesh, *, dtype=torch.float32, **options):
+    """Loss, norm and clipped gradient of a run's first step."""
+    trainer = laid_out(run, ranks, mesh)
+    loss, norm = step(trainer, 0, dtype=dtype, **options)
+    of_model = whole(trainer.layout, ((name, leaf.grad) for name, leaf in trainer.layout.named_parameters()))
+    return {"loss": np.array(loss), "norm": np.array(norm), **of_model}
+
+
+def weights(run, ranks, mesh, *, steps):
+    """Losses and norms of so many steps in float64, and the weights after them."""
+    trainer = laid_out(run, ranks, mesh, torch.float64)
+    told = []
+    for number in range(steps):
+        told.append(step(trainer, number, dtype=torch.float64))
+        trainer.optimizers.step(1.0)
+    return {"told": np.array(told), **whole(trainer.layout, trainer.layout.named_parameters())}
+
+
+def everything(runs, ranks, mesh, steps):
+    """Gradients plainly, with each way to save memory and in bf16; and weights after steps, of every run."""
+    found = {"one": gradients(runs["adamw"], ranks, mesh)}
+    found["full"] = gradients(runs["adamw"], ranks, mesh, remat="full", micro_rows=1)
+    found["llama"] = gradients(runs["adamw"], ranks, mesh, remat="llama", micro_rows=3)
+    found["bf16"] = gradients(runs["adamw"], ranks, mesh, dtype=torch.bfloat16)
+    return found | {kind: weights(run, ranks, mesh, steps=steps) for kind, run in runs.items()}
+
+
+def among(rank, size, meeting, *, runs, mesh, steps, place):
+    """Be one of the processes that do ``everything``."""
+    with joined(rank, size, meeting) as ranks:
+        found = everything(runs, ranks, mesh, steps)
+        if ranks.is_first:
+            np.savez(place, **{f"{kind}/{name}": array for kind, of in found.items() for name, array in of.items()})
+
+
+def save_in_parts(rank, size, meeting, *, run, mesh):
+    """Take two steps and save them as step 20 where nothing can be gathered; read that in other layouts, and compare."""
+    with joined(rank, size, meeting) as ranks:
+        trainer = laid_out(run, ranks, mesh)
+        for number in range(2):
+            step(trainer, number, dtype=torch.float32)
+            trainer.optimizers.step(1.0)
+        trainer.step = 20  # behind all that are there
+        parts.gather_parts = _no_room
+        with Saves(trainer, lambda *args, **fields: None) as saves:
+            saves.save(wait=True)
+        ranks.wait()
+        checkpoint = load_checkpoint(latest_checkpoint(trainer.run.folder))
+        assert checkpoint.is_in_parts
+        expected = state(trainer)
+        for other in ("tp=2", "fsdp", "ddp"):
+            again = assemble(trainer.run, ranks, other)
+            again.load(checkpoint)
+            found = state(again)
+            assert found.keys() == expected.keys()
+            assert all(np.array_equal(found[name], expected[name]) for name in found), other
+        if ranks.is_first:
+            np.savez(run / "state.npz", **expected)
+
+
+def state(trainer):
+    """Whole tensors of model and optimizer."""
+    layout, optimizers = trainer.layout, trainer.optimizers.state_tensors()
+    of_optimizer = {
+        name: (layout.whole(name.rpartition("/")[0], tensor) if tensor.ndim else tensor).numpy()
+        for name, tensor in optimizers.items()
+    }
+    return whole(layout, layout.named_parameters()) | of_optimizer
+
+
+def _no_room(folder):
+    raise StorageError(f"no room for {folder}")
+
+
+def train(rank, size, port, *, path, settings, mesh, stop_at=None, jump_at=None, resume=False):
+    """Be one of the processes that carry out a recipe; the first one is asked to stop, all see a loss jump once."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": size, "RANK": rank, "LOCAL_RANK": rank}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    signal.alarm(60)
+
+    def stop(event):
+        if event.kind == "step" and event.step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    if jump_at is not None:
+        jump_once(jump_at)
+    listener = Silent(stop)
+    run_recipe(load_recipe(path, settings), listener, resume=resume, mesh=mesh)
+
+
+def jump_once(at):
+    """Let the loss of a step seem to jump, the first time that it is taken."""
+    gradient, seen = loop._Loop._gradient, []
+
+    def jumping(self, batch):
+        loss, norm = gradient(self, batch)
+        if self.trainer.step == at and not seen:
+            seen.append(at)
+            loss = 1e9
+        return loss, norm
+
+    loop._Loop._gradient = jumping
