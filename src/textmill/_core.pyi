@@ -435,14 +435,17 @@ class Inference:
     ".weight" or ".bias".
     """
 
-    def __init__(self, *, vocab_size: int, hidden_size: int, intermediate_size: int, num_attention_heads: int, num_key_value_heads: int, head_dim: int, rms_norm_eps: float, qk_norm: bool, rope_frequencies: numpy.typing.NDArray[numpy.float32], rope_scale: float, windows: Sequence[int], rotates: Sequence[bool], num_threads: int = 0) -> None:
+    def __init__(self, *, vocab_size: int, hidden_size: int, intermediate_size: int, num_attention_heads: int, num_key_value_heads: int, head_dim: int, rms_norm_eps: float, qk_norm: bool, rope_frequencies: numpy.typing.NDArray[numpy.float32], rope_scale: float, windows: Sequence[int], rotates: Sequence[bool], value_embeddings: Sequence[bool], num_threads: int = 0) -> None:
         """
-        For each layer, windows has the tokens that a query sees (0 for all) and rotates whether RoPE turns its
-        queries and keys. Zero threads are one for each core.
+        For each layer, windows has the tokens that a query sees (0 for all), rotates whether RoPE turns its
+        queries and keys, and value_embeddings whether a row of a table is added to each token's values. Zero
+        threads are one for each core.
         """
 
-    def set_table(self, stored: str, data: numpy.typing.NDArray[numpy.uint8]) -> None:
-        """Copy the input table, in the type it is stored in (ggml's name)."""
+    def set_table(self, layer: int | None, stored: str, data: numpy.typing.NDArray[numpy.uint8]) -> None:
+        """
+        Copy the input table, or a layer's value embeddings, in the type it is stored in (ggml's name).
+        """
 
     def set_matrix(self, layer: int | None, name: str, weights: str, stored: str, data: numpy.typing.NDArray[numpy.uint8], row_order: numpy.typing.NDArray[numpy.int64] | None = None) -> None:
         """

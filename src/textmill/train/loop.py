@@ -72,8 +72,10 @@ def train(
                 looks = Looks(trainer, tell, sampler) if ranks.is_first else None
                 _Loop(trainer, tell, stop, ranks, saves=saves, looks=looks).go()
             folder = run.folder / MODEL
-            if ranks.is_first:
-                save_model(folder, run.plan.model, trainer.model.state_dict(), trainer.tokenizer, add_bos_token=True)
+            with trainer.optimizers.averaged():
+                if ranks.is_first:
+                    tensors = trainer.model.state_dict()
+                    save_model(folder, run.plan.model, tensors, trainer.tokenizer, add_bos_token=True)
             tell("end", trainer.step)
             if stop:
                 raise stop.error(f"stopped when the run was done; the model is in {folder}")
@@ -113,7 +115,8 @@ class _Loop:
                 continue
             last = trainer.step == plan.num_steps
             if self.looks is not None and (last or trainer.step % trainer.run.recipe.eval.every_steps == 0):
-                self.looks.look(plan.stage_of(trainer.step - 1))
+                with trainer.optimizers.averaged():
+                    self.looks.look(plan.stage_of(trainer.step - 1))
             if self.saves is not None:
                 if last or trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
                     self.saves.save(wait=last)
@@ -180,6 +183,7 @@ class _Loop:
                     micro_rows=micro_rows,
                     dtype=compute_dtype(plan.precision),
                     remat=plan.remat,
+                    z_loss=trainer.run.recipe.optimizer.z_loss,
                     ranks=self.ranks,
                 )
                 return loss, clip(trainer.model, trainer.run.recipe.optimizer.clip_grad_norm)

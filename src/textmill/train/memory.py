@@ -81,6 +81,7 @@ def predicted_bytes(recipe: Recipe, config: ModelConfig, micro_rows: tuple[int, 
             dtype=dtype,
             remat=remat,
             optimizer=recipe.optimizer.kind,
+            averages=recipe.optimizer.ema_decay > 0,
             accumulates=rows < rows_of(recipe, stage),
         )
         for stage, rows in zip(recipe.stages, micro_rows, strict=True)

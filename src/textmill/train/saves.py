@@ -8,7 +8,7 @@ from typing import Self
 
 from textmill.checkpoint.async_saver import CheckpointSaver
 from textmill.checkpoint.huggingface import write_small_files
-from textmill.train.beginning import Tell
+from textmill.train.beginning import Tell, checkpoint_bytes
 from textmill.train.trainer import Trainer
 
 # A file names each tensor with its shape and place; weight and two moments of one take less than this.
@@ -24,7 +24,7 @@ class Saves:
             trainer.run.folder,
             keep=trainer.run.recipe.checkpoint.keep,
             write_small_files=self._write_small_files,
-            reserve_bytes=12 * trainer.run.plan.model.num_parameters + _HEADER_BYTES * len(trainer.model.state_dict()),
+            reserve_bytes=checkpoint_bytes(trainer.run) + _HEADER_BYTES * len(trainer.model.state_dict()),
         )
 
     def __enter__(self) -> Self:

@@ -23,6 +23,7 @@ def accumulate(
     micro_rows: int,
     dtype: torch.dtype,
     remat: Remat = "none",
+    z_loss: float = 0.0,
     ranks: Ranks = ALONE,
 ) -> float:
     """Add the gradient of a batch's mean loss to the parameters.
@@ -36,6 +37,7 @@ def accumulate(
         micro_rows: rows that go through the model at once.
         dtype: of activations and products.
         remat: what is recomputed in the backward pass.
+        z_loss: as in ``summed_nats``; it is in the gradient alone.
         ranks: the processes that share the batch.
 
     Returns:
@@ -52,7 +54,7 @@ def accumulate(
             segments_BT=None if batch.segments is None else _tensor(batch.segments[rows]),
             remat=remat,
         )
-        loss = summed_nats(model, x_BTD, _tensor(batch.targets[rows])) / num_targets
+        loss = summed_nats(model, x_BTD, _tensor(batch.targets[rows]), z_loss) / num_targets
         loss.backward()
         total += loss.item()
     ranks.sum_gradients(model)

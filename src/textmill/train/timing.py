@@ -47,7 +47,7 @@ def flops_per_s(recipe: Recipe, config: ModelConfig) -> float:
 def step_time_s(recipe: Recipe, config: ModelConfig, memory: MemoryChoice, precision: Precision) -> float:
     """Time whole steps of a model that is thrown away, on ids that mean nothing; returns seconds."""
     model = Llama(config).init_weights(0)
-    optimizers = Optimizers(model, recipe.optimizer, recipe.schedule.peak_lr)
+    optimizers = Optimizers(model, recipe.optimizer, recipe.schedule.peak_lr, compute_dtype(precision))
     rows, context = recipe.batch.rows, recipe.stage.context
     ids = np.random.default_rng(0).integers(0, config.vocab_size, (rows, context + 1))
     remat: Literal["none", "llama", "full"] = memory.remat
@@ -59,6 +59,7 @@ def step_time_s(recipe: Recipe, config: ModelConfig, memory: MemoryChoice, preci
             micro_rows=memory.micro_rows[0],
             dtype=compute_dtype(precision),
             remat=remat,
+            z_loss=recipe.optimizer.z_loss,
         )
         clip(model, recipe.optimizer.clip_grad_norm)
         optimizers.step(1e-6)

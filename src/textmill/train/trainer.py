@@ -27,6 +27,7 @@ from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.corpus import TOKENIZER, open_shards
 from textmill.train.interventions import Interventions, load_interventions
 from textmill.train.optim import Optimizers
+from textmill.train.precision import compute_dtype
 from textmill.train.run import Run
 from textmill.train.run_loader import make_loader
 from textmill.train.snapshots import Snapshots
@@ -190,7 +191,9 @@ def assemble(run: Run) -> Trainer:
         run=run,
         tokenizer=tokenizer,
         model=model,
-        optimizers=Optimizers(model, run.recipe.optimizer, run.recipe.schedule.peak_lr),
+        optimizers=Optimizers(
+            model, run.recipe.optimizer, run.recipe.schedule.peak_lr, compute_dtype(run.plan.precision)
+        ),
         shards=shards,
         held_out=held_out,
         loader=make_loader(run, interventions, shards, tokenizer),
