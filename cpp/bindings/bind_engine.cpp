@@ -51,9 +51,9 @@ unsigned threads_of(unsigned num_threads) {
 void make_inference(Inference* self, size_t vocab_size, size_t hidden_size, size_t intermediate_size, size_t num_heads,
                     size_t num_key_value_heads, size_t head_dim, float rms_norm_eps, bool qk_norm,
                     View1<float> rope_frequencies, float rope_scale, const std::vector<size_t>& windows,
-                    const std::vector<bool>& rotates, unsigned num_threads) {
-    if (windows.size() != rotates.size()) {
-        refuse("windows and rotates are of different layers");
+                    const std::vector<bool>& rotates, const std::vector<bool>& value_embeddings, unsigned num_threads) {
+    if (windows.size() != rotates.size() || windows.size() != value_embeddings.size()) {
+        refuse("windows, rotates and value_embeddings are of different layers");
     }
     engine::ModelShape shape{
         .vocab_size = vocab_size,
@@ -68,7 +68,7 @@ void make_inference(Inference* self, size_t vocab_size, size_t hidden_size, size
         .rope_scale = rope_scale,
         .layers = {}};
     for (size_t i = 0; i < windows.size(); ++i) {
-        shape.layers.push_back({windows[i], rotates[i]});
+        shape.layers.push_back({windows[i], rotates[i], value_embeddings[i]});
     }
     new (self) Inference(std::move(shape), threads_of(num_threads));
 }
@@ -98,10 +98,10 @@ std::optional<size_t> layer_of(const Inference& self, std::optional<size_t> laye
     return layer;
 }
 
-void set_table(Inference& self, const std::string& stored, View1<uint8_t> data) {
+void set_table(Inference& self, std::optional<size_t> layer, const std::string& stored, View1<uint8_t> data) {
     const nb::gil_scoped_release release;
     const std::lock_guard lock(self.mutex);
-    self.model.set_table(stored_type(stored), data.data(), data.size(), self.pool);
+    self.model.set_table(layer_of(self, layer), stored_type(stored), data.data(), data.size(), self.pool);
 }
 
 std::span<const int64_t> order_of(const std::optional<View1<int64_t>>& row_order) {
@@ -245,17 +245,20 @@ void bind_engine(nb::module_& m) {
                           "\".weight\" or \".bias\".")
         .def("__init__", &make_inference, nb::kw_only(), "vocab_size"_a, "hidden_size"_a, "intermediate_size"_a,
              "num_attention_heads"_a, "num_key_value_heads"_a, "head_dim"_a, "rms_norm_eps"_a, "qk_norm"_a,
-             "rope_frequencies"_a, "rope_scale"_a, "windows"_a, "rotates"_a, "num_threads"_a = 0,
+             "rope_frequencies"_a, "rope_scale"_a, "windows"_a, "rotates"_a, "value_embeddings"_a, "num_threads"_a = 0,
              nb::sig("def __init__(self, *, vocab_size: int, hidden_size: int, intermediate_size: int, "
                      "num_attention_heads: int, num_key_value_heads: int, head_dim: int, rms_norm_eps: float, "
                      "qk_norm: bool, rope_frequencies: numpy.typing.NDArray[numpy.float32], "
                      "rope_scale: float, windows: collections.abc.Sequence[int], "
-                     "rotates: collections.abc.Sequence[bool], num_threads: int = 0) -> None"),
-             "For each layer, windows has the tokens that a query sees (0 for all) and rotates whether RoPE turns its\n"
-             "queries and keys. Zero threads are one for each core.")
-        .def("set_table", &set_table, "stored"_a, "data"_a,
-             nb::sig("def set_table(self, stored: str, data: numpy.typing.NDArray[numpy.uint8]) -> None"),
-             "Copy the input table, in the type it is stored in (ggml's name).")
+                     "rotates: collections.abc.Sequence[bool], value_embeddings: collections.abc.Sequence[bool], "
+                     "num_threads: int = 0) -> None"),
+             "For each layer, windows has the tokens that a query sees (0 for all), rotates whether RoPE turns its\n"
+             "queries and keys, and value_embeddings whether a row of a table is added to each token's values. Zero\n"
+             "threads are one for each core.")
+        .def("set_table", &set_table, "layer"_a.none(), "stored"_a, "data"_a,
+             nb::sig("def set_table(self, layer: int | None, stored: str, "
+                     "data: numpy.typing.NDArray[numpy.uint8]) -> None"),
+             "Copy the input table, or a layer's value embeddings, in the type it is stored in (ggml's name).")
         .def(
             "set_matrix", &set_matrix, "layer"_a.none(), "name"_a, "weights"_a, "stored"_a, "data"_a,
             "row_order"_a.none() = nb::none(),

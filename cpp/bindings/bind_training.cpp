@@ -74,8 +74,8 @@ void swiglu_backward(uintptr_t gradient, uintptr_t gate, size_t gate_stride, uin
 }
 
 double cross_entropy(uintptr_t logits, uintptr_t targets, bool makes_gradient, size_t num_rows, size_t vocab_size,
-                     bool is_bf16, size_t num_threads) {
-    return training::cross_entropy({at(logits), at<int64_t>(targets), makes_gradient, num_rows, vocab_size},
+                     double z_loss, bool is_bf16, size_t num_threads) {
+    return training::cross_entropy({at(logits), at<int64_t>(targets), makes_gradient, num_rows, vocab_size, z_loss},
                                    type_of(is_bf16), num_threads);
 }
 
@@ -109,7 +109,7 @@ void bind_training(nb::module_& m) {
           "up_stride"_a, "gate_gradient"_a, "up_gradient"_a, "gradient_stride"_a, "gated"_a, "num_rows"_a, "width"_a,
           "is_bf16"_a, "num_threads"_a, "Gradients of training_swiglu, and its result again where `gated` is not 0.");
     m.def("training_cross_entropy", &cross_entropy, released, "logits"_a, "targets"_a, "makes_gradient"_a, "num_rows"_a,
-          "vocab_size"_a, "is_bf16"_a, "num_threads"_a,
+          "vocab_size"_a, "z_loss"_a, "is_bf16"_a, "num_threads"_a,
           "Sum of -log softmax(logits)[target]; the gradient takes the logits' place. IndexError for a target that is "
           "no\n"
           "token.");

@@ -172,8 +172,7 @@ void Forward::embed(unsigned thread) {
     const size_t num_pairs = shape.head_dim / 2;
     const auto [begin, end] = share(thread, places_.size());
     for (size_t place = begin; place < end; ++place) {
-        const uint8_t* const row = table.rows.data() + static_cast<size_t>(places_[place].id) * table.row_stride;
-        expand_row(table.type, row, shape.hidden_size, x_.row(place));
+        expand_row(table.type, table.row(places_[place].id), shape.hidden_size, x_.row(place));
         // A text that was not finite may have left its mark between the width and the stride.
         std::fill(x_.row(place) + shape.hidden_size, x_.row(place) + x_.stride(), 0.0f);
         for (size_t i = 0; i < num_pairs; ++i) {
@@ -274,9 +273,23 @@ void Forward::turn_head(float* head, size_t place, size_t layer, const std::vect
 void Forward::place_key_value(size_t place, size_t layer, size_t head) {
     const size_t at = head * model_.shape().head_dim;
     float* const key = k_.row(place) + at;
+    float* const value = v_.row(place) + at;
     turn_head(key, place, layer, model_.layer(layer).k_norm);
+    if (model_.shape().layers[layer].has_value_embeddings) {
+        add_embedding(model_.layer(layer).value_embeddings, places_[place].id, at, value);
+    }
     kernels_.store_kv(arena_.layout(), arena_.head(block_of(places_[place]), layer, head),
-                      places_[place].position % kBlockTokens, key, v_.row(place) + at);
+                      places_[place].position % kBlockTokens, key, value);
+}
+
+// What the table has for the token is added to a head of values, which begins at column `at`.
+void Forward::add_embedding(const Table& table, int32_t id, size_t at, float* value) const {
+    std::array<float, kMaxHeadDim> row;
+    const size_t dim = model_.shape().head_dim;
+    expand_row(table.type, table.row(id) + row_bytes(table.type, at), dim, row.data());
+    for (size_t i = 0; i < dim; ++i) {
+        value[i] += row[i];
+    }
 }
 
 void Forward::norm_head(float* head, const std::vector<float>& norm) const {

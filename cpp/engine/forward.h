@@ -118,6 +118,7 @@ class Forward {
     void turn_head(float* head, size_t place, size_t layer, const std::vector<float>& norm) const;
     void place_key_value(size_t place, size_t layer, size_t head);
     void norm_head(float* head, const std::vector<float>& norm) const;
+    void add_embedding(const Table& table, int32_t id, size_t at, float* value) const;
     void attend(unsigned thread, size_t layer);
     void attend_item(const AttentionItem& item, size_t layer, uint8_t* scratch);
     void attend_split(const AttentionItem& item, size_t layer, AttentionTask& task, float* turned);

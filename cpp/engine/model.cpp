@@ -57,6 +57,7 @@ Model::Model(ModelShape shape) : shape_(std::move(shape)), layers_(shape_.layers
 size_t Model::num_bytes() const {
     size_t total = table_.rows.size() + head_.weight.num_bytes();
     for (const Layer& layer : layers_) {
+        total += layer.value_embeddings.rows.size();
         for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
             total += linear->weight.num_bytes();
         }
@@ -90,19 +91,28 @@ Model::MatrixPlace Model::matrix_place(std::optional<size_t> layer, std::string_
     refuse(std::string("there is no matrix ") + std::string(name));
 }
 
-void Model::set_table(StoredType stored, const uint8_t* data, size_t num_bytes, ThreadPool& pool) {
-    check_bytes("the input table", stored, shape_.vocab_size, shape_.hidden_size, num_bytes);
-    table_ = {stored, row_bytes(stored, shape_.hidden_size), HugeArray<uint8_t>(num_bytes)};
-    std::vector<std::vector<float>> scratch(pool.num_threads(), std::vector<float>(shape_.hidden_size));
+void Model::set_table(std::optional<size_t> layer, StoredType stored, const uint8_t* data, size_t num_bytes,
+                      ThreadPool& pool) {
+    if (layer && !shape_.layers.at(*layer).has_value_embeddings) {
+        refuse(std::string("layer ") + std::to_string(*layer) + " has no value embeddings");
+    }
+    if (layer && layout_of(stored).block_size != 1) {  // a head's part of a row is read alone
+        refuse(std::string("a table of values cannot be read as ") + std::string(layout_of(stored).name));
+    }
+    const size_t num_cols = layer ? shape_.key_value_size() : shape_.hidden_size;
+    check_bytes(layer ? "a table of values" : "the input table", stored, shape_.vocab_size, num_cols, num_bytes);
+    Table& table = layer ? layers_.at(*layer).value_embeddings : table_;
+    table = {stored, row_bytes(stored, num_cols), HugeArray<uint8_t>(num_bytes)};
+    std::vector<std::vector<float>> scratch(pool.num_threads(), std::vector<float>(num_cols));
     std::atomic<bool> is_finite{true};
     pool.run([&](unsigned thread) {
         const size_t begin = shape_.vocab_size * thread / pool.num_threads();
         const size_t end = shape_.vocab_size * (thread + 1) / pool.num_threads();
         for (size_t row = begin; row < end; ++row) {
-            uint8_t* const to = table_.rows.data() + row * table_.row_stride;
-            std::memcpy(to, data + row * table_.row_stride, table_.row_stride);
-            expand_row(stored, to, shape_.hidden_size, scratch[thread].data());
-            if (!are_finite(scratch[thread].data(), shape_.hidden_size)) {
+            uint8_t* const to = table.rows.data() + row * table.row_stride;
+            std::memcpy(to, data + row * table.row_stride, table.row_stride);
+            expand_row(stored, to, num_cols, scratch[thread].data());
+            if (!are_finite(scratch[thread].data(), num_cols)) {
                 is_finite = false;
             }
         }
@@ -172,10 +182,13 @@ void Model::check_complete() const {
     require(!table_.rows.empty(), "the input table");
     require(!head_.weight.empty(), "lm_head");
     require(!final_norm_.empty(), "model.norm");
-    for (const Layer& layer : layers_) {
+    for (size_t index = 0; index < layers_.size(); ++index) {
+        const Layer& layer = layers_[index];
         for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) {
             require(!linear->weight.empty(), "a matrix of a layer");
         }
+        require(!shape_.layers[index].has_value_embeddings || !layer.value_embeddings.rows.empty(),
+                "a table of values");
         require(!layer.input_norm.empty() && !layer.post_attention_norm.empty(), "a norm of a layer");
         require(!shape_.has_qk_norm || (!layer.q_norm.empty() && !layer.k_norm.empty()), "a norm of queries and keys");
     }

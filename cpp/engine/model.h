@@ -20,6 +20,7 @@ namespace textmill::engine {
 struct LayerShape {
     size_t window = 0;  // tokens that a query sees, itself included; 0 for all
     bool rotates = true;
+    bool has_value_embeddings = false;  // a row of a table is added to each token's values
 };
 
 struct ModelShape {
@@ -46,17 +47,20 @@ struct Linear {
     std::vector<float> bias;
 };
 
-struct Layer {
-    Linear q, k, v, o, gate, up, down;
-    std::vector<float> input_norm, post_attention_norm;  // padded to the stride of inputs
-    std::vector<float> q_norm, k_norm;
-};
-
-// Rows of the input table in the bytes of the file: a few of them are read for each forward.
+// Rows of a table of tokens in the bytes of the file: a few of them are read for each forward.
 struct Table {
     StoredType type = StoredType::kF32;
     size_t row_stride = 0;
     HugeArray<uint8_t> rows;
+
+    const uint8_t* row(int32_t id) const { return rows.data() + static_cast<size_t>(id) * row_stride; }
+};
+
+struct Layer {
+    Linear q, k, v, o, gate, up, down;
+    Table value_embeddings;
+    std::vector<float> input_norm, post_attention_norm;  // padded to the stride of inputs
+    std::vector<float> q_norm, k_norm;
 };
 
 class Model {
@@ -74,7 +78,9 @@ class Model {
     // The setters take Hugging Face's names: "self_attn.q_proj" of layer `layer`, and "model.norm" and "lm_head" of
     // none. Row i is row `row_order[i]` of the data unless that is empty. They throw std::invalid_argument for a name
     // that is not known, bytes that do not fit the shape, and what is not finite.
-    void set_table(StoredType stored, const uint8_t* data, size_t num_bytes, ThreadPool& pool);
+    // Without a layer `set_table` sets the input table, with one the layer's value embeddings.
+    void set_table(std::optional<size_t> layer, StoredType stored, const uint8_t* data, size_t num_bytes,
+                   ThreadPool& pool);
     void set_matrix(std::optional<size_t> layer, std::string_view name, WeightType type, StoredType stored,
                     const uint8_t* data, size_t num_bytes, std::span<const int64_t> row_order, ThreadPool& pool);
     void set_vector(std::optional<size_t> layer, std::string_view name, StoredType stored, const uint8_t* data,

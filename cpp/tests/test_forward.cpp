@@ -39,7 +39,7 @@ ModelShape make_shape() {
             .has_qk_norm = true,
             .rope_frequencies = {1.0f, 0.5f, 0.1f, 0.01f, 0.001f},
             .rope_scale = 1.0f,
-            .layers = {{.window = 0, .rotates = true}, {.window = 7, .rotates = false}}};
+            .layers = {{.window = 0, .rotates = true}, {.window = 7, .rotates = false, .has_value_embeddings = true}}};
 }
 
 void fill(Model& model, WeightType type, ThreadPool& pool) {
@@ -53,7 +53,7 @@ void fill(Model& model, WeightType type, ThreadPool& pool) {
         }
         return reinterpret_cast<const uint8_t*>(values.data());
     };
-    model.set_table(StoredType::kF32, bytes_of(kVocab * kHidden), kVocab * kHidden * 4, pool);
+    model.set_table({}, StoredType::kF32, bytes_of(kVocab * kHidden), kVocab * kHidden * 4, pool);
     const auto matrix = [&](std::optional<size_t> layer, const char* name, size_t rows, size_t cols) {
         model.set_matrix(layer, name, type, StoredType::kF32, bytes_of(rows * cols), rows * cols * 4, {}, pool);
     };
@@ -76,6 +76,10 @@ void fill(Model& model, WeightType type, ThreadPool& pool) {
         vector(layer, "post_attention_layernorm", kHidden);
         vector(layer, "self_attn.q_norm", kDim);
         vector(layer, "self_attn.k_norm", kDim);
+        if (model.shape().layers[layer].has_value_embeddings) {
+            const size_t count = kVocab * kKvHeads * kDim;
+            model.set_table(layer, StoredType::kF32, bytes_of(count), count * 4, pool);
+        }
     }
     model.check_complete();
 }
@@ -147,7 +151,9 @@ void test_refusals() {
         return false;
     };
     CHECK(refuses([&] { model.check_complete(); }));
-    CHECK(refuses([&] { model.set_table(StoredType::kQ6_K, bytes, 100, pool); }));
+    CHECK(refuses([&] { model.set_table({}, StoredType::kQ6_K, bytes, 100, pool); }));
+    CHECK(refuses([&] { model.set_table(0, StoredType::kF32, bytes, kVocab * kKvHeads * kDim * 4, pool); }));
+    CHECK(refuses([&] { model.set_table(1, StoredType::kQ8_0, bytes, 100, pool); }));
     CHECK(refuses([&] { model.set_vector(0, "self_attn.other", StoredType::kF32, bytes, 4, {}); }));
     CHECK(refuses([&] { model.set_vector(0, "input_layernorm", StoredType::kF32, bytes, 4, {}); }));
     CHECK(refuses([&] {

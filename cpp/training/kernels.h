@@ -101,13 +101,15 @@ struct SwigluBackward {
 
 inline constexpr int64_t kNoTarget = -100;
 
-// -log softmax(logits)[target], and its gradient in the place of the logits. Rows without a target count for nothing.
+// -log softmax(logits)[target], and its gradient in the place of the logits, with that of z_loss * z^2 where z is the
+// logarithm of the softmax's normaliser. Rows without a target count for nothing.
 struct CrossEntropy {
     void* logits;            // [num_rows][vocab_size]
     const int64_t* targets;  // [num_rows]: below vocab_size, or kNoTarget
     bool makes_gradient;
     size_t num_rows;
     size_t vocab_size;
+    double z_loss;
 };
 
 // Kernels of one type of values.

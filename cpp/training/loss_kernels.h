@@ -72,13 +72,14 @@ double cross_entropy(const CrossEntropy& task, size_t begin, size_t end, float* 
         }
         const float most = largest_logit(logits, num);
         const double sum = exponentials(logits, num, most, scratch);
-        nats += std::log(sum) + (static_cast<double>(most) - static_cast<double>(widened(logits[target])));
+        const double normaliser = std::log(sum) + static_cast<double>(most);
+        nats += normaliser - static_cast<double>(widened(logits[target]));
         if (task.makes_gradient) {
-            const auto inverse = static_cast<float>(1.0 / sum);
-            scratch[target] -= static_cast<float>(sum);
+            const auto scale = static_cast<float>((1.0 + 2.0 * task.z_loss * normaliser) / sum);
             each_lanes(num, [&](size_t i, size_t count) TEXTMILL_LAMBDA_FUSED {
-                put(logits + i, count, multiply(take(scratch + i, count), all(inverse)));
+                put(logits + i, count, multiply(take(scratch + i, count), all(scale)));
             });
+            put(logits + target, 1, all(scratch[target] * scale - 1.0f));
         }
     }
     return nats;

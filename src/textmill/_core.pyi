@@ -435,14 +435,17 @@ class Inference:
     ".weight" or ".bias".
     """
 
-    def __init__(self, *, vocab_size: int, hidden_size: int, intermediate_size: int, num_attention_heads: int, num_key_value_heads: int, head_dim: int, rms_norm_eps: float, qk_norm: bool, rope_frequencies: numpy.typing.NDArray[numpy.float32], rope_scale: float, windows: Sequence[int], rotates: Sequence[bool], num_threads: int = 0) -> None:
+    def __init__(self, *, vocab_size: int, hidden_size: int, intermediate_size: int, num_attention_heads: int, num_key_value_heads: int, head_dim: int, rms_norm_eps: float, qk_norm: bool, rope_frequencies: numpy.typing.NDArray[numpy.float32], rope_scale: float, windows: Sequence[int], rotates: Sequence[bool], value_embeddings: Sequence[bool], num_threads: int = 0) -> None:
         """
-        For each layer, windows has the tokens that a query sees (0 for all) and rotates whether RoPE turns its
-        queries and keys. Zero threads are one for each core.
+        For each layer, windows has the tokens that a query sees (0 for all), rotates whether RoPE turns its
+        queries and keys, and value_embeddings whether a row of a table is added to each token's values. Zero
+        threads are one for each core.
         """
 
-    def set_table(self, stored: str, data: numpy.typing.NDArray[numpy.uint8]) -> None:
-        """Copy the input table, in the type it is stored in (ggml's name)."""
+    def set_table(self, layer: int | None, stored: str, data: numpy.typing.NDArray[numpy.uint8]) -> None:
+        """
+        Copy the input table, or a layer's value embeddings, in the type it is stored in (ggml's name).
+        """
 
     def set_matrix(self, layer: int | None, name: str, weights: str, stored: str, data: numpy.typing.NDArray[numpy.uint8], row_order: numpy.typing.NDArray[numpy.int64] | None = None) -> None:
         """
@@ -503,7 +506,7 @@ def training_swiglu_backward(gradient: int, gate: int, gate_stride: int, up: int
     Gradients of training_swiglu, and its result again where `gated` is not 0.
     """
 
-def training_cross_entropy(logits: int, targets: int, makes_gradient: bool, num_rows: int, vocab_size: int, is_bf16: bool, num_threads: int) -> float:
+def training_cross_entropy(logits: int, targets: int, makes_gradient: bool, num_rows: int, vocab_size: int, z_loss: float, is_bf16: bool, num_threads: int) -> float:
     """
     Sum of -log softmax(logits)[target]; the gradient takes the logits' place. IndexError for a target that is no
     token.
@@ -511,3 +514,11 @@ def training_cross_entropy(logits: int, targets: int, makes_gradient: bool, num_
 
 def training_add(x: int, sum: int, num: int, num_threads: int) -> None:
     """Add bf16 to f32."""
+
+def training_attention(shape: tuple[int, int, int, int, int], scale: float, starts: int, q: tuple[int, int, int, int], k: tuple[int, int, int, int], v: tuple[int, int, int, int], o: tuple[int, int, int, int], lse: int, is_bf16: bool, num_threads: int) -> None:
+    """
+    Causal softmax(q k^T scale) v and log-sums; `starts` is 0, or the first token that each token sees.
+    """
+
+def training_attention_backward(shape: tuple[int, int, int, int, int], scale: float, starts: int, q: tuple[int, int, int, int], k: tuple[int, int, int, int], v: tuple[int, int, int, int], o: tuple[int, int, int, int], lse: int, d_o: tuple[int, int, int, int], d_q: tuple[int, int, int, int], d_k: tuple[int, int, int, int], d_v: tuple[int, int, int, int], is_bf16: bool, num_threads: int) -> None:
+    """Gradients of training_attention."""

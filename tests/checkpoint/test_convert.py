@@ -438,3 +438,16 @@ def test_models_that_gguf_cannot_say_are_refused(tmp_path, changes, message):
     folder = write_folder(tmp_path / "hf", config(**changes))
     with pytest.raises(ConfigError, match=message):
         convert(folder, tmp_path / "x.gguf")
+
+
+@pytest.mark.parametrize("target", ["x.gguf", "folder"])
+def test_a_model_that_is_textmills_own_is_refused(tmp_path, target):
+    own = config(model_type="textmill", value_embeddings=True)
+    folder = write_folder(tmp_path / "hf", own)
+    with pytest.raises(ConfigError, match=r'value embeddings runs in textmill alone .*preset = "llama"'):
+        convert(folder, tmp_path / target)
+    assert [path.name for path in tmp_path.iterdir()] == ["hf"]
+    card = (folder / "README.md").read_text()
+    assert "A model with value embeddings runs in textmill alone" in card
+    assert "loads in transformers" not in card
+    assert open_model(folder).config == own

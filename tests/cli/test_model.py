@@ -67,6 +67,7 @@ def test_show_as_json(folder, capsys):
         ({"num_key_value_heads": 4}, "multi-head: 4 heads of 8"),
         ({"num_key_value_heads": 1}, "multi-query: 4 query heads share one key-value head of 8"),
         ({"model_type": "qwen3", "qk_norm": True}, "; QK-norm"),
+        ({"model_type": "textmill", "value_embeddings": True}, "; value embeddings"),
         ({"model_type": "qwen2", "qkv_bias": True}, "; biases in qkv"),
         (
             {"model_type": "mistral", "sliding_window": 16, "sliding_layers": (0, 1)},

@@ -36,6 +36,7 @@ SIZES = {
     "rope_scale": 1.0,
     "windows": [0],
     "rotates": [True],
+    "value_embeddings": [False],
     "num_threads": 1,
 }
 
@@ -85,8 +86,9 @@ def test_chunks(core, changes, message):
         ({"num_key_value_heads": 0}, "a size of the model is not from 1"),
         ({"vocab_size": 0}, "a size of the model is not from 1"),
         ({"hidden_size": 1 << 60}, "a size of the model is not from 1"),
-        ({"windows": [], "rotates": []}, "a size of the model is not from 1"),
+        ({"windows": [], "rotates": [], "value_embeddings": []}, "a size of the model is not from 1"),
         ({"windows": [0, 0]}, "different layers"),
+        ({"value_embeddings": [True, False]}, "different layers"),
         ({"num_key_value_heads": 3}, "do not fit each other"),
         ({"head_dim": 3}, "do not fit each other"),
         ({"rope_frequencies": np.ones(3, np.float32)}, "do not fit each other"),
@@ -121,7 +123,22 @@ def test_tensors():
     with pytest.raises(ValueError, match="no vector model.norms"):
         core.set_vector(None, "model.norms", "F32", data[:32])
     with pytest.raises(ValueError, match="255 bytes"):
-        core.set_table("F32", data[:-1])
+        core.set_table(None, "F32", data[:-1])
+    with pytest.raises(ValueError, match="layer 0 has no value embeddings"):
+        core.set_table(0, "F32", data[: 8 * 4 * 4])
+
+
+def test_value_embeddings():
+    core = _core.Inference(**SIZES | {"value_embeddings": [True]})
+    data = np.zeros(8 * 4 * 4, np.uint8)
+    for arguments, message in [
+        ((1, "F32", data), "no layer 1"),
+        ((0, "F32", data[:-1]), "a table of values has 127 bytes, and takes 128"),
+        ((0, "Q8_0", data), "cannot be read as Q8_0"),
+        ((0, "F32", np.full(32, np.nan, np.float32).view(np.uint8)), "not finite"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            core.set_table(*arguments)
 
 
 def test_a_cache(core):

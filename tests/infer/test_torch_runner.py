@@ -243,7 +243,7 @@ class TestGraphs:
 
 
 @pytest.mark.parametrize("way", [SdpaAttention, VarlenAttention])
-@pytest.mark.parametrize("name", ["llama-biases", "qwen3-all", "mistral-window", "smollm3-window"])
+@pytest.mark.parametrize("name", ["llama-biases", "qwen3-all", "mistral-window", "smollm3-window", "own"])
 def test_a_pass_asks_nothing_of_the_device(way, name):
     """On tensors without values, where reading one is an error; torch's own varlen attention takes the arguments."""
     stored, device = model_of(name), torch.device("meta")

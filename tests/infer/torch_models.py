@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from infer.native_models import random_tensors, small_config, stored_model
-from model.families import FAMILIES
+from model.families import FAMILIES, OWN
 from textmill.infer.runners.runner import Chunk
 from textmill.infer.runners.torch import TorchRunner
 from textmill.infer.runners.torch_graphs import Recorded
@@ -17,7 +17,7 @@ from textmill.infer.runners.torch_sdpa import SdpaAttention
 from textmill.infer.runners.torch_varlen import VarlenAttention
 from textmill.infer.runners.torch_weights import read_weights
 
-CONFIGS = {name: {"num_hidden_layers": 3, **changes} for name, changes in FAMILIES.items()}
+CONFIGS = {name: {"num_hidden_layers": 3, **changes} for name, changes in (FAMILIES | OWN).items()}
 CONFIGS |= {
     "mha-tied": {"num_key_value_heads": 4, "tie_word_embeddings": True},
     "mqa": {"num_attention_heads": 3, "num_key_value_heads": 1, "hidden_size": 48, "head_dim": 10},

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model.families import FAMILIES
+from model.families import FAMILIES, OWN
 from textmill.model.config import ModelConfig
 
 # Multi-head, grouped-query and multi-query attention; head sizes that are no power of two; heads wider and narrower
@@ -33,7 +33,7 @@ def make_config(**changes):
     return ModelConfig(**(sizes | changes))
 
 
-@pytest.fixture(params=[*SHAPES.values(), *FAMILIES.values()], ids=[*SHAPES, *FAMILIES])
+@pytest.fixture(params=[*SHAPES.values(), *FAMILIES.values(), *OWN.values()], ids=[*SHAPES, *FAMILIES, *OWN])
 def config(request):
     return make_config(**request.param)
 

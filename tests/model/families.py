@@ -34,6 +34,19 @@ FAMILIES = {
     "smollm3-window": {"model_type": "smollm3", "nope_layers": (2,), "sliding_window": 7, "sliding_layers": (2,)},
 }
 
+# What no class of transformers has.
+OWN = {
+    "own": {"model_type": "textmill", "value_embeddings": True, "qk_norm": True},
+    "own-mqa": {
+        "model_type": "textmill",
+        "value_embeddings": True,
+        "num_key_value_heads": 1,
+        "head_dim": 10,
+        "num_hidden_layers": 4,
+        "tie_word_embeddings": True,
+    },
+}
+
 
 def sizes(low, high):
     return st.integers(low, high)
@@ -66,14 +79,15 @@ ANY_SCALING = st.none() | LINEAR | LLAMA3 | YARN
 
 
 @st.composite
-def configs(draw, scaling=ANY_SCALING):
-    """Any small model that its family can be."""
-    model_type = draw(st.sampled_from(["llama", "mistral", "qwen2", "qwen3", "smollm3"]))
+def configs(draw, scaling=ANY_SCALING, *, own=False):
+    """Any small model that its family can be; with ``own`` those that transformers does not have, too."""
+    model_type = draw(st.sampled_from(["llama", "mistral", "qwen2", "qwen3", "smollm3", *(["textmill"] * own)]))
     kv_heads, per_head, num_layers = draw(sizes(1, 3)), draw(sizes(1, 3)), draw(sizes(1, 4))
     heads = kv_heads * per_head
     attention_bias = model_type in ("llama", "qwen3", "smollm3") and draw(st.booleans())
     layers = st.lists(sizes(0, num_layers - 1), unique=True).map(sorted).map(tuple)
-    sliding = {"llama": st.just(()), "mistral": st.sampled_from([(), tuple(range(num_layers))])}
+    sliding = {"mistral": st.sampled_from([(), tuple(range(num_layers))])}
+    sliding |= dict.fromkeys(("llama", "textmill"), st.just(()))
     sliding_layers = draw(sliding.get(model_type, layers))
     return ModelConfig(
         model_type=model_type,
@@ -94,7 +108,8 @@ def configs(draw, scaling=ANY_SCALING):
         qkv_bias=attention_bias or model_type == "qwen2",
         o_bias=attention_bias,
         mlp_bias=model_type in ("llama", "smollm3") and draw(st.booleans()),
-        qk_norm=model_type == "qwen3",
+        qk_norm=model_type == "qwen3" or (model_type == "textmill" and draw(st.booleans())),
+        value_embeddings=model_type == "textmill",
         rope_scaling=draw(scaling),
         nope_layers=draw(layers) if model_type == "smollm3" else (),
         sliding_window=draw(sizes(1, 40)) if sliding_layers else None,

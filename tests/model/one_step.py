@@ -1,9 +1,10 @@
 """A step of SmolLM2-135M's sizes in a process of its own: prints by how many bytes its memory grew at the peak.
 
-Arguments: remat, rows at once, dtype.
+Arguments: remat, rows at once, dtype, and sizes that are other than SmolLM2's, as JSON.
 """
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -39,11 +40,11 @@ def make(config):
     return model, optimizer
 
 
-def main(remat, micro_rows, dtype):
+def main(remat, micro_rows, dtype, changes):
     """Take a small step, so that torch's own code is there, and measure a large one."""
     assert give_back_at_once()
     torch.manual_seed(0)
-    config = preset("smollm2-135m")
+    config = dataclasses.replace(preset("smollm2-135m"), **changes)
     small = make(dataclasses.replace(config, num_hidden_layers=1, vocab_size=64))
     step(*small, torch.zeros(1, 64, dtype=torch.int64), remat=remat, dtype=dtype)
     del small
@@ -55,4 +56,5 @@ def main(remat, micro_rows, dtype):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), {"f32": torch.float32, "bf16": torch.bfloat16}[sys.argv[3]])
+    dtypes = {"f32": torch.float32, "bf16": torch.bfloat16}
+    main(sys.argv[1], int(sys.argv[2]), dtypes[sys.argv[3]], json.loads(sys.argv[4]))

@@ -10,14 +10,16 @@ def plain_backbone(model, ids_BT, numbers_BT=None):
     numbers_BT = torch.zeros_like(ids_BT) if numbers_BT is None else numbers_BT
     x = model.model.embed_tokens(ids_BT)
     for index, block in enumerate(model.model.layers):
-        x = _block(config, index, block, x, numbers_BT=numbers_BT, rope=model.model.rope)
+        x = _block(config, index, block, x, ids_BT=ids_BT, numbers_BT=numbers_BT, rope=model.model.rope)
     return _norm(x, model.model.norm.weight, config.rms_norm_eps)
 
 
-def _block(config, index, block, x, *, numbers_BT, rope):
+def _block(config, index, block, x, *, ids_BT, numbers_BT, rope):
     attention, mlp = block.self_attn, block.mlp
     n = _norm(x, block.input_layernorm.weight, config.rms_norm_eps)
     q, k, v = (_heads(_product(n, part), config) for part in (attention.q_proj, attention.k_proj, attention.v_proj))
+    if config.value_embeddings and (config.num_hidden_layers - index) % 2 == 1:
+        v = v + _heads(attention.value_embeddings.weight[ids_BT], config)
     if config.qk_norm:
         q = _norm(q, attention.q_norm.weight, config.rms_norm_eps)
         k = _norm(k, attention.k_norm.weight, config.rms_norm_eps)

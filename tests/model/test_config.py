@@ -138,6 +138,10 @@ def test_counts_the_parameters_of_its_tensors(config):
         ({"qkv_bias": True}, "qkv_bias = True and o_bias = False is not possible"),
         ({"qkv_bias": 1}, "true or false"),
         ({"qk_norm": True}, "qk_norm = True is not possible"),
+        ({"value_embeddings": True}, "value_embeddings = True is not possible"),
+        ({"model_type": "textmill"}, "value_embeddings = False is not possible"),
+        ({"model_type": "textmill", "value_embeddings": 1}, "true or false"),
+        ({"model_type": "textmill", "value_embeddings": True, "qkv_bias": True}, "qkv_bias = True"),
         ({"model_type": "qwen3"}, "qk_norm = False is not possible"),
         ({"model_type": "qwen2", "qkv_bias": True, "mlp_bias": True}, "mlp_bias = True is not possible"),
         ({"nope_layers": (1,)}, "nope_layers = .1,. is not possible"),
@@ -159,3 +163,13 @@ def test_says_what_is_allowed(small_config, changes, fix):
 def test_cannot_be_changed(small_config):
     with pytest.raises(dataclasses.FrozenInstanceError):
         small_config().hidden_size = 1
+
+
+@pytest.mark.parametrize(("num_layers", "layers"), [(1, [0]), (2, [1]), (3, [0, 2]), (4, [1, 3])])
+def test_every_second_layer_embeds_values_and_the_last_one_does(small_config, num_layers, layers):
+    config = small_config(model_type="textmill", value_embeddings=True, num_hidden_layers=num_layers)
+    assert [layer for layer in range(num_layers) if config.embeds_values(layer)] == layers
+    tables = {name: shape for name, shape in config.tensor_shapes().items() if "value_embeddings" in name}
+    assert tables == {f"model.layers.{n}.self_attn.value_embeddings.weight": (101, 24) for n in layers}
+    assert config.num_value_embedding_parameters == len(layers) * 101 * 24
+    assert not any(small_config().embeds_values(layer) for layer in range(3))

@@ -40,3 +40,10 @@ def test_a_window_bounds_what_is_attended_to(small_config):
 def test_a_tied_table_counts_as_the_head_it_is(small_config):
     tied, untied = small_config(tie_word_embeddings=True), small_config(tie_word_embeddings=False)
     assert training_flops_per_token(tied, 64) == training_flops_per_token(untied, 64)
+
+
+def test_value_embeddings_are_looked_up_and_cost_nothing(small_config):
+    plain, own = small_config(), small_config(model_type="textmill", value_embeddings=True)
+    assert own.num_parameters - plain.num_parameters == 2 * 101 * 24
+    assert training_flops_per_token(own, 64) == training_flops_per_token(plain, 64)
+    assert kv_cache_bytes(own, 64) == kv_cache_bytes(plain, 64)

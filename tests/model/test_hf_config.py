@@ -30,7 +30,7 @@ def table_of(model_type, **changes):
 
 
 @settings(deadline=None)
-@given(configs())
+@given(configs(own=True))
 def test_what_is_written_is_read(config):
     assert ModelConfig.from_hf(json.loads(json.dumps(config.to_hf()))) == config
 
@@ -173,6 +173,12 @@ class TestDefaults:
         ("llama", {"no_rope_layers": [1, 1, 1, 0]}, "no_rope_layers"),
         ("llama", {"attention_bias": "yes"}, "bias is 'yes'"),
         ("llama", {"qk_norm": True}, "qk_norm"),
+        ("llama", {"value_embeddings": True}, "value_embeddings = True"),
+        ("textmill", {}, "value_embeddings = False is not possible"),
+        ("textmill", {"value_embeddings": "yes"}, "value_embeddings is 'yes'"),
+        ("textmill", {"value_embeddings": True, "qk_norm": "no"}, "qk_norm is 'no'"),
+        ("textmill", {"value_embeddings": True, "attention_bias": True}, "attention_bias = True"),
+        ("textmill", {"value_embeddings": True, "sliding_window": 8}, "sliding_window = 8"),
         ("mistral", {"attention_bias": True}, "attention_bias = True"),
         ("mistral", {"mlp_bias": True}, "mlp_bias = True"),
         ("mistral", {"use_sliding_window": False}, "goes by the first alone"),

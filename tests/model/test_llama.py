@@ -38,6 +38,8 @@ def digest(model):
 def test_logits_equal_transformers(config):
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    if config.model_type == "textmill":
+        pytest.skip("transformers has no class of it")
     model = make_model(config)
     peer = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.to_hf())).eval()
     loaded = peer.load_state_dict(model.state_dict(), strict=False)
@@ -89,7 +91,7 @@ def test_cached_logits_equal_uncached(config, chunks):
 
 
 @settings(deadline=None, max_examples=40)
-@given(configs(), st.lists(st.integers(1, 12), min_size=1, max_size=8))
+@given(configs(own=True), st.lists(st.integers(1, 12), min_size=1, max_size=8))
 def test_any_chunks_give_the_same(config, chunks):
     model = make_model(config)
     ids_BT = random_ids(config, 1, sum(chunks))

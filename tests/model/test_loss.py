@@ -141,3 +141,57 @@ def test_chunks_hold_8_megabytes_of_logits_or_512_rows():
     assert chunk_rows(4096) == 512
     assert chunk_rows(128_256) == 512
     assert chunk_rows(256) == 8192
+
+
+def with_z_loss(targets, z_loss):
+    """As torch has it, with all logits at once: what is minimised."""
+
+    def total(x_BTD, weight_VD):
+        logits_NV = (x_BTD @ weight_VD.t()).flatten(0, -2)
+        z_N = torch.logsumexp(logits_NV, -1)[targets.flatten() != -100]
+        return cross_entropy(logits_NV, targets.flatten(), reduction="sum") + z_loss * z_N.square().sum()
+
+    return total
+
+
+class WithZLoss(torch.autograd.Function):
+    """The number that is minimised, as torch has it, with our gradients: our own number leaves the squares out."""
+
+    @staticmethod
+    def forward(ctx, x, weight, targets, z_loss):
+        ctx.save_for_backward(x, weight, targets)
+        ctx.z_loss = z_loss
+        return with_z_loss(targets, z_loss)(x, weight)
+
+    @staticmethod
+    def backward(ctx, factor):
+        *inputs, targets = ctx.saved_tensors
+        with torch.enable_grad():
+            inputs = [value.detach().requires_grad_(True) for value in inputs]
+            return *torch.autograd.grad(head_nats(*inputs, targets, ctx.z_loss), inputs, factor), None, None
+
+
+@pytest.mark.usefixtures("_small_chunks")
+class TestZLoss:
+    def test_gradients_equal_finite_differences(self):
+        x_BTD, weight_VD = draw(2, 6, 4, dtype=torch.float64), draw(9, 4, seed=1, dtype=torch.float64)
+        targets_BT = ids(9, 2, 6)
+        targets_BT[0, 2] = targets_BT[1, 5] = -100
+        inputs = (x_BTD.requires_grad_(True), weight_VD.requires_grad_(True))
+        assert gradcheck(WithZLoss.apply, (*inputs, targets_BT, 0.3))
+
+    @pytest.mark.parametrize("z_loss", [1e-4, 0.1])
+    def test_gradients_equal_autograd_and_the_loss_is_as_without(self, z_loss):
+        x_TD, weight_VD, targets_T = draw(40, 16, seed=2), draw(30, 16, seed=3), ids(30, 40)
+        targets_T[7] = -100
+        nats, gradients = with_gradients(lambda x, w: head_nats(x, w, targets_T, z_loss), x_TD, weight_VD)
+        assert nats == head_nats(x_TD, weight_VD, targets_T)
+        _, expected = with_gradients(with_z_loss(targets_T, z_loss), x_TD, weight_VD)
+        for gradient, wanted in zip(gradients, expected, strict=True):
+            assert (gradient - wanted).abs().max() <= 2e-6 * wanted.abs().max()
+
+    def test_of_bf16_states_it_is_near(self):
+        x_TD, weight_VD, targets_T = draw(40, 16, seed=2).bfloat16(), draw(30, 16, seed=3), ids(30, 40)
+        _, (_, gradient) = with_gradients(lambda x, w: head_nats(x, w, targets_T, 0.1), x_TD, weight_VD)
+        _, (_, wanted) = with_gradients(with_z_loss(targets_T, 0.1), x_TD.float(), weight_VD.bfloat16().float())
+        assert (gradient - wanted).abs().max() <= 0.02 * wanted.abs().max()  # logits and gradients have 8 bits

@@ -29,6 +29,21 @@ def test_a_shape_comes_within_a_tenth_of_what_is_asked_for(num_parameters, vocab
     assert 1 <= config.queries_per_key_value_head <= 4
 
 
+@settings(max_examples=200, deadline=None)
+@given(SIZES, VOCABULARIES, st.booleans())
+def test_parts_count_among_what_is_asked_for(num_parameters, vocab_size, qk_norm):
+    """Tables of values come with every second layer: the depth makes up for them, by whole tables."""
+    parts = {"qk_norm": qk_norm, "value_embeddings": True}
+    if smallest_shape(vocab_size, {}, **parts).num_parameters > num_parameters:
+        return
+    try:
+        shape = find_shape(num_parameters, vocab_size, **parts)
+    except ConfigError:
+        return
+    config = ModelConfig(vocab_size=vocab_size, model_type="textmill", **parts, **shape.sizes())
+    assert config.num_parameters == shape.num_parameters == pytest.approx(num_parameters, rel=TOLERANCE)
+
+
 @settings(max_examples=100, deadline=None)
 @given(SIZES, VOCABULARIES)
 def test_a_shape_is_a_function_of_its_arguments(num_parameters, vocab_size):

@@ -22,11 +22,19 @@ from textmill.base.events import read_events
 KILLS = int(os.environ.get("TEXTMILL_KILLS", "3"))
 # One row at once is four micro-batches a step, four are one.
 KINDS = {
-    "f32": ("f32", "adamw", ("batch.micro_rows=4",)),
+    "f32": ("f32", "adamw", ("batch.micro_rows=4", "optimizer.ema_decay=0.9")),
     "bf16 accumulating": (
         "bf16",
         "muon",
-        ("batch.micro_rows=1", "data.packing=best-fit", "data.document_masks=true", "run.remat=llama"),
+        (
+            "batch.micro_rows=1",
+            "data.packing=best-fit",
+            "data.document_masks=true",
+            "run.remat=llama",
+            "model.preset=fast",
+            "optimizer.ema_decay=0.9",
+            "optimizer.z_loss=1e-4",
+        ),
     ),
 }
 COMMON = ("eval={ every_steps = 10, holdout = 0.2, max_tokens = 512, sample_tokens = 2 }", "checkpoint.every_steps=3")

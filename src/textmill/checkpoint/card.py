@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textmill.base.units import count
 from textmill.model.config import ModelConfig
+from textmill.model.family import NOT_EXPORTED, OWN
 
 
 def model_card(config: ModelConfig) -> str:
@@ -11,11 +12,14 @@ def model_card(config: ModelConfig) -> str:
     kinds = {1: "multi-head attention", config.num_attention_heads: "multi-query attention"}
     attention = kinds.get(config.queries_per_key_value_head, "grouped-query attention")
     architecture = config.to_hf()["architectures"][0]
+    loads = f"It loads in transformers as `{architecture}`."
+    if config.model_type == OWN:
+        loads = f"{NOT_EXPORTED[0].upper()}{NOT_EXPORTED[1:]}."
     heads = f"{config.num_attention_heads}, {config.num_key_value_heads}, {config.head_dim}"
     return f"""---
-library_name: transformers
+library_name: {"textmill" if config.model_type == OWN else "transformers"}
 pipeline_tag: text-generation
-tags: [{config.model_type}, textmill]
+tags: [{", ".join(dict.fromkeys((config.model_type, "textmill")))}]
 ---
 # A LLaMA-style model of {count(config.num_parameters)} parameters
 
@@ -35,13 +39,16 @@ lm = textmill.load("this folder")
 print(lm.generate("Once upon a time", max_tokens=64).text)
 ```
 
-It loads in transformers as `{architecture}`.
+{loads}
 """
 
 
 def _rows(config: ModelConfig) -> str:
     """The parts that only some models have."""
     rows: dict[str, str] = {}
+    if config.value_embeddings:
+        num_tables = sum(config.embeds_values(layer) for layer in range(config.num_hidden_layers))
+        rows["value embeddings"] = f"in {num_tables} of {config.num_hidden_layers} layers"
     if config.sliding_layers:
         num_sliding = len(config.sliding_layers)
         rows["sliding window"] = (

@@ -19,6 +19,7 @@ from textmill.checkpoint.gguf_rope import rope_divisors
 from textmill.checkpoint.key_value_heads import is_of_key_value_heads, with_key_value_heads
 from textmill.checkpoint.stored_model import StoredModel, open_model
 from textmill.model.config import ModelConfig
+from textmill.model.family import NOT_EXPORTED, OWN
 
 Progress = Callable[[int, str], object]
 
@@ -48,7 +49,7 @@ def convert(
         Sentences for the user: what was stored otherwise than asked for, what llama.cpp does otherwise.
 
     Raises:
-        ConfigError: the target is taken, or cannot hold what is asked for.
+        ConfigError: the target is taken, or cannot hold what is asked for; the model is textmill's own.
         DataError: the source is damaged, or its values do not fit the type.
         StorageError: the disk is full, or may not be written to.
     """
@@ -57,6 +58,8 @@ def convert(
     check_target(source, target)
     stored = open_model(source)
     config = stored.config
+    if config.model_type == OWN:
+        raise ConfigError(f"{source} cannot be converted: {NOT_EXPORTED}")
     if num_key_value_heads is not None:
         config = with_key_value_heads(config, num_key_value_heads)
     write = _to_gguf if is_gguf else _to_folder

@@ -38,7 +38,7 @@ _SIZES = {
 # In this order: an attention norm is a norm, and an output projection of attention no head.
 _PARTS = (
     ("norms", re.compile(r"norm|rope_freqs")),
-    ("embeddings", re.compile(r"embed_tokens|token_embd")),
+    ("embeddings", re.compile(r"embed_tokens|value_embeddings|token_embd")),
     ("attention", re.compile(r"attn|attention")),
     ("feed-forward", re.compile(r"mlp|ffn|feed_forward|expert")),
     ("head", re.compile(r"lm_head|^output\.")),

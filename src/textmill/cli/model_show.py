@@ -153,6 +153,7 @@ def _extras(config: ModelConfig) -> str:
     biases = [name for name in ("qkv", "o", "mlp") if getattr(config, f"{name}_bias")]
     extras = [f"biases in {', '.join(biases)}"] if biases else []
     extras += ["QK-norm"] if config.qk_norm else []
+    extras += ["value embeddings"] if config.value_embeddings else []
     return "".join(f"; {extra}" for extra in extras)
 
 

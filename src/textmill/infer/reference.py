@@ -23,7 +23,7 @@ def logits_of(config: ModelConfig, tensors: Weights, ids_T: Sequence[int]) -> np
         prefix = f"model.layers.{layer}."
         weights = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         normed_TD = rms_norm(x_TD, weights["input_layernorm.weight"], config.rms_norm_eps)
-        x_TD = x_TD + attention(config, layer, weights, normed_TD)
+        x_TD = x_TD + attention(config, layer, weights, normed_TD, ids_T)
         normed_TD = rms_norm(x_TD, weights["post_attention_layernorm.weight"], config.rms_norm_eps)
         x_TD = x_TD + feed_forward(weights, normed_TD)
     x_TD = rms_norm(x_TD, tensors["model.norm.weight"], config.rms_norm_eps)
@@ -41,14 +41,15 @@ def linear(weights: Weights, name: str, x_TD: np.ndarray) -> np.ndarray:
     return product_TX + weights[f"{name}.bias"] if f"{name}.bias" in weights else product_TX
 
 
-def attention(config: ModelConfig, layer: int, weights: Weights, x_TD: np.ndarray) -> np.ndarray:
+def attention(config: ModelConfig, layer: int, weights: Weights, x_TD: np.ndarray, ids_T: Sequence[int]) -> np.ndarray:
     """Each token gathers values of the tokens that it sees, weighted by how its query meets their keys.
 
     Query head h reads key-value head h // (H / K) (arXiv:2305.13245).
     """
-    q_HTQ, k_KTQ, v_KTQ = (
-        split_heads(linear(weights, f"self_attn.{name}_proj", x_TD), config.head_dim) for name in "qkv"
-    )
+    q_TX, k_TX, v_TX = (linear(weights, f"self_attn.{name}_proj", x_TD) for name in "qkv")
+    if config.embeds_values(layer):
+        v_TX = v_TX + weights["self_attn.value_embeddings.weight"][np.asarray(ids_T)]
+    q_HTQ, k_KTQ, v_KTQ = (split_heads(x_TX, config.head_dim) for x_TX in (q_TX, k_TX, v_TX))
     if config.qk_norm:
         q_HTQ = rms_norm(q_HTQ, weights["self_attn.q_norm.weight"], config.rms_norm_eps)
         k_KTQ = rms_norm(k_KTQ, weights["self_attn.k_norm.weight"], config.rms_norm_eps)

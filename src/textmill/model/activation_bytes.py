@@ -22,7 +22,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from textmill.model.config import ModelConfig
+from textmill.model.config import VALUE_EMBEDDINGS, ModelConfig
 
 ActivationType = Literal["f32", "bf16"]
 _BYTES: dict[ActivationType, int] = {"f32": 4, "bf16": 2}
@@ -85,5 +85,5 @@ def block_matrix_parameters(config: ModelConfig) -> int:
     return sum(
         math.prod(shape)
         for name, shape in config.tensor_shapes().items()
-        if name.startswith(prefix) and len(shape) == 2
+        if name.startswith(prefix) and len(shape) == 2 and not name.endswith(VALUE_EMBEDDINGS)
     )

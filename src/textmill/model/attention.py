@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from textmill.base.errors import ConfigError
 from textmill.model.config import ModelConfig
+from textmill.model.embedding import Embedding
 from textmill.model.linear import Linear
 from textmill.model.norm import RMSNorm
 from textmill.model.rope import Rotation
@@ -69,7 +70,7 @@ class KVCache:
 
 
 class Attention(nn.Module):
-    """Causal self-attention of one layer; ``Block`` multiplies by its projections."""
+    """Causal self-attention of one layer; ``Block`` multiplies by its projections and adds its value embeddings."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
@@ -83,6 +84,7 @@ class Attention(nn.Module):
         self.q_proj = Linear(config.hidden_size, query, bias=config.qkv_bias)
         self.k_proj = Linear(config.hidden_size, key_value, bias=config.qkv_bias)
         self.v_proj = Linear(config.hidden_size, key_value, bias=config.qkv_bias)
+        self.value_embeddings = Embedding(config.vocab_size, key_value) if config.embeds_values(layer) else None
         self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps) if config.qk_norm else None
         self.o_proj = Linear(query, config.hidden_size, bias=config.o_bias)
@@ -128,6 +130,12 @@ class Attention(nn.Module):
             return attend_segments(q_BTHQ, k_BTKQ, v_BTKQ, segments, self.window).flatten(2)
         k_BKSQ, v_BKSQ = cache.append(self.layer, k_BTKQ.transpose(1, 2), v_BTKQ.transpose(1, 2))
         return attend(q_BTHQ.transpose(1, 2), k_BKSQ, v_BKSQ, self.window).transpose(1, 2).flatten(2)
+
+
+def with_added_values(qkv_BTX: torch.Tensor, added_BTY: torch.Tensor) -> torch.Tensor:
+    """Add to the values, which are the last of queries, keys and values side by side; in their own dtype, in place."""
+    qkv_BTX[..., -added_BTY.shape[-1] :].add_(added_BTY)
+    return qkv_BTX
 
 
 def attend(q_BHTQ: torch.Tensor, k_BKSQ: torch.Tensor, v_BKSQ: torch.Tensor, window: int | None = None) -> torch.Tensor:

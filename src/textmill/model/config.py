@@ -13,6 +13,9 @@ from textmill.model.hf_config import read_hf, write_hf
 from textmill.model.ranges import SIZES, check_bool, check_layers, check_number, check_size, check_whole
 from textmill.model.rope_scaling import RopeScaling, YarnScaling
 
+VALUE_EMBEDDINGS = "self_attn.value_embeddings.weight"
+"""The name, within its layer, of a table that no matrix is multiplied with: tokens look up rows of it."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
@@ -25,6 +28,9 @@ class ModelConfig:
     Attributes:
         qkv_bias: whether q_proj, k_proj and v_proj have biases; ``o_bias`` and ``mlp_bias`` say so of the others.
         qk_norm: whether each head of q and of k is normed, by one weight for all heads, before it is rotated.
+        value_embeddings: whether alternate layers, the last one included, add a row of a learned table to each token's
+            values: ``v_proj(x) + table[id]``, a table [vocab_size, key-value heads * head_dim] each (modded-nanogpt,
+            nanochat).
         rope_scaling: how RoPE goes beyond the context that the model was first trained on; None is plain RoPE.
         nope_layers: layers whose queries and keys are not rotated.
         sliding_window: in ``sliding_layers`` a token sees itself and ``sliding_window - 1`` tokens before it.
@@ -54,6 +60,7 @@ class ModelConfig:
     o_bias: bool = False
     mlp_bias: bool = False
     qk_norm: bool = False
+    value_embeddings: bool = False
     rope_scaling: RopeScaling | None = None
     nope_layers: tuple[int, ...] = ()
     sliding_window: int | None = None
@@ -93,7 +100,7 @@ class ModelConfig:
         check_number("initializer_range", self.initializer_range, 0.0, 1.0)
         if isinstance(self.rope_scaling, YarnScaling) and self.rope_theta == 1.0:
             raise ConfigError("rope_theta is 1, and YaRN needs more: all pairs would turn alike")
-        for name in ("tie_word_embeddings", "qkv_bias", "o_bias", "mlp_bias", "qk_norm"):
+        for name in ("tie_word_embeddings", "qkv_bias", "o_bias", "mlp_bias", "qk_norm", "value_embeddings"):
             check_bool(name, getattr(self, name))
         for name in ("bos_token_id", "eos_token_id"):
             value = getattr(self, name)
@@ -123,14 +130,24 @@ class ModelConfig:
 
     @property
     def num_layer_parameters(self) -> int:
-        """Parameters of one layer: four attention projections, three of the feed-forward, norms and biases."""
+        """Parameters of one layer: four attention projections, three of the feed-forward, norms and biases.
+
+        A table of value embeddings is not among them.
+        """
         return sum(math.prod(shape) for shape in self._layer_shapes().values())
+
+    @property
+    def num_value_embedding_parameters(self) -> int:
+        """Parameters of all tables of value embeddings: none where the model has none."""
+        tables = sum(self.embeds_values(layer) for layer in range(self.num_hidden_layers))
+        return tables * self.vocab_size * self.num_key_value_heads * self.head_dim
 
     @property
     def num_parameters(self) -> int:
         """Parameters in all; a head tied to the input table counts once."""
         tables = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
-        return tables + self.num_hidden_layers * self.num_layer_parameters + self.hidden_size
+        blocks = self.num_hidden_layers * self.num_layer_parameters
+        return tables + blocks + self.num_value_embedding_parameters + self.hidden_size
 
     def window_of(self, layer: int) -> int | None:
         """How many tokens a query of this layer sees at most, itself included; None where it sees all before it."""
@@ -140,19 +157,28 @@ class ModelConfig:
         """Whether this layer's queries and keys are rotated by their positions."""
         return layer not in self.nope_layers
 
+    def embeds_values(self, layer: int) -> bool:
+        """Whether this layer has a table of value embeddings: the last one, and every second before it."""
+        return self.value_embeddings and (self.num_hidden_layers - 1 - layer) % 2 == 0
+
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor of the model by its Hugging Face name, [out, in] for matrices, in the order of the forward."""
         layer = self._layer_shapes()
         shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocab_size, self.hidden_size)}
         for index in range(self.num_hidden_layers):
             shapes |= {f"model.layers.{index}.{name}": shape for name, shape in layer.items()}
+            if self.embeds_values(index):
+                shapes[f"model.layers.{index}.{VALUE_EMBEDDINGS}"] = (
+                    self.vocab_size,
+                    self.num_key_value_heads * self.head_dim,
+                )
         shapes["model.norm.weight"] = (self.hidden_size,)
         if not self.tie_word_embeddings:
             shapes["lm_head.weight"] = (self.vocab_size, self.hidden_size)
         return shapes
 
     def _layer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The tensors of any layer, without the prefix that numbers it."""
+        """The tensors that every layer has, without the prefix that numbers it."""
         width, feed_forward = self.hidden_size, self.intermediate_size
         query = self.num_attention_heads * self.head_dim
         key_value = self.num_key_value_heads * self.head_dim
@@ -181,7 +207,10 @@ class ModelConfig:
             raise DataError(f"the model's configuration cannot be used: {error}") from error
 
     def to_hf(self, dtype: str = "float32") -> dict[str, Any]:
-        """Write a config.json that transformers 4 and 5 load as the class of this ``model_type``."""
+        """Write a config.json that transformers 4 and 5 load as the class of this ``model_type``.
+
+        That of a model which is textmill's own no other program reads.
+        """
         return write_hf(self, dtype)
 
 

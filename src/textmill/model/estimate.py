@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from textmill.model.config import ModelConfig
+from textmill.model.config import VALUE_EMBEDDINGS, ModelConfig
 from textmill.model.flops import KvType, inference_flops_per_token, kv_cache_bytes_of, matrix_parameters
 
 WeightType = Literal["f32", "bf16", "f16", "q8_0", "q4_0", "int8", "int4"]
@@ -19,8 +19,8 @@ _PLAIN_BYTES = {"f32": 4, "bf16": 2, "f16": 2}
 # Blocks of 32 values: a scale of 16 bits, in Q4_1 a least value of 16 bits too.
 _BLOCK = 32
 _BLOCK_BYTES = {"q8_0": 34, "q4_0": 18, "q4_1": 20}
-# What the engine keeps matrices in. The input table stays as it is stored, which is reckoned as bf16, and the head has
-# eight bits: it decides between tokens.
+# What the engine keeps matrices in. Tables stay as they are stored, which is reckoned as bf16, and the head has eight
+# bits: it decides between tokens.
 _KEPT = {"int8": "q8_0", "int4": "q4_1"}
 _TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
@@ -34,7 +34,7 @@ class Estimate:
         kv: what keys and values are kept in.
         weight_bytes: of all weights.
         copy_bytes: of a head that is tied to the input table, which the engine keeps once more, in its own layout.
-        read_bytes: of the weights that a step of decoding reads: all but the input table, of which it reads a row.
+        read_bytes: of the weights that a step of decoding reads: all but the tables, of which it reads a row.
     """
 
     config: ModelConfig
@@ -108,7 +108,7 @@ def of_sizes(config: ModelConfig, sizes: dict[str, int], *, kv: KvType, context:
         batch=batch,
         weight_bytes=total - copy,
         copy_bytes=copy,
-        read_bytes=total - sizes[_TABLE],
+        read_bytes=total - sum(size for name, size in sizes.items() if _is_table(name)),
     )
 
 
@@ -125,8 +125,11 @@ def tensor_bytes(shape: tuple[int, ...], type_name: str) -> int:
 def _type_of(name: str, weights: WeightType) -> str:
     if weights not in _KEPT:
         return weights
-    if name == _TABLE:
-        return "bf16"
-    if name.endswith(".v_proj.weight"):
+    if _is_table(name) or name.endswith(".v_proj.weight"):
         return "bf16"
     return "q8_0" if name == _HEAD else _KEPT[weights]
+
+
+def _is_table(name: str) -> bool:
+    """Whether tokens look up rows of it, and no matrix is multiplied with it; of a tied head there is a copy."""
+    return name == _TABLE or name.endswith(VALUE_EMBEDDINGS)

@@ -21,7 +21,8 @@ class Family:
         attention_bias: ``key`` adds biases to all four projections where the key ``attention_bias`` is true, ``qkv``
             has them on q, k and v always, ``none`` never.
         mlp_bias: whether it has the key ``mlp_bias``.
-        qk_norm: whether it norms the heads of q and k.
+        qk_norm: whether it norms the heads of q and k; ``key`` says so by the key ``qk_norm``.
+        value_embeddings: whether it has them, and says so by the key ``value_embeddings``.
         windows: which layers may have a sliding window: ``none``, ``all`` or none of them, or ``some``.
         nope: whether it has layers without RoPE.
         num_key_value_heads: where the key is absent; None is one for each query head.
@@ -32,7 +33,8 @@ class Family:
     architecture: str
     attention_bias: Literal["key", "qkv", "none"]
     mlp_bias: bool = False
-    qk_norm: bool = False
+    qk_norm: bool | Literal["key"] = False
+    value_embeddings: bool = False
     windows: Literal["none", "all", "some"] = "none"
     nope: bool = False
     num_key_value_heads: int | None = None
@@ -42,6 +44,14 @@ class Family:
     sliding_window: int | None = None
     tie_word_embeddings: bool = False
 
+
+OWN = "textmill"
+"""The ``model_type`` of models that textmill alone runs."""
+
+NOT_EXPORTED = (
+    "a model with value embeddings runs in textmill alone (generate, chat, eval, train): neither transformers nor GGUF "
+    'have a place for its tables. To export a model, train one with [model] preset = "llama", or with qk_norm alone'
+)
 
 FAMILIES = {
     "llama": Family(architecture="LlamaForCausalLM", attention_bias="key", mlp_bias=True, max_position_embeddings=2048),
@@ -82,6 +92,14 @@ FAMILIES = {
         rope_theta=2_000_000.0,
         tie_word_embeddings=True,
     ),
+    # What no class of transformers has, under a name that none of them claims.
+    OWN: Family(
+        architecture="TextmillForCausalLM",
+        attention_bias="none",
+        qk_norm="key",
+        value_embeddings=True,
+        max_position_embeddings=2048,
+    ),
 }
 
 
@@ -95,6 +113,13 @@ def family_of(model_type: object) -> Family:
     return FAMILIES[model_type]
 
 
+def model_type_of(*, qk_norm: bool, value_embeddings: bool) -> str:
+    """The ``model_type`` of a new model with these parts and no biases."""
+    if value_embeddings:
+        return OWN
+    return "qwen3" if qk_norm else "llama"
+
+
 def check_family(config: ModelConfig) -> None:
     """Raise ``ConfigError`` where a model has what its ``model_type`` does not: no other program could run it."""
     family = family_of(config.model_type)
@@ -104,7 +129,8 @@ def check_family(config: ModelConfig) -> None:
     wrong = {
         f"qkv_bias = {biases[0]} and o_bias = {biases[1]}": biases not in possible[family.attention_bias],
         "mlp_bias = True": config.mlp_bias and not family.mlp_bias,
-        f"qk_norm = {config.qk_norm}": config.qk_norm != family.qk_norm,
+        f"qk_norm = {config.qk_norm}": family.qk_norm not in ("key", config.qk_norm),
+        f"value_embeddings = {config.value_embeddings}": config.value_embeddings != family.value_embeddings,
         f"nope_layers = {config.nope_layers}": config.nope_layers and not family.nope,
         f"a sliding window in {num_sliding} of {config.num_hidden_layers} layers": num_sliding
         and (family.windows == "none" or (family.windows == "all" and num_sliding != config.num_hidden_layers)),

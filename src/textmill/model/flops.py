@@ -13,12 +13,12 @@ _KV_SCALE_BYTES = 4  # of int8: a float32 for each token's key and each value of
 
 
 def training_flops_per_token(config: ModelConfig, context: int) -> int:
-    """Floating-point operations to train on a token: 6 (parameters - input table) + 12 layers x width x context.
+    """Floating-point operations to train on a token: 6 (parameters - tables) + 12 layers x width x context.
 
-    Each parameter of a matrix product costs 2 operations forward and 4 backward; looking a row up in the input table
-    costs none. Attention's two products cost ``2 * 2 * heads * head_dim * context`` a layer forward and twice that
-    backward, the causal half not taken off. ``width`` is heads x head_dim. This is what nanochat and torchtitan
-    count, so figures of MFU compare. A tied table is the head's matrix too, and counts as such.
+    Each parameter of a matrix product costs 2 operations forward and 4 backward; looking a row up in a table, the input
+    table or one of value embeddings, costs none. Attention's two products cost ``2 * 2 * heads * head_dim * context`` a
+    layer forward and twice that backward, the causal half not taken off. ``width`` is heads x head_dim. This is what
+    nanochat and torchtitan count, so figures of MFU compare. A tied table is the head's matrix too, and counts as such.
     """
     return 3 * inference_flops_per_token(config, context)
 
@@ -36,9 +36,9 @@ def inference_flops_per_token(config: ModelConfig, context: int) -> int:
 
 
 def matrix_parameters(config: ModelConfig) -> int:
-    """Parameters that every token is multiplied with: all but an input table that is not the head too."""
+    """Parameters that every token is multiplied with: all but value embeddings and an input table that is no head."""
     input_table = 0 if config.tie_word_embeddings else config.vocab_size * config.hidden_size
-    return config.num_parameters - input_table
+    return config.num_parameters - input_table - config.num_value_embedding_parameters
 
 
 def kv_cache_bytes(config: ModelConfig, num_tokens: int, bytes_per_value: int = 2) -> int:

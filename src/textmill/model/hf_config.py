@@ -26,6 +26,7 @@ _OFF: dict[str, tuple[Any, ...]] = {
     "partial_rotary_factor": (1.0,),
     "qk_norm": (False,),
     "use_qk_norm": (False,),
+    "value_embeddings": (False,),
     "num_local_experts": (0,),
     "num_experts": (0,),
     "n_routed_experts": (0,),
@@ -103,6 +104,10 @@ def write_hf(config: ModelConfig, dtype: str) -> dict[str, Any]:
         table["pad_token_id"] = None  # absent it is 128004, which has no row in a smaller table
     if family.attention_bias == "key":
         table["attention_bias"] = config.qkv_bias
+    if family.qk_norm == "key":
+        table["qk_norm"] = config.qk_norm
+    if family.value_embeddings:
+        table["value_embeddings"] = config.value_embeddings
     if family.mlp_bias:
         table["mlp_bias"] = config.mlp_bias
     return table | write_rope(config.rope_theta, config.rope_scaling) | write_layers(config, family)
@@ -118,6 +123,10 @@ def _refuse_unsupported(table: Mapping[str, Any], family: Family) -> None:
         harmless |= {"no_rope_layers": ([],), "no_rope_layer_interval": (0,)}
     if family.windows == "none":
         harmless |= {"sliding_window": (), "use_sliding_window": (False,)}
+    if family.qk_norm == "key":
+        del harmless["qk_norm"]
+    if family.value_embeddings:
+        del harmless["value_embeddings"]
     for name, values in harmless.items():
         value = table.get(name)
         if value is not None and value not in values:
@@ -140,7 +149,8 @@ def _biases(table: Mapping[str, Any], family: Family) -> dict[str, Any]:
         "qkv_bias": everywhere or family.attention_bias == "qkv",
         "o_bias": everywhere,
         "mlp_bias": family.mlp_bias and _or_default(table, "mlp_bias", False),
-        "qk_norm": family.qk_norm,
+        "qk_norm": _or_default(table, "qk_norm", False) if family.qk_norm == "key" else family.qk_norm,
+        "value_embeddings": family.value_embeddings and _or_default(table, "value_embeddings", False),
     }
 
 

@@ -210,11 +210,13 @@ def swiglu_backward(
     return d_both, gradient_BTF
 
 
-def cross_entropy(logits_NV: torch.Tensor, targets_N: torch.Tensor, *, makes_gradient: bool) -> float:
+def cross_entropy(
+    logits_NV: torch.Tensor, targets_N: torch.Tensor, *, makes_gradient: bool, z_loss: float = 0.0
+) -> float:
     """Sum of ``-log softmax(logits)[target]`` over targets that are not -100, summed in f64.
 
-    With ``makes_gradient`` the gradient takes the place of the logits, which are spoilt. Twin:
-    ``loss.plain_cross_entropy``.
+    With ``makes_gradient`` the gradient takes the place of the logits, which are spoilt; that of ``z_loss`` is in it.
+    Twin: ``loss.plain_cross_entropy``.
 
     Raises:
         IndexError: a target is neither below V nor -100.
@@ -226,6 +228,7 @@ def cross_entropy(logits_NV: torch.Tensor, targets_N: torch.Tensor, *, makes_gra
         targets_N.data_ptr(),
         makes_gradient,
         *logits_NV.shape,
+        z_loss,
         logits_NV.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )

@@ -16,8 +16,9 @@ from torch import nn
 from torch.nn import functional
 
 from textmill.base.errors import ConfigError
-from textmill.model.attention import Attention, KVCache
+from textmill.model.attention import Attention, KVCache, with_added_values
 from textmill.model.config import ModelConfig
+from textmill.model.embedding import Embedding
 from textmill.model.linear import Linear, linear
 from textmill.model.norm import RMSNorm
 from textmill.model.norm_linear import norm_linear
@@ -171,7 +172,7 @@ class Decoder(nn.Module):
         x_BTD = x_BTD if dtype is None else x_BTD.to(dtype)
         segments = Segments(segments_BT, (num_rows, num_tokens), x_BTD.dtype, x_BTD.device)
         for block in self.layers:
-            x_BTD = block(x_BTD, by, segments, cache, remat=remat)
+            x_BTD = block(x_BTD, ids_BT, by, segments, cache, remat=remat)
         if cache is not None:
             cache.advance(num_tokens)
         return self.norm(x_BTD)
@@ -188,29 +189,55 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(
-        self, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, remat: Remat = "none"
+        self,
+        x_BTD: torch.Tensor,
+        ids_BT: torch.Tensor,
+        by: Rotation,
+        segments: Segments,
+        cache: KVCache | None,
+        *,
+        remat: Remat = "none",
     ) -> torch.Tensor:
-        """Return the stream [B, T, D] after this layer; ``remat`` is what is saved for backward."""
-        return through(self, x_BTD, by, segments, cache, remat=remat)
+        """Return the stream [B, T, D] after this layer; ``remat`` is what is saved for backward.
+
+        ``ids_BT`` are what value embeddings are looked up by.
+        """
+        return through(self, x_BTD, ids_BT, by, segments, cache=cache, remat=remat)
 
     def once(
-        self, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, keeps_all: bool
+        self,
+        x_BTD: torch.Tensor,
+        ids_BT: torch.Tensor,
+        by: Rotation,
+        segments: Segments,
+        cache: KVCache | None,
+        *,
+        keeps_all: bool,
     ) -> torch.Tensor:
         """Return the stream after this layer.
 
         ``keeps_all`` keeps everything for backward; else norms, turns and SwiGLU's product are made again there.
         """
-        x_BTD, o_BTD = self.attended(x_BTD, by, segments, cache, keeps_all=keeps_all)
+        x_BTD, o_BTD = self.attended(x_BTD, ids_BT, by, segments, cache, keeps_all=keeps_all)
         x_BTD, down_BTD = self.fed(x_BTD, o_BTD, keeps_all=keeps_all)
         return x_BTD + down_BTD
 
     def attended(
-        self, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, keeps_all: bool
+        self,
+        x_BTD: torch.Tensor,
+        ids_BT: torch.Tensor,
+        by: Rotation,
+        segments: Segments,
+        cache: KVCache | None,
+        *,
+        keeps_all: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The stream [B, T, D], and what attention adds to it."""
         attention = self.self_attn
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
         x_BTD, qkv_BTX = norm_linear(x_BTD, self.input_layernorm, projections, keeps_all=keeps_all)
+        if attention.value_embeddings is not None:
+            qkv_BTX = with_added_values(qkv_BTX, attention.value_embeddings(ids_BT))
         o_BTX = attention(qkv_BTX, by, segments, cache, keeps_all=keeps_all)
         return x_BTD, linear(o_BTX, attention.o_proj, keeps_all=keeps_all)
 
@@ -237,18 +264,6 @@ class FeedForward(nn.Module):
         self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
         self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=config.mlp_bias)
         self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=config.mlp_bias)
-
-
-class Embedding(nn.Module):
-    """A row of the table [V, D] for each id."""
-
-    def __init__(self, num_rows: int, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(num_rows, width))
-
-    def forward(self, ids_BT: torch.Tensor) -> torch.Tensor:
-        """Look up [B, T] ids as [B, T, D]."""
-        return functional.embedding(ids_BT, self.weight)
 
 
 def _seed_of(seed: int, name: str) -> int:

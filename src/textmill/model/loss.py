@@ -20,32 +20,41 @@ from textmill.model.llama import Llama
 IGNORED = -100
 
 
-def summed_nats(model: Llama, x_BTD: torch.Tensor, targets_BT: torch.Tensor) -> torch.Tensor:
+def summed_nats(model: Llama, x_BTD: torch.Tensor, targets_BT: torch.Tensor, z_loss: float = 0.0) -> torch.Tensor:
     """Sum of ``-log p(target)`` over the targets that are not -100: a number in f64, differentiable once.
 
     Products are in the dtype of the states, the softmax in f32 (in f64 where the states are), the sum in f64.
+
+    With ``z_loss`` its gradient is that of the sum of ``-log p(target) + z_loss * z**2``, where z is the logarithm of
+    the softmax's normaliser: it keeps logits from drifting away together (arXiv:2204.02311 §5). The number itself
+    stays what it is without.
 
     Args:
         model: its head is what multiplies the states.
         x_BTD: hidden states, as ``backbone`` gives them.
         targets_BT: integer ids that follow, of the same rows.
+        z_loss: the coefficient, 1e-4 for one.
     """
-    return head_nats(x_BTD, model.head_weight, targets_BT)
+    return head_nats(x_BTD, model.head_weight, targets_BT, z_loss)
 
 
-def head_nats(x_BTD: torch.Tensor, weight_VD: torch.Tensor, targets_BT: torch.Tensor) -> torch.Tensor:
+def head_nats(
+    x_BTD: torch.Tensor, weight_VD: torch.Tensor, targets_BT: torch.Tensor, z_loss: float = 0.0
+) -> torch.Tensor:
     """As ``summed_nats``, with any head."""
     x_ND, targets_N = x_BTD.flatten(0, -2), targets_BT.flatten()
-    result: torch.Tensor = _SummedNats.apply(x_ND, weight_VD, targets_N)
+    result: torch.Tensor = _SummedNats.apply(x_ND, weight_VD, targets_N, z_loss)
     return result
 
 
 class _SummedNats(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_ND: torch.Tensor, weight_VD: torch.Tensor, targets_N: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, x_ND: torch.Tensor, weight_VD: torch.Tensor, targets_N: torch.Tensor, z_loss: float
+    ) -> torch.Tensor:
         rows = chunk_rows(len(weight_VD))
         cast_VD = weight_VD.to(x_ND.dtype)
-        needs_x, needs_weight, _ = ctx.needs_input_grad
+        needs_x, needs_weight, *_ = ctx.needs_input_grad
         d_x_ND = torch.empty_like(x_ND) if needs_x else None
         d_weight_VD = torch.zeros_like(weight_VD) if needs_weight else None
         total = torch.zeros((), dtype=torch.float64, device=x_ND.device)
@@ -57,6 +66,7 @@ class _SummedNats(torch.autograd.Function):
                 targets_N[chunk],
                 None if d_x_ND is None else d_x_ND[chunk],
                 d_weight_VD,
+                z_loss=z_loss,
             )
         ctx.gradients = d_x_ND, d_weight_VD
         return total
@@ -70,7 +80,7 @@ class _SummedNats(torch.autograd.Function):
         for gradient in (d_x_ND, d_weight_VD):
             if gradient is not None:
                 gradient.mul_(factor)
-        return d_x_ND, d_weight_VD, None
+        return d_x_ND, d_weight_VD, None, None
 
 
 def _chunk_nats(
@@ -79,12 +89,14 @@ def _chunk_nats(
     targets_C: torch.Tensor,
     d_x_CD: torch.Tensor | None,
     d_weight_VD: torch.Tensor | None,
+    *,
+    z_loss: float,
 ) -> torch.Tensor | float:
     """Nats of a chunk, f64; its gradients are written into ``d_x_CD`` and added to ``d_weight_VD``."""
     logits_CV = x_CD @ cast_VD.t()
     makes_gradient = d_x_CD is not None or d_weight_VD is not None
     run = kernels.cross_entropy if kernels.fit(logits_CV) else plain_cross_entropy
-    nats = run(logits_CV, targets_C, makes_gradient=makes_gradient)
+    nats = run(logits_CV, targets_C, makes_gradient=makes_gradient, z_loss=z_loss)
     if d_x_CD is not None:
         torch.mm(logits_CV, cast_VD, out=d_x_CD)
     if d_weight_VD is not None and d_weight_VD.dtype == x_CD.dtype:
@@ -96,14 +108,22 @@ def _chunk_nats(
     return nats
 
 
-def plain_cross_entropy(logits_CV: torch.Tensor, targets_C: torch.Tensor, *, makes_gradient: bool) -> torch.Tensor:
-    """The twin of ``kernels.cross_entropy``: nats in f64, and the gradient in the place of the logits."""
+def plain_cross_entropy(
+    logits_CV: torch.Tensor, targets_C: torch.Tensor, *, makes_gradient: bool, z_loss: float = 0.0
+) -> torch.Tensor:
+    """The twin of ``kernels.cross_entropy``: nats in f64, and the gradient in the place of the logits.
+
+    A row's gradient is ``p - onehot(target)``, and with z-loss ``(1 + 2 z_loss z) p - onehot(target)``.
+    """
     log_p_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.promote_types(logits_CV.dtype, torch.float32))
     counts_C = targets_C != IGNORED
     index_C1 = targets_C.where(counts_C, 0)[:, None]
-    nats = -log_p_CV.gather(1, index_C1).squeeze(1).where(counts_C, 0.0).double().sum()
+    log_p_C1 = log_p_CV.gather(1, index_C1)
+    nats = -log_p_C1.squeeze(1).where(counts_C, 0.0).double().sum()
     if makes_gradient:
         d_logits_CV = log_p_CV.exp_()
+        if z_loss:
+            d_logits_CV.mul_(1 + 2 * z_loss * (logits_CV.gather(1, index_C1) - log_p_C1))
         d_logits_CV.scatter_add_(1, index_C1, torch.full_like(index_C1, -1, dtype=d_logits_CV.dtype))
         logits_CV.copy_(d_logits_CV.mul_(counts_C[:, None]))
     return nats

@@ -26,13 +26,20 @@ Remat = Literal["none", "llama", "full"]
 
 
 def through(
-    block: Block, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, remat: Remat
+    block: Block,
+    x_BTD: torch.Tensor,
+    ids_BT: torch.Tensor,
+    by: Rotation,
+    segments: Segments,
+    *,
+    cache: KVCache | None,
+    remat: Remat,
 ) -> torch.Tensor:
-    """Send the stream [B, T, D] through a block that saves what ``remat`` says."""
+    """Send the stream [B, T, D] of the tokens ``ids_BT`` through a block that saves what ``remat`` says."""
     if remat != "full" or cache is not None or not torch.is_grad_enabled():
-        result: torch.Tensor = block.once(x_BTD, by, segments, cache, keeps_all=remat != "llama")
+        result: torch.Tensor = block.once(x_BTD, ids_BT, by, segments, cache, keeps_all=remat != "llama")
     else:
-        result = _Twice.apply(x_BTD, block, by, segments, *block.parameters())
+        result = _Twice.apply(x_BTD, ids_BT, block, by, segments, *block.parameters())
     return result
 
 
@@ -43,22 +50,28 @@ class _Twice(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: torch.Tensor, block: Block, by: Rotation, segments: Segments, *parameters: torch.Tensor
+    def forward(  # noqa: PLR0917  autograd takes no keywords
+        ctx: Any,
+        x: torch.Tensor,
+        ids: torch.Tensor,
+        block: Block,
+        by: Rotation,
+        segments: Segments,
+        *parameters: torch.Tensor,
     ) -> torch.Tensor:
         ctx.block, ctx.by, ctx.segments = block, by, segments
-        ctx.save_for_backward(x, *parameters)
-        result: torch.Tensor = block.once(x, by, segments, None, keeps_all=False)
+        ctx.save_for_backward(x, ids, *parameters)
+        result: torch.Tensor = block.once(x, ids, by, segments, None, keeps_all=False)
         return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
-        x, *parameters = ctx.saved_tensors
+        x, ids, *parameters = ctx.saved_tensors
         with torch.enable_grad():
             x = x.detach().requires_grad_(ctx.needs_input_grad[0])
-            again = ctx.block.once(x, ctx.by, ctx.segments, None, keeps_all=True)
+            again = ctx.block.once(x, ids, ctx.by, ctx.segments, None, keeps_all=True)
         wanted = [tensor for tensor in (x, *parameters) if tensor.requires_grad]
         gradients = iter(torch.autograd.grad(again, wanted, gradient))
         d_x, *d_parameters = (next(gradients) if tensor.requires_grad else None for tensor in (x, *parameters))
-        return d_x, None, None, None, *d_parameters
+        return d_x, None, None, None, None, *d_parameters

@@ -16,7 +16,7 @@ from textmill.model.activation_bytes import (
     chunk_rows,
     saved_bytes_per_block,
 )
-from textmill.model.config import ModelConfig
+from textmill.model.config import VALUE_EMBEDDINGS, ModelConfig
 
 Remat = Literal["none", "llama", "full"]
 Optimizer = Literal["adamw", "muon"]
@@ -33,7 +33,7 @@ class TrainingBytes:
     Attributes:
         weights: in f32.
         gradients: in f32.
-        optimizer_state: AdamW's two moments of each parameter, Muon's one of blocks' matrices.
+        optimizer_state: AdamW's two moments of each parameter, Muon's one of blocks' matrices; the weights' average.
         saved_activations: what all blocks save for backward.
         weight_casts: of blocks' weights to the activations' type, as far as they are held with those.
         states: what goes into the last norm, what comes out, and the gradient of that.
@@ -87,6 +87,7 @@ def training_bytes(
     dtype: ActivationType,
     remat: Remat,
     optimizer: Optimizer = "adamw",
+    averages: bool = False,
     accumulates: bool = True,
 ) -> TrainingBytes:
     """Reckon with a step on rows of ``context`` tokens, ``micro_rows`` at once.
@@ -101,6 +102,7 @@ def training_bytes(
         dtype: of activations; weights, gradients and optimizer state are in f32.
         remat: as in ``textmill.model.remat``.
         optimizer: AdamW for everything, or Muon for blocks' matrices and AdamW for the rest.
+        averages: whether a moving average of the weights is kept.
         accumulates: whether a step has more than one micro-batch.
     """
     parameters, num_tokens, size = config.num_parameters, micro_rows * context, _BYTES[dtype]
@@ -111,7 +113,7 @@ def training_bytes(
     return TrainingBytes(
         weights=_F32 * parameters,
         gradients=_F32 * parameters,
-        optimizer_state=_F32 * (2 * parameters - by_muon),
+        optimizer_state=_F32 * ((3 if averages else 2) * parameters - by_muon),
         saved_activations=layers * block.activations,
         weight_casts=layers * block.casts,
         states=num_tokens * (3 * size * config.hidden_size + _F32),
@@ -143,6 +145,8 @@ def _block_backward(config: ModelConfig, micro_rows: int, context: int, dtype: A
     weight = config.intermediate_size * config.hidden_size
     gradient = weight * (_F32 if size == _F32 else size + _F32)
     swiglu = 3 * num_tokens * config.intermediate_size * size + 2 * stream + gradient
+    values = _F32 * config.num_key_value_heads * config.head_dim * (config.vocab_size + num_tokens)
+    swiglu = max(swiglu, values if config.value_embeddings else 0)  # a table's gradient, and that of its rows
     if remat == "none":
         return swiglu
     if remat == "llama":
@@ -155,6 +159,6 @@ def _muon(config: ModelConfig) -> int:
     """Matrices of one shape are taken together: five times their bytes, and three times those of their products."""
     groups: dict[tuple[int, ...], int] = {}
     for name, shape in config.tensor_shapes().items():
-        if ".layers." in name and len(shape) == 2:
+        if ".layers." in name and len(shape) == 2 and not name.endswith(VALUE_EMBEDDINGS):
             groups[shape] = groups.get(shape, 0) + 1
     return max(_F32 * count * (5 * math.prod(shape) + 3 * min(shape) ** 2) for shape, count in groups.items())

@@ -21,8 +21,7 @@ def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
     Raises:
         StorageError: the disk has no room for a checkpoint and the model.
     """
-    # A checkpoint is weights and two moments in float32, the finished model its weights once more.
-    needed = 16 * run.plan.model.num_parameters
+    needed = checkpoint_bytes(run) + 4 * run.plan.model.num_parameters  # the finished model
     free = shutil.disk_usage(run.folder).free
     if free < needed:
         raise StorageError(
@@ -60,6 +59,11 @@ def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
         branch=None if plan.parent is None else {"run": plan.parent, "step": plan.start_step},
     )
     return trainer
+
+
+def checkpoint_bytes(run: Run) -> int:
+    """Bytes of a checkpoint's tensors at most: weights, two moments and the weights' average, in float32."""
+    return (16 if run.recipe.optimizer.ema_decay else 12) * run.plan.model.num_parameters
 
 
 def resume_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:

@@ -38,12 +38,13 @@ class BatchNats(nn.Module):
         positions_BT: torch.Tensor | None = None,
         segments_BT: torch.Tensor | None = None,
         remat: Remat = "none",
+        z_loss: float = 0.0,
     ) -> torch.Tensor:
         """Sum of ``-log p(target)``, f64; see ``Llama.backbone`` and ``summed_nats``."""
         x_BTD = self.llama.backbone(
             inputs_BT, dtype=dtype, positions_BT=positions_BT, segments_BT=segments_BT, remat=remat
         )
-        return summed_nats(self.llama, x_BTD, targets_BT)
+        return summed_nats(self.llama, x_BTD, targets_BT, z_loss)
 
 
 class Layout:

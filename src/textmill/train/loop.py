@@ -77,9 +77,10 @@ def train(
             with Saves(trainer, tell) as saves:
                 _Loop(trainer, tell, stop, ranks, saves=saves, looks=Looks(trainer, tell, sampler)).go(begin)
             folder = run.folder / MODEL
-            model = trainer.layout.gathered()
-            if model is not None:
-                save_model(folder, run.plan.model, model.state_dict(), trainer.tokenizer, add_bos_token=True)
+            with trainer.optimizers.averaged():
+                model = trainer.layout.gathered()
+                if model is not None:
+                    save_model(folder, run.plan.model, model.state_dict(), trainer.tokenizer, add_bos_token=True)
             tell("end", trainer.step)
             if stop:
                 raise stop.error(f"stopped when the run was done; the model is in {folder}")
@@ -126,7 +127,8 @@ class _Loop:
                 first = False
             last = trainer.step == plan.num_steps
             if last or trainer.step % trainer.run.recipe.eval.every_steps == 0:
-                self.looks.look(plan.stage_of(trainer.step - 1))
+                with trainer.optimizers.averaged():
+                    self.looks.look(plan.stage_of(trainer.step - 1))
             if last or trainer.step % trainer.run.recipe.checkpoint.every_steps == 0:
                 self.saves.save(wait=last)
             self.saves.tell()
@@ -193,6 +195,7 @@ class _Loop:
                     micro_rows=micro_rows,
                     dtype=compute_dtype(plan.precision),
                     remat=plan.remat,
+                    z_loss=trainer.run.recipe.optimizer.z_loss,
                     layout=trainer.layout,
                 )
                 return loss, trainer.layout.clip(trainer.run.recipe.optimizer.clip_grad_norm)

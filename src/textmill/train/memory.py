@@ -97,6 +97,7 @@ def predicted_bytes(
             dtype=dtype,
             remat=remat,
             optimizer=recipe.optimizer.kind,
+            averages=recipe.optimizer.ema_decay > 0,
             accumulates=rows < _rows_of_rank(recipe, stage, spread),
         )
         for stage, rows in zip(recipe.stages, micro_rows, strict=True)

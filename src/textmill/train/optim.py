@@ -1,47 +1,57 @@
-"""Optimizers: AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest.
+"""Optimizers: AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest; the weights' average.
 
 Their state is plain named tensors, so that a checkpoint needs no pickle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 
+from textmill.model.config import VALUE_EMBEDDINGS
 from textmill.train.layout import Layout
 from textmill.train.recipe_tables.steps import OptimizerTable
+
+EMA = "ema"
+"""The key of a parameter's moving average in its state."""
 
 # A parameter, and a tensor that lies as it does.
 Move = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 # arXiv:2505.16932 (Polar Express), the quintic's coefficients for five steps, from its reference implementation.
-POLAR_EXPRESS = (
+_QUINTICS = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
     (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
     (3.3184196573706015, -2.488488024314874, 0.51004894012372),
     (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
 )
+# As there, all but the last step take values for this much larger than they are: in bf16 rounding may lift a value over
+# 1, from where it runs away. Without, the largest of random matrices came out at 2.0, and so at 1.13.
+_SAFETY = 1.01
+POLAR_EXPRESS = (*((a / _SAFETY, b / _SAFETY**3, c / _SAFETY**5) for a, b, c in _QUINTICS[:-1]), _QUINTICS[-1])
 
 
-def orthogonalize(matrices_NRC: torch.Tensor) -> torch.Tensor:
+def orthogonalize(matrices_NRC: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Bring each matrix's singular values near 1 and keep its singular vectors (five Polar Express steps).
 
     Args:
         matrices_NRC: [matrices, rows, columns], float32.
+        dtype: of the products. With bfloat16, values below a hundredth of the largest are lost in rounding.
 
     Returns:
-        the same shape: about U V^T of each matrix's singular value decomposition.
+        the same shape and dtype as ``matrices_NRC``: about U V^T of each matrix's singular value decomposition.
     """
     tall = matrices_NRC.size(-2) > matrices_NRC.size(-1)
     x = matrices_NRC.mT if tall else matrices_NRC
     # The steps converge for singular values up to 1; 1.02 leaves room for rounding.
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7)
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7)).to(dtype)
     for a, b, c in POLAR_EXPRESS:
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(matrices_NRC.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -56,6 +66,7 @@ class Muon(torch.optim.Optimizer):
         weight_decay: decoupled, as in AdamW.
         whole: puts a matrix together where ranks hold parts of it, and ``part`` takes it apart again: an update is of
             a whole matrix.
+        dtype: of the products that orthogonalize.
     """
 
     def __init__(
@@ -67,9 +78,10 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         whole: Move = lambda parameter, tensor: tensor,
         part: Move = lambda parameter, tensor: tensor,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self._whole, self._part = whole, part
+        self._whole, self._part, self._dtype = whole, part, dtype
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -82,7 +94,7 @@ class Muon(torch.optim.Optimizer):
                     whole = self._whole(parameter, self._momentum(parameter, group["momentum"]))
                     shapes.setdefault(whole.shape, {})[parameter] = whole
             for (rows, columns), wholes in shapes.items():
-                updates = orthogonalize(torch.stack(list(wholes.values())))
+                updates = orthogonalize(torch.stack(list(wholes.values())), self._dtype)
                 scale = group["lr"] * max(1.0, rows / columns) ** 0.5
                 for parameter, update in zip(wholes, updates, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
@@ -99,25 +111,39 @@ class Muon(torch.optim.Optimizer):
 
 
 class Optimizers:
-    """The optimizers of a model, stepped and saved as one.
+    """The optimizers of a model, stepped and saved as one, and the moving average of its weights.
+
+    Blocks' matrices and the head decay. Norms and biases do not, and neither do tables that tokens look rows up in: a
+    row that no token of a batch asks for has no gradient, and would only shrink; and what goes into the first norm
+    would, whose gradient grows as that shrinks (OLMo 2, arXiv:2501.00656). A head that is tied to the input table goes
+    with the table, as in SmolLM3.
 
     Args:
         model: its parameters, by name, are what is optimized.
         table: the recipe's ``[optimizer]``.
         peak_lr: AdamW's learning rate at the schedule's peak.
+        dtype: of Muon's products: the run's precision, which is measured once and written down. In bfloat16 they take
+            less than half the time on a CPU that has it (docs/benchmarks/log.md).
         layout: how the model lies on ranks; this one steps what it holds.
     """
 
     def __init__(
-        self, model: torch.nn.Module, table: OptimizerTable, peak_lr: float, layout: Layout | None = None
+        self,
+        model: torch.nn.Module,
+        table: OptimizerTable,
+        peak_lr: float,
+        dtype: torch.dtype = torch.float32,
+        *,
+        layout: Layout | None = None,
     ) -> None:
         named = list((model if layout is None else layout).named_parameters())
         self._layout = layout
         self._names: dict[torch.Tensor, str] = {parameter: name for name, parameter in named}
-        matrices = [p for name, p in named if p.ndim == 2 and ".layers." in name]
+        self._ema_decay = table.ema_decay
+        matrices = [p for name, p in named if _is_block_matrix(name, p)]
         by_muon: set[torch.Tensor] = set(matrices) if table.kind == "muon" else set()
-        decayed = [p for p in self._names if p.ndim == 2 and p not in by_muon]
-        plain = [p for p in self._names if p.ndim != 2]
+        decayed = [p for p, name in self._names.items() if p.ndim == 2 and p not in by_muon and not _is_table(name)]
+        plain = [p for p, name in self._names.items() if p.ndim != 2 or _is_table(name)]
         adamw = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": table.weight_decay}, {"params": plain, "weight_decay": 0.0}],
             lr=peak_lr,
@@ -134,6 +160,7 @@ class Optimizers:
                     weight_decay=table.weight_decay,
                     whole=self._to_whole,
                     part=self._to_part,
+                    dtype=dtype,
                 )
             )
         self._peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._all]
@@ -145,6 +172,50 @@ class Optimizers:
                 group["lr"] = peak * factor
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        if self._ema_decay:
+            self._add_to_average()
+
+    @torch.no_grad()
+    def _add_to_average(self) -> None:
+        """Step t's weights count ``decay ** (T - t)`` after step T, of all that they sum to: the first weights never.
+
+        AdamW keeps the number of steps; no model is without a parameter of its.
+        """
+        num_steps = next(int(state["step"]) for state in self._all[0].state.values())
+        share = (1 - self._ema_decay) / (1 - self._ema_decay**num_steps)
+        for parameter, state in self._states():
+            if EMA in state:
+                state[EMA].lerp_(parameter, share)
+            else:
+                state[EMA] = parameter.detach().clone()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the model hold the moving average in a ``with`` block; where none is kept, its weights stay in it.
+
+        The values change places, bit for bit, and each tensor stays where it is.
+        """
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for parameter, state in self._states():
+            if EMA in state:
+                weights = parameter.detach().clone()
+                parameter.copy_(state[EMA])
+                state[EMA].copy_(weights)
+
+    def _states(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+        """The parameters that have a state, with it."""
+        for optimizer in self._all:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter in optimizer.state:
+                        yield parameter, optimizer.state[parameter]
 
     def _to_whole(self, parameter: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
         return tensor if self._layout is None else self._layout.whole(self._names[parameter], tensor)
@@ -159,19 +230,22 @@ class Optimizers:
         """Name every tensor of state: ``PARAMETER/exp_avg`` and so on."""
         return {
             f"{self._names[parameter]}/{key}": value
-            for optimizer in self._all
-            for parameter, state in optimizer.state.items()
+            for parameter, state in self._states()
             for key, value in state.items()
         }
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of ``state_tensors`` once a step was taken, those of whole tensors."""
+        averages = (EMA,) if self._ema_decay else ()
         return {
             f"{self._names[parameter]}/{key}": () if key == "step" else self._shape(parameter)
             for optimizer in self._all
             for group in optimizer.param_groups
             for parameter in group["params"]
-            for key in (("momentum",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq"))
+            for key in (
+                *(("momentum",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")),
+                *averages,
+            )
         }
 
     def load_state_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -183,3 +257,12 @@ class Optimizers:
         for name, tensor in tensors.items():
             parameter = by_name[name.rpartition("/")[0]]
             home[parameter].state[parameter][name.rpartition("/")[2]] = tensor.to(parameter.device)
+
+
+def _is_block_matrix(name: str, parameter: torch.Tensor) -> bool:
+    return parameter.ndim == 2 and ".layers." in name and not _is_table(name)
+
+
+def _is_table(name: str) -> bool:
+    """Whether tokens look up rows of it."""
+    return name == "model.embed_tokens.weight" or name.endswith(VALUE_EMBEDDINGS)

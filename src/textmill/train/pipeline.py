@@ -19,6 +19,7 @@ from textmill.data.prepare_listener import KeptSource
 from textmill.data.shards import ShardSet
 from textmill.data.token_choices import CHAR_VOCAB_SIZE
 from textmill.model.config import ModelConfig
+from textmill.model.family import NOT_EXPORTED
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.patterns import DEFAULT_PATTERN, pattern_named
 from textmill.tokenizer.tokenizer import Tokenizer
@@ -156,6 +157,8 @@ def _prepare(  # noqa: PLR0917  each is another thing
 ) -> Run:
     base = None if recipe.model.from_ is None else resolve_model(recipe.model.from_)
     _check_early(recipe, base, spread)
+    if recipe.model.parts["value_embeddings"] or (base is not None and load_config(base).value_embeddings):
+        listener.say(NOT_EXPORTED)
     base_tokenizer = load_tokenizer(base) if base is not None and recipe.tokenizer is None else None
     with _nothing_left(folder):
         begin_folder(folder)

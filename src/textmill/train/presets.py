@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from textmill.base.errors import ConfigError, did_you_mean
 from textmill.model.config import ModelConfig
+from textmill.model.family import model_type_of
 from textmill.model.presets import preset
-from textmill.train.recipe_tables.model import ModelTable
+from textmill.train.recipe_tables.model import ARCHITECTURES, ModelTable
 
 
 def _sizes(depth: int) -> dict[str, int]:
@@ -56,11 +57,11 @@ def model_config(
         ConfigError: an unknown preset, or a size that is missing or does not fit the others.
     """
     sizes: dict[str, int | float | bool] = {}
-    if table.preset is not None:
+    if table.preset is not None and table.preset not in ARCHITECTURES:
         if table.preset not in PRESETS:
+            known = (*PRESETS, *ARCHITECTURES)
             raise ConfigError(
-                f'model.preset "{table.preset}" is unknown{did_you_mean(table.preset, PRESETS)} '
-                f"Known: {', '.join(PRESETS)}"
+                f'model.preset "{table.preset}" is unknown{did_you_mean(table.preset, known)} Known: {", ".join(known)}'
             )
         sizes.update(PRESETS[table.preset])
     given = {name: getattr(table, name) for name in table.__slots__ if name not in ("params", "preset", "from_")}
@@ -77,12 +78,19 @@ def model_config(
     sizes.setdefault("max_position_embeddings", context)
     sizes.setdefault("rope_theta", rope_theta)
     sizes.setdefault("tie_word_embeddings", False)
+    sizes.update(table.parts)
     if int(sizes["max_position_embeddings"]) < context:
         raise ConfigError(
             f"the stage's context is {context}, and model.max_position_embeddings {sizes['max_position_embeddings']}; "
             "raise the one or lower the other"
         )
-    return ModelConfig(vocab_size=vocab_size, bos_token_id=end_of_text, eos_token_id=end_of_text, **sizes)  # type: ignore[arg-type]
+    return ModelConfig(
+        model_type=model_type_of(**table.parts),
+        vocab_size=vocab_size,
+        bos_token_id=end_of_text,
+        eos_token_id=end_of_text,
+        **sizes,  # type: ignore[arg-type]
+    )
 
 
 def size_for(minutes: float) -> list[str]:

@@ -19,7 +19,7 @@ from textmill.base.errors import ConfigError, did_you_mean
 from textmill.data.pipeline import TokenizerTable
 from textmill.text.stdlib import is_stdlib
 from textmill.train.recipe_tables.data import DataTable, StageTable
-from textmill.train.recipe_tables.model import ModelTable
+from textmill.train.recipe_tables.model import ARCHITECTURES, ModelTable
 from textmill.train.recipe_tables.run import BudgetTable, CheckpointTable, EvalTable, RunTable
 from textmill.train.recipe_tables.steps import BatchTable, OptimizerTable, ScheduleTable, SpikesTable
 from textmill.train.run_record import RUNS, list_runs
@@ -167,10 +167,11 @@ def _unset_the_other_size(table: dict[str, Any], settings: Iterable[str]) -> Non
     model = table.get("model")
     if not isinstance(model, dict):
         return
-    keys = [parse_setting(setting)[0] for setting in settings]
-    for key, other in (("params", "preset"), ("preset", "params")):
-        if ["model", key] in keys:
-            model.pop(other, None)
+    given = {tuple(parts): value for parts, value in map(parse_setting, settings)}
+    if ("model", "params") in given and str(model.get("preset")) not in ARCHITECTURES:
+        model.pop("preset", None)
+    if str(given.get(("model", "preset"), "llama")) not in ARCHITECTURES:
+        model.pop("params", None)
 
 
 def _read(table: dict[str, Any]) -> Recipe:

@@ -19,7 +19,7 @@ from textmill.checkpoint.huggingface import write_small_files
 from textmill.checkpoint.parts import save_parts
 from textmill.checkpoint.snapshot import Snapshot
 from textmill.checkpoint.store import state_json
-from textmill.train.beginning import Tell
+from textmill.train.beginning import Tell, checkpoint_bytes
 from textmill.train.trainer import Trainer
 
 # A file names each tensor with its shape and place; weight and two moments of one take less than this.
@@ -35,7 +35,7 @@ class Saves:
         self._is_first = trainer.layout.ranks.is_first
         self._parts = Snapshot()
         self._last_parts = -1
-        whole_bytes = 12 * trainer.run.plan.model.num_parameters + _HEADER_BYTES * len(trainer.model.state_dict())
+        whole_bytes = checkpoint_bytes(trainer.run) + _HEADER_BYTES * len(trainer.model.state_dict())
         self._saver = CheckpointSaver(
             trainer.run.folder,
             keep=trainer.run.recipe.checkpoint.keep,

@@ -23,6 +23,7 @@ def accumulate(
     micro_rows: int,
     dtype: torch.dtype,
     remat: Remat = "none",
+    z_loss: float = 0.0,
     ranks: Ranks = ALONE,
     layout: Layout | None = None,
 ) -> float:
@@ -37,6 +38,7 @@ def accumulate(
         micro_rows: rows that go through the model at once.
         dtype: of activations and products.
         remat: what is recomputed in the backward pass.
+        z_loss: as in ``summed_nats``; it is in the gradient alone.
         ranks: the processes that share the batch, where ``layout`` does not tell.
         layout: how ``model`` lies on them; whole on each unless given.
 
@@ -58,6 +60,7 @@ def accumulate(
                 positions_BT=None if batch.positions is None else _tensor(batch.positions[rows], device),
                 segments_BT=None if batch.segments is None else _tensor(batch.segments[rows], device),
                 remat=remat,
+                z_loss=z_loss,
             )
             loss = loss / num_targets
             loss.backward()

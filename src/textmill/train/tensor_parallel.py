@@ -81,11 +81,18 @@ class SplitBlock(Block):
         self.holders = holders
 
     def attended(
-        self, x_BTD: torch.Tensor, by: Rotation, segments: Segments, cache: KVCache | None, *, keeps_all: bool
+        self,
+        x_BTD: torch.Tensor,
+        ids_BT: torch.Tensor,
+        by: Rotation,
+        segments: Segments,
+        cache: KVCache | None,
+        *,
+        keeps_all: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The stream, and what all ranks' heads add to it."""
         branch_BTD = _SumBackward.apply(x_BTD, self.holders)
-        _, o_BTD = super().attended(branch_BTD, by, segments, cache, keeps_all=keeps_all)
+        _, o_BTD = super().attended(branch_BTD, ids_BT, by, segments, cache, keeps_all=keeps_all)
         return x_BTD, _SumForward.apply(o_BTD, self.holders)
 
     def fed(

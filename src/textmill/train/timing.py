@@ -70,7 +70,7 @@ def step_time_s(
     model.init_weights(0)
     if compiled:
         compile_blocks(model)
-    optimizers = Optimizers(model, recipe.optimizer, recipe.schedule.peak_lr)
+    optimizers = Optimizers(model, recipe.optimizer, recipe.schedule.peak_lr, compute_dtype(precision))
     rows, context = -(-recipe.batch.rows // spread.num_readers), recipe.stage.context
     ids = np.random.default_rng(0).integers(0, config.vocab_size, (rows, context + 1))
     remat: Literal["none", "llama", "full"] = memory.remat
@@ -82,6 +82,7 @@ def step_time_s(
             micro_rows=memory.micro_rows[0],
             dtype=compute_dtype(precision),
             remat=remat,
+            z_loss=recipe.optimizer.z_loss,
         )
         clip(model, recipe.optimizer.clip_grad_norm)
         optimizers.step(1e-6)

@@ -11,7 +11,7 @@ from textmill import _core
 from textmill.base import units
 from textmill.base.errors import ConfigError, DataError
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
-from textmill.infer.runners.native_weights import check_types, kept_bytes, kept_type
+from textmill.infer.runners.native_weights import check_types, is_table, kept_bytes, kept_type
 from textmill.infer.runners.runner import Chunk
 from textmill.model.flops import KvType, kv_cache_bytes_of
 from textmill.model.machine import memory, num_cores
@@ -87,6 +87,7 @@ def open_runner(
             rope_scale=scale,
             windows=[config.window_of(layer) or 0 for layer in layers],
             rotates=[config.rotates(layer) for layer in layers],
+            value_embeddings=[config.embeds_values(layer) for layer in layers],
             num_threads=threads or num_cores(),
         )
     except ValueError as error:
@@ -107,8 +108,8 @@ def open_runner(
 def _set(core: _core.Inference, stored: StoredModel, name: str, tensor: StoredTensor, weights: str) -> None:
     layer, part = _place(name)
     try:
-        if name == "model.embed_tokens.weight":
-            core.set_table(tensor.type, tensor.data)
+        if is_table(name):
+            core.set_table(layer, tensor.type, tensor.data)
         elif len(tensor.shape) == 2:
             kept = kept_type(name, tensor.type, weights)
             core.set_matrix(layer, part, kept, tensor.type, tensor.data, tensor.row_order)

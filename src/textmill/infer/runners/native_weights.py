@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textmill.base.errors import ConfigError
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
+from textmill.model.config import VALUE_EMBEDDINGS
 
 # What a panel of the engine can hold as it is stored. Others become f32, which holds every value of theirs.
 _AS_STORED = {"BF16": "bf16", "Q8_0": "q8", "Q4_0": "q4", "Q4_1": "q4_min"}
@@ -27,6 +28,11 @@ def check_types(stored: StoredModel, weights: str) -> None:
             )
 
 
+def is_table(name: str) -> bool:
+    """Whether tokens look up rows of a tensor: the input table, or a layer's value embeddings."""
+    return name == "model.embed_tokens.weight" or name.endswith(VALUE_EMBEDDINGS)
+
+
 def kept_type(name: str, stored_type: str, weights: str) -> str:
     """How the engine keeps a matrix: ``f32``, ``bf16``, ``q8``, ``q4`` or ``q4_min``.
 
@@ -42,8 +48,8 @@ def kept_type(name: str, stored_type: str, weights: str) -> str:
 
 
 def kept_bytes(name: str, tensor: StoredTensor, weights: str) -> int:
-    """Bytes of a tensor in the engine, but for the rounding up to whole panels; the input table stays as stored."""
-    if name == "model.embed_tokens.weight":
+    """Bytes of a tensor in the engine, but for the rounding up to whole panels; tables stay as stored."""
+    if is_table(name):
         return tensor.data.nbytes
     num_values = 1
     for size in tensor.shape:

@@ -19,8 +19,9 @@ from textmill.model.rope_scaling import rope_frequencies
 
 
 class _Shared(NamedTuple):
-    """What the layers of one forward pass share: where keys go, how to attend, cosines and sines for ``_rotated``."""
+    """What the layers of one pass share: ids, where keys go, how to attend, cosines and sines for ``_rotated``."""
 
+    ids: torch.Tensor
     places: torch.Tensor
     attend: Attend
     cos: torch.Tensor
@@ -42,7 +43,7 @@ class Forward:
         """Write the batch's keys and values to their pages; float32 logits [R, V] after the tokens of ``rows``."""
         weights = self._weights
         x_TD = functional.embedding(batch.ids, weights.table)
-        shared = _Shared(batch.places.long(), self._attention.begin(batch), *self._rotation(batch.positions))
+        shared = _Shared(batch.ids, batch.places.long(), self._attention.begin(batch), *self._rotation(batch.positions))
         for layer, of in enumerate(weights.layers):
             x_TD = _added(x_TD, self._attend(layer, of, x_TD, shared), of.o, of.o_bias)
             x_TD = _added(x_TD, self._feed_forward(of, x_TD), of.down, of.down_bias)
@@ -55,6 +56,8 @@ class Forward:
         qkv_TNQ = qkv_TX.unflatten(-1, (-1, config.head_dim))
         num_query, num_key = config.num_attention_heads, config.num_key_value_heads
         qk_TNQ, v_TKQ = qkv_TNQ.split([num_query + num_key, num_key], dim=1)
+        if of.values is not None:
+            v_TKQ = v_TKQ + functional.embedding(shared.ids, of.values).view_as(v_TKQ)
         if of.q_norm is not None and of.k_norm is not None:
             q_THQ, k_TKQ = qk_TNQ.split([num_query, num_key], dim=1)
             qk_TNQ = torch.cat([self._norm(q_THQ, of.q_norm), self._norm(k_TKQ, of.k_norm)], dim=1)

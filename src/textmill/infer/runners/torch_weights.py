@@ -13,6 +13,7 @@ import torch
 
 from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
+from textmill.model.config import VALUE_EMBEDDINGS
 
 STORED_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -25,6 +26,7 @@ class LayerWeights:
         input_norm, mlp_norm: [D].
         qkv, qkv_bias: [(H + 2K) Q, D]: all query heads, then all of the keys, then all of the values.
         q_norm, k_norm: [Q].
+        values: [V, K Q]: rows that are added to the tokens' values; None where the layer has no value embeddings.
         o, o_bias: [D, H Q].
         gate_up, gate_up_bias: [2F, D]: the gate, then up.
         down, down_bias: [D, F].
@@ -35,6 +37,7 @@ class LayerWeights:
     qkv_bias: torch.Tensor | None
     q_norm: torch.Tensor | None
     k_norm: torch.Tensor | None
+    values: torch.Tensor | None
     o: torch.Tensor
     o_bias: torch.Tensor | None
     mlp_norm: torch.Tensor
@@ -65,8 +68,9 @@ class Weights:
 
     @property
     def num_bytes_read(self) -> int:
-        """Bytes that every step reads: all of them, but for an input table that is not the head too."""
-        layers = (getattr(layer, field.name) for layer in self.layers for field in dataclasses.fields(layer))
+        """Bytes that every step reads: all of them, but for tables of tokens that are not the head too."""
+        names = [field.name for field in dataclasses.fields(LayerWeights) if field.name != "values"]
+        layers = (getattr(layer, name) for layer in self.layers for name in names)
         return sum(tensor.nbytes for tensor in (*layers, self.norm, self.head) if tensor is not None)
 
 
@@ -109,6 +113,7 @@ def _read_layer(
         qkv_bias=read_if_there(*(f"{name}.bias" for name in qkv)),
         q_norm=read_if_there(f"{attention}q_norm.weight"),
         k_norm=read_if_there(f"{attention}k_norm.weight"),
+        values=read_if_there(f"{prefix}{VALUE_EMBEDDINGS}"),
         o=read(f"{attention}o_proj.weight"),
         o_bias=read_if_there(f"{attention}o_proj.bias"),
         mlp_norm=read(f"{prefix}post_attention_layernorm.weight"),

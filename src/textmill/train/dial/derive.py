@@ -92,7 +92,7 @@ def sized_recipe(recipe: Recipe, num_parameters: float, vocab_size: int) -> tupl
     Raises:
         ConfigError: no shape comes near, or the sizes that the recipe gives do not fit each other.
     """
-    sizes = find_shape(num_parameters, vocab_size, _given_sizes(recipe)).sizes()
+    sizes = find_shape(num_parameters, vocab_size, _given_sizes(recipe), **recipe.model.parts).sizes()
     sized = recipe.settle({f"model.{name}": size for name, size in sizes.items()})
     return sized, _config(sized, vocab_size)
 
@@ -137,7 +137,7 @@ def _measured_size(recipe: Recipe, vocab_size: int, speed: Speed | None) -> tupl
     def size_for(flops: float) -> float:
         if asked is not None:
             return asked
-        smallest = smallest_shape(vocab_size, _given_sizes(recipe)).num_parameters
+        smallest = smallest_shape(vocab_size, _given_sizes(recipe), **recipe.model.parts).num_parameters
         return largest_affordable(flops / rules.best_tokens_per_parameter(flops), one_token_each, smallest)
 
     flops_per_s = settled_speed(seconds, lambda flops: _measured_speed(*sized(size_for(flops)), flops, speed))

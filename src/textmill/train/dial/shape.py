@@ -53,6 +53,8 @@ class Shape:
     head_dim: int
     intermediate_size: int
     tie_word_embeddings: bool
+    qk_norm: bool = False
+    value_embeddings: bool = False
 
     @property
     def num_table_parameters(self) -> int:
@@ -60,49 +62,71 @@ class Shape:
         return self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
 
     @property
+    def num_value_table_parameters(self) -> int:
+        """Parameters of one table of value embeddings, which every second layer has, the last among them."""
+        return self.vocab_size * self.num_key_value_heads * self.head_dim if self.value_embeddings else 0
+
+    @property
     def num_layer_parameters(self) -> int:
-        """Parameters of one layer."""
+        """Parameters of one layer, without value embeddings."""
         heads = 2 * self.num_attention_heads + 2 * self.num_key_value_heads
-        return self.hidden_size * (2 + heads * self.head_dim + 3 * self.intermediate_size)
+        norms = 2 * self.hidden_size + (2 * self.head_dim if self.qk_norm else 0)
+        return norms + self.hidden_size * (heads * self.head_dim + 3 * self.intermediate_size)
 
     @property
     def num_parameters(self) -> int:
         """Parameters in all."""
-        return self.num_table_parameters + self.hidden_size + self.num_hidden_layers * self.num_layer_parameters
+        blocks = self.num_hidden_layers * self.num_layer_parameters
+        blocks += (self.num_hidden_layers + 1) // 2 * self.num_value_table_parameters
+        return self.num_table_parameters + self.hidden_size + blocks
 
     def sizes(self) -> dict[str, int]:
-        """The sizes of ``[model]``, without the vocabulary's."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "vocab_size"}
+        """The sizes of ``[model]``, without the vocabulary's, nor the parts that it asks for."""
+        others = ("vocab_size", "qk_norm", "value_embeddings")
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in others}
 
 
-def find_shape(num_parameters: float, vocab_size: int, given: Mapping[str, int] | None = None) -> Shape:
+def find_shape(
+    num_parameters: float,
+    vocab_size: int,
+    given: Mapping[str, int] | None = None,
+    *,
+    qk_norm: bool = False,
+    value_embeddings: bool = False,
+) -> Shape:
     """Find the shape of a model of about ``num_parameters``.
 
     Args:
         num_parameters: how many there are to be, within a tenth; where sizes are given, as near as they allow.
         vocab_size: of the tokenizer.
         given: sizes that are to be kept, by their names in ``Shape``; the others follow.
+        qk_norm: whether heads of queries and keys are normed; this and
+        value_embeddings: are parts that the model has beside, as in ``ModelConfig``.
 
     Raises:
         ConfigError: nothing comes near enough, no width suits the sizes that are given, or one is out of its range.
     """
     given = given or {}
     _check_given(given)
-    nearest = min(_shapes(num_parameters, vocab_size, given), key=lambda shape: _rank(shape, num_parameters))
+    parts = {"qk_norm": qk_norm, "value_embeddings": value_embeddings}
+    nearest = min(_shapes(num_parameters, vocab_size, given, parts), key=lambda shape: _rank(shape, num_parameters))
     tolerance = _TOLERANCE_WITH_GIVEN if given.keys() - {"tie_word_embeddings"} else TOLERANCE
     if _off(nearest, num_parameters) > tolerance:
         raise ConfigError(_nothing_near(nearest, num_parameters, given))
     return nearest
 
 
-def smallest_shape(vocab_size: int, given: Mapping[str, int]) -> Shape:
+def smallest_shape(
+    vocab_size: int, given: Mapping[str, int], *, qk_norm: bool = False, value_embeddings: bool = False
+) -> Shape:
     """The smallest shape there is for a vocabulary, with the sizes that are given.
 
     Raises:
         ConfigError: no width suits these, or one of them is out of its range.
     """
     _check_given(given)
-    return min(_shapes(0, vocab_size, given), key=lambda shape: shape.num_parameters)
+    parts = {"qk_norm": qk_norm, "value_embeddings": value_embeddings}
+    return min(_shapes(0, vocab_size, given, parts), key=lambda shape: shape.num_parameters)
 
 
 def _check_given(given: Mapping[str, int]) -> None:
@@ -112,7 +136,9 @@ def _check_given(given: Mapping[str, int]) -> None:
         raise ConfigError(f"no width in steps of {WIDTH_STEP} suits {_named(given)}; give model.hidden_size as well")
 
 
-def _shapes(num_parameters: float, vocab_size: int, given: Mapping[str, int]) -> Iterator[Shape]:
+def _shapes(
+    num_parameters: float, vocab_size: int, given: Mapping[str, int], parts: Mapping[str, bool]
+) -> Iterator[Shape]:
     """The best depth for every width."""
     for width in _widths(given):
         heads, head_dim = _heads(width, given)
@@ -126,10 +152,13 @@ def _shapes(num_parameters: float, vocab_size: int, given: Mapping[str, int]) ->
             head_dim=head_dim,
             intermediate_size=given.get("intermediate_size", usual_feed_forward(width)),
             tie_word_embeddings=bool(given.get("tie_word_embeddings", tied)),
+            qk_norm=parts["qk_norm"],
+            value_embeddings=parts["value_embeddings"],
         )
         if "num_hidden_layers" not in given:
             rest = num_parameters - shape.num_table_parameters - width
-            depth = min(_MAX_DEPTH, max(1, round(rest / shape.num_layer_parameters)))
+            per_layer = shape.num_layer_parameters + shape.num_value_table_parameters / 2
+            depth = min(_MAX_DEPTH, max(1, round(rest / per_layer)))
             shape = dataclasses.replace(shape, num_hidden_layers=depth)
         elif "intermediate_size" not in given:
             shape = _with_feed_forward(shape, num_parameters)

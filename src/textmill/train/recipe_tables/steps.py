@@ -75,7 +75,14 @@ _SCHEDULE_DEFAULTS: dict[str, dict[str, float | str]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerTable:
-    """``[optimizer]``: AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest."""
+    """``[optimizer]``: AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest.
+
+    Attributes:
+        weight_decay: of matrices; norms, biases and tables that tokens look rows up in do not decay.
+        ema_decay: how much of the weights' moving average a step keeps, 0.999 for one; 0 keeps no average. It is what
+            is validated, sampled from and left as the finished model.
+        z_loss: the coefficient of the squared logarithm of the softmax's normaliser, 1e-4 for one; 0 is none.
+    """
 
     kind: Literal["adamw", "muon"] = "adamw"
     muon_lr: float = 0.02
@@ -84,10 +91,14 @@ class OptimizerTable:
     eps: float = 1e-8
     weight_decay: float = 0.1
     clip_grad_norm: float = 1.0
+    ema_decay: float = 0.0
+    z_loss: float = 0.0
 
     def __post_init__(self) -> None:
         for name, low, high in (
             ("muon_lr", 0.0, math.inf),
+            ("ema_decay", 0.0, 1.0),
+            ("z_loss", 0.0, 1.0),
             ("beta1", 0.0, 1.0),
             ("beta2", 0.0, 1.0),
             ("weight_decay", 0.0, math.inf),
