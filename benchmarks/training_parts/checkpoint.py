@@ -113,7 +113,6 @@ def save(run: Path, rounds: int) -> dict[str, Any]:
 def resume(run: Path) -> float:
     """Seconds until the first step begins."""
     torch.set_num_threads(THREADS)
-    torch.optim.AdamW(torch.nn.Linear(1, 1).parameters())  # the first optimizer imports torch's compiler
     first: list[float] = []
 
     def observe(event: Event) -> None:

@@ -1,6 +1,8 @@
 """Optimizers against closed forms, and their state as plain tensors."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 
@@ -8,7 +10,8 @@ torch = pytest.importorskip("torch")
 
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.model.llama import Llama  # noqa: E402
-from textmill.train.optim import Muon, Optimizers, orthogonalize  # noqa: E402
+from textmill.train.muon import Muon, orthogonalize  # noqa: E402
+from textmill.train.optim import Optimizers  # noqa: E402
 from textmill.train.recipe_tables.steps import OptimizerTable  # noqa: E402
 
 CONFIG = ModelConfig(
@@ -64,7 +67,7 @@ def test_muon_takes_a_step_of_its_scale_along_the_polar_factor(shape):
     u, _, v = torch.linalg.svd(random(*shape), full_matrices=False)
     parameter = torch.nn.Parameter(torch.zeros(shape))
     parameter.grad = 3.0 * (u @ v)
-    Muon([parameter], lr=0.1).step()
+    Muon([parameter]).step(0.1)
     scale = 0.1 * max(1.0, shape[0] / shape[1]) ** 0.5
     assert (parameter.detach() + scale * (u @ v)).norm() <= 0.15 * scale * (u @ v).norm()
 
@@ -73,7 +76,7 @@ def test_muon_equals_a_plain_loop():
     """Nesterov momentum as a moving average, matrices one by one, in f64."""
     shapes = [(6, 10), (10, 6), (6, 10)]
     parameters = [torch.nn.Parameter(random(*shape, seed=n, dtype=torch.float64)) for n, shape in enumerate(shapes)]
-    muon = Muon(parameters, lr=0.02, momentum=0.9, weight_decay=0.1, dtype=torch.float64)
+    muon = Muon(parameters, momentum=0.9, weight_decay=0.1, dtype=torch.float64)
     expected = [parameter.detach().clone() for parameter in parameters]
     averages = [torch.zeros_like(parameter) for parameter in expected]
     for step in range(4):
@@ -84,7 +87,7 @@ def test_muon_equals_a_plain_loop():
             update = orthogonalize((0.1 * gradient + 0.9 * averages[n])[None], torch.float64)[0]
             scale = max(1.0, shapes[n][0] / shapes[n][1]) ** 0.5
             expected[n] = (1 - 0.02 * 0.1) * weights - 0.02 * scale * update
-        muon.step()
+        muon.step(0.02)
     for parameter, weights in zip(parameters, expected, strict=True):
         assert torch.allclose(parameter, weights, rtol=0, atol=1e-12)
 
@@ -92,7 +95,7 @@ def test_muon_equals_a_plain_loop():
 def test_a_zero_gradient_moves_nothing_but_by_decay():
     parameter = torch.nn.Parameter(torch.ones(4, 4))
     parameter.grad = torch.zeros(4, 4)
-    Muon([parameter], lr=0.1, weight_decay=0.5).step()
+    Muon([parameter], weight_decay=0.5).step(0.1)
     assert torch.allclose(parameter, torch.full((4, 4), 0.95))
 
 
@@ -226,3 +229,17 @@ def test_adamw_equals_torchs_own_loop():
         reference.zero_grad()
     for one, two in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_no_compiler_of_torch_is_imported_for_a_step():
+    """It takes as long as torch itself, at the start of every run."""
+    code = (
+        "import sys, torch\n"
+        "from textmill.train.optim import Optimizers\n"
+        "from textmill.train.recipe_tables.steps import OptimizerTable\n"
+        "layer = torch.nn.Linear(2, 2)\n"
+        "layer(torch.ones(1, 2)).sum().backward()\n"
+        "Optimizers(layer, OptimizerTable(), 1e-3).step(1.0)\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,109 +5,19 @@ Their state is plain named tensors, so that a checkpoint needs no pickle.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from textmill.model.config import VALUE_EMBEDDINGS
+from textmill.train.adamw import AdamW
 from textmill.train.layout import Layout
+from textmill.train.muon import Muon
 from textmill.train.recipe_tables.steps import OptimizerTable
 
 EMA = "ema"
 """The key of a parameter's moving average in its state."""
-
-# A parameter, and a tensor that lies as it does.
-Move = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-# arXiv:2505.16932 (Polar Express), the quintic's coefficients for five steps, from its reference implementation.
-_QUINTICS = (
-    (8.28721201814563, -23.595886519098837, 17.300387312530933),
-    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
-    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
-    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
-    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
-)
-# As there, all but the last step take values for this much larger than they are: in bf16 rounding may lift a value over
-# 1, from where it runs away. Without, the largest of random matrices came out at 2.0, and so at 1.13.
-_SAFETY = 1.01
-POLAR_EXPRESS = (*((a / _SAFETY, b / _SAFETY**3, c / _SAFETY**5) for a, b, c in _QUINTICS[:-1]), _QUINTICS[-1])
-
-
-def orthogonalize(matrices_NRC: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Bring each matrix's singular values near 1 and keep its singular vectors (five Polar Express steps).
-
-    Args:
-        matrices_NRC: [matrices, rows, columns], float32.
-        dtype: of the products. With bfloat16, values below a hundredth of the largest are lost in rounding.
-
-    Returns:
-        the same shape and dtype as ``matrices_NRC``: about U V^T of each matrix's singular value decomposition.
-    """
-    tall = matrices_NRC.size(-2) > matrices_NRC.size(-1)
-    x = matrices_NRC.mT if tall else matrices_NRC
-    # The steps converge for singular values up to 1; 1.02 leaves room for rounding.
-    x = (x / (x.norm(dim=(-2, -1), keepdim=True) * 1.02 + 1e-7)).to(dtype)
-    for a, b, c in POLAR_EXPRESS:
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.mT if tall else x).to(matrices_NRC.dtype)
-
-
-class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalized, for matrices (https://kellerjordan.github.io/posts/muon/).
-
-    Matrices of one shape are taken together: one batched product instead of a small one for each.
-
-    Args:
-        params: two-dimensional parameters.
-        lr: the change of a matrix of ones' size; scaled by sqrt(max(1, rows / columns)).
-        momentum: Nesterov momentum.
-        weight_decay: decoupled, as in AdamW.
-        whole: puts a matrix together where ranks hold parts of it, and ``part`` takes it apart again: an update is of
-            a whole matrix.
-        dtype: of the products that orthogonalize.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[torch.Tensor],
-        *,
-        lr: float,
-        momentum: float = 0.95,
-        weight_decay: float = 0.0,
-        whole: Move = lambda parameter, tensor: tensor,
-        part: Move = lambda parameter, tensor: tensor,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self._whole, self._part, self._dtype = whole, part, dtype
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        assert closure is None
-        for group in self.param_groups:
-            shapes: dict[torch.Size, dict[torch.Tensor, torch.Tensor]] = {}
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    whole = self._whole(parameter, self._momentum(parameter, group["momentum"]))
-                    shapes.setdefault(whole.shape, {})[parameter] = whole
-            for (rows, columns), wholes in shapes.items():
-                updates = orthogonalize(torch.stack(list(wholes.values())), self._dtype)
-                scale = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for parameter, update in zip(wholes, updates, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(self._part(parameter, update), alpha=-scale)
-
-    def _momentum(self, parameter: torch.Tensor, momentum: float) -> torch.Tensor:
-        state = self.state[parameter]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter)
-        gradient = parameter.grad
-        assert gradient is not None
-        state["momentum"].lerp_(gradient, 1 - momentum)
-        return gradient.lerp(state["momentum"], momentum)
 
 
 class Optimizers:
@@ -144,34 +54,27 @@ class Optimizers:
         by_muon: set[torch.Tensor] = set(matrices) if table.kind == "muon" else set()
         decayed = [p for p, name in self._names.items() if p.ndim == 2 and p not in by_muon and not _is_table(name)]
         plain = [p for p, name in self._names.items() if p.ndim != 2 or _is_table(name)]
-        adamw = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": table.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=peak_lr,
-            betas=(table.beta1, table.beta2),
-            eps=table.eps,
-            fused=True,  # the CPU default is a Python loop over tensors
-        )
-        self._all: list[torch.optim.Optimizer] = [adamw]
+        betas = table.beta1, table.beta2
+        self._all: list[tuple[AdamW | Muon, float]] = [
+            (AdamW(decayed, weight_decay=table.weight_decay, betas=betas, eps=table.eps), peak_lr),
+            (AdamW(plain, weight_decay=0.0, betas=betas, eps=table.eps), peak_lr),
+        ]
         if by_muon:
-            self._all.append(
-                Muon(
-                    matrices,
-                    lr=table.muon_lr,
-                    weight_decay=table.weight_decay,
-                    whole=self._to_whole,
-                    part=self._to_part,
-                    dtype=dtype,
-                )
+            muon = Muon(
+                matrices,
+                weight_decay=table.weight_decay,
+                whole=self._to_whole,
+                part=self._to_part,
+                dtype=dtype,
             )
-        self._peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._all]
+            self._all.append((muon, table.muon_lr))
 
     def step(self, factor: float) -> None:
         """Update the parameters at ``factor`` times the peak learning rates, and drop the gradients."""
-        for optimizer, peaks in zip(self._all, self._peaks, strict=True):
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * factor
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        for optimizer, peak_lr in self._all:
+            optimizer.step(peak_lr * factor)
+        for parameter in self._names:
+            parameter.grad = None
         if self._ema_decay:
             self._add_to_average()
 
@@ -181,7 +84,7 @@ class Optimizers:
 
         AdamW keeps the number of steps; no model is without a parameter of its.
         """
-        num_steps = next(int(state["step"]) for state in self._all[0].state.values())
+        num_steps = next(int(state["step"]) for _, state in self._states() if "step" in state)
         share = (1 - self._ema_decay) / (1 - self._ema_decay**num_steps)
         for parameter, state in self._states():
             if EMA in state:
@@ -211,11 +114,10 @@ class Optimizers:
 
     def _states(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         """The parameters that have a state, with it."""
-        for optimizer in self._all:
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    if parameter in optimizer.state:
-                        yield parameter, optimizer.state[parameter]
+        for optimizer, _ in self._all:
+            for parameter in optimizer.params:
+                if parameter in optimizer.state:
+                    yield parameter, optimizer.state[parameter]
 
     def _to_whole(self, parameter: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
         return tensor if self._layout is None else self._layout.whole(self._names[parameter], tensor)
@@ -239,24 +141,20 @@ class Optimizers:
         averages = (EMA,) if self._ema_decay else ()
         return {
             f"{self._names[parameter]}/{key}": () if key == "step" else self._shape(parameter)
-            for optimizer in self._all
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-            for key in (
-                *(("momentum",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")),
-                *averages,
-            )
+            for optimizer, _ in self._all
+            for parameter in optimizer.params
+            for key in (*optimizer.keys, *averages)
         }
 
     def load_state_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
         """Take over tensors as ``state_tensors`` names them, on any device; what was there is forgotten."""
-        for optimizer in self._all:
+        for optimizer, _ in self._all:
             optimizer.state.clear()
         by_name = {name: parameter for parameter, name in self._names.items()}
-        home = {p: optimizer for optimizer in self._all for group in optimizer.param_groups for p in group["params"]}
+        home = {parameter: optimizer for optimizer, _ in self._all for parameter in optimizer.params}
         for name, tensor in tensors.items():
             parameter = by_name[name.rpartition("/")[0]]
-            home[parameter].state[parameter][name.rpartition("/")[2]] = tensor.to(parameter.device)
+            home[parameter].state.setdefault(parameter, {})[name.rpartition("/")[2]] = tensor.to(parameter.device)
 
 
 def _is_block_matrix(name: str, parameter: torch.Tensor) -> bool:
