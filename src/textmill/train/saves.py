@@ -16,7 +16,6 @@ from typing import Self
 from textmill.base.errors import StorageError
 from textmill.checkpoint.async_saver import CheckpointSaver
 from textmill.checkpoint.huggingface import write_small_files
-from textmill.checkpoint.parts import save_parts
 from textmill.checkpoint.snapshot import Snapshot
 from textmill.checkpoint.store import state_json
 from textmill.train.beginning import Tell, checkpoint_bytes
@@ -100,6 +99,8 @@ class Saves:
                 )
 
     def _save_parts(self, *, wait: bool) -> None:
+        from textmill.checkpoint.parts import save_parts  # torch's distributed checkpoints take time to import
+
         trainer, layout, begin = self._trainer, self._trainer.layout, time.perf_counter()
         if wait and self._last_parts == trainer.step:
             return
