@@ -16,6 +16,15 @@ from textmill.train.recipe_tables.steps import OptimizerTable
 EMA = "ema"
 """The key of a parameter's moving average in its state."""
 
+INPUT_TABLE = "model.embed_tokens.weight"
+
+TABLE_LR = 10.0
+"""Beside Muon, how many times AdamW's rate tables of tokens are trained with.
+
+Measured, at ten times, in docs/benchmarks/log.md. nanochat and modded-nanogpt train tables at 50 to 75 times the head's
+rate.
+"""
+
 # arXiv:2505.16932 (Polar Express), the quintic's coefficients for five steps, from its reference implementation.
 _QUINTICS = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
@@ -110,6 +119,8 @@ class Optimizers:
     would, whose gradient grows as that shrinks (OLMo 2, arXiv:2501.00656). A head that is tied to the input table goes
     with the table, as in SmolLM3.
 
+    Beside Muon, tables learn at ``TABLE_LR`` times AdamW's rate, but for one that is the head as well.
+
     Args:
         model: its parameters, by name, are what is optimized.
         table: the recipe's ``[optimizer]``.
@@ -126,9 +137,17 @@ class Optimizers:
         matrices = [p for name, p in model.named_parameters() if _is_block_matrix(name, p)]
         by_muon: set[torch.Tensor] = set(matrices) if table.kind == "muon" else set()
         decayed = [p for p, name in self._names.items() if p.ndim == 2 and p not in by_muon and not _is_table(name)]
-        plain = [p for p, name in self._names.items() if p.ndim != 2 or _is_table(name)]
+        vectors = [p for p in self._names if p.ndim != 2]
+        tables = {name: p for p, name in self._names.items() if _is_table(name)}
+        is_tied = "lm_head.weight" not in self._names.values()
+        fast = [p for name, p in tables.items() if by_muon and not (is_tied and name == INPUT_TABLE)]
+        slow = [p for p in tables.values() if p not in set(fast)]
         adamw = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": table.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            [
+                {"params": decayed, "weight_decay": table.weight_decay},
+                {"params": vectors + slow, "weight_decay": 0.0},
+                {"params": fast, "weight_decay": 0.0, "lr": TABLE_LR * peak_lr},
+            ],
             lr=peak_lr,
             betas=(table.beta1, table.beta2),
             eps=table.eps,
@@ -230,4 +249,4 @@ def _is_block_matrix(name: str, parameter: torch.Tensor) -> bool:
 
 def _is_table(name: str) -> bool:
     """Whether tokens look up rows of it."""
-    return name == "model.embed_tokens.weight" or name.endswith(VALUE_EMBEDDINGS)
+    return name == INPUT_TABLE or name.endswith(VALUE_EMBEDDINGS)
