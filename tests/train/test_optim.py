@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.model.llama import Llama  # noqa: E402
 from textmill.train.muon import Muon, orthogonalize  # noqa: E402
-from textmill.train.optim import Optimizers  # noqa: E402
+from textmill.train.optim import TABLE_LR, Optimizers  # noqa: E402
 from textmill.train.recipe_tables.steps import OptimizerTable  # noqa: E402
 
 CONFIG = ModelConfig(
@@ -189,6 +189,21 @@ def test_matrices_decay_and_norms_biases_and_tables_do_not(kind, tied):
         for name, parameter in model.named_parameters():
             decays = name.endswith("proj.weight") or name == "lm_head.weight"
             assert torch.allclose(parameter, before[name] * (1 - 0.005 * decays), rtol=1e-6, atol=0), name
+
+
+@pytest.mark.parametrize(("kind", "tied", "fast"), [("muon", False, 2), ("muon", True, 1), ("adamw", False, 0)])
+def test_beside_muon_tables_learn_faster_unless_they_are_the_head(kind, tied, fast):
+    """AdamW's first step moves every value by its rate."""
+    model = Llama(dataclasses.replace(OWN, tie_word_embeddings=tied)).init_weights(3, residual="scaled")
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    Optimizers(model, OptimizerTable(kind=kind, weight_decay=0.0), 1e-3).step(0.5)
+    moved = {name: (before[name] - parameter).mean().item() for name, parameter in model.named_parameters()}
+    tables = ["model.layers.1.self_attn.value_embeddings.weight", "model.embed_tokens.weight"]
+    for name in (name for name in moved if kind == "adamw" or "proj" not in name):
+        expected = 0.5e-3 * (TABLE_LR if name in tables[:fast] else 1.0)
+        assert moved[name] == pytest.approx(expected, rel=1e-3), name
 
 
 def test_muon_takes_no_table_of_value_embeddings():

@@ -102,7 +102,7 @@ def last_bits(run):
 
 
 def test_a_run_recovers_from_a_poison_batch(tmp_path, monkeypatch):
-    """It goes back, passes over the batches since, and ends within 1 % of the clean run."""
+    """It goes back, passes over the batches since, and ends no more than 1 % above the clean run."""
     train(write_recipe(tmp_path / "clean"))
     poison(monkeypatch, {60}, foreign_targets)
     train(write_recipe(tmp_path / "spoilt"))
@@ -112,7 +112,7 @@ def test_a_run_recovers_from_a_poison_batch(tmp_path, monkeypatch):
     assert first == spike.fields["rewind_to"] == 56
     assert end == 61
     assert spike.fields["documents"]
-    assert last_bits(run) == pytest.approx(last_bits(tmp_path / "clean" / "run"), rel=0.01)
+    assert last_bits(run) <= 1.01 * last_bits(tmp_path / "clean" / "run")
 
 
 @pytest.mark.timeout(1200)

@@ -19,6 +19,15 @@ from textmill.train.recipe_tables.steps import OptimizerTable
 EMA = "ema"
 """The key of a parameter's moving average in its state."""
 
+INPUT_TABLE = "model.embed_tokens.weight"
+
+TABLE_LR = 10.0
+"""Beside Muon, how many times AdamW's rate tables of tokens are trained with.
+
+Measured, at ten times, in docs/benchmarks/log.md. nanochat and modded-nanogpt train tables at 50 to 75 times the head's
+rate.
+"""
+
 
 class Optimizers:
     """The optimizers of a model, stepped and saved as one, and the moving average of its weights.
@@ -27,6 +36,8 @@ class Optimizers:
     row that no token of a batch asks for has no gradient, and would only shrink; and what goes into the first norm
     would, whose gradient grows as that shrinks (OLMo 2, arXiv:2501.00656). A head that is tied to the input table goes
     with the table, as in SmolLM3.
+
+    Beside Muon, tables learn at ``TABLE_LR`` times AdamW's rate, but for one that is the head as well.
 
     Args:
         model: its parameters, by name, are what is optimized.
@@ -53,11 +64,16 @@ class Optimizers:
         matrices = [p for name, p in named if _is_block_matrix(name, p)]
         by_muon: set[torch.Tensor] = set(matrices) if table.kind == "muon" else set()
         decayed = [p for p, name in self._names.items() if p.ndim == 2 and p not in by_muon and not _is_table(name)]
-        plain = [p for p, name in self._names.items() if p.ndim != 2 or _is_table(name)]
+        vectors = [p for p in self._names if p.ndim != 2]
+        tables = {name: p for p, name in self._names.items() if _is_table(name)}
+        is_tied = "lm_head.weight" not in self._names.values()
+        fast = [p for name, p in tables.items() if by_muon and not (is_tied and name == INPUT_TABLE)]
+        slow = [p for p in tables.values() if p not in set(fast)]
         betas = table.beta1, table.beta2
         self._all: list[tuple[AdamW | Muon, float]] = [
             (AdamW(decayed, weight_decay=table.weight_decay, betas=betas, eps=table.eps), peak_lr),
-            (AdamW(plain, weight_decay=0.0, betas=betas, eps=table.eps), peak_lr),
+            (AdamW(vectors + slow, weight_decay=0.0, betas=betas, eps=table.eps), peak_lr),
+            (AdamW(fast, weight_decay=0.0, betas=betas, eps=table.eps), TABLE_LR * peak_lr),
         ]
         if by_muon:
             muon = Muon(
@@ -163,4 +179,4 @@ def _is_block_matrix(name: str, parameter: torch.Tensor) -> bool:
 
 def _is_table(name: str) -> bool:
     """Whether tokens look up rows of it."""
-    return name == "model.embed_tokens.weight" or name.endswith(VALUE_EMBEDDINGS)
+    return name == INPUT_TABLE or name.endswith(VALUE_EMBEDDINGS)
