@@ -40,7 +40,7 @@ struct NormBackward {
 };
 
 // Norms of heads, where there is a weight, and then the turn of each pair (i, i + dim / 2) by an angle, where there are
-// angles (arXiv:2104.09864). Tokens are `stride` values apart, their heads side by side.
+// angles (arXiv:2104.09864); one of them is there. Tokens are `stride` values apart, their heads side by side.
 struct Heads {
     const void* x;
     size_t x_stride;

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from textmill import _core
@@ -97,6 +97,7 @@ def test_norm_backward(dtype, seed, num_rows, width, has_added):
     st.sampled_from(["none", "shared", "each"]),
 )
 def test_heads(dtype, seed, sizes, has_norm, turns):
+    assume(has_norm or turns != "none")
     batch, num_tokens, num_heads, half = sizes
     dim = 2 * half
     x = part_of_wider(draw(batch, num_tokens, num_heads * dim, seed=seed, dtype=dtype), 3, 5)
@@ -137,12 +138,12 @@ def test_swiglu(dtype, seed, num_rows, width, scale):
     gate, up = both.chunk(2, -1)
     gradient = draw(num_rows, width, seed=seed + 1, dtype=dtype)
     (gated,) = on_threads(lambda: [kernels.swiglu(gate, up)])
-    d_both, again = on_threads(lambda: kernels.swiglu_backward(gradient.clone(), gate, up))
+    d_both, again = on_threads(lambda: kernels.swiglu_backward(gradient.clone(), gate, up, again=True))
     assert torch.equal(again, gated)
     if num_rows == 0:
         return
     check(gated, plain_swiglu(gate.double(), up.double()), dtype)
-    expected, _ = plain_swiglu_backward(gradient.double(), gate.double(), up.double())
+    expected, _ = plain_swiglu_backward(gradient.double(), gate.double(), up.double(), again=True)
     check(d_both, expected, dtype)
 
 

@@ -62,8 +62,9 @@ def test_any_model_of_the_family_equals_transformers(config, seed):
     ids_BT = random_ids(config, 1, 60, seed=seed)
     with torch.no_grad():
         ours, theirs = model(ids_BT), peer(ids_BT).logits
-    # Equal but for scaled RoPE, whose frequencies differ by up to 4e-6 of themselves: by 2e-4 rad after 59 tokens.
-    tolerance = 1e-5 if config.rope_scaling is None else 2e-4
+    # Each is off by up to 9e-6 of the largest from f64. Scaled RoPE's frequencies differ by up to 4e-6 of themselves,
+    # by 2e-4 rad after 59 tokens.
+    tolerance = 2e-5 if config.rope_scaling is None else 2e-4
     assert (ours - theirs).abs().max() <= tolerance * max(1.0, float(theirs.abs().max()))
 
 

@@ -89,7 +89,7 @@ def heads(
     eps: float,
     angles: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Norm heads, where there is a weight, and turn them, where there are cosines and sines.
+    """Norm heads, where there is a weight, and turn them, where there are cosines and sines; one is there.
 
     Twin: ``self_attention.plain_heads``.
 
@@ -102,6 +102,7 @@ def heads(
     Returns:
         the heads, contiguous; ``1 / rms`` of each, f32 [B, T, H, 1].
     """
+    assert weight_Q is not None or angles is not None, "heads are normed, or turned, or both"
     num_heads, dim = x_BTHQ.shape[2:]
     rows_NX = _rows(x_BTHQ.flatten(2))
     out = torch.empty_like(x_BTHQ, memory_format=torch.contiguous_format)
@@ -137,6 +138,7 @@ def heads_backward(
 
     Twin: ``self_attention.plain_heads_backward``.
     """
+    assert weight_Q is not None or angles is not None, "heads are normed, or turned, or both"
     num_heads, dim = gradient_BTHQ.shape[2:]
     gradient_NX, out_NX = _rows(gradient_BTHQ.flatten(2)), out_BTHQ.flatten(2).flatten(0, 1)
     assert out_NX.data_ptr() == out_BTHQ.data_ptr(), "the heads of a token lie side by side"
