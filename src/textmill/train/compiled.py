@@ -25,7 +25,7 @@ def compile_blocks(model: Llama) -> None:
     A compiled attention would be made anew for every other arrangement of documents in a batch.
     """
     for block in model.model.layers:
-        if block.self_attn.o_proj.weight.device.type == "cpu":
+        if next(block.parameters()).device.type == "cpu":
             block.self_attn.forward = torch.compiler.disable(block.self_attn.forward)  # type: ignore[assignment]
         block.once = torch.compile(block.once, dynamic=False)  # type: ignore[assignment]
 

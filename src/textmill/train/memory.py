@@ -97,6 +97,7 @@ def predicted_bytes(
             dtype=dtype,
             remat=remat,
             optimizer=recipe.optimizer.kind,
+            on_gpu=spread.device != "cpu",
             accumulates=rows < _rows_of_rank(recipe, stage, spread),
         )
         for stage, rows in zip(recipe.stages, micro_rows, strict=True)
