@@ -68,16 +68,16 @@ def test_a_gpus_peak_is_its_own_modules(name, gpu):
 def recipe(tmp_path, *settings):
     path = tmp_path / "recipe.toml"
     path.write_text(
-        '[run]\ndir = "run"\nprecision = "bf16"\n[model]\nhidden_size = 128\n[data.sources.a]\npath = "a"\n[[stages]]\ncontext = 256\n'
+        '[run]\ndir = "run"\nprecision = "bf16"\n[tokenizer]\nvocab_size = 512\n[model]\nhidden_size = 128\n[data.sources.a]\npath = "a"\n[[stages]]\ncontext = 256\n'
         "[batch]\nrows = 512\n[budget]\nsteps = 3\n[spikes]\naction = 'rewind'\n"
     )
     return load_recipe(path, settings)
 
 
 def test_a_gpu_takes_more_rows_and_keeps_no_copies(tmp_path):
-    asked = recipe(tmp_path)
-    on_gpu = choose_memory(asked, CONFIG, lambda message: None, 1 << 36, Spread(device="cuda"))
-    here = choose_memory(asked, CONFIG, lambda message: None, 1 << 36)
+    asked, config = recipe(tmp_path), dataclasses.replace(CONFIG, vocab_size=8192)
+    on_gpu = choose_memory(asked, config, lambda message: None, 1 << 36, Spread(device="cuda"))
+    here = choose_memory(asked, config, lambda message: None, 1 << 36)
     assert on_gpu.micro_rows == (256,)  # 65,536 tokens
     assert on_gpu.micro_rows > here.micro_rows
     counted = predicted_bytes(asked, CONFIG, (1,), "none", Spread(device="cuda"))
