@@ -1,4 +1,4 @@
-"""Check the torch runner on a CUDA device, measure it, and write docs/benchmarks/gpu.md.
+"""Check the torch runner and the trainer on a CUDA device, measure them, and write docs/benchmarks/gpu.md.
 
     .venv/bin/python benchmarks/gpu.py [--only decode,prefill] [--device cpu --small]
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks" / "gpu.md"
 # Models of 8 billion parameters take 16 GB in bf16, and what they compute with.
 _LARGE_BYTES = 24 << 30
-_BUDGET_S = 465
+_BUDGET_S = 590
 
 
 def main() -> None:
@@ -138,6 +138,24 @@ def _kernels(device: str, small: bool) -> str:
     return kernels.table(device, small=small)
 
 
+def _training_parity(device: str, small: bool) -> str:
+    from gpu_parts import training
+
+    return training.parity(device, small=small)
+
+
+def _training_speed(device: str, small: bool) -> str:
+    from gpu_parts import training
+
+    return training.speed(device, small=small)
+
+
+def _training_memory(device: str, small: bool) -> str:
+    from gpu_parts import training
+
+    return training.memory(device, small=small)
+
+
 # Each part's heading, its limit in seconds, and what makes its text.
 PARTS: dict[str, tuple[str, int, Callable[[str, bool], str]]] = {
     "tests": ("Tests", 100, _tests),
@@ -147,6 +165,9 @@ PARTS: dict[str, tuple[str, int, Callable[[str, bool], str]]] = {
     "decode-large": ("Decoding with a larger model", 80, _decode_large),
     "prefill-large": ("Prompts with a larger model", 50, _prefill_large),
     "kernels": ("Where a decoding step's time goes", 40, _kernels),
+    "training": ("A training step beside the CPU's", 60, _training_parity),
+    "training-speed": ("Training", 200, _training_speed),
+    "training-memory": ("The memory of a training step", 80, _training_memory),
 }
 
 

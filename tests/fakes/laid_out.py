@@ -109,7 +109,7 @@ def among(rank, size, meeting, *, runs, mesh, steps, place):
 
 
 def save_in_parts(rank, size, meeting, *, run, mesh):
-    """Take two steps and save them as step 20 where nothing can be gathered; read that in other layouts, and compare."""
+    """Take two steps and save them as step 20 where nothing can be gathered; read that in other layouts."""
     with joined(rank, size, meeting) as ranks:
         trainer = laid_out(run, ranks, mesh)
         for number in range(2):

@@ -25,12 +25,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SETTINGS = ["optimizer.kind=adamw", "budget.steps=12"]
 
 
-def start(path, size, *settings, resume=False, failpoint=""):
+def start(path, size, *settings, resume=False, failpoint="", mesh="ddp"):
     """Start processes as torchrun does; the first one dies at the failpoint."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "textmill", "train", str(path), *(["--resume"] if resume else [])]
+    command = [sys.executable, "-m", "textmill", "train", str(path), "--mesh", mesh, *(["--resume"] if resume else [])]
     command += [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
     place = {
         "MASTER_ADDR": "127.0.0.1",
@@ -118,9 +118,9 @@ def test_a_checkpoint_of_two_ranks_is_gone_on_from_by_one(alone, tmp_path):
     )
 
 
-@pytest.mark.parametrize("dead", [0, 1])
-def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path, dead):
-    processes = start(write_recipe(tmp_path), 2, "budget.steps=5000", "checkpoint.every_steps=2")
+@pytest.mark.parametrize(("mesh", "dead"), [("ddp", 0), ("ddp", 1), ("fsdp", 0), ("fsdp", 1), ("tp=2", 1)])
+def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path, mesh, dead):
+    processes = start(write_recipe(tmp_path), 2, "budget.steps=5000", "checkpoint.every_steps=2", mesh=mesh)
     _wait_for(tmp_path / "run", "checkpoint", 2)
     processes[dead].kill()
     processes[dead].communicate()

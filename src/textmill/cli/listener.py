@@ -92,6 +92,7 @@ class TrainListener:
         self._begin_steps(run)
 
     def _begin_steps(self, run: Run) -> None:
+        self._is_compiled = run.plan.compiled
         self._num_steps, self._events = run.plan.num_steps, run.folder / EVENTS
         if can_show(self.output):
             self._done()
@@ -114,6 +115,10 @@ class TrainListener:
             self._held_out = f" (held out {bits['all']:.2f})" if "all" in bits else ""
         elif event.kind == "resume":
             self._tell_resume(event)
+        elif event.kind == "first_step" and self._is_compiled:
+            self.output.say(f"the first step was done after {units.seconds(event.fields['time_s'])}")
+        elif event.kind == "not_compiled":
+            self.output.warning(f"blocks are not compiled as they were: {event.fields['reason']}; steps are slower")
         elif event.kind in ("spike", "discard", "micro_rows", "save_failed"):
             self._tell_incident(event)
         elif event.kind in ("end", "stop"):

@@ -31,6 +31,8 @@ _F32 = 4
 # bf16 (V 49,152, D 576). Small vocabularies take more rows, up to so many bytes of logits in f32.
 _CHUNK_ROWS_MIN = 512
 _CHUNK_BYTES = 1 << 23
+# A GPU is not busy with 512 rows; 8,192 of a vocabulary of 50,304 and their softmax are 2.5 GB.
+CHUNK_ROWS_ON_GPU = 8192
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from textmill.model import kernels
-from textmill.model.activation_bytes import chunk_rows
+from textmill.model.activation_bytes import CHUNK_ROWS_ON_GPU, chunk_rows
 from textmill.model.llama import Llama
 
 IGNORED = -100
@@ -52,7 +52,7 @@ class _SummedNats(torch.autograd.Function):
     def forward(
         ctx: Any, x_ND: torch.Tensor, weight_VD: torch.Tensor, targets_N: torch.Tensor, z_loss: float
     ) -> torch.Tensor:
-        rows = chunk_rows(len(weight_VD))
+        rows = CHUNK_ROWS_ON_GPU if x_ND.is_cuda else chunk_rows(len(weight_VD))
         cast_VD = weight_VD.to(x_ND.dtype)
         needs_x, needs_weight, *_ = ctx.needs_input_grad
         d_x_ND = torch.empty_like(x_ND) if needs_x else None

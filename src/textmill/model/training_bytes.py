@@ -11,6 +11,7 @@ import math
 from typing import Literal
 
 from textmill.model.activation_bytes import (
+    CHUNK_ROWS_ON_GPU,
     ActivationType,
     block_matrix_parameters,
     chunk_rows,
@@ -89,6 +90,7 @@ def training_bytes(
     optimizer: Optimizer = "adamw",
     averages: bool = False,
     accumulates: bool = True,
+    on_gpu: bool = False,
 ) -> TrainingBytes:
     """Reckon with a step on rows of ``context`` tokens, ``micro_rows`` at once.
 
@@ -104,6 +106,7 @@ def training_bytes(
         optimizer: AdamW for everything, or Muon for blocks' matrices and AdamW for the rest.
         averages: whether a moving average of the weights is kept.
         accumulates: whether a step has more than one micro-batch.
+        on_gpu: whether the loss cuts logits as it does on a GPU.
     """
     parameters, num_tokens, size = config.num_parameters, micro_rows * context, _BYTES[dtype]
     layers = config.num_hidden_layers
@@ -118,7 +121,7 @@ def training_bytes(
         weight_casts=layers * block.casts,
         states=num_tokens * (3 * size * config.hidden_size + _F32),
         head_gradient=_F32 * head,
-        loss=_loss(config, num_tokens, size),
+        loss=_loss(config, num_tokens, size, CHUNK_ROWS_ON_GPU if on_gpu else chunk_rows(config.vocab_size)),
         block_backward=_block_backward(config, micro_rows, context, dtype, remat),
         table_gradient=_F32 * head,
         optimizer=_muon(config) if optimizer == "muon" else 0,
@@ -128,8 +131,8 @@ def training_bytes(
     )
 
 
-def _loss(config: ModelConfig, num_tokens: int, size: int) -> int:
-    logits = min(num_tokens, chunk_rows(config.vocab_size)) * config.vocab_size
+def _loss(config: ModelConfig, num_tokens: int, size: int, rows: int) -> int:
+    logits = min(num_tokens, rows) * config.vocab_size
     head = config.vocab_size * config.hidden_size
     if size == _F32:
         return 2 * _F32 * logits  # logits and their softmax

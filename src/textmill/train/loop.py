@@ -222,7 +222,7 @@ class _Loop:
             tokens_per_s=tokens_per_s,
             flops_per_s=flops_per_s,
             mfu=None if peak is None else flops_per_s / (peak * self.ranks.size),
-            memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            memory_bytes=_peak_bytes(trainer.layout.device),
             stage=stage.name,
         )
 
@@ -237,6 +237,13 @@ class _Loop:
             f"stopped at step {trainer.step} of {run.plan.num_steps}, which is saved; "
             f"go on with: textmill train {shlex.quote(str(run.folder))} --resume"
         )
+
+
+def _peak_bytes(device: torch.device) -> int:
+    """The most memory that this process has held: on its GPU, where it has one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _bytes_per_token(trainer: Trainer, stage: TrainStage) -> float:

@@ -98,6 +98,7 @@ def predicted_bytes(
             remat=remat,
             optimizer=recipe.optimizer.kind,
             averages=recipe.optimizer.ema_decay > 0,
+            on_gpu=spread.device != "cpu",
             accumulates=rows < _rows_of_rank(recipe, stage, spread),
         )
         for stage, rows in zip(recipe.stages, micro_rows, strict=True)

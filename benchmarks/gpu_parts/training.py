@@ -1,0 +1,230 @@
+"""Training steps on a device: the same as on the CPU, how fast, and how much memory beside what was reckoned."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+
+from gpu_parts.models import config_of
+from textmill.data.loader import Batch
+from textmill.model.config import ModelConfig
+from textmill.model.flops import training_flops_per_token
+from textmill.model.llama import Llama
+from textmill.model.training_bytes import training_bytes
+from textmill.train.compiled import compile_blocks, why_not
+from textmill.train.layout import Layout
+from textmill.train.optim import Optimizers
+from textmill.train.precision import compute_dtype, peak_flops_per_s
+from textmill.train.recipe_tables.steps import OptimizerTable
+from textmill.train.step import accumulate
+
+Remat = Literal["none", "llama", "full"]
+CONTEXT = 1024
+# Rows that go through at once, by the model; what it is to reach of the peak.
+MODELS = {"124M": (32, 0.40), "350M": (16, 0.50)}
+_MEMORY = (("124M", "none"), ("124M", "llama"), ("124M", "full"), ("350M", "none"), ("350M", "llama"), ("350M", "full"))
+_MEMORY_OFF = 0.05
+_NUM_STEPS = 10
+# A step's gradient on the device beside the CPU's, as a share of the largest value of each tensor: in f32 sums are of
+# other orders; bf16 has 8 bits, and norms' gradients are sums of many roundings.
+_MAY_DIFFER = {"f32": 1e-4, "bf16": 5e-2}
+
+
+def sizes(name: str, *, small: bool) -> ModelConfig:
+    """GPT-2's sizes, small and medium, in LLaMA's shape."""
+    if small:
+        return config_of("smollm2-135m", small=True)
+    width, layers, heads, inner = {"124M": (768, 12, 12, 2048), "350M": (1024, 24, 16, 2816)}[name]
+    return ModelConfig(
+        vocab_size=50_304,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=64,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+    )
+
+
+def parity(device: str, *, small: bool) -> str:
+    """A step's loss and gradient on the device beside those on the CPU; fails where they are too far apart."""
+    config = config_of("smollm2-135m", small=True)
+    lines, fails = [], False
+    for precision in ("f32", "bf16"):
+        for masked in (False, True):
+            for remat in ("none", "llama", "full"):
+                apart = _apart(config, device, precision, remat, masked=masked)
+                within = apart <= _MAY_DIFFER[precision]
+                fails |= not within
+                documents = "apart" if masked else "one a row"
+                said = "yes" if within else "no"
+                lines.append(
+                    f"| {precision} | {documents} | {remat} | {apart:.1e} | {_MAY_DIFFER[precision]:g} | {said} |"
+                )
+    text = (
+        "A step's gradient on the device beside the CPU's: the largest difference as a share of its tensor's largest "
+        "value.\n\n| precision | documents | remat | difference | may be | within |\n|---|---|---|---|---|---|\n"
+        + "\n".join(lines)
+    )
+    if fails:
+        raise SystemExit(text)
+    return text
+
+
+def speed(device: str, *, small: bool) -> str:
+    """Tokens a second and MFU of whole steps in bf16, blocks compiled and not; fails below what is asked for."""
+    on = torch.device(device)
+    peak = peak_flops_per_s("bf16", on)
+    lines, misses = [], []
+    reason = "only asked for on a GPU" if on.type == "cpu" else why_not(on)
+    for name, (rows, wanted) in MODELS.items():
+        config = sizes(name, small=small)
+        best = 0.0
+        for compiled in (False, True):
+            if compiled and reason is not None:
+                lines.append(f"| {name} | compiled | {reason} | | | |")
+                continue
+            first_s, times = _step_times(config, on, 2 if small else rows, compiled=compiled)
+            median = statistics.median(times)
+            tokens_per_s = (2 if small else rows) * _context(config, small=small) / median
+            mfu = tokens_per_s * training_flops_per_token(config, _context(config, small=small)) / peak
+            best = max(best, mfu)
+            lines.append(
+                f"| {name} | {'compiled' if compiled else 'eager'} | {tokens_per_s:,.0f} | {median * 1e3:.1f} | "
+                f"{mfu:.1%} | {first_s:.1f} |"
+            )
+        if best < wanted and not small:
+            misses.append(f"{name} reaches {best:.1%} of the peak, and {wanted:.0%} is asked for.")
+    at_once = ", ".join(f"{rows} at once of {name}" for name, (rows, _) in MODELS.items())
+    text = (
+        f"bf16 with f32 weights, AdamW, rows of {CONTEXT} tokens, {at_once}; "
+        f"the peak is {peak / 1e12:,.0f} TFLOP/s; median of {_NUM_STEPS} steps.\n\n"
+        "| parameters | blocks | tokens/s | ms a step | MFU | first step, s |\n|---|---|---|---|---|---|\n"
+        + "\n".join(lines)
+    )
+    if misses:
+        raise SystemExit("\n".join([text, "", *misses]))
+    return text
+
+
+def memory(device: str, *, small: bool) -> str:
+    """The peak of a step by the formula, beside what the allocator counted; says where they are 5 % apart."""
+    lines, misses = [], []
+    for name, remat in _MEMORY:
+        config, rows = sizes(name, small=small), 2 if small else MODELS[name][0]
+        reckoned = training_bytes(
+            config,
+            micro_rows=rows,
+            context=_context(config, small=small),
+            dtype="bf16",
+            remat=remat,
+            accumulates=False,
+            on_gpu=device == "cuda",
+        )
+        predicted = reckoned.peak - reckoned.runtime  # libraries' own memory is not the allocator's
+        counted = _counted(config, torch.device(device), rows, remat)
+        found, apart = "", ""
+        if counted is not None:
+            found, apart = f"{counted / 1e9:.2f}", f"{predicted / counted - 1:+.1%}"
+        lines.append(f"| {name} | {remat} | {predicted / 1e9:.2f} | {found} | {apart} |")
+        if counted is not None and abs(predicted / counted - 1) > _MEMORY_OFF and not small:
+            misses.append(f"{name} with remat {remat} is off by more than {_MEMORY_OFF:.0%}.")
+    text = (
+        "A step's peak in GB: by the formula, and by `max_memory_allocated`.\n\n"
+        "| parameters | remat | reckoned | counted | off by |\n|---|---|---|---|---|\n" + "\n".join(lines)
+    )
+    if misses:
+        raise SystemExit("\n".join([text, "", *misses]))
+    return text
+
+
+def _context(config: ModelConfig, *, small: bool) -> int:
+    return 64 if small else CONTEXT
+
+
+def _apart(config: ModelConfig, device: str, precision: Literal["f32", "bf16"], remat: Remat, *, masked: bool) -> float:
+    found = []
+    for place in ("cpu", device):
+        layout = _laid_out(config, torch.device(place), residual="scaled")
+        _gradient(layout, _batch(config, 4, 64, masked=masked), precision, remat)
+        found.append(
+            [parameter.grad.float().cpu() for _, parameter in layout.named_parameters() if parameter.grad is not None]
+        )
+    return max(float((one - other).abs().max() / one.abs().max()) for one, other in zip(*found, strict=True))
+
+
+def _laid_out(config: ModelConfig, device: torch.device, *, residual: Literal["zero", "scaled"] = "zero") -> Layout:
+    with device:
+        model = Llama(config)
+    return Layout(model.init_weights(1, residual=residual))
+
+
+def _batch(config: ModelConfig, rows: int, context: int, *, masked: bool = False) -> Batch:
+    """Ids that mean nothing; with ``masked`` two documents in each row."""
+    ids = np.random.default_rng(0).integers(0, config.vocab_size, (rows, context + 1))
+    if not masked:
+        return Batch(ids[:, :-1], ids[:, 1:], ())
+    places = np.broadcast_to(np.arange(context, dtype=np.int32), (rows, context))
+    cut = np.arange(1, rows + 1, dtype=np.int32)[:, None] * (context // (rows + 2))
+    return Batch(
+        ids[:, :-1],
+        ids[:, 1:],
+        (),
+        positions=np.where(places < cut, places, places - cut),
+        segments=(places >= cut).astype(np.int32),
+    )
+
+
+def _gradient(layout: Layout, batch: Batch, precision: Literal["f32", "bf16"], remat: Remat) -> None:
+    accumulate(
+        layout.model,
+        batch,
+        micro_rows=len(batch.inputs),
+        dtype=compute_dtype(precision),
+        remat=remat,
+        layout=layout,
+    )
+
+
+def _step_times(config: ModelConfig, device: torch.device, rows: int, *, compiled: bool) -> tuple[float, list[float]]:
+    """Seconds of the first step, and of each of those that are counted."""
+    layout = _laid_out(config, device)
+    if compiled:
+        compile_blocks(layout.model)
+    steps = _steps(layout, _batch(config, rows, 64 if rows == 2 else CONTEXT), "none")
+    first_s = next(steps)
+    for _ in range(3):
+        next(steps)
+    return first_s, [next(steps) for _ in range(_NUM_STEPS)]
+
+
+def _steps(layout: Layout, batch: Batch, remat: Remat) -> Iterator[float]:
+    """Take steps for ever; yields the seconds of each."""
+    optimizers = Optimizers(layout.model, OptimizerTable(kind="adamw"), 1e-4, layout)
+    while True:
+        begin = time.perf_counter()
+        _gradient(layout, batch, "bf16", remat)
+        layout.clip(1.0)
+        optimizers.step(1.0)
+        if layout.device.type == "cuda":
+            torch.cuda.synchronize(layout.device)
+        yield time.perf_counter() - begin
+
+
+def _counted(config: ModelConfig, device: torch.device, rows: int, remat: Remat) -> int | None:
+    """Bytes that two steps held at most on a GPU: the second has the optimizer's state."""
+    layout = _laid_out(config, device)
+    steps = _steps(layout, _batch(config, rows, 64 if rows == 2 else CONTEXT), remat)
+    next(steps)
+    if device.type != "cuda":
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    next(steps)
+    return torch.cuda.max_memory_allocated(device)
