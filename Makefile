@@ -138,8 +138,9 @@ bench-data: $(VENV)/.installed-tools
 	@[ -n "$(TEXT)" ] || { echo "make bench-data needs text: make bench-data TEXT=FOLDER, of .txt files, 10 MB or more" >&2; exit 1; }
 	$(BIN)/python benchmarks/data.py "$(TEXT)" --out docs/benchmarks/data.md
 
+# TEXT is tiny-shakespeare; without it, the characters are left out.
 bench-training: $(VENV)/.installed-tools
-	$(BIN)/python benchmarks/training.py --out docs/benchmarks/training.md
+	$(BIN)/python benchmarks/training.py $(if $(TEXT),--text "$(TEXT)") --out docs/benchmarks/training.md
 
 # Checks and measures the torch runner on a CUDA device, in under 8 minutes; without one it says so.
 gpu-check: $(VENV)/.installed-tools

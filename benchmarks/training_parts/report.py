@@ -9,10 +9,15 @@ from typing import Any
 from marked_page import table
 from records import Records, origin
 
-PARTS = ("remat", "checkpoint", "extension")
+PARTS = ("remat", "checkpoint", "extension", "step", "characters")
 FEWER_BYTES, SLOWER = 0.35, 0.08
 PAUSE_S, COST_S, RESUME_S = 0.3, 1.5, 3.0
 MOST_LOST = 0.01
+FASTER = {"f32": 1.2, "bf16": 1.5}
+FASTER_135M = {"f32": 1.2, "bf16": 2.0}
+SHARE_OF_GEMM = 0.7
+SHORT_NATS, SHORT_SHARE = 1.8857, 1 / 8
+LONGER_NATS = {"middle": 1.52, "long": 1.4697}
 
 
 def page(records: Records) -> str:
@@ -26,6 +31,10 @@ def page(records: Records) -> str:
     if "extension" in records:
         scores = _extension_table(records["extension"]["figures"])
         texts.append(f"### A context of 256 tokens taken to 1,024\n\n{scores}")
+    if "step" in records:
+        texts.append(f"### A training step beside transformers\n\n{_step_table(records['step']['figures'])}")
+    if "characters" in records:
+        texts.append(f"### Characters beside nanoGPT's recipe\n\n{_characters_table(records['characters']['figures'])}")
     return "\n".join(texts)
 
 
@@ -59,6 +68,77 @@ def _extension_bars(figures: dict[str, Any]) -> Iterator[Sequence[str]]:
         lost = fmean(after[:2]) / fmean(figures[name][:2]) - 1
         work = f"the same, below 256, beside {words}"
         yield (work, "≤ 1 % more", f"{100 * lost:+.1f} %", "", _met(lost <= MOST_LOST))
+
+
+def _step_bars(figures: dict[str, Any]) -> Iterator[Sequence[str]]:
+    for size, by_precision in figures.items():
+        for precision, of in by_precision.items():
+            bar = (FASTER_135M if size == "135M" else FASTER)[precision]
+            ratios = _ratios(of["peer_s"], of["ours_s"])
+            work = f"a training step of {size}, {precision}, beside transformers with AdamW: tokens/s"
+            yield (work, f"≥ {bar}x", f"{median(ratios):.2f}x", _spread(ratios), _met(median(ratios) >= bar))
+            if precision == "bf16" and size != "3M":
+                shares = _shares_of_gemm(of)
+                measured = f"{100 * median(shares):.0f} %"
+                spread = f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %"
+                work = f"the same, {size}: of the machine's own rate of bf16 products"
+                yield (work, f"≥ {100 * SHARE_OF_GEMM:.0f} %", measured, spread, _met(median(shares) >= SHARE_OF_GEMM))
+
+
+def _characters_bars(figures: dict[str, Any]) -> Iterator[Sequence[str]]:
+    shares = [ours[0] / theirs[0] for ours, theirs in zip(figures["short"], figures["baseline"], strict=True)]
+    worst = max(nats for _, nats in figures["short"])
+    work = f"characters: time to {SHORT_NATS} nats, of that of nanoGPT's recipe (losses {worst:.4f} at most)"
+    is_met = median(shares) <= SHORT_SHARE and worst <= SHORT_NATS
+    yield (work, f"≤ {SHORT_SHARE:.3f}", f"{median(shares):.3f}", _spread(shares, 3), _met(is_met))
+    for name, bar in LONGER_NATS.items():
+        times = [ours[0] / theirs[0] for ours, theirs in zip(figures[name], figures["baseline"], strict=True)]
+        nats = [each[1] for each in figures[name]]
+        work = f"characters: nats after {median(times):.2f} times its time"
+        yield (work, f"≤ {bar}", f"{median(nats):.4f}", _spread(nats, 4), _met(median(nats) <= bar))
+
+
+def _step_table(figures: dict[str, Any]) -> str:
+    rows = []
+    for size, by_precision in figures.items():
+        for precision, of in by_precision.items():
+            rows.append(
+                (
+                    f"{size}: {of['parameters'] / 1e6:.1f}M",
+                    precision,
+                    f"{of['tokens'] / median(of['ours_s']):,.0f}",
+                    f"{of['tokens'] / median(of['peer_s']):,.0f}",
+                    f"{median(_ratios(of['peer_s'], of['ours_s'])):.2f}",
+                    f"{of['flops'] / median(of['ours_s']) / 1e9:,.0f}",
+                    f"{median(of['peak']) / 1e9:,.0f}",
+                    f"{100 * median(_shares_of_gemm(of)):.0f} %",
+                )
+            )
+    heads = ("parameters", "precision", "tokens/s", "transformers", "ratio", "GFLOP/s", "a product's", "share")
+    return table(heads, rows)
+
+
+def _characters_table(figures: dict[str, Any]) -> str:
+    rows = [
+        (
+            "nanoGPT's recipe" if name == "baseline" else f"`{name}`",
+            f"{median(time_s for time_s, _ in runs):.1f} s",
+            _spread([time_s for time_s, _ in runs], 1),
+            f"{median(nats for _, nats in runs):.4f}",
+            _spread([nats for _, nats in runs], 4),
+        )
+        for name, runs in figures.items()
+    ]
+    return table(("", "time", "range", "nats a character", "range"), rows)
+
+
+def _ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    return [first / second for first, second in zip(above, below, strict=True)]
+
+
+def _shares_of_gemm(figures: dict[str, Any]) -> list[float]:
+    """Of the median of the products' rates: each is a matter of milliseconds, which another program may take."""
+    return [figures["flops"] / time_s / median(figures["peak"]) for time_s in figures["ours_s"]]
 
 
 def _extension_table(figures: dict[str, Any]) -> str:
@@ -116,12 +196,18 @@ def _checkpoint_table(figures: dict[str, Any]) -> str:
     return f"{table(('', 'median', 'range'), rows)}\n{sizes}\n"
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.2f} to {max(values):.2f}"
+def _spread(values: Sequence[float], digits: int = 2) -> str:
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
 
 
 def _met(is_met: bool) -> str:
     return "yes" if is_met else "no"
 
 
-_BARS = {"remat": _remat_bars, "checkpoint": _checkpoint_bars, "extension": _extension_bars}
+_BARS = {
+    "remat": _remat_bars,
+    "checkpoint": _checkpoint_bars,
+    "extension": _extension_bars,
+    "step": _step_bars,
+    "characters": _characters_bars,
+}
