@@ -19,10 +19,9 @@ EMA = "ema"
 INPUT_TABLE = "model.embed_tokens.weight"
 
 TABLE_LR = 10.0
-"""Beside Muon, how many times AdamW's rate tables of tokens are trained with.
+"""Beside Muon, how many times AdamW's rate the input table is trained with, unless it is the head as well.
 
-Measured, at ten times, in docs/benchmarks/log.md. nanochat and modded-nanogpt train tables at 50 to 75 times the head's
-rate.
+Measured (docs/benchmarks/log.md). nanochat and modded-nanogpt train theirs at 50 to 75 times the head's rate.
 """
 
 # arXiv:2505.16932 (Polar Express), the quintic's coefficients for five steps, from its reference implementation.
@@ -119,7 +118,7 @@ class Optimizers:
     would, whose gradient grows as that shrinks (OLMo 2, arXiv:2501.00656). A head that is tied to the input table goes
     with the table, as in SmolLM3.
 
-    Beside Muon, tables learn at ``TABLE_LR`` times AdamW's rate, but for one that is the head as well.
+    Beside Muon, an input table that is no head learns at ``TABLE_LR`` times AdamW's rate.
 
     Args:
         model: its parameters, by name, are what is optimized.
@@ -137,15 +136,13 @@ class Optimizers:
         matrices = [p for name, p in model.named_parameters() if _is_block_matrix(name, p)]
         by_muon: set[torch.Tensor] = set(matrices) if table.kind == "muon" else set()
         decayed = [p for p, name in self._names.items() if p.ndim == 2 and p not in by_muon and not _is_table(name)]
-        vectors = [p for p in self._names if p.ndim != 2]
-        tables = {name: p for p, name in self._names.items() if _is_table(name)}
+        plain = [p for p, name in self._names.items() if p.ndim != 2 or _is_table(name)]
         is_tied = "lm_head.weight" not in self._names.values()
-        fast = [p for name, p in tables.items() if by_muon and not (is_tied and name == INPUT_TABLE)]
-        slow = [p for p in tables.values() if p not in set(fast)]
+        fast = [p for p in plain if by_muon and not is_tied and self._names[p] == INPUT_TABLE]
         adamw = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": table.weight_decay},
-                {"params": vectors + slow, "weight_decay": 0.0},
+                {"params": [p for p in plain if p not in set(fast)], "weight_decay": 0.0},
                 {"params": fast, "weight_decay": 0.0, "lr": TABLE_LR * peak_lr},
             ],
             lr=peak_lr,
