@@ -149,6 +149,18 @@ def test_every_tensor_has_its_hugging_face_name_and_shape(config):
     assert list(dict(model.named_parameters())) == list(model.state_dict())
 
 
+def test_a_new_model_is_that_without_value_embeddings(small_config):
+    """By default each block starts as the identity; weights are drawn by their names, so the others are the same."""
+    own, plain = small_config(model_type="textmill", value_embeddings=True), small_config()
+    ids_BT = random_ids(own, 2, 20)
+    models = [Llama(config).init_weights(3) for config in (own, plain)]
+    for model in models:
+        for name, parameter in model.named_parameters():
+            if name.endswith("o_proj.weight"):  # so that values are seen at all
+                torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(len(name)))
+    assert torch.equal(models[0](ids_BT), models[1](ids_BT))
+
+
 def test_gradients_reach_every_parameter(config):
     model = make_model(config).requires_grad_(True)
     ids_BT = random_ids(config, 2, 16)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from textmill.base.errors import ConfigError
 from textmill.model.attention import Attention, KVCache, with_added_values
-from textmill.model.config import ModelConfig
+from textmill.model.config import VALUE_EMBEDDINGS, ModelConfig
 from textmill.model.embedding import Embedding
 from textmill.model.linear import Linear, linear
 from textmill.model.norm import RMSNorm
@@ -117,6 +117,7 @@ class Llama(nn.Module):
         o_proj, down_proj      0: each block starts as the identity (arXiv:1901.09321 §3, rule 1); or, with
                                ``residual="scaled"``, normal(0, initializer_range / sqrt(2 * layers)), which
                                keeps the residual stream's variance (GPT-2 §2.3)
+        value_embeddings       as these: a new model is that without them
         norms                  1
         biases                 0
         ====================== ============================================================================
@@ -129,7 +130,7 @@ class Llama(nn.Module):
             if parameter.ndim == 1:
                 parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
                 continue
-            std = scaled if name.endswith(("o_proj.weight", "down_proj.weight")) else deviation
+            std = scaled if name.endswith(("o_proj.weight", "down_proj.weight", VALUE_EMBEDDINGS)) else deviation
             if std == 0.0:
                 parameter.zero_()
                 continue

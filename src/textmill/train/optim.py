@@ -22,10 +22,9 @@ EMA = "ema"
 INPUT_TABLE = "model.embed_tokens.weight"
 
 TABLE_LR = 10.0
-"""Beside Muon, how many times AdamW's rate tables of tokens are trained with.
+"""Beside Muon, how many times AdamW's rate the input table is trained with, unless it is the head as well.
 
-Measured, at ten times, in docs/benchmarks/log.md. nanochat and modded-nanogpt train tables at 50 to 75 times the head's
-rate.
+Measured (docs/benchmarks/log.md). nanochat and modded-nanogpt train theirs at 50 to 75 times the head's rate.
 """
 
 
@@ -37,7 +36,7 @@ class Optimizers:
     would, whose gradient grows as that shrinks (OLMo 2, arXiv:2501.00656). A head that is tied to the input table goes
     with the table, as in SmolLM3.
 
-    Beside Muon, tables learn at ``TABLE_LR`` times AdamW's rate, but for one that is the head as well.
+    Beside Muon, an input table that is no head learns at ``TABLE_LR`` times AdamW's rate.
 
     Args:
         model: its parameters, by name, are what is optimized.
@@ -64,8 +63,7 @@ class Optimizers:
         matrices = [p for name, p in named if _is_block_matrix(name, p)]
         by_muon: set[torch.Tensor] = set(matrices) if table.kind == "muon" else set()
         decayed = [p for p, name in self._names.items() if p.ndim == 2 and p not in by_muon and not _is_table(name)]
-        vectors = [p for p in self._names if p.ndim != 2]
-        tables = {name: p for p, name in self._names.items() if _is_table(name)}
+        plain = [p for p, name in self._names.items() if p.ndim != 2 or _is_table(name)]
         is_tied = "lm_head.weight" not in self._names.values()
         fast = [p for name, p in tables.items() if by_muon and not (is_tied and name == INPUT_TABLE)]
         slow = [p for p in tables.values() if p not in set(fast)]
