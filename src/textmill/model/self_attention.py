@@ -90,6 +90,7 @@ def plain_heads_backward(
     x_BTHQ: torch.Tensor | None,
     inverse: torch.Tensor | None,
     weight_Q: torch.Tensor | None,
+    *,
     by: Rotation | None,
     out_BTHQ: torch.Tensor,
 ) -> torch.Tensor | None:
@@ -126,7 +127,7 @@ class _Heads(NamedTuple):
             out.copy_(gradient)
             return None
         run = kernels.heads_backward if kernels.fit(gradient, self.weight) else plain_heads_backward
-        return run(gradient, x, inverse, self.weight, self.by, out)
+        return run(gradient, x, inverse, self.weight, by=self.by, out_BTHQ=out)
 
 
 class _SelfAttention(torch.autograd.Function):
@@ -165,6 +166,8 @@ class _SelfAttention(torch.autograd.Function):
         if qkv is not None:
             q, k, v = split_heads(qkv, ctx.num_key_value_heads)
         if turned_q is None:
+            assert q is not None
+            assert k is not None
             (turned_q, _), (turned_k, _) = q_heads.forward(q), k_heads.forward(k)
         gradients = attend_pieces_backward(gradient, (turned_q, turned_k, v, o, lse), ctx.pieces)
         batch, num_tokens, _, dim = v.shape
