@@ -94,6 +94,7 @@ def plain_heads_backward(
     x_BTHQ: torch.Tensor | None,
     inverse: torch.Tensor | None,
     weight_Q: torch.Tensor | None,
+    *,
     by: Rotation | None,
     out_BTHQ: torch.Tensor,
 ) -> torch.Tensor | None:
@@ -129,7 +130,7 @@ class _Heads(NamedTuple):
         if self.weight is None and self.by is None:
             return None
         run = kernels.heads_backward if kernels.fit(gradient, self.weight) else plain_heads_backward
-        return run(gradient, x, inverse, self.weight, self.by, gradient)
+        return run(gradient, x, inverse, self.weight, by=self.by, out_BTHQ=gradient)
 
 
 class _SelfAttention(torch.autograd.Function):
@@ -170,6 +171,8 @@ class _SelfAttention(torch.autograd.Function):
         if qkv is not None:
             q, k, v = split_heads(qkv, ctx.num_key_value_heads)
         if turned_q is None:
+            assert q is not None
+            assert k is not None
             (turned_q, _), (turned_k, _) = q_heads.forward(q), k_heads.forward(k)
         num_heads = turned_q.shape[2] + 2 * ctx.num_key_value_heads
         d_qkv = v.new_empty((*v.shape[:2], num_heads, v.shape[3]))

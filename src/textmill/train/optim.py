@@ -65,12 +65,11 @@ class Optimizers:
         decayed = [p for p, name in self._names.items() if p.ndim == 2 and p not in by_muon and not _is_table(name)]
         plain = [p for p, name in self._names.items() if p.ndim != 2 or _is_table(name)]
         is_tied = "lm_head.weight" not in self._names.values()
-        fast = [p for name, p in tables.items() if by_muon and not (is_tied and name == INPUT_TABLE)]
-        slow = [p for p in tables.values() if p not in set(fast)]
+        fast = [p for p in plain if by_muon and not is_tied and self._names[p] == INPUT_TABLE]
         betas = table.beta1, table.beta2
         self._all: list[tuple[AdamW | Muon, float]] = [
             (AdamW(decayed, weight_decay=table.weight_decay, betas=betas, eps=table.eps), peak_lr),
-            (AdamW(vectors + slow, weight_decay=0.0, betas=betas, eps=table.eps), peak_lr),
+            (AdamW([p for p in plain if p not in set(fast)], weight_decay=0.0, betas=betas, eps=table.eps), peak_lr),
             (AdamW(fast, weight_decay=0.0, betas=betas, eps=table.eps), TABLE_LR * peak_lr),
         ]
         if by_muon:
