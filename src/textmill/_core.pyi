@@ -511,3 +511,11 @@ def training_cross_entropy(logits: int, targets: int, makes_gradient: bool, num_
 
 def training_add(x: int, sum: int, num: int, num_threads: int) -> None:
     """Add bf16 to f32."""
+
+def training_attention(shape: tuple[int, int, int, int, int], scale: float, starts: int, q: tuple[int, int, int, int], k: tuple[int, int, int, int], v: tuple[int, int, int, int], o: tuple[int, int, int, int], lse: int, is_bf16: bool, num_threads: int) -> None:
+    """
+    Causal softmax(q k^T scale) v and log-sums; `starts` is 0, or the first token that each token sees.
+    """
+
+def training_attention_backward(shape: tuple[int, int, int, int, int], scale: float, starts: int, q: tuple[int, int, int, int], k: tuple[int, int, int, int], v: tuple[int, int, int, int], o: tuple[int, int, int, int], lse: int, d_o: tuple[int, int, int, int], d_q: tuple[int, int, int, int], d_k: tuple[int, int, int, int], d_v: tuple[int, int, int, int], is_bf16: bool, num_threads: int) -> None:
+    """Gradients of training_attention."""

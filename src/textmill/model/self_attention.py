@@ -94,6 +94,7 @@ def plain_heads_backward(
     x_BTHQ: torch.Tensor | None,
     inverse: torch.Tensor | None,
     weight_Q: torch.Tensor | None,
+    *,
     by: Rotation | None,
     out_BTHQ: torch.Tensor,
 ) -> torch.Tensor | None:
@@ -170,6 +171,8 @@ class _SelfAttention(torch.autograd.Function):
         if qkv is not None:
             q, k, v = split_heads(qkv, ctx.num_key_value_heads)
         if turned_q is None:
+            assert q is not None
+            assert k is not None
             (turned_q, _), (turned_k, _) = q_heads.forward(q), k_heads.forward(k)
         num_heads = turned_q.shape[2] + 2 * ctx.num_key_value_heads
         d_qkv = v.new_empty((*v.shape[:2], num_heads, v.shape[3]))
@@ -210,7 +213,7 @@ def _attend_backward(
 def attend_pieces(
     q_BTHQ: torch.Tensor, k_BTKQ: torch.Tensor, v_BTKQ: torch.Tensor, pieces: Sequence[Piece]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs [B, T, H, Q] and log-sums of exponentials [B, T, H], by torch's flash kernel for a CPU: the twin of ours."""
+    """Outputs [B, T, H, Q] and log-sums of exponentials [B, T, H], by torch's flash kernel: the twin of ours."""
     if len(pieces) == 1:
         return _attend_piece(q_BTHQ, k_BTKQ, v_BTKQ, pieces[0].mask)
     o_BTHQ = torch.empty_like(q_BTHQ, memory_format=torch.contiguous_format)
