@@ -1,5 +1,6 @@
 """The native kernels of a training step beside their twins, which run in f64 here; and the same bits on any threads."""
 
+import math
 import os
 import subprocess
 import sys
@@ -119,12 +120,14 @@ def test_heads(dtype, seed, sizes, has_norm, turns):
     def backward():
         out = part_of_wider(torch.zeros(batch, num_tokens, num_heads * dim, dtype=dtype), 2, 1)
         out = out.unflatten(-1, (num_heads, dim))
-        d_weight = kernels.heads_backward(gradient, x if has_norm else None, inverse, weight, by, out)
+        d_weight = kernels.heads_backward(gradient, x if has_norm else None, inverse, weight, by=by, out_BTHQ=out)
         return out.contiguous(), d_weight
 
     results = on_threads(backward)
     expected = torch.empty_like(gradient, dtype=torch.float64)
-    d_weight = plain_heads_backward(gradient.double(), x.double(), expected_inverse, wide_weight, wide_by, expected)
+    d_weight = plain_heads_backward(
+        gradient.double(), x.double(), expected_inverse, wide_weight, by=wide_by, out_BTHQ=expected
+    )
     scale = 8.0 if not has_norm else 8 * float(expected_inverse.max()) * max(1.0, float(weight.abs().max())) * dim
     check(results[0], expected, dtype, scale=scale)
     if has_norm:
@@ -201,7 +204,7 @@ class TestWhatIsNotANumberStaysSo:
         logits, targets = draw(3, 50, seed=0, dtype=dtype), torch.tensor([1, 2, 49])
         logits[1, 2] = bad
         nats = kernels.cross_entropy(logits, targets, makes_gradient=True)
-        assert nats == torch.inf if bad == -torch.inf else nats != nats
+        assert nats == torch.inf if bad == -torch.inf else math.isnan(nats)
         assert logits[[0, 2]].isfinite().all()
         assert logits[1].isnan().any() or bad == -torch.inf
 

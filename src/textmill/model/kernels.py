@@ -87,7 +87,7 @@ def heads(
     x_BTHQ: torch.Tensor,
     weight_Q: torch.Tensor | None,
     eps: float,
-    angles: tuple[torch.Tensor, torch.Tensor] | None,
+    by: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Norm heads, where there is a weight, and turn them, where there are cosines and sines; one is there.
 
@@ -97,12 +97,12 @@ def heads(
         x_BTHQ: heads side by side; tokens may be apart, as those of a product with other outputs beside these.
         weight_Q: of the norm.
         eps: of the norm.
-        angles: as in ``Rotation``, [T, 1, Q] or [B, T, 1, Q].
+        by: cosines and sines, [T, 1, Q] or [B, T, 1, Q], as ``Rotation`` has them.
 
     Returns:
         the heads, contiguous; ``1 / rms`` of each, f32 [B, T, H, 1].
     """
-    assert weight_Q is not None or angles is not None, "heads are normed, or turned, or both"
+    assert weight_Q is not None or by is not None, "heads are normed, or turned, or both"
     num_heads, dim = x_BTHQ.shape[2:]
     rows_NX = _rows(x_BTHQ.flatten(2))
     out = torch.empty_like(x_BTHQ, memory_format=torch.contiguous_format)
@@ -119,7 +119,7 @@ def heads(
         0 if weight_Q is None else weight_Q.data_ptr(),
         eps,
         0 if inverse is None else inverse.data_ptr(),
-        *_angles(angles, dim),
+        *_angles(by, dim),
         x_BTHQ.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
@@ -131,14 +131,15 @@ def heads_backward(
     x_BTHQ: torch.Tensor | None,
     inverse: torch.Tensor | None,
     weight_Q: torch.Tensor | None,
-    angles: tuple[torch.Tensor, torch.Tensor] | None,
+    *,
+    by: tuple[torch.Tensor, torch.Tensor] | None,
     out_BTHQ: torch.Tensor,
 ) -> torch.Tensor | None:
     """Gradients of ``heads`` into ``out_BTHQ``, whose tokens may be apart; returns that of the weight.
 
     Twin: ``self_attention.plain_heads_backward``.
     """
-    assert weight_Q is not None or angles is not None, "heads are normed, or turned, or both"
+    assert weight_Q is not None or by is not None, "heads are normed, or turned, or both"
     num_heads, dim = gradient_BTHQ.shape[2:]
     gradient_NX, out_NX = _rows(gradient_BTHQ.flatten(2)), out_BTHQ.flatten(2).flatten(0, 1)
     assert out_NX.data_ptr() == out_BTHQ.data_ptr(), "the heads of a token lie side by side"
@@ -157,7 +158,7 @@ def heads_backward(
         dim,
         0 if weight_Q is None else weight_Q.data_ptr(),
         0 if inverse is None else inverse.data_ptr(),
-        *_angles(angles, dim),
+        *_angles(by, dim),
         0 if d_weight_Q is None else d_weight_Q.data_ptr(),
         gradient_BTHQ.dtype == torch.bfloat16,
         torch.get_num_threads(),
@@ -175,7 +176,8 @@ def swiglu(gate_BTF: torch.Tensor, up_BTF: torch.Tensor) -> torch.Tensor:
         up_NF.data_ptr(),
         up_NF.stride(0),
         gated.data_ptr(),
-        *gate_NF.shape,
+        len(gate_NF),
+        gate_NF.shape[1],
         gated.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
@@ -203,7 +205,8 @@ def swiglu_backward(
         d_both.data_ptr() + inner * d_both.element_size(),
         2 * inner,
         gradient_BTF.data_ptr() if again else 0,
-        *gate_NF.shape,
+        len(gate_NF),
+        gate_NF.shape[1],
         gradient_BTF.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
@@ -225,7 +228,8 @@ def cross_entropy(logits_NV: torch.Tensor, targets_N: torch.Tensor, *, makes_gra
         logits_NV.data_ptr(),
         targets_N.data_ptr(),
         makes_gradient,
-        *logits_NV.shape,
+        len(logits_NV),
+        logits_NV.shape[1],
         logits_NV.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
@@ -246,10 +250,10 @@ def _rows(x: torch.Tensor) -> torch.Tensor:
     return rows_ND if rows_ND.stride(1) == 1 else rows_ND.contiguous()
 
 
-def _angles(angles: tuple[torch.Tensor, torch.Tensor] | None, dim: int) -> tuple[int, int, int]:
-    if angles is None:
+def _angles(by: tuple[torch.Tensor, torch.Tensor] | None, dim: int) -> tuple[int, int, int]:
+    if by is None:
         return 0, 0, 1
-    cosines, sines = angles
+    cosines, sines = by
     assert cosines.is_contiguous()
     assert sines.is_contiguous()
     return cosines.data_ptr(), sines.data_ptr(), cosines.numel() // dim

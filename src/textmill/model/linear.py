@@ -39,13 +39,10 @@ def product(x_NI: torch.Tensor, cast_OI: torch.Tensor, bias_O: torch.Tensor | No
     return functional.linear(x_NI, cast_OI, None if bias_O is None else bias_O.to(x_NI.dtype))
 
 
-def joined(parts: Sequence[torch.Tensor | None], dtype: torch.dtype) -> torch.Tensor | None:
-    """Weights [out, in] or biases [out] as one, the first above, cast to ``dtype``; None of layers without biases."""
-    present = [part for part in parts if part is not None]
-    if not present:
-        return None
-    whole = present[0].new_empty((sum(map(len, present)), *present[0].shape[1:]), dtype=dtype)
-    for place, part in zip(whole.split([len(part) for part in present]), present, strict=True):
+def joined(parts: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
+    """Weights [out, in] or biases [out] as one, the first above, cast to ``dtype``."""
+    whole = parts[0].new_empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=dtype)
+    for place, part in zip(whole.split([len(part) for part in parts]), parts, strict=True):
         place.copy_(part)
     return whole
 

@@ -43,21 +43,25 @@ def head_nats(x_BTD: torch.Tensor, weight_VD: torch.Tensor, targets_BT: torch.Te
 class _SummedNats(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_ND: torch.Tensor, weight_VD: torch.Tensor, targets_N: torch.Tensor) -> torch.Tensor:
-        rows = chunk_rows(len(weight_VD))
+        rows = min(len(x_ND), chunk_rows(len(weight_VD)))
         cast_VD = weight_VD.to(x_ND.dtype)
         needs_x, needs_weight, _ = ctx.needs_input_grad
         d_x_ND = torch.empty_like(x_ND) if needs_x else None
         d_weight_VD = torch.zeros_like(weight_VD) if needs_weight else None
+        # All chunks use the same memory: pages that are fetched anew would cost as much as the softmax.
+        logits_CV = x_ND.new_empty((rows, len(weight_VD)))
+        product_VD = torch.empty_like(cast_VD) if needs_weight and weight_VD.dtype != x_ND.dtype else None
         total = torch.zeros((), dtype=torch.float64, device=x_ND.device)
-        for start in range(0, len(x_ND), rows):
+        for start in range(0, len(x_ND), max(1, rows)):
             chunk = slice(start, start + rows)
-            total += _chunk_nats(
-                x_ND[chunk],
-                cast_VD,
-                targets_N[chunk],
-                None if d_x_ND is None else d_x_ND[chunk],
-                d_weight_VD,
-            )
+            x_CD = x_ND[chunk]
+            d_logits_CV = logits_CV[: len(x_CD)]
+            torch.mm(x_CD, cast_VD.t(), out=d_logits_CV)
+            total += cross_entropy(d_logits_CV, targets_N[chunk], makes_gradient=needs_x or needs_weight)
+            if d_x_ND is not None:
+                torch.mm(d_logits_CV, cast_VD, out=d_x_ND[chunk])
+            if d_weight_VD is not None:
+                _add_product(d_weight_VD, d_logits_CV.t(), x_CD, product_VD)
         ctx.gradients = d_x_ND, d_weight_VD
         return total
 
@@ -73,27 +77,10 @@ class _SummedNats(torch.autograd.Function):
         return d_x_ND, d_weight_VD, None
 
 
-def _chunk_nats(
-    x_CD: torch.Tensor,
-    cast_VD: torch.Tensor,
-    targets_C: torch.Tensor,
-    d_x_CD: torch.Tensor | None,
-    d_weight_VD: torch.Tensor | None,
-) -> torch.Tensor | float:
-    """Nats of a chunk, f64; its gradients are written into ``d_x_CD`` and added to ``d_weight_VD``."""
-    logits_CV = x_CD @ cast_VD.t()
-    makes_gradient = d_x_CD is not None or d_weight_VD is not None
+def cross_entropy(logits_CV: torch.Tensor, targets_C: torch.Tensor, *, makes_gradient: bool) -> torch.Tensor | float:
+    """Sum of nats, in f64; with ``makes_gradient`` the gradient of that takes the place of the logits."""
     run = kernels.cross_entropy if kernels.fit(logits_CV) else plain_cross_entropy
-    nats = run(logits_CV, targets_C, makes_gradient=makes_gradient)
-    if d_x_CD is not None:
-        torch.mm(logits_CV, cast_VD, out=d_x_CD)
-    if d_weight_VD is not None and d_weight_VD.dtype == x_CD.dtype:
-        d_weight_VD.addmm_(logits_CV.t(), x_CD)
-    elif d_weight_VD is not None and kernels.fit(x_CD, d_weight_VD):
-        kernels.add(logits_CV.t() @ x_CD, d_weight_VD)
-    elif d_weight_VD is not None:
-        d_weight_VD.add_(logits_CV.t() @ x_CD)
-    return nats
+    return run(logits_CV, targets_C, makes_gradient=makes_gradient)
 
 
 def plain_cross_entropy(logits_CV: torch.Tensor, targets_C: torch.Tensor, *, makes_gradient: bool) -> torch.Tensor:
@@ -107,3 +94,17 @@ def plain_cross_entropy(logits_CV: torch.Tensor, targets_C: torch.Tensor, *, mak
         d_logits_CV.scatter_add_(1, index_C1, torch.full_like(index_C1, -1, dtype=d_logits_CV.dtype))
         logits_CV.copy_(d_logits_CV.mul_(counts_C[:, None]))
     return nats
+
+
+def _add_product(
+    total_VD: torch.Tensor, left_VC: torch.Tensor, right_CD: torch.Tensor, product_VD: torch.Tensor | None
+) -> None:
+    """Add a product to ``total``, by way of ``product`` where their dtypes differ."""
+    if product_VD is None:
+        total_VD.addmm_(left_VC, right_CD)
+        return
+    torch.mm(left_VC, right_CD, out=product_VD)
+    if kernels.fit(product_VD, total_VD):
+        kernels.add(product_VD, total_VD)
+    else:
+        total_VD.add_(product_VD)

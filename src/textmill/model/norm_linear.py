@@ -43,7 +43,7 @@ class _NormLinear(torch.autograd.Function):
     """Saves x, a number for each row, and with ``keeps_all`` the normed rows and casts of the weights."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917  autograd takes no keywords
         ctx: Any,
         x: torch.Tensor,
         added: torch.Tensor | None,
@@ -54,11 +54,13 @@ class _NormLinear(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         rows, inverse, total = norm_rows(x, norm_weight, eps, added)
         weight_OD = joined(parameters[::2], x.dtype)
-        ctx.eps, ctx.keeps_all, ctx.has_added = eps, keeps_all, added is not None
+        ctx.eps, ctx.has_added = eps, added is not None
         # Weights in the dtype of x are at hand anyway: they are put together again.
         kept = weight_OD if parameters[0].dtype != x.dtype else None
-        ctx.save_for_backward(total, inverse, norm_weight, *parameters, *((rows, kept) if keeps_all else ()))
-        return total, product(rows, weight_OD, joined(parameters[1::2], x.dtype))
+        kept_all = (rows, kept) if keeps_all else (None, None)
+        ctx.save_for_backward(total, inverse, norm_weight, *parameters, *kept_all)
+        bias_O = None if parameters[1] is None else joined(parameters[1::2], x.dtype)
+        return total, product(rows, weight_OD, bias_O)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -66,15 +68,13 @@ class _NormLinear(torch.autograd.Function):
         ctx: Any, d_total: torch.Tensor, gradient: torch.Tensor
     ) -> tuple[torch.Tensor | None, ...]:
         x, inverse, norm_weight, *rest = ctx.saved_tensors
-        rows = weight_OD = None
-        if ctx.keeps_all:
-            *rest, rows, weight_OD = rest
-        if rows is None:
-            rows, _, _ = norm_rows(x, norm_weight, ctx.eps)
-        if weight_OD is None:
-            weight_OD = joined(rest[::2], x.dtype)
+        *parameters, rows, kept = rest
+        rows = norm_rows(x, norm_weight, ctx.eps)[0] if rows is None else rows
+        weight_OD = joined(parameters[::2], x.dtype) if kept is None else kept
         gradient_NO = gradient.reshape(-1, gradient.shape[-1])
-        d_parameters = _parameter_gradients(gradient_NO, rows.reshape(-1, x.shape[-1]), rest, ctx.needs_input_grad[5:])
+        d_parameters = _parameter_gradients(
+            gradient_NO, rows.reshape(-1, x.shape[-1]), parameters, ctx.needs_input_grad[5:]
+        )
         del rows
         d_rows = (gradient_NO @ weight_OD).view(x.shape)
         d_x, d_norm_weight = norm_backward(d_rows, x, inverse, norm_weight, d_total)

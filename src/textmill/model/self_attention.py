@@ -130,7 +130,7 @@ class _Heads(NamedTuple):
         if self.weight is None and self.by is None:
             return None
         run = kernels.heads_backward if kernels.fit(gradient, self.weight) else plain_heads_backward
-        return run(gradient, x, inverse, self.weight, self.by, gradient)
+        return run(gradient, x, inverse, self.weight, by=self.by, out_BTHQ=gradient)
 
 
 class _SelfAttention(torch.autograd.Function):

@@ -38,7 +38,7 @@ class TrainingBytes:
         weight_casts: of blocks' weights to the activations' type, as far as they are held with those.
         states: what goes into the last norm, what comes out, and the gradient of that.
         head_gradient: what the loss gathers for the head, in f32.
-        loss: a chunk's logits, their softmax and their gradient; the head's cast, and a product beside it.
+        loss: a chunk's logits, which become their gradient; the head's cast, and a product beside it.
         block_backward: the most that a block's backward holds beside what was saved.
         table_gradient: of the input table, before it is added to what is there.
         optimizer: what the optimizer needs for a moment.
@@ -127,17 +127,20 @@ def training_bytes(
 
 
 def _loss(config: ModelConfig, num_tokens: int, size: int) -> int:
+    """Logits, whose gradient takes their place; the head's cast and a product of it, where they are not in f32.
+
+    So it is on a CPU. On other devices torch's softmax takes 4 bytes for each logit of a chunk beside that.
+    """
     logits = min(num_tokens, chunk_rows(config.vocab_size)) * config.vocab_size
     head = config.vocab_size * config.hidden_size
-    if size == _F32:
-        return 2 * _F32 * logits  # logits and their softmax
-    softmax = logits * (size + 2 * _F32)  # logits, the same in f32, and their softmax
-    gradient = logits * (_F32 + size) + head * size  # the softmax, the gradient, and its product
-    return max(softmax, gradient) + head * size
+    return logits * size + (0 if size == _F32 else 2 * head * size)
 
 
 def _block_backward(config: ModelConfig, micro_rows: int, context: int, dtype: ActivationType, remat: Remat) -> int:
-    """SwiGLU's: three of its width and the gradients of its output and weights, or what ``full`` makes again beside."""
+    """SwiGLU's: three of its width and the gradients of its output and weights, or what ``full`` makes again beside.
+
+    Of the three the first is the gradient of its product, in whose place ``llama`` makes the product again.
+    """
     num_tokens, size = micro_rows * context, _BYTES[dtype]
     stream = num_tokens * config.hidden_size * size
     weight = config.intermediate_size * config.hidden_size
