@@ -4,6 +4,10 @@
 // Scores of a block of queries are made, used and dropped; backward makes them again from the log-sums that forward
 // left (arXiv:2205.14135). A row of the batch and a key-value head are one unit of work: nothing is summed across
 // units, so that results do not depend on how many threads share them.
+//
+// Sums are in f32; where a tier multiplies pairs of bf16, weights and gradients of scores are rounded to bf16 for
+// that. What is not finite in a key or value comes out of every query that sees it, and may come out of those up to 15
+// tokens before it.
 #pragma once
 
 #include <cstddef>

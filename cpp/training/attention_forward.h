@@ -72,7 +72,7 @@ TEXTMILL_FUSED float weigh_row(const float* scores, size_t num_keys, float scale
         sum = add(sum, lanes);
         store_row(weights, i, lanes);
     }
-    const float factor = std::exp(softmax.largest[r] - from);
+    const float factor = softmax.largest[r] == kMinusInfinity ? 0.0f : std::exp(softmax.largest[r] - from);
     softmax.largest[r] = most;
     softmax.sums[r] = softmax.sums[r] * factor + sum_of(sum);
     return factor;

@@ -11,7 +11,7 @@
 namespace textmill::training {
 namespace {
 
-// Keys whose scores stand in memory at once.
+// Keys whose scores stand in memory at once: with 128 or 512 it is no faster.
 constexpr size_t kChunkKeys = 256;
 
 // Sizes of a problem, padded as products take them.

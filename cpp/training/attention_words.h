@@ -217,8 +217,10 @@ TEXTMILL_FUSED void pack_transposed(const Matrix<Element>& x, size_t padded_rows
                     std::memcpy(panel + j * kLanes + r, from + 2 * j, sizeof(Word));
                 }
             }
-            if (x.num_columns % kPerWord<Word> != 0) {
-                panel[x.num_columns / kPerWord<Word> * kLanes + r] = static_cast<Word>(from[x.num_columns - 1]);
+            if constexpr (kPerWord<Word> == 2) {
+                if (x.num_columns % 2 != 0) {
+                    panel[x.num_columns / 2 * kLanes + r] = from[x.num_columns - 1];
+                }
             }
         }
     }

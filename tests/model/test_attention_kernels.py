@@ -29,7 +29,7 @@ def draw(*shape, dtype=torch.float32, seed=1):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
-def problem(batch=2, num_tokens=37, num_heads=4, num_key_value_heads=2, head_dim=16, dtype=torch.float32, seed=1):
+def problem(batch=2, num_tokens=37, num_heads=4, num_key_value_heads=2, head_dim=16, *, dtype=torch.float32, seed=1):
     """Queries, keys, values, and a gradient of outputs."""
     heads = (num_heads, num_key_value_heads, num_key_value_heads, num_heads)
     return [draw(batch, num_tokens, h, head_dim, dtype=dtype, seed=seed + i) for i, h in enumerate(heads)]
@@ -92,7 +92,7 @@ def test_any_problem_equals_a_loop(dtype, data):
     rows = data.draw(documents(batch, num_tokens))
     starts = starts_of(rows, data.draw(st.none() | st.integers(1, 60)))
     heads = (group * num_key_value_heads, num_key_value_heads, head_dim)
-    inputs = problem(batch, num_tokens, *heads, dtype, seed=data.draw(st.integers(0, 99)))
+    inputs = problem(batch, num_tokens, *heads, dtype=dtype, seed=data.draw(st.integers(0, 99)))
     assert_close(run(*inputs, starts), loop(*inputs, starts))
 
 
@@ -134,7 +134,7 @@ def test_documents_equal_calls_of_their_own_bit_for_bit(dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["f32", "bf16"])
 @pytest.mark.parametrize("window", [None, 20])
 def test_bits_do_not_depend_on_threads(dtype, window):
-    inputs = problem(3, 200, 6, 3, 24, dtype)
+    inputs = problem(3, 200, 6, 3, 24, dtype=dtype)
     starts = starts_of([[200], [3, 97, 100], [150, 50]], window)
     results = []
     for number in (1, 2, 3):
@@ -169,7 +169,7 @@ def test_gradients_go_where_they_are_asked_to():
 def test_what_is_not_finite_comes_out_where_it_is_seen(dtype, bad):
     """Of a query its own row, of a key or value those that see it."""
     for which, place in ((0, slice(20, 21)), (1, slice(20, None)), (2, slice(20, None))):
-        inputs = problem(1, 40, 1, 1, 16, dtype)
+        inputs = problem(1, 40, 1, 1, 16, dtype=dtype)
         inputs[which][0, 20] = bad
         o = attend(*inputs[:3], None)[0]
         assert not o[0, place].isfinite().all(dim=-1).any()

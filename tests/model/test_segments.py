@@ -1,4 +1,4 @@
-"""Packed documents attend apart: as a loop over them, whatever kernel takes them and whatever calls they are cut into."""
+"""Packed documents attend apart: as a loop over them, whatever kernel takes them, in whatever calls."""
 
 import itertools
 

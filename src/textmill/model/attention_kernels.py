@@ -25,12 +25,15 @@ def attend(
         q_BTHQ: queries, and k_BTKQ and v_BTKQ keys and values, all f32 or all bf16; they may be parts of other tensors.
         starts_BT: int32, as ``Segments.starts_of`` gives them.
     """
-    inputs = [_with_dense_heads(x) for x in (q_BTHQ, k_BTKQ, v_BTKQ)]
+    q, k, v = (_with_dense_heads(x) for x in (q_BTHQ, k_BTKQ, v_BTKQ))
     o_BTHQ = torch.empty_like(q_BTHQ, memory_format=torch.contiguous_format)
     lse_BTH = q_BTHQ.new_empty(q_BTHQ.shape[:3], dtype=torch.float32)
     _core.training_attention(
-        *_shape_and_starts(inputs, starts_BT),
-        *(_address(x) for x in (*inputs, o_BTHQ)),
+        *_shape_and_starts(q, k, v, starts_BT),
+        _address(q),
+        _address(k),
+        _address(v),
+        _address(o_BTHQ),
         lse_BTH.data_ptr(),
         q_BTHQ.dtype == torch.bfloat16,
         torch.get_num_threads(),
@@ -43,7 +46,7 @@ def attend_backward(
     saved: Sequence[torch.Tensor],
     starts_BT: torch.Tensor | None,
     results: Sequence[torch.Tensor] | None = None,
-) -> tuple[torch.Tensor, ...]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients with respect to queries, keys and values.
 
     Args:
@@ -55,17 +58,24 @@ def attend_backward(
     q, k, v, o, d_o = (_with_dense_heads(x) for x in (*saved[:4], gradient_BTHQ))
     if results is None:
         results = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v)]
+    d_q, d_k, d_v = results
     assert all(x.stride(-1) == 1 for x in results), "the values of a head lie side by side"
     assert saved[4].is_contiguous()
     _core.training_attention_backward(
-        *_shape_and_starts((q, k, v), starts_BT),
-        *(_address(x) for x in (q, k, v, o)),
+        *_shape_and_starts(q, k, v, starts_BT),
+        _address(q),
+        _address(k),
+        _address(v),
+        _address(o),
         saved[4].data_ptr(),
-        *(_address(x) for x in (d_o, *results)),
+        _address(d_o),
+        _address(d_q),
+        _address(d_k),
+        _address(d_v),
         q.dtype == torch.bfloat16,
         torch.get_num_threads(),
     )
-    return tuple(results)
+    return d_q, d_k, d_v
 
 
 def _with_dense_heads(x: torch.Tensor) -> torch.Tensor:
@@ -73,9 +83,8 @@ def _with_dense_heads(x: torch.Tensor) -> torch.Tensor:
 
 
 def _shape_and_starts(
-    inputs: Sequence[torch.Tensor], starts_BT: torch.Tensor | None
-) -> tuple[tuple[int, ...], float, int]:
-    q, k, v = inputs
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, starts_BT: torch.Tensor | None
+) -> tuple[tuple[int, int, int, int, int], float, int]:
     batch, num_tokens, num_heads, head_dim = q.shape
     num_key_value_heads = k.shape[2]
     assert k.shape == v.shape == (batch, num_tokens, num_key_value_heads, head_dim)

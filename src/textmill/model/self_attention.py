@@ -213,7 +213,7 @@ def _attend_backward(
 def attend_pieces(
     q_BTHQ: torch.Tensor, k_BTKQ: torch.Tensor, v_BTKQ: torch.Tensor, pieces: Sequence[Piece]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs [B, T, H, Q] and log-sums of exponentials [B, T, H], by torch's flash kernel for a CPU: the twin of ours."""
+    """Outputs [B, T, H, Q] and log-sums of exponentials [B, T, H], by torch's flash kernel: the twin of ours."""
     if len(pieces) == 1:
         return _attend_piece(q_BTHQ, k_BTKQ, v_BTKQ, pieces[0].mask)
     o_BTHQ = torch.empty_like(q_BTHQ, memory_format=torch.contiguous_format)
