@@ -19,6 +19,7 @@ from fakes import laid_out, warm_process  # noqa: E402
 from textmill.base.errors import ConfigError, DataError  # noqa: E402
 from textmill.base.events import read_events  # noqa: E402
 from textmill.checkpoint.parts import gather_parts  # noqa: E402
+from textmill.checkpoint.sources import resolve_model  # noqa: E402
 from textmill.checkpoint.store import (  # noqa: E402
     PARTS,
     latest_checkpoint,
@@ -99,6 +100,8 @@ def test_parts_are_read_by_any_layout_and_gathered(runs, mesh, tmp_path):
     folder = latest_checkpoint(run, on_damage=pytest.fail)
     with np.load(run / "state.npz") as arrays:
         expected = {name: arrays[name] for name in arrays.files}
+    with pytest.raises(DataError, match=r"lies in parts, .*textmill train .* --resume"):
+        resolve_model(run)
     trainer = assemble(laid_out.opened(run))
     trainer.load(load_checkpoint(folder))
     assert all(np.array_equal(laid_out.state(trainer)[name], expected[name]) for name in expected)
