@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from textmill.base.errors import ConfigError
 from textmill.model.config import ModelConfig
 from textmill.train.compiled import pays
 from textmill.train.memory import MemoryChoice, choose_memory
@@ -46,8 +47,7 @@ def make_plan(
     times: dict[Precision, float] = {}
     candidates = precisions(recipe, spread)
     if len(candidates) > 1 or recipe.budget.minutes is not None or spread.device == "cuda":
-        for candidate in candidates:
-            times[candidate] = step_time_s(recipe, config, memory, candidate, spread)
+        times = _times(recipe, config, memory, spread, say)
     precision = min(candidates, key=lambda name: times.get(name, 0.0))
     if len(times) > 1:
         other = "f32" if precision == "bf16" else "bf16"
@@ -72,6 +72,21 @@ def make_plan(
         peak_flops_per_s=peak_flops_per_s(precision, device),
         compiled=precision in times and pays(times[precision], num_steps, device, time_compiled, say),
     )
+
+
+def _times(
+    recipe: Recipe, config: ModelConfig, memory: MemoryChoice, spread: Spread, say: Say
+) -> dict[Precision, float]:
+    """Seconds of a step in each precision; none where the whole model does not fit one of the GPUs that share it."""
+    try:
+        return {name: step_time_s(recipe, config, memory, name, spread) for name in precisions(recipe, spread)}
+    except torch.OutOfMemoryError as error:
+        reason = "the whole model does not fit one GPU, where steps are timed"
+        if recipe.budget.minutes is not None or spread.num_holders == 1:
+            raise ConfigError(f"{reason}: give the budget in steps or tokens, as in --set budget.steps=1000") from error
+    torch.cuda.empty_cache()
+    say(f"steps are not timed, nor blocks compiled: {reason}")
+    return {}
 
 
 def _stages(

@@ -135,6 +135,7 @@ def joined_ranks(timeout: timedelta = _TIMEOUT) -> Iterator[Ranks]:
         # Counts and checkpoints go between CPUs wherever gradients do, and long waits are there.
         distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=_TIMEOUT_BETWEEN_GPUS)
         group = distributed.new_group(backend="gloo", timeout=timeout)
+        assert isinstance(group, distributed.ProcessGroup)
     try:
         yield Ranks(distributed.get_rank(), distributed.get_world_size(), device, group)
     finally:
