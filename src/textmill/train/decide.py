@@ -9,7 +9,7 @@ import torch
 
 from textmill.base.errors import ConfigError
 from textmill.model.config import ModelConfig
-from textmill.train.compiled import pays
+from textmill.train.compiled import faster_step_s
 from textmill.train.memory import MemoryChoice, choose_memory
 from textmill.train.plan import Plan, TrainStage
 from textmill.train.precision import Precision, peak_flops_per_s
@@ -52,25 +52,29 @@ def make_plan(
     if len(times) > 1:
         other = "f32" if precision == "bf16" else "bf16"
         say(f"precision {precision}: a step takes {times[precision]:.2f} s, and {times[other]:.2f} s in {other}")
-    stages = _stages(recipe, rope_theta, memory, times.get(precision))
+    step_s = times.get(precision)
+    stages = _stages(recipe, rope_theta, memory, step_s)
     device = own_device() if spread.device == "cuda" else CPU
 
     def time_compiled() -> tuple[float, float]:
         begin = time.perf_counter()
-        step_s = step_time_s(recipe, config, memory, precision, spread, compiled=True)
-        return step_s, time.perf_counter() - begin
+        taken_s = step_time_s(recipe, config, memory, precision, spread, compiled=True)
+        return taken_s, time.perf_counter() - begin
 
     num_steps = sum(stage.num_steps for stage in stages)
+    compiled_s = None if step_s is None else faster_step_s(step_s, num_steps, device, time_compiled, say)
+    if compiled_s is not None:  # minutes are more steps so
+        step_s, stages = compiled_s, _stages(recipe, rope_theta, memory, compiled_s)
     return Plan(
         model=config,
         stages=stages,
         precision=precision,
         remat=memory.remat,
         threads=torch.get_num_threads(),
-        step_time_s=times.get(precision),
+        step_time_s=step_s,
         predicted_bytes=memory.predicted_bytes,
         peak_flops_per_s=peak_flops_per_s(precision, device),
-        compiled=precision in times and pays(times[precision], num_steps, device, time_compiled, say),
+        compiled=compiled_s is not None,
     )
 
 
