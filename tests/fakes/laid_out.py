@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 import signal
 from datetime import timedelta
@@ -131,6 +132,34 @@ def save_in_parts(rank, size, meeting, *, run, mesh):
             assert all(np.array_equal(found[name], expected[name]) for name in found), other
         if ranks.is_first:
             np.savez(run / "state.npz", **expected)
+
+
+def save_to_a_full_disk(rank, size, meeting, *, run, mesh):
+    """The disk is full for the last process once; then there is room again, and the last save of a run succeeds."""
+    write, told = parts.write_image, []
+
+    def fail(path, image):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with joined(rank, size, meeting) as ranks:
+        trainer = laid_out(run, ranks, mesh)
+        trainer.step = 30
+        with Saves(trainer, lambda kind, step, **fields: told.append((kind, step, fields))) as saves:
+            if rank == size - 1:
+                parts.write_image = fail
+            saves.save()
+            saves.tell()
+            parts.write_image = write
+            ranks.wait()
+            if ranks.is_first:
+                ((kind, number, fields),) = told
+                assert (kind, number) == ("save_failed", 30)
+                assert "no space left" in fields["error"]
+                assert not [path for path in (run / "checkpoints").iterdir() if "00000030" in path.name]
+            saves.save(wait=True)
+            saves.tell()
+        if ranks.is_first:
+            assert [kind for kind, _, _ in told] == ["save_failed", "checkpoint"]
 
 
 def state(trainer):

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 from textmill.data.loader import Batch  # noqa: E402
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.model.llama import Llama  # noqa: E402
-from textmill.train import compiled  # noqa: E402
+from textmill.train import compiled, decide  # noqa: E402
 from textmill.train.pipeline import run_recipe  # noqa: E402
 from textmill.train.ranks import CPU  # noqa: E402
 from textmill.train.recipe import load_recipe  # noqa: E402
@@ -46,31 +46,40 @@ def decided(monkeypatch, *, eager_s, compiled_s=0.1, took_s=60.0, reason=None, e
         return compiled_s, took_s
 
     monkeypatch.setattr(compiled, "why_not", lambda device: reason)
-    return compiled.pays(eager_s, STEPS, CPU, time_compiled, said.append), said, bool(timed)
+    return compiled.faster_step_s(eager_s, STEPS, CPU, time_compiled, said.append), said, bool(timed)
 
 
 def test_a_short_run_is_not_held_up_by_a_probe(monkeypatch):
-    assert decided(monkeypatch, eager_s=0.05) == (False, [], False)
+    assert decided(monkeypatch, eager_s=0.15) == (None, [], False)  # 25 minutes
 
 
 def test_a_probe_decides_and_what_it_took_is_told(monkeypatch):
-    pays, (said,), _ = decided(monkeypatch, eager_s=0.2)
-    assert pays
+    step_s, (said,), _ = decided(monkeypatch, eager_s=0.2)
+    assert step_s == 0.1
     assert said.startswith("blocks are compiled: a step takes 0.1 s so, and 0.2 s without; compiling and timing took")
-    pays, (said,), _ = decided(monkeypatch, eager_s=0.2, compiled_s=0.195)  # 50 s of 2,000 saved, for 60
-    assert not pays
+    step_s, (said,), _ = decided(monkeypatch, eager_s=0.2, compiled_s=0.195)  # 50 s of 2,000 saved, for 60
+    assert step_s is None
     assert said.startswith("blocks are not compiled: a step takes 0.195 s so, and 0.2 s without")
 
 
 def test_what_stands_in_the_way_is_told(monkeypatch):
     assert decided(monkeypatch, eager_s=0.2, reason="no compiler") == (
-        False,
+        None,
         ["blocks are not compiled: no compiler"],
         False,
     )
     error = RuntimeError("ld: no such library\nand 90 lines more")
-    pays, said, _ = decided(monkeypatch, eager_s=0.2, error=error)
-    assert (pays, said) == (False, ["blocks are not compiled: the compiler failed (ld: no such library)"])
+    step_s, said, _ = decided(monkeypatch, eager_s=0.2, error=error)
+    assert (step_s, said) == (None, ["blocks are not compiled: the compiler failed (ld: no such library)"])
+
+
+def test_minutes_are_more_steps_where_blocks_are_compiled(monkeypatch, tmp_path):
+    times = {False: 0.2, True: 0.1}
+    monkeypatch.setattr(decide, "step_time_s", lambda *args, compiled=False: times[compiled])
+    monkeypatch.setattr(compiled, "why_not", lambda device: None)
+    settings = ["budget={ minutes = 40 }", "run.precision=f32"]
+    plan = decide.make_plan(load_recipe(write_recipe(tmp_path), settings), CONFIG)
+    assert (plan.compiled, plan.num_steps, plan.step_time_s) == (True, 24_000, 0.1)
 
 
 @pytest.mark.slow

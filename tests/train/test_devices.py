@@ -68,8 +68,9 @@ def test_a_gpus_peak_is_its_own_modules(name, gpu):
 def recipe(tmp_path, *settings):
     path = tmp_path / "recipe.toml"
     path.write_text(
-        '[run]\ndir = "run"\nprecision = "bf16"\n[tokenizer]\nvocab_size = 512\n[model]\nhidden_size = 128\n[data.sources.a]\npath = "a"\n[[stages]]\ncontext = 256\n'
-        "[batch]\nrows = 512\n[budget]\nsteps = 3\n[spikes]\naction = 'rewind'\n"
+        '[run]\ndir = "run"\nprecision = "bf16"\n[tokenizer]\nvocab_size = 512\n[model]\nhidden_size = 128\n'
+        '[data.sources.a]\npath = "a"\n[[stages]]\ncontext = 256\n[batch]\nrows = 512\n[budget]\nsteps = 3\n'
+        '[spikes]\naction = "rewind"\n'
     )
     return load_recipe(path, settings)
 

@@ -19,11 +19,14 @@ from fakes import laid_out, warm_process  # noqa: E402
 from textmill.base.errors import ConfigError, DataError  # noqa: E402
 from textmill.base.events import read_events  # noqa: E402
 from textmill.checkpoint.parts import gather_parts  # noqa: E402
+from textmill.checkpoint.sources import resolve_model  # noqa: E402
 from textmill.checkpoint.store import (  # noqa: E402
     PARTS,
     latest_checkpoint,
     list_checkpoints,
     load_checkpoint,
+    remove_checkpoint,
+    step_of,
     verify_checkpoint,
 )
 from textmill.model.config import ModelConfig  # noqa: E402
@@ -99,6 +102,8 @@ def test_parts_are_read_by_any_layout_and_gathered(runs, mesh, tmp_path):
     folder = latest_checkpoint(run, on_damage=pytest.fail)
     with np.load(run / "state.npz") as arrays:
         expected = {name: arrays[name] for name in arrays.files}
+    with pytest.raises(DataError, match=r"lies in parts, .*textmill train .* --resume"):
+        resolve_model(run)
     trainer = assemble(laid_out.opened(run))
     trainer.load(load_checkpoint(folder))
     assert all(np.array_equal(laid_out.state(trainer)[name], expected[name]) for name in expected)
@@ -113,8 +118,15 @@ def test_parts_are_read_by_any_layout_and_gathered(runs, mesh, tmp_path):
     assert all(np.array_equal(found[name], expected[name]) for name in found)
 
 
+def test_a_full_disk_of_one_rank_costs_a_checkpoint_and_not_the_run(runs, tmp_path):
+    assert go(laid_out.save_to_a_full_disk, 2, tmp_path / "meeting", run=runs["adamw"], mesh="fsdp") == [0, 0]
+    assert latest_checkpoint(runs["adamw"], on_damage=pytest.fail).name == "step-00000030"
+
+
 def test_parts_that_are_missing_are_told(runs, tmp_path):
     run = runs["adamw"]
+    for folder in list_checkpoints(run):
+        remove_checkpoint(run, step_of(folder))
     assert go(laid_out.save_in_parts, 2, tmp_path / "meeting", run=run, mesh="fsdp") == [0, 0]
     folder = latest_checkpoint(run, on_damage=pytest.fail)
     (path,) = folder.glob("part-00001-*")

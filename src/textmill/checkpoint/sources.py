@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from textmill.base.errors import DataError, did_you_mean
 from textmill.checkpoint.cache import cached_names, find_cached, is_model_name
-from textmill.checkpoint.store import latest_checkpoint, list_checkpoints
+from textmill.checkpoint.store import latest_checkpoint, lies_in_parts, list_checkpoints
 
 
 def resolve_model(
@@ -65,6 +66,11 @@ def _last_checkpoint(run_folder: Path, on_damage: Callable[[DataError], None] | 
             on_damage(error)
 
     folder = latest_checkpoint(run_folder, note)
+    if folder is not None and lies_in_parts(folder):
+        raise DataError(
+            f"{folder} lies in parts, as several processes wrote it: there was no room to gather them. Free some, and "
+            f"resume the run, which gathers them first: textmill train {shlex.quote(str(run_folder))} --resume"
+        )
     if folder is not None:
         return folder
     if damage:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from textmill.base import units
 from textmill.base.errors import StorageError
+from textmill.checkpoint.store import lies_in_parts, list_checkpoints
 from textmill.train.compiled import compile_blocks, why_not
 from textmill.train.ranks import Ranks
 from textmill.train.run import Run
@@ -79,7 +82,18 @@ def resume_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
     ranks.wait()  # all have read theirs
     if ranks.is_first:
         trainer.remove_outdated()
+        _gather(run.folder)
     return trainer
+
+
+def _gather(folder: Path) -> None:
+    """Make the last checkpoint one that everything reads, where there was no room for that when it was written."""
+    folders = list_checkpoints(folder)
+    if folders and lies_in_parts(folders[-1]):
+        from textmill.checkpoint.parts import gather_parts  # torch's distributed checkpoints take time to import
+
+        with contextlib.suppress(StorageError):
+            gather_parts(folders[-1])
 
 
 def _compile(trainer: Trainer, tell: Tell) -> None:

@@ -7,6 +7,7 @@ what that took. The compiler keeps what it made on the disk, so a run's own star
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -15,8 +16,8 @@ from textmill.base import units
 from textmill.model.llama import Llama
 
 Say = Callable[[str], None]
-# A run that ends sooner has ended before compiling would have paid.
-WORTH_S = 600.0
+# A run that ends sooner has ended before compiling would have paid; a compiler for GPUs is quicker, and gains more.
+_WORTH_S = {"cpu": 1800.0, "cuda": 300.0}
 
 
 def compile_blocks(model: Llama) -> None:
@@ -45,10 +46,10 @@ def why_not(device: torch.device) -> str | None:
     return None
 
 
-def pays(
+def faster_step_s(
     eager_s: float, num_steps: int, device: torch.device, time_compiled: Callable[[], tuple[float, float]], say: Say
-) -> bool:
-    """Decide whether a run's blocks are compiled, and say why.
+) -> float | None:
+    """Decide whether a run's blocks are compiled, and say why; returns what a step takes then, and None where not.
 
     Args:
         eager_s: what a step takes without.
@@ -57,24 +58,24 @@ def pays(
         time_compiled: measures a step with compiled blocks, and how long all of that took; seconds.
         say: told of the decision.
     """
-    if eager_s * num_steps < WORTH_S:
-        return False
+    if eager_s * num_steps < _WORTH_S.get(device.type, math.inf):
+        return None
     reason = why_not(device)
     if reason is not None:
         say(f"blocks are not compiled: {reason}")
-        return False
+        return None
     try:
         compiled_s, took_s = time_compiled()
     except Exception as error:  # noqa: BLE001 - a compiler may fail in any way, and nothing depends on it
         say(f"blocks are not compiled: the compiler failed ({_first_line(error)})")
-        return False
+        return None
     saved_s = (eager_s - compiled_s) * num_steps
     it_pays = saved_s > took_s
     say(
         f"blocks are {'' if it_pays else 'not '}compiled: a step takes {compiled_s:.3g} s so, and {eager_s:.3g} s "
         f"without; compiling and timing took {units.seconds(took_s)}"
     )
-    return it_pays
+    return compiled_s if it_pays else None
 
 
 def _first_line(error: BaseException) -> str:

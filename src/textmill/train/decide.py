@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import torch
 
+from textmill.base.errors import ConfigError
 from textmill.model.config import ModelConfig
-from textmill.train.compiled import pays
+from textmill.train.compiled import faster_step_s
 from textmill.train.memory import MemoryChoice, choose_memory
 from textmill.train.plan import Plan, TrainStage
 from textmill.train.precision import Precision, peak_flops_per_s
@@ -46,32 +47,50 @@ def make_plan(
     times: dict[Precision, float] = {}
     candidates = precisions(recipe, spread)
     if len(candidates) > 1 or recipe.budget.minutes is not None or spread.device == "cuda":
-        for candidate in candidates:
-            times[candidate] = step_time_s(recipe, config, memory, candidate, spread)
+        times = _times(recipe, config, memory, spread, say)
     precision = min(candidates, key=lambda name: times.get(name, 0.0))
     if len(times) > 1:
         other = "f32" if precision == "bf16" else "bf16"
         say(f"precision {precision}: a step takes {times[precision]:.2f} s, and {times[other]:.2f} s in {other}")
-    stages = _stages(recipe, rope_theta, memory, times.get(precision))
+    step_s = times.get(precision)
+    stages = _stages(recipe, rope_theta, memory, step_s)
     device = own_device() if spread.device == "cuda" else CPU
 
     def time_compiled() -> tuple[float, float]:
         begin = time.perf_counter()
-        step_s = step_time_s(recipe, config, memory, precision, spread, compiled=True)
-        return step_s, time.perf_counter() - begin
+        taken_s = step_time_s(recipe, config, memory, precision, spread, compiled=True)
+        return taken_s, time.perf_counter() - begin
 
     num_steps = sum(stage.num_steps for stage in stages)
+    compiled_s = None if step_s is None else faster_step_s(step_s, num_steps, device, time_compiled, say)
+    if compiled_s is not None:  # minutes are more steps so
+        step_s, stages = compiled_s, _stages(recipe, rope_theta, memory, compiled_s)
     return Plan(
         model=config,
         stages=stages,
         precision=precision,
         remat=memory.remat,
         threads=torch.get_num_threads(),
-        step_time_s=times.get(precision),
+        step_time_s=step_s,
         predicted_bytes=memory.predicted_bytes,
         peak_flops_per_s=peak_flops_per_s(precision, device),
-        compiled=precision in times and pays(times[precision], num_steps, device, time_compiled, say),
+        compiled=compiled_s is not None,
     )
+
+
+def _times(
+    recipe: Recipe, config: ModelConfig, memory: MemoryChoice, spread: Spread, say: Say
+) -> dict[Precision, float]:
+    """Seconds of a step in each precision; none where the whole model does not fit one of the GPUs that share it."""
+    try:
+        return {name: step_time_s(recipe, config, memory, name, spread) for name in precisions(recipe, spread)}
+    except torch.OutOfMemoryError as error:
+        reason = "the whole model does not fit one GPU, where steps are timed"
+        if recipe.budget.minutes is not None or spread.num_holders == 1:
+            raise ConfigError(f"{reason}: give the budget in steps or tokens, as in --set budget.steps=1000") from error
+    torch.cuda.empty_cache()
+    say(f"steps are not timed, nor blocks compiled: {reason}")
+    return {}
 
 
 def _stages(

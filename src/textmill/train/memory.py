@@ -86,9 +86,8 @@ def predicted_bytes(
 
     Those of a run on a GPU are in the machine's memory, and not counted.
     """
-    dtypes: tuple[Literal["f32", "bf16"], ...] = (
-        ("f32", "bf16") if recipe.run.precision == "auto" else (recipe.run.precision,)
-    )
+    either: tuple[Literal["f32", "bf16"], ...] = ("f32", "bf16") if spread.device == "cpu" else ("bf16",)
+    dtypes = either if recipe.run.precision == "auto" else (recipe.run.precision,)
     reckoned = [
         training_bytes(
             config,

@@ -19,6 +19,8 @@ from textmill.base.errors import TextmillError
 
 # The others wait while the first one makes the corpus. One that dies is noticed by its connection, at once.
 _TIMEOUT = timedelta(days=1)
+# NCCL does not notice a machine that is gone. Within a step nobody waits longer for anybody.
+_TIMEOUT_BETWEEN_GPUS = timedelta(minutes=10)
 CPU = torch.device("cpu")
 
 
@@ -126,11 +128,16 @@ def joined_ranks(timeout: timedelta = _TIMEOUT) -> Iterator[Ranks]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks(device=device)
         return
-    # Counts and checkpoints go between CPUs wherever gradients do.
-    backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
-    distributed.init_process_group(backend, timeout=timeout)
+    group = None
+    if device.type == "cpu":
+        distributed.init_process_group("gloo", timeout=timeout)
+    else:
+        # Counts and checkpoints go between CPUs wherever gradients do, and long waits are there.
+        distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=_TIMEOUT_BETWEEN_GPUS)
+        group = distributed.new_group(backend="gloo", timeout=timeout)
+        assert isinstance(group, distributed.ProcessGroup)
     try:
-        yield Ranks(distributed.get_rank(), distributed.get_world_size(), device)
+        yield Ranks(distributed.get_rank(), distributed.get_world_size(), device, group)
     finally:
         distributed.destroy_process_group()
 
