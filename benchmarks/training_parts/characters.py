@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def ours(text: Path, folder: Path, name: str, seed: int, allowed_s: float | None
     subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "2"})
     events = read_events(folder / "run" / "events.jsonl")
     evaluating = 0.0
-    for before, event in zip(events, events[1:], strict=False):
+    for before, event in pairwise(events):
         evaluating += event.time_s - before.time_s if event.kind == "eval" else 0.0
     ended = next(event.time_s for event in events if event.kind == "end")
     return ended - begin - evaluating, fresh_process.call(nats_a_character, folder / "run", text)

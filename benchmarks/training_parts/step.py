@@ -1,8 +1,8 @@
 """A whole training step beside transformers': the same LLaMA, batch and precision, AdamW, on 2 threads.
 
-Transformers' model is as it comes, with SDPA; bf16 is autocast there. Its AdamW is torch's fused one, as its own trainer
-takes it. A step is forward, loss, backward, clipping and update. The two take turns in each round, and so does a square
-product of 1,024 by which the machine's own rate is told.
+Transformers' model is as it comes, with SDPA; bf16 is autocast there. Its AdamW is torch's fused one, as its own
+trainer takes it. A step is forward, loss, backward, clipping and update. The two take turns in each round, and so does
+a square product of 1,024, by which the machine's own rate is told.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def measure(rounds: int) -> dict[str, Any]:
     """Measure all sizes in both precisions.
 
     Returns:
-        by size and precision: ``ours_s`` and ``peer_s`` of each round, ``flops`` of a step, ``peak`` operations a second
-        of each round's product, ``tokens`` of a step, ``parameters``.
+        by size and precision: ``ours_s`` and ``peer_s`` of each round, ``flops`` of a step, ``peak`` operations a
+        second of each round's product, ``tokens`` of a step, ``parameters``.
     """
     torch.set_num_threads(THREADS)
     figures: dict[str, Any] = {}
