@@ -60,8 +60,8 @@ test-cpp: $(VENV)/.installed-tools
 # The kernels as they are shipped: what the optimiser makes of them is not what the sanitizers see.
 test-kernels: $(VENV)/.installed-tools
 	$(CMAKE) -B build/kernels -DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=OFF > build/kernels.log || (cat build/kernels.log; exit 1)
-	$(BIN)/cmake --build build/kernels --target test_engine test_training_kernels
-	$(BIN)/ctest --test-dir build/kernels --tests-regex 'engine|kernels' --output-on-failure
+	$(BIN)/cmake --build build/kernels --target test_engine test_training_kernels test_attention
+	$(BIN)/ctest --test-dir build/kernels --tests-regex 'engine|kernels|attention' --output-on-failure
 
 # ThreadSanitizer cannot be combined with the others; only the tests that start threads are built for it.
 test-threads: $(VENV)/.installed-tools
@@ -90,8 +90,8 @@ test-arm: $(VENV)/.installed-tools
 		-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
 		'-DCMAKE_CROSSCOMPILING_EMULATOR=$(QEMU_ARM);-L;/usr/aarch64-linux-gnu' \
 		> build/arm.log || { cat build/arm.log; exit 1; }; \
-	$(BIN)/cmake --build build/arm --target test_engine test_forward test_training_kernels && \
-	$(BIN)/ctest --test-dir build/arm --tests-regex 'engine|forward|kernels' --output-on-failure --parallel 2
+	$(BIN)/cmake --build build/arm --target test_engine test_forward test_training_kernels test_attention && \
+	$(BIN)/ctest --test-dir build/arm --tests-regex 'engine|forward|kernels|attention' --output-on-failure --parallel 2
 
 test-fuzz:
 	@$(MAKE) --no-print-directory fuzz SECONDS=20

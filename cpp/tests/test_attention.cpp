@@ -167,8 +167,8 @@ void test(const AttentionKernels& kernels, AttentionShape shape, Type type) {
 int main() {
     for (const AttentionKernels* kernels : kernels_here()) {
         for (const Type type : {Type::kF32, Type::kBF16}) {
-            for (const size_t head_dim : {1, 2, 15, 16, 33, 48, 80}) {
-                for (const size_t num_tokens : {1, 2, 15, 17, 70}) {
+            for (const size_t head_dim : {1u, 2u, 15u, 16u, 33u, 48u, 80u}) {
+                for (const size_t num_tokens : {1u, 2u, 15u, 17u, 70u}) {
                     AttentionShape shape{2, num_tokens, 4, 2, head_dim, 0.0f, nullptr};
                     test(*kernels, shape, type);
                     std::vector<int32_t> starts;  // documents of 11 tokens

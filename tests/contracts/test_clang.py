@@ -9,11 +9,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CLANG = shutil.which("clang++-16")
 SOURCES = sorted(
-    str(p.relative_to(ROOT / "cpp")) for room in ("tokenizer", "engine") for p in (ROOT / "cpp" / room).glob("*.cpp")
+    str(p.relative_to(ROOT / "cpp"))
+    for room in ("tokenizer", "engine", "training")
+    for p in (ROOT / "cpp" / room).glob("*.cpp")
 )
 AVX512 = "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mfma -mf16c -mbmi2".split()
 AMX = "-mamx-tile -mamx-int8 -mamx-bf16".split()
-FLAGS = {"engine/kernels_avx512.cpp": AVX512, "engine/kernels_amx.cpp": [*AVX512, *AMX]}
+FLAGS = {
+    "engine/kernels_avx512.cpp": AVX512,
+    "engine/kernels_amx.cpp": [*AVX512, *AMX],
+    "training/attention_avx512.cpp": AVX512,
+    "training/kernels_avx512.cpp": AVX512,
+}
 WARNINGS = "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror".split()
 
 
