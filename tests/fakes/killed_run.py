@@ -30,7 +30,7 @@ def train(path, settings, failpoint=None, poisoned_step=None):
     from textmill.train.recipe import load_recipe
 
     os.fsync = lambda file: None  # what is written outlives its process without it, and tests take half the time
-    decide.peak_flops_per_s = lambda precision: 1e12
+    decide.peak_flops_per_s = lambda precision, device: 1e12
     name, _, when = (failpoint or "").partition("@")
     if when.isdigit():
         failpoints._left = {name: int(when)}

@@ -136,7 +136,7 @@ def test_data_is_tried_by_branching_with_it_and_without_it(stable):
 
 def test_a_branch_computes_as_the_run_it_leaves(stable, monkeypatch):
     """Though the other precision be faster this time: the bytes of the run itself."""
-    monkeypatch.setattr("textmill.train.decide.step_time_s", lambda *given: 1.0 if given[-1] == "f32" else 0.5)
+    monkeypatch.setattr("textmill.train.decide.step_time_s", lambda *given: 1.0 if given[3] == "f32" else 0.5)
     run = branch(stable, "auto", "budget.steps=6", "run.precision=auto")
     assert same(tensors(run), tensors(stable / "run"))
 

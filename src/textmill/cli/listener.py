@@ -32,7 +32,7 @@ class TrainListener:
         self._stack = ExitStack()
         self._bar: Bar | None = None
         self._screen: TrainScreen | None = None
-        self._num_steps, self._events = 0, Path()
+        self._num_steps, self._events, self._is_compiled = 0, Path(), False
         self._held_out = ""
         self._tokens_per_s: list[float] = []
 
@@ -78,6 +78,7 @@ class TrainListener:
         """Show what is going to be trained, and begin the bar of its steps."""
         self._done()
         plan = run.plan
+        self._is_compiled = plan.compiled
         model = plan.model
         self.output.say(
             f"model: {units.count(model.num_parameters)} parameters, {model.num_hidden_layers} layers, "
@@ -92,7 +93,6 @@ class TrainListener:
         self._begin_steps(run)
 
     def _begin_steps(self, run: Run) -> None:
-        self._is_compiled = run.plan.compiled
         self._num_steps, self._events = run.plan.num_steps, run.folder / EVENTS
         if can_show(self.output):
             self._done()

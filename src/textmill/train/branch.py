@@ -147,7 +147,13 @@ def branch_plan(plan: Plan, parent: Parent) -> Plan:
         if stage.first_step < parent.step
     ]
     after = [dataclasses.replace(stage, first_step=stage.first_step + parent.step) for stage in plan.stages]
-    return dataclasses.replace(plan, stages=(*before, *after), start_step=parent.step, parent=str(parent.run.folder))
+    return dataclasses.replace(
+        plan,
+        stages=(*before, *after),
+        compiled=parent.run.plan.compiled,  # it computes as the run it leaves
+        start_step=parent.step,
+        parent=str(parent.run.folder),
+    )
 
 
 def begin_branch(folder: Path, parent: Parent) -> None:
