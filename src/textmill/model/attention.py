@@ -127,9 +127,15 @@ class Attention(nn.Module):
         q_BTHQ, k_BTKQ, v_BTKQ = split_heads(qkv_BTSQ, self.num_key_value_heads)
         q_BTHQ, k_BTKQ = turned_heads(q_BTHQ, self.q_norm, turn), turned_heads(k_BTKQ, self.k_norm, turn)
         if cache is None:
-            return attend_segments(q_BTHQ, k_BTKQ, v_BTKQ, segments, self.window).flatten(2)
+            return self.within_documents(q_BTHQ, k_BTKQ, v_BTKQ, segments).flatten(2)
         k_BKSQ, v_BKSQ = cache.append(self.layer, k_BTKQ.transpose(1, 2), v_BTKQ.transpose(1, 2))
         return attend(q_BTHQ.transpose(1, 2), k_BKSQ, v_BKSQ, self.window).transpose(1, 2).flatten(2)
+
+    def within_documents(
+        self, q_BTHQ: torch.Tensor, k_BTKQ: torch.Tensor, v_BTKQ: torch.Tensor, segments: Segments
+    ) -> torch.Tensor:
+        """See ``attend_segments``: what is not compiled with a block, which would be made anew for other documents."""
+        return attend_segments(q_BTHQ, k_BTKQ, v_BTKQ, segments, self.window)
 
 
 def with_added_values(qkv_BTX: torch.Tensor, added_BTY: torch.Tensor) -> torch.Tensor:

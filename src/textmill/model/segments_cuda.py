@@ -16,7 +16,6 @@ _HEAD_DIM_MAX = 256
 _CAPABILITY_MIN = (8, 0)
 
 
-@torch.compiler.disable  # compiled, it would be made anew for every other arrangement of documents
 def attend_segments(
     q_BTHQ: torch.Tensor, k_BTKQ: torch.Tensor, v_BTKQ: torch.Tensor, segments: Segments, window: int | None
 ) -> torch.Tensor:

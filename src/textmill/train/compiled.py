@@ -26,8 +26,8 @@ def compile_blocks(model: Llama) -> None:
     A compiled attention would be made anew for every other arrangement of documents in a batch.
     """
     for block in model.model.layers:
-        if next(block.parameters()).device.type == "cpu":
-            block.self_attn.forward = torch.compiler.disable(block.self_attn.forward)  # type: ignore[assignment]
+        left_out = "forward" if next(block.parameters()).device.type == "cpu" else "within_documents"
+        setattr(block.self_attn, left_out, torch.compiler.disable(getattr(block.self_attn, left_out)))
         block.once = torch.compile(block.once, dynamic=False)  # type: ignore[assignment]
 
 
