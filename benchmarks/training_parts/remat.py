@@ -100,5 +100,5 @@ def saved_bytes(model: Llama, run: Backbone) -> int:
 
 def peak_bytes(way: str, dtype: str) -> int:
     """Bytes that a process of its own grows by at the peak of a step, optimizer included."""
-    command = [sys.executable, str(_ONE_STEP), way, "1", dtype]
+    command = [sys.executable, str(_ONE_STEP), way, "1", dtype, "{}"]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
