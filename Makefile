@@ -1,5 +1,6 @@
 # make demo     build textmill and go the whole way once, from text to a model
-# make test     everything that is tested, without root
+# make test     what every change has to pass: the C++ core under sanitizers, kernels, Python; needs no root
+# make test-slow    the rest of what CI runs: threads, other processors, fuzzing, the Python tests of minutes
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
@@ -22,7 +23,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training gpu-check system clean help
+.PHONY: demo test test-slow test-long test-python test-python-slow test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -31,9 +32,11 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/textmill demo --minutes $(DEMO_MINUTES)
 
-test: test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm test-python
+test: test-cpp test-kernels test-python
 
-# The proofs that make test runs shortened, at full length: about 50 minutes on 2 cores.
+test-slow: test-threads test-sanitized test-fuzz test-arm test-python-slow
+
+# The proofs that CI runs shortened, at full length: about 50 minutes on 2 cores.
 test-long: $(VENV)/.installed-tools
 	TEXTMILL_INVARIANCE_CASES=10000 $(BIN)/python -m pytest tests/infer/test_native_invariance.py
 	TEXTMILL_KILLS=40 $(BIN)/python -m pytest tests/data/test_prepare_killed.py
@@ -45,9 +48,14 @@ test-long: $(VENV)/.installed-tools
 	TEXTMILL_EXTENSION_STEPS=700,700 $(BIN)/python -m pytest tests/train/test_extension.py
 
 # Two processes share the files of tests; those that need the machine to themselves follow.
+PYTEST := $(BIN)/python -m pytest --durations 15
 test-python: $(VENV)/.installed-tools
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(PYTEST) --numprocesses 2 --dist loadfile -m "not alone and not slow"
+	$(PYTEST) -m "alone and not slow"
+
+test-python-slow: $(VENV)/.installed-tools
+	$(PYTEST) --numprocesses 2 --dist loadfile -m "slow and not alone"
+	$(PYTEST) -m "slow and alone"
 
 SANITIZED := build/tests
 test-cpp: $(VENV)/.installed-tools

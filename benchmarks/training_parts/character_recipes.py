@@ -62,7 +62,7 @@ RECIPES = {
         _sizes(4, 192, 3), context=256, rows=16, steps=1000, decay_fraction=0.6, weight_decay=0.1, **_SHARED
     ),
     "long": _recipe(
-        _sizes(6, 256, 4), context=256, rows=16, steps=2000, decay_fraction=0.6, weight_decay=0.1, **_SHARED
+        _sizes(5, 224, 4), context=256, rows=16, steps=3000, decay_fraction=0.6, weight_decay=0.5, **_SHARED
     ),
 }
 """With ``{run}``, ``{text}`` and ``{seed}`` to fill in."""

@@ -28,19 +28,22 @@ from training_parts.character_recipes import RECIPES
 _PLAIN_GPT = Path(__file__).with_name("plain_gpt.py")
 TIMES = {"short": None, "middle": 1.5, "long": 5.0}
 """Of the baseline's time in the same run; the short one takes the steps that its recipe says."""
+SEEDS_OF_LONG = 1
+"""``middle`` is below the loss that ``long`` has to reach, so that one seed is enough to show what more time gives."""
 
 
 def measure(text: Path, folder: Path, seeds: int) -> dict[str, Any]:
     """Train the baseline and each recipe with so many seeds, one after another in each round.
 
     Returns:
-        ``baseline``, ``short``, ``middle``, ``long``: a list each, of ``[seconds, nats a character]`` by seed.
+        ``baseline``, ``short``, ``middle``, ``long``: a list each, of ``[seconds, nats a character]`` by seed; of
+        ``long`` for the first ``SEEDS_OF_LONG``.
     """
     figures: dict[str, Any] = {name: [] for name in ("baseline", *RECIPES)}
     for seed in range(1, seeds + 1):
         baseline = plain_gpt(text, seed)
         figures["baseline"].append(baseline)
-        for name in RECIPES:
+        for name in RECIPES if seed <= SEEDS_OF_LONG else [name for name in RECIPES if name != "long"]:
             share = TIMES[name]
             allowed_s = None if share is None else share * baseline[0]
             figures[name].append(ours(text, folder / f"{name}-{seed}", name, seed, allowed_s))

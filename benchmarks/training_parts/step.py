@@ -1,8 +1,9 @@
 """A whole training step beside transformers': the same LLaMA, batch and precision, AdamW, on 2 threads.
 
-Transformers' model is as it comes, with SDPA; bf16 is autocast there. Its AdamW is torch's fused one, as its own
-trainer takes it. A step is forward, loss, backward, clipping and update. The two take turns in each round, and so does
-a square product of 1,024, by which the machine's own rate is told.
+Transformers' model is as it comes, with SDPA; bf16 is autocast there. It steps with ``torch.optim.AdamW`` as that
+comes, a loop over the tensors on a CPU, and with the fused one, which has to be asked for (transformers' own trainer
+does). A step is forward, loss, backward, clipping and update. All take turns in each round, and so does a square
+product of 1,024, by which the machine's own rate is told.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def measure(rounds: int) -> dict[str, Any]:
     """Measure all sizes in both precisions.
 
     Returns:
-        by size and precision: ``ours_s`` and ``peer_s`` of each round, ``flops`` of a step, ``peak`` operations a
-        second of each round's product, ``tokens`` of a step, ``parameters``.
+        by size and precision: ``ours_s``, ``peer_s`` and ``peer_fused_s`` of each round, ``flops`` of a step, ``peak``
+        operations a second of each round's product, ``tokens`` of a step, ``parameters``.
     """
     torch.set_num_threads(THREADS)
     figures: dict[str, Any] = {}
@@ -73,7 +74,7 @@ def measure(rounds: int) -> dict[str, Any]:
         figures[name] = {}
         for precision in PRECISIONS:
             ids = np.random.default_rng(0).integers(0, config.vocab_size, (num_rows, context + 1))
-            steps = {"ours_s": ours(config, ids, precision), "peer_s": transformers_step(config, ids, precision)}
+            steps = {"ours_s": ours(config, ids, precision), **transformers_steps(config, ids, precision)}
             figures[name][precision] = {
                 **_times(steps, precision, rounds),
                 "flops": training_flops_per_token(config, context) * num_rows * context,
@@ -97,8 +98,8 @@ def ours(config: ModelConfig, ids: np.ndarray, precision: Precision) -> Step:
     return step
 
 
-def transformers_step(config: ModelConfig, ids: np.ndarray, precision: Precision) -> Step:
-    """The same by transformers' model and torch's AdamW."""
+def transformers_steps(config: ModelConfig, ids: np.ndarray, precision: Precision) -> dict[str, Step]:
+    """The same by transformers' model and torch's AdamW: ``peer_s`` as it comes, ``peer_fused_s`` fused."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes = (
@@ -114,10 +115,9 @@ def transformers_step(config: ModelConfig, ids: np.ndarray, precision: Precision
         "tie_word_embeddings",
     )
     model = LlamaForCausalLM(LlamaConfig(**{name: getattr(config, name) for name in sizes}))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     ids_BT = torch.from_numpy(ids[:, :-1].copy())
 
-    def step() -> None:
+    def step(optimizer: torch.optim.Optimizer) -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
             loss = model(input_ids=ids_BT, labels=ids_BT).loss
         loss.backward()
@@ -125,7 +125,11 @@ def transformers_step(config: ModelConfig, ids: np.ndarray, precision: Precision
         optimizer.step()
         optimizer.zero_grad()
 
-    return step
+    def with_adamw(**kind: bool) -> Step:
+        adamw = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, **kind)
+        return lambda: step(adamw)
+
+    return {"peer_s": with_adamw(), "peer_fused_s": with_adamw(fused=True)}
 
 
 def _times(steps: dict[str, Step], precision: Precision, rounds: int) -> dict[str, list[float]]:
