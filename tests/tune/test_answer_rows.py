@@ -7,10 +7,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from textmill.model.config import ModelConfig
-from textmill.model.llama import Llama
 from textmill.tune.answer_log_p import answer_tokens, by_answer
 from textmill.tune.answer_rows import NOBODY, AnsweredPrompt, pack
+from tune.tiny_llama import tiny_llama
 
 
 def random_groups(seed=0, groups=6, size=2):
@@ -24,18 +23,7 @@ def random_groups(seed=0, groups=6, size=2):
 
 @pytest.fixture(scope="module")
 def llama():
-    config = ModelConfig(
-        vocab_size=40,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-    )
-    return Llama(config).init_weights(1, residual="scaled")
+    return tiny_llama()
 
 
 def alone(model, text, temperature=1.0):

@@ -6,7 +6,6 @@ threads, so a run that is resumed writes the same answers again.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.checkpoint.text_rules import TextRules
+from textmill.data.permutation import hash_key
 from textmill.infer.answer import whole
 from textmill.infer.engine import LanguageModel, open_stored
 from textmill.infer.request import Request
@@ -111,8 +111,7 @@ def draw(
 
 def seed_of(run_seed: int, step: int, place: int) -> int:
     """The seed of the answers to the ``place``-th prompt of a step, 64 bits."""
-    digest = hashlib.sha256(f"{run_seed}/answers/{step}/{place}".encode()).digest()
-    return int.from_bytes(digest[:8], "little")
+    return hash_key("answers", run_seed, step, place)
 
 
 def _stored(tensor: torch.Tensor) -> StoredTensor:
