@@ -14,7 +14,7 @@ from textmill.tune.answer_rows import AnsweredPrompt, pack
 from textmill.tune.grpo import GradedBatch, GrpoSettings, answers_loss
 from tune.tiny_llama import tiny_llama
 
-SETTINGS = {"beta": 0.2, "clip_low": 0.1, "clip_high": 0.2, "max_tokens": 9}
+SETTINGS = {"beta": 0.2, "clip_low": 0.1, "clip_high": 0.2, "unbiased_kl": False, "max_tokens": 9}
 TEMPERATURE = 0.8
 
 

@@ -28,7 +28,7 @@ def test_a_group_of_equal_rewards_teaches_nothing():
     assert group_advantages(torch.ones(3, 4)).tolist() == [[0.0] * 4] * 3
 
 
-def by_hand(log_p, old, reference, advantage, *, beta, low, high):
+def by_hand(log_p, old, reference, advantage, *, beta, low, high, unbiased):
     """Loss of a token, its slope in log p, and its divergence."""
     ratio = math.exp(log_p - old)
     plain, held = ratio * advantage, min(max(ratio, 1 - low), 1 + high) * advantage
@@ -37,15 +37,18 @@ def by_hand(log_p, old, reference, advantage, *, beta, low, high):
         return loss, slope, 0.0
     difference = reference - log_p
     kl = math.exp(difference) - difference - 1
-    return loss + beta * kl, slope + beta * (1 - math.exp(difference)), kl
+    cost, of_cost = kl, 1 - math.exp(difference)
+    if unbiased:
+        cost, of_cost = ratio * kl, ratio * (of_cost + kl)
+    return loss + beta * cost, slope + beta * of_cost, kl
 
 
-@pytest.mark.parametrize("with_reference", [False, True])
-def test_loss_and_gradient_of_each_token_are_the_closed_forms(with_reference):
+@pytest.mark.parametrize(("with_reference", "unbiased"), [(False, True), (True, True), (True, False)])
+def test_loss_and_gradient_of_each_token_are_the_closed_forms(with_reference, unbiased):
     rng = np.random.default_rng(3)
     log_p, old, reference = rng.normal(-2, 0.4, (3, 6, 5))
     advantages = rng.normal(size=6)
-    settings = {"beta": 0.3, "low": 0.2, "high": 0.28}
+    settings = {"beta": 0.3, "low": 0.2, "high": 0.28, "unbiased": unbiased}
     leaf = torch.tensor(log_p, requires_grad=True)
     terms = grpo_terms(
         leaf,
@@ -55,6 +58,7 @@ def test_loss_and_gradient_of_each_token_are_the_closed_forms(with_reference):
         beta=0.3,
         clip_low=0.2,
         clip_high=0.28,
+        unbiased_kl=unbiased,
     )
     terms.losses.sum().backward()
     num_clipped = 0

@@ -24,6 +24,7 @@ class GrpoSettings:
     beta: float
     clip_low: float
     clip_high: float
+    unbiased_kl: bool
     weighing: Weighing
     max_tokens: int
 
@@ -76,6 +77,7 @@ def answers_loss(
         beta=settings.beta,
         clip_low=settings.clip_low,
         clip_high=settings.clip_high,
+        unbiased_kl=settings.unbiased_kl,
     )
     lengths_A = by_answer(torch.ones_like(tokens.log_p), tokens.owners, len(batch.advantages)).clamp(min=1)
     weights_A = token_weights(

@@ -56,11 +56,13 @@ def grpo_terms(
     beta: float,
     clip_low: float,
     clip_high: float,
+    unbiased_kl: bool = True,
 ) -> GrpoTerms:
     """Loss of each token: ``-min(r A, clip(r, 1 - clip_low, 1 + clip_high) A) + beta * kl``, r the ratio to the old p.
 
     ``kl`` is the estimator ``exp(d) - d - 1`` with d = log reference - log p, which is never below 0 and right in the
-    mean (Schulman, "Approximating KL divergence", 2020: k3).
+    mean (Schulman, "Approximating KL divergence", 2020: k3). Its gradient is not that of the divergence; with
+    ``unbiased_kl`` the loss takes ``r * kl``, whose gradient is (arXiv:2512.02556 §3.1).
 
     Args:
         log_p_NT: log-probability of each token under the model that learns.
@@ -70,6 +72,7 @@ def grpo_terms(
         beta: what a nat of divergence costs.
         clip_low: how far the ratio may fall below 1 and still be followed.
         clip_high: how far it may rise above 1.
+        unbiased_kl: whether the ratio is a factor of the divergence in the loss.
     """
     ratio_NT = torch.exp(log_p_NT - old_log_p_NT.detach())
     clipped_NT = ratio_NT.clamp(1 - clip_low, 1 + clip_high)
@@ -83,7 +86,8 @@ def grpo_terms(
         return GrpoTerms(losses_NT, torch.zeros_like(log_p_NT, requires_grad=False), is_clipped_NT)
     difference_NT = reference_log_p_NT.detach() - log_p_NT
     kl_NT = torch.exp(difference_NT) - difference_NT - 1
-    return GrpoTerms(losses_NT + beta * kl_NT, kl_NT.detach(), is_clipped_NT)
+    cost_NT = beta * kl_NT * (ratio_NT if unbiased_kl else 1.0)
+    return GrpoTerms(losses_NT + cost_NT, kl_NT.detach(), is_clipped_NT)
 
 
 def token_weights(
