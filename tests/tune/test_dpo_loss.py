@@ -7,8 +7,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from textmill.base.errors import ConfigError
-from textmill.tune.dpo_loss import check_dpo_settings, dpo_loss
+from textmill.tune.dpo_loss import dpo_loss
 
 
 def sigmoid(x):
@@ -52,12 +51,3 @@ def test_margins_beyond_the_exponential_stay_finite():
     loss.losses.sum().backward()
     assert loss.losses.tolist() == [0.0, 1e5]
     assert huge.grad.tolist() == [0.0, -1.0]
-
-
-@pytest.mark.parametrize(
-    ("beta", "smoothing", "what"),
-    [(0.0, 0.0, "beta is 0"), (float("nan"), 0.0, "beta is nan"), (0.1, 0.5, "label_smoothing is 0.5")],
-)
-def test_settings_that_mean_nothing_are_refused(beta, smoothing, what):
-    with pytest.raises(ConfigError, match=what):
-        check_dpo_settings(beta, smoothing)

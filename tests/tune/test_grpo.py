@@ -44,7 +44,7 @@ def batch_of(answers, advantages, old, reference):
         return values
 
     return GradedBatch(
-        *(rows.inputs, rows.targets, rows.sources, rows.positions, rows.segments, rows.owners),
+        **rows.parts(),
         advantages=advantages,
         num_answers=len(answers),
         num_tokens=sum(len(text.answer) for text in answers),

@@ -90,7 +90,7 @@ def test_grpo(tmp_path, weighing, loss_type, unbiased_kl):
         others[name] = np.zeros(rows.inputs.shape, np.float32)
         others[name][rows.loss_mask] = now + rng.normal(0, spread, len(now))
     batch = GradedBatch(
-        *(rows.inputs, rows.targets, rows.sources, rows.positions, rows.segments, rows.owners),
+        **rows.parts(),
         advantages=advantages,
         num_answers=6,
         num_tokens=int(rows.loss_mask.sum()),

@@ -6,6 +6,8 @@ runs/NAME/
 ├── tokenizer.json, tokenizer.report.json, shards/SOURCE, heldout/SOURCE
 ├── interventions.json   batches passed over and the like, where anything was decided on the way
 ├── packing/             packing tables that could not be kept beside their shards
+├── reference/           of preferences: log-probabilities under the model that tuning began from
+├── rollouts/            of rewards: the answers of each step, and what they were worth
 ├── checkpoints/step-*/  each a model folder and the optimizer's state
 ├── model/               the finished model, a Hugging Face folder
 └── report.html
@@ -43,6 +45,8 @@ _NAMES = frozenset(
         "shards",
         "heldout",
         "packing",
+        "reference",
+        "rollouts",
         INTERVENTIONS,
         "checkpoints",
         "model",
@@ -71,6 +75,12 @@ class Run:
     plan: Plan
     asked: dict[str, Any] | None = None
     derived: tuple[DerivedValue, ...] = ()
+
+    @property
+    def resume_command(self) -> str:
+        """What goes on with it."""
+        tune = self.recipe.tune
+        return f"textmill {'train' if tune is None else f'tune {tune.kind}'} {quote(str(self.folder))} --resume"
 
     @property
     def events(self) -> Path:

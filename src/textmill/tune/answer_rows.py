@@ -6,7 +6,8 @@ R rows, T tokens of the longest row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +42,15 @@ class AnswerBatch(Batch):
 
     Attributes:
         owners: int32[R, T], the number of the answer that a target is a token of; -1 where there is no target.
+        num_read: tokens that the model reads, padding not among them.
     """
 
     owners: NDArray[np.int32] | None = None
+    num_read: int = 0
+
+    def parts(self) -> dict[str, Any]:
+        """What it consists of, to make a batch of that knows more."""
+        return {field.name: getattr(self, field.name) for field in fields(AnswerBatch)}
 
 
 def pack(groups: Sequence[Sequence[AnsweredPrompt]], *, context: int) -> AnswerBatch:
@@ -79,7 +86,7 @@ def pack(groups: Sequence[Sequence[AnsweredPrompt]], *, context: int) -> AnswerB
                 at, num_texts = at + text.num_inputs, num_texts + 1
         positions[row, at:] = np.arange(num_tokens - at)
         segments[row, at:] = num_texts
-    return AnswerBatch(inputs, targets, ("answers",) * len(rows), positions, segments, owners)
+    return AnswerBatch(inputs, targets, ("answers",) * len(rows), positions, segments, owners, sum(lengths))
 
 
 def _best_fit(lengths: Sequence[int], context: int) -> list[list[int]]:

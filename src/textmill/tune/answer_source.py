@@ -117,7 +117,7 @@ class AnswerSource:
         rows = self._rows(answers)
         is_first = step % drawing.updates == 0
         return GradedBatch(
-            *(rows.inputs, rows.targets, rows.sources, rows.positions, rows.segments, rows.owners),
+            **rows.parts(),
             advantages=np.array([answer.advantage for answer in answers]),
             num_answers=sum_count(len(answers)),
             num_tokens=sum_count(sum(len(answer.ids) for answer in answers)),

@@ -10,8 +10,6 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from textmill.base.errors import ConfigError
-
 
 class DpoLoss(NamedTuple):
     """What a batch of pairs comes to.
@@ -25,17 +23,6 @@ class DpoLoss(NamedTuple):
     losses: torch.Tensor
     chosen_rewards: torch.Tensor
     rejected_rewards: torch.Tensor
-
-
-def check_dpo_settings(beta: float, label_smoothing: float) -> None:
-    """Raise ``ConfigError`` where the loss would mean nothing."""
-    if not 0 < beta < float("inf"):
-        raise ConfigError(f"tune.beta is {beta:g}, and must be above 0 and finite; 0.1 to 0.5 are usual")
-    if not 0 <= label_smoothing < 0.5:
-        raise ConfigError(
-            f"tune.label_smoothing is {label_smoothing:g}, and must be 0 or more, below 0.5: it is the share of pairs "
-            "that are the wrong way round, and from one half on nothing can be learned of them"
-        )
 
 
 def dpo_loss(

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from textmill.base.errors import DataError
 from textmill.base.files import write_file
@@ -61,12 +62,14 @@ def read_answers(path: Path) -> list[GradedAnswer]:
     """
     try:
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [
-            GradedAnswer(**{**record, "ids": tuple(record["ids"]), "log_p": tuple(record["log_p"])})
-            for record in records
-        ]
+        return [_answer(record) for record in records]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"{path} is missing or damaged ({error}), and the step in hand goes on from the answers in it; remove the "
             "run's last checkpoint to go on from the one before it"
         ) from error
+
+
+def _answer(record: dict[str, Any]) -> GradedAnswer:
+    table: dict[str, Any] = {**record, "ids": tuple(record["ids"]), "log_p": tuple(record["log_p"])}
+    return GradedAnswer(**table)

@@ -52,12 +52,4 @@ class PairSource:
         numbers = self.numbers(step)[rank::world_size]
         pairs = [self._pairs[number] for number in numbers]
         rows = pack([[pair.chosen, pair.rejected] for pair in pairs], context=self.context)
-        return PairBatch(
-            rows.inputs,
-            rows.targets,
-            rows.sources,
-            rows.positions,
-            rows.segments,
-            rows.owners,
-            reference=self._reference[numbers],
-        )
+        return PairBatch(**rows.parts(), reference=self._reference[numbers])
