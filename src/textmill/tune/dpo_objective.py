@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from textmill.tune.dpo import DpoSettings, pairs_loss
 from textmill.tune.pair_source import PairBatch, PairSource
 from textmill.tune.preference_tokens import Pair
 from textmill.tune.reference_log_p import reference_log_p
+
+_EVERY_S = 5.0
 
 
 class DpoObjective:
@@ -41,14 +44,13 @@ class DpoObjective:
         run = trainer.run
         tune = run.recipe.tune
         assert tune is not None
-        self._listener.doing("computing log-probabilities under the model that tuning begins from")
         reference = reference_log_p(
             run.folder,
             self._base.llama().to(trainer.layout.device),
             self._pairs,
             dtype=compute_dtype(run.plan.precision),
             rows_at_once=run.plan.stages[0].micro_rows,
-            progress=lambda done, total: self._listener.say(f"{done:,} of {total:,} pairs"),
+            progress=_Progress(self._listener),
         )
         self._source = PairSource(
             self._pairs, reference, pairs_per_step=run.recipe.batch.rows, seed=run.recipe.run.seed
@@ -87,3 +89,16 @@ class DpoObjective:
     def documents(self, step: int) -> Sequence[str]:
         """The pairs of a data step."""
         return [self._pairs[number].where for number in self._source.numbers(step)]
+
+
+class _Progress:
+    """Says every few seconds how far the reference is, and nothing where it takes no longer."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener, self._said_s = listener, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if now_s - self._said_s >= _EVERY_S:
+            self._said_s = now_s
+            self._listener.say(f"log-probabilities under the first model: {done:,} of {total:,} pairs")

@@ -42,7 +42,7 @@ def reference_log_p(
         pairs: all of the run's.
         dtype: of activations and products.
         rows_at_once: rows, each as long as the longest pair, that go through the model together.
-        progress: told how many pairs are done, and of how many.
+        progress: told how many pairs are done, and of how many, where any has to be computed.
 
     Raises:
         DataError: a sum is not finite, named with its pair's file and line.
@@ -55,11 +55,16 @@ def reference_log_p(
         path = folder / FOLDER / key / f"{first:09}.npy"
         part = _read(path, len(some))
         if part is None:
-            part = _compute(model, some, dtype=dtype, rows_at_once=rows_at_once)
+            part = _compute(
+                model,
+                some,
+                dtype=dtype,
+                rows_at_once=rows_at_once,
+                progress=lambda share, first=first, num=len(some): progress(first + int(share * num), len(pairs)),
+            )
             with new_file(path) as file:
                 np.save(file, part)
         parts.append(part)
-        progress(first + len(some), len(pairs))
     return np.concatenate(parts)
 
 
@@ -82,7 +87,15 @@ def _read(path: Path, num_pairs: int) -> NDArray[np.float64] | None:
     return part if part.shape == (num_pairs, 2) and part.dtype == np.float64 and np.isfinite(part).all() else None
 
 
-def _compute(model: Llama, pairs: Sequence[Pair], *, dtype: torch.dtype, rows_at_once: int) -> NDArray[np.float64]:
+def _compute(
+    model: Llama,
+    pairs: Sequence[Pair],
+    *,
+    dtype: torch.dtype,
+    rows_at_once: int,
+    progress: Callable[[float], None],
+) -> NDArray[np.float64]:
+    """Sums of some pairs; ``progress`` is told which share of them is done."""
     groups = [[pair.chosen, pair.rejected] for pair in pairs]
     batch = pack(groups, context=max(sum(text.num_inputs for text in group) for group in groups))
     sums = torch.zeros(2 * len(pairs), dtype=torch.float64)
@@ -90,6 +103,7 @@ def _compute(model: Llama, pairs: Sequence[Pair], *, dtype: torch.dtype, rows_at
         for start in range(0, len(batch.inputs), rows_at_once):
             tokens = answer_tokens(model, batch, slice(start, start + rows_at_once), dtype=dtype)
             sums += by_answer(tokens.log_p, tokens.owners, len(sums)).cpu()
+            progress(min(1.0, (start + rows_at_once) / len(batch.inputs)))
     result = sums.reshape(-1, 2).numpy()
     for pair, row in zip(pairs, result, strict=True):
         if not np.isfinite(row).all():
