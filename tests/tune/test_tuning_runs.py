@@ -214,7 +214,8 @@ def test_other_commands_know_what_a_tuned_run_is(tmp_path, capsys, monkeypatch):
     tune(path, "dpo", ("tune.epochs=0.5",))
     run = str(tmp_path / "run")
     monkeypatch.chdir(tmp_path)
-    for command in (["runs", "show", run], ["runs", "ls", str(tmp_path)], ["generate", run, "the fox", "--max-tokens", "4"]):
+    generate = ["generate", run, "the fox", "--max-tokens", "4"]
+    for command in (["runs", "show", run], ["runs", "ls", str(tmp_path)], generate):
         assert main(command) == 0, capsys.readouterr().err
     assert main(["data", "inspect", run, "--step", "1"]) == 2
     assert "tunes a model" in capsys.readouterr().err
