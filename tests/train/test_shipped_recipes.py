@@ -7,6 +7,7 @@ import pytest
 from textmill.train.compute_plan import DEFAULT_MFU, PEAK_FLOPS, plan_compute
 from textmill.train.data_plan import plan_data
 from textmill.train.recipe import load_recipe, recipe_names
+from textmill.train.schedule import learning_rate_factor
 
 MINIS = [name for name in recipe_names() if name.endswith("-mini")]
 LLAMA_EPOCHS = {
@@ -20,7 +21,8 @@ def plan(name):
 
 
 def test_every_big_recipe_has_a_small_one():
-    big = [name for name in recipe_names() if name not in ("tiny", "small") and not name.endswith("-mini")]
+    trained = [name for name in recipe_names() if load_recipe(name).tune is None]
+    big = [name for name in trained if name not in ("tiny", "small") and not name.endswith("-mini")]
     assert [f"{name}-mini" for name in big] == MINIS
     assert set(big) == {
         "llama-7b", "llama-13b", "llama-33b", "llama-65b", "smollm2-135m", "smollm2-360m", "smollm2-1.7b",
@@ -161,3 +163,14 @@ def test_without_a_number_of_gpus_there_are_hours_and_no_days():
     assert (compute.mfu, compute.peak_flops) == (DEFAULT_MFU, PEAK_FLOPS["h100"])
     assert sum(compute.stage_gpu_hours) == pytest.approx(compute.gpu_hours)
     assert compute.days is compute.stage_days is None
+
+
+def test_smollm2_on_preferences():
+    """arXiv:2502.02737 and its authors' configuration: UltraFeedback, beta 0.5, 1e-6 cosine, 128 pairs, two epochs."""
+    recipe = load_recipe("smollm2-135m-dpo")
+    assert (recipe.tune.kind, recipe.tune.beta, recipe.tune.epochs) == ("dpo", 0.5, 2)
+    assert (recipe.tune.context, recipe.tune.prompt_context) == (1024, 512)
+    assert recipe.batch.rows == 128
+    schedule = recipe.schedule
+    assert (schedule.kind, schedule.peak_lr, schedule.warmup_of(1000)) == ("cosine", 1e-6, 100)
+    assert learning_rate_factor(schedule, 999, 1000) == pytest.approx(0.0)

@@ -47,6 +47,7 @@ _COMMANDS = {
     "demo": "demo:demo",
     "data": "data:data_app",
     "train": "train:train",
+    "tune": "tune:tune_app",
     "runs": "runs:runs_app",
     "generate": "generate:generate",
     "chat": "chat:chat",

@@ -17,6 +17,7 @@ from textmill.data.shards import ShardSet
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.run import Run
 from textmill.train.run_facts import documents_of, told
+from textmill.train.run_history import TUNED
 from textmill.train.run_record import EVENTS
 
 _SPEED_STEPS = 20
@@ -130,8 +131,9 @@ class TrainListener:
         fields = event.fields
         self._tokens_per_s = [*self._tokens_per_s[1 - _SPEED_STEPS :], fields["tokens_per_s"]]
         speed = units.count(statistics.median(self._tokens_per_s))
-        bits, loss = fields["bits_per_byte"], fields["loss"]
-        self._bar.update(event.step, f"{speed} tok/s  loss {loss:.2f}  {bits:.2f}{self._held_out} bits/byte")
+        bits = f"  {fields['bits_per_byte']:.2f}{self._held_out} bits/byte" if "bits_per_byte" in fields else ""
+        tuned = "".join(f"  {name.replace('_', ' ')} {fields[name]:.3g}" for name in TUNED if name in fields)
+        self._bar.update(event.step, f"{speed} tok/s  loss {fields['loss']:.2f}{bits}{tuned}")
 
     def _tell_resume(self, event: Event) -> None:
         for message in event.fields.get("passed_over", []):

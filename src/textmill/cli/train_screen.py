@@ -21,6 +21,7 @@ from textmill.base.events import Event
 from textmill.cli.output import Output, for_terminal
 from textmill.cli.terminal_chart import STYLES, Curve, draw_chart
 from textmill.cli.train_figures import TrainFigures, figure
+from textmill.train.run_history import TUNED
 
 REFRESHES_PER_S = 2
 LEAST_WIDTH, LEAST_HEIGHT = 60, 18
@@ -173,6 +174,7 @@ def _rates(figures: TrainFigures) -> Text:
     shown = (
         ("lr", "lr", lambda value: f"{value:.2e}".replace("e-0", "e-")),
         ("grad norm", "grad_norm", lambda value: f"{value:.3g}"),
+        *((name.replace("_", " "), name, lambda value: f"{value:.3g}") for name in TUNED),
         ("", "tokens_per_s", lambda value: f"{units.count(value)} tokens/s"),
         ("MFU", "mfu", lambda value: f"{100 * value:.1f} %"),
         ("memory", "memory_bytes", units.num_bytes),

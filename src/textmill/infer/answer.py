@@ -44,6 +44,7 @@ class Answer:
         num_prompt: how many of them are the prompt's.
         num_cached: tokens whose keys and values were found when it was first scheduled; None until it is.
         finish_reason: why it ended, once it has.
+        stop_id: the token that ended it, which is not among ``ids``; None where none did.
         error: what kept it from ending well.
     """
 
@@ -76,6 +77,7 @@ class Answer:
         self.num_computed = 0
         self.num_cached: int | None = None
         self.finish_reason: FinishReason | None = None
+        self.stop_id: int | None = None
         self.error: Exception | None = None
 
         self._deltas: deque[Delta] = deque()
@@ -165,6 +167,7 @@ class Answer:
             return None
         token_id = sample(self._without_endings(adjusted_V), self.request, self.seed, len(self.ids))
         if token_id in self.ending.stop_ids:
+            self.stop_id = token_id
             self.finish("stop", self._shown.finish() if self._shown else "")
             return None
         self.ids.append(token_id)

@@ -67,12 +67,31 @@ def load(  # noqa: PLR0917  the order is part of the public contract
         ConfigError: for a value out of its range, that of TEXTMILL_ISA in the environment included.
         MissingExtraError: for another device than the CPU, without torch.
     """
+    options: dict[str, Any] = {
+        "weights": weights,
+        "kv": kv,
+        "context": context,
+        "threads": threads,
+        "kv_memory": kv_memory,
+    }
     check_isa()
-    _check_choice("weights", weights, _WEIGHTS)
-    _check_choice("kv", kv, _KV)
-    threads = None if threads is None else check_whole("threads", threads, 1, _THREADS_MAX)
-    kv_memory = None if kv_memory is None else check_whole("kv_memory", kv_memory, 1)
-    stored = open_model(resolve_model(Path(path), on_damage=_warn_of_damage))
+    _check_options(**options)
+    return open_stored(open_model(resolve_model(Path(path), on_damage=_warn_of_damage)), device, **options)
+
+
+def open_stored(
+    stored: StoredModel,
+    device: str = "cpu",
+    *,
+    weights: str = "auto",
+    kv: str = "bf16",
+    context: int | None = None,
+    threads: int | None = None,
+    kv_memory: int | None = None,
+) -> LanguageModel:
+    """Make a model ready to generate, wherever its tensors lie: in a file, or in memory; else as ``load``."""
+    check_isa()
+    threads, kv_memory = _check_options(weights=weights, kv=kv, context=context, threads=threads, kv_memory=kv_memory)
     length = _check_context(context, stored.config)
     tokenizer = stored.load_tokenizer()
     rules = stored.load_text_rules(tokenizer)
@@ -301,6 +320,18 @@ def _is_batch(prompt: Any) -> TypeGuard[Sequence[Any]]:
         return prompt.ndim > 1
     return isinstance(prompt, list | tuple) and all(
         isinstance(item, str | bytes | list | tuple | np.ndarray) for item in prompt
+    )
+
+
+def _check_options(
+    *, weights: str, kv: str, threads: int | None, kv_memory: int | None, **_others: object
+) -> tuple[int | None, int | None]:
+    """Check what can be checked without the model; returns ``threads`` and ``kv_memory``."""
+    _check_choice("weights", weights, _WEIGHTS)
+    _check_choice("kv", kv, _KV)
+    return (
+        None if threads is None else check_whole("threads", threads, 1, _THREADS_MAX),
+        None if kv_memory is None else check_whole("kv_memory", kv_memory, 1),
     )
 
 

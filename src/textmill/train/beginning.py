@@ -11,6 +11,7 @@ from textmill.base import units
 from textmill.base.errors import StorageError
 from textmill.checkpoint.store import lies_in_parts, list_checkpoints
 from textmill.train.compiled import compile_blocks, why_not
+from textmill.train.objective import Objective
 from textmill.train.ranks import Ranks
 from textmill.train.run import Run
 from textmill.train.trainer import Trainer, assemble
@@ -18,7 +19,7 @@ from textmill.train.trainer import Trainer, assemble
 Tell = Callable[..., None]
 
 
-def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
+def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None, objective: Objective | None = None) -> Trainer:
     """Make a run's first state, laid out on the ranks as ``mesh`` says.
 
     Raises:
@@ -32,8 +33,10 @@ def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
             f"{units.num_bytes(needed)}: the training would be lost. Free some space"
         )
     plan = run.plan
-    trainer = assemble(run, ranks, mesh)
+    trainer = assemble(run, ranks, mesh, objective)
     trainer.load(None)
+    if objective is not None:
+        objective.begin(trainer)
     _compile(trainer, tell)
     tell(
         "start",
@@ -69,14 +72,16 @@ def checkpoint_bytes(run: Run) -> int:
     return (16 if run.recipe.optimizer.ema_decay else 12) * run.plan.model.num_parameters
 
 
-def resume_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None) -> Trainer:
+def resume_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None, objective: Objective | None = None) -> Trainer:
     """Take a run's state from its last whole checkpoint, and remove those of a way that was left.
 
     Raises:
         DataError: there are checkpoints, and all of them are damaged.
     """
-    trainer = assemble(run, ranks, mesh)
+    trainer = assemble(run, ranks, mesh, objective)
     trainer.resume()
+    if objective is not None:
+        objective.begin(trainer)
     _compile(trainer, tell)
     tell("resume", trainer.step, num_steps=run.plan.num_steps, passed_over=trainer.passed_over, **_place(trainer))
     ranks.wait()  # all have read theirs

@@ -176,9 +176,10 @@ def _check_stable(run: Run, step: int) -> None:
             'with schedule.kind = "wsd"'
         )
     last = plan.start_step if plan.parent is not None else first_decay_step(schedule, plan.num_steps)
-    if not schedule.warmup_steps <= step <= last:
+    warmup = schedule.warmup_of(run.plan.num_steps)
+    if not warmup <= step <= last:
         raise ConfigError(
-            f"the learning rate of {run.folder} is at its peak from step {schedule.warmup_steps:,} to {last:,}, and "
+            f"the learning rate of {run.folder} is at its peak from step {warmup:,} to {last:,}, and "
             f"not at step {step:,}; branch from a checkpoint between them, which more are kept of with "
             f"--set checkpoint.keep=N: textmill runs show {quote(str(run.folder))}"
         )

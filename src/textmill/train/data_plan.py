@@ -112,9 +112,14 @@ def plan_data(recipe: Recipe) -> DataPlan:
 
     Raises:
         ConfigError: weights of a stage do not sum to 1, a source is read too often, budget and stages disagree, or the
-            recipe leaves open how many steps there are or how large the model is.
+            recipe leaves open how many steps there are or how large the model is, or is one for tuning.
         DataError: a source's shards or the tokenizer cannot be read.
     """
+    if recipe.tune is not None:
+        raise ConfigError(
+            "a plan reckons with pretraining, and this recipe tunes a model; carry it out with: "
+            f"textmill tune {recipe.tune.kind} RECIPE"
+        )
     unique = {name: _unique_tokens(name, source) for name, source in recipe.data.sources.items()}
     derived: tuple[DerivedValue, ...] = ()
     if recipe.left_open:

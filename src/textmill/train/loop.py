@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import resource
-import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from textmill.data.loader import Batch
 from textmill.model.flops import training_flops_per_token
 from textmill.train.beginning import Tell, begin_run, resume_run
 from textmill.train.looks import Looks, Sampler
+from textmill.train.objective import Objective, ObjectiveLoader, Rows
 from textmill.train.out_of_memory import halve_micro_rows, is_out_of_memory
 from textmill.train.plan import TrainStage
 from textmill.train.precision import compute_dtype
@@ -43,6 +43,7 @@ def train(
     sampler: Sampler | None = None,
     ranks: Ranks = ALONE,
     mesh: str | None = None,
+    objective: Objective | None = None,
 ) -> Path:
     """Train a planned run to its end.
 
@@ -53,6 +54,7 @@ def train(
         sampler: writes the samples of validations; without one there are none.
         ranks: the processes that train together; the first writes logs and checkpoints.
         mesh: how the model lies on them; see ``check_mesh``.
+        objective: what it learns, where not the next token of its shards.
 
     Returns:
         the folder of the finished model.
@@ -73,21 +75,19 @@ def train(
                 observe(log.write(kind, step, **fields))
 
         try:
-            trainer = (resume_run if resume else begin_run)(run, tell, ranks, mesh)
+            trainer = (resume_run if resume else begin_run)(run, tell, ranks, mesh, objective)
             with Saves(trainer, tell) as saves:
                 _Loop(trainer, tell, stop, ranks, saves=saves, looks=Looks(trainer, tell, sampler)).go(begin)
             folder = run.folder / MODEL
             with trainer.optimizers.averaged():
                 model = trainer.layout.gathered()
                 if model is not None:
-                    save_model(folder, run.plan.model, model.state_dict(), trainer.tokenizer, add_bos_token=True)
+                    save_model(folder, run.plan.model, model.state_dict(), trainer.tokenizer, **trainer.small_files)
             tell("end", trainer.step)
             if stop:
                 raise stop.error(f"stopped when the run was done; the model is in {folder}")
         except StorageError as error:
-            raise StorageError(
-                f"{error}; then go on with: textmill train {shlex.quote(str(run.folder))} --resume"
-            ) from error
+            raise StorageError(f"{error}; then go on with: {run.resume_command}") from error
         finally:
             if log is not None:
                 log.close()
@@ -110,6 +110,7 @@ class _Loop:
         self.trainer, self.tell, self.stop, self.ranks = trainer, tell, stop, ranks
         self.saves, self.looks = saves, looks
         self.stage: TrainStage | None = None
+        self.told: dict[str, float] = {}  # what the objective says of the step in hand
 
     def go(self, begin: float) -> None:
         """Take steps until the run is done or a signal comes; every step is of the same kind, replayed or new.
@@ -144,7 +145,7 @@ class _Loop:
         if stage is not self.stage:
             self.stage = stage
             trainer.layout.set_rope(trainer.run.plan.model_in(stage))
-            self.bytes_per_token = _bytes_per_token(trainer, stage)
+            self.bytes_per_token = _bytes_per_token(trainer, stage) if trainer.objective is None else None
             self.tell(
                 "stage",
                 trainer.step,
@@ -164,7 +165,11 @@ class _Loop:
         trainer, plan, recipe = self.trainer, self.trainer.run.plan, self.trainer.run.recipe
         begin = time.perf_counter()
         readers = trainer.layout.readers
-        batch = trainer.loader.batch(trainer.step, readers.rank, readers.size)
+        if isinstance(trainer.loader, ObjectiveLoader):
+            assert trainer.objective is not None
+            batch = trainer.objective.batch(trainer, trainer.loader.skipped.data_step(trainer.step))
+        else:
+            batch = trainer.loader.batch(trainer.step, readers.rank, readers.size)
         loss, grad_norm = self._gradient(batch)
         if trainer.watch.judge(loss, grad_norm) != "fine":
             trainer.layout.drop_gradients()
@@ -182,22 +187,14 @@ class _Loop:
         self._tell_step(loss, grad_norm, factor * recipe.schedule.peak_lr, time.perf_counter() - begin)
         return True
 
-    def _gradient(self, batch: Batch) -> tuple[float, float]:
+    def _gradient(self, batch: Batch | Rows) -> tuple[float, float]:
         """Loss and gradient norm of a batch; fewer rows go through at once where memory runs out."""
-        trainer, plan, stage = self.trainer, self.trainer.run.plan, self.stage
+        trainer, stage = self.trainer, self.stage
         assert stage is not None
         while True:
             micro_rows = trainer.interventions.micro_rows(trainer.step, stage.name, stage.micro_rows)
             try:
-                loss = accumulate(
-                    trainer.model,
-                    batch,
-                    micro_rows=micro_rows,
-                    dtype=compute_dtype(plan.precision),
-                    remat=plan.remat,
-                    z_loss=trainer.run.recipe.optimizer.z_loss,
-                    layout=trainer.layout,
-                )
+                loss = self._accumulate(batch, micro_rows)
                 return loss, trainer.layout.clip(trainer.run.recipe.optimizer.clip_grad_norm)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
@@ -205,20 +202,39 @@ class _Loop:
             trainer.layout.drop_gradients()
             halve_micro_rows(trainer, stage, min(micro_rows, len(batch.inputs)), self.tell, self.ranks)
 
+    def _accumulate(self, batch: Batch | Rows, micro_rows: int) -> float:
+        trainer = self.trainer
+        if trainer.objective is not None:
+            loss, self.told = trainer.objective.accumulate(trainer, batch, micro_rows)
+            return loss
+        assert isinstance(batch, Batch)
+        return accumulate(
+            trainer.model,
+            batch,
+            micro_rows=micro_rows,
+            dtype=compute_dtype(trainer.run.plan.precision),
+            remat=trainer.run.plan.remat,
+            z_loss=trainer.run.recipe.optimizer.z_loss,
+            layout=trainer.layout,
+        )
+
     def _tell_step(self, loss: float, grad_norm: float, lr: float, time_s: float) -> None:
         trainer, plan, stage = self.trainer, self.trainer.run.plan, self.stage
         assert stage is not None
-        tokens_per_s = plan.tokens_per_step / time_s
+        told = dict(self.told)
+        tokens_per_s = told.pop("num_tokens", plan.tokens_per_step) / time_s
+        if self.bytes_per_token is not None:
+            told["bits_per_byte"] = loss / math.log(2) / self.bytes_per_token
+            told["tokens"] = trainer.step * plan.tokens_per_step
         flops_per_s = tokens_per_s * training_flops_per_token(plan.model, stage.context)
         peak = plan.peak_flops_per_s
         self.tell(
             "step",
             trainer.step,
             loss=loss,
-            bits_per_byte=loss / math.log(2) / self.bytes_per_token,
+            **told,
             grad_norm=grad_norm,
             lr=lr,
-            tokens=trainer.step * plan.tokens_per_step,
             tokens_per_s=tokens_per_s,
             flops_per_s=flops_per_s,
             mfu=None if peak is None else flops_per_s / (peak * self.ranks.size),
@@ -234,8 +250,7 @@ class _Loop:
         if not self.stop:
             self.stop.note_elsewhere()
         raise self.stop.error(
-            f"stopped at step {trainer.step} of {run.plan.num_steps}, which is saved; "
-            f"go on with: textmill train {shlex.quote(str(run.folder))} --resume"
+            f"stopped at step {trainer.step} of {run.plan.num_steps}, which is saved; go on with: {run.resume_command}"
         )
 
 

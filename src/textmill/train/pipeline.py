@@ -35,6 +35,7 @@ from textmill.train.looks import Sampler
 from textmill.train.loop import train
 from textmill.train.memory import choose_memory
 from textmill.train.mesh import check_mesh, spread_of
+from textmill.train.objective import Objective
 from textmill.train.presets import model_config
 from textmill.train.ranks import Ranks, joined_ranks
 from textmill.train.recipe import Recipe
@@ -75,6 +76,18 @@ class Listener(Protocol):
         """A line of the run's log is written."""
 
 
+class Tuning(Protocol):
+    """What ``tune`` does in the place of making shards and a corpus."""
+
+    def plan(self, folder: Path, recipe: Recipe, listener: Listener, spread: Spread) -> Run:
+        """Decide a run; its folder is there."""
+        ...
+
+    def objective(self, run: Run, listener: Listener) -> Objective:
+        """What the run learns."""
+        ...
+
+
 def run_recipe(
     recipe: Recipe,
     listener: Listener,
@@ -83,6 +96,7 @@ def run_recipe(
     skip_steps: Sequence[tuple[int, int]] = (),
     sampler: Sampler | None = None,
     mesh: str | None = None,
+    tuning: Tuning | None = None,
 ) -> Run:
     """Carry out a recipe, or go on with its run from the last whole checkpoint.
 
@@ -93,12 +107,15 @@ def run_recipe(
         skip_steps: (first, end) of batches that no step is to see from now on; see ``asked``.
         sampler: continues prompts during the run; see ``loop``.
         mesh: how the model lies on several processes; see ``check_mesh``.
+        tuning: what stands in the place of shards, for a recipe with ``[tune]``.
 
     Raises:
-        ConfigError: ``mesh`` means nothing here, the recipe names a tool that is not installed, or another process
-            trains in the run's folder.
+        ConfigError: the recipe is one for tuning, ``mesh`` means nothing here, the recipe names a tool that is not
+            installed, or another process trains in the run's folder.
         TextmillError: as the parts raise it; what was whole before stays whole.
     """
+    if recipe.tune is not None and tuning is None:
+        raise ConfigError(f"this recipe tunes a model; carry it out with: textmill tune {recipe.tune.kind} RECIPE")
     for tool in recipe.run.log_to:
         check_installed(tool)
     parent = None if resume and _is_as_planned(recipe) else open_parent(recipe)
@@ -106,13 +123,23 @@ def run_recipe(
         recipe = branch_recipe(recipe, parent)
     with joined_ranks() as ranks, RunLock(Path(recipe.run.dir)) as lock:
         check_mesh(mesh, ranks)
+        if tuning is not None and ranks.size > 1:
+            raise ConfigError(f"a model is tuned by one process, and there are {ranks.size}; start it without torchrun")
         if not ranks.is_first:
             return _join_in(recipe, ranks, mesh)
         folder = claim_folder(recipe, resume=resume)
         lock.take()
         run = resumable(folder, recipe) if resume else None
         if run is None:
-            run = _prepare(folder, recipe, parent, listener, lock, spread_of(check_mesh(mesh, ranks), ranks))
+            spread = spread_of(check_mesh(mesh, ranks), ranks)
+            if tuning is None:
+                run = _prepare(folder, recipe, parent, listener, lock, spread)
+            else:
+                with _nothing_left(folder):
+                    begin_folder(folder)
+                    lock.take()
+                    run = tuning.plan(folder, recipe, listener, spread)
+                save_run(run)
         ask_to_skip(run, skip_steps, listener.say)
         listener.plan(run)
         ranks.wait()
@@ -124,7 +151,15 @@ def run_recipe(
                     listener.event(event)
                     adapters(event)
 
-                train(run, observe, resume=_has_begun(run), sampler=sampler, ranks=ranks, mesh=mesh)
+                train(
+                    run,
+                    observe,
+                    resume=_has_begun(run),
+                    sampler=sampler,
+                    ranks=ranks,
+                    mesh=mesh,
+                    objective=None if tuning is None else tuning.objective(run, listener),
+                )
         except BaseException:
             with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told
                 write_report(run.folder)

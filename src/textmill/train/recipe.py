@@ -22,6 +22,7 @@ from textmill.train.recipe_tables.data import DataTable, StageTable
 from textmill.train.recipe_tables.model import ARCHITECTURES, ModelTable
 from textmill.train.recipe_tables.run import BudgetTable, CheckpointTable, EvalTable, RunTable
 from textmill.train.recipe_tables.steps import BatchTable, OptimizerTable, ScheduleTable, SpikesTable
+from textmill.train.recipe_tables.tune import TuneTable
 from textmill.train.run_record import RUNS, list_runs
 
 SIZE_KEYS = (
@@ -48,7 +49,8 @@ class Recipe:
     run: RunTable
     tokenizer: TokenizerTable | None = None
     model: ModelTable = field(default_factory=ModelTable)
-    data: DataTable
+    data: DataTable = field(default_factory=lambda: DataTable(sources={}))
+    tune: TuneTable | None = None
     stages: tuple[StageTable, ...] = field(default_factory=lambda: (StageTable(),))
     batch: BatchTable = field(default_factory=BatchTable)
     schedule: ScheduleTable = field(default_factory=ScheduleTable)
@@ -60,6 +62,9 @@ class Recipe:
     left_open: tuple[str, ...] = field(default=(), metadata=NOT_A_KEY)
 
     def __post_init__(self) -> None:
+        if self.tune is not None:
+            self._check_tune(self.tune)
+            return
         if not self.data.sources:
             raise ConfigError("[data.sources] is empty; name at least one source")
         if not self.stages:
@@ -70,6 +75,34 @@ class Recipe:
             self._check_stage(stage)
         if self.tokenizer is None and self.model.from_ is None:
             raise ConfigError("[tokenizer] is missing; give it a path or a vocab_size, or start [model] from a model")
+
+    def _check_tune(self, tune: TuneTable) -> None:
+        """A model that is tuned has its tokenizer and sizes, and its data are those of ``[tune]``."""
+        for name, is_given in (
+            ("tokenizer", self.tokenizer is not None),
+            ("model", self.model != ModelTable()),
+            ("data", self.data != DataTable(sources={})),
+            ("stages", self.stages != (StageTable(),)),
+        ):
+            if is_given:
+                raise ConfigError(
+                    f"the recipe has [{name}] and [tune]; a model that is tuned keeps its own, and learns from "
+                    f"tune.data. Leave [{name}] out"
+                )
+        if (tune.epochs is None) == (self.budget == BudgetTable()):
+            raise ConfigError(
+                "the recipe must say once how long to tune: by tune.epochs, or by steps or minutes in [budget]"
+            )
+        if self.budget.tokens is not None:
+            raise ConfigError("a budget of tokens is for pretraining; give steps or minutes, or tune.epochs")
+        if tune.kind == "grpo":
+            # Its loss is about 0 however well it goes, so that nothing can be told from a jump.
+            object.__setattr__(self, "spikes", dataclasses.replace(self.spikes, action="off"))
+        if tune.answers is not None and self.batch.rows % tune.answers:
+            raise ConfigError(
+                f"batch.rows is {self.batch.rows}, the answers of a step, and there are tune.answers = {tune.answers} "
+                "to each prompt: the one must be a multiple of the other"
+            )
 
     def _check_stage(self, stage: StageTable) -> None:
         for name in stage.mixture:
@@ -176,7 +209,7 @@ def _unset_the_other_size(table: dict[str, Any], settings: Iterable[str]) -> Non
 
 def _read(table: dict[str, Any]) -> Recipe:
     """Check a recipe's table, and mark what it leaves open."""
-    if not from_table(ModelTable, table.get("model", {}), "model").leaves_size_open:
+    if "tune" in table or not from_table(ModelTable, table.get("model", {}), "model").leaves_size_open:
         return from_table(Recipe, table)
     recipe = from_table(Recipe, _with_rows(table))
     given = {f"{name}.{key}" for name, keys in table.items() if isinstance(keys, dict) for key in keys}
@@ -236,6 +269,13 @@ def _absolute(table: dict[str, Any], folder: Path) -> dict[str, Any]:
         path = source.get("path") if isinstance(source, dict) else None
         if isinstance(path, str) and not is_stdlib(path):
             source["path"] = str(folder / path)
+    tune = result.get("tune")
+    if isinstance(tune, dict):
+        for key in ("data", "reward"):
+            if isinstance(tune.get(key), str):
+                tune[key] = str(folder / tune[key])
+        if isinstance(tune.get("model"), str) and (folder / tune["model"]).exists():
+            tune["model"] = str(folder / tune["model"])
     evaluation = result.get("eval")
     if isinstance(evaluation, dict) and isinstance(evaluation.get("data"), str):
         evaluation["data"] = str(folder / evaluation["data"])

@@ -13,6 +13,12 @@ from textmill.train.run_facts import incidents_of, told
 from textmill.train.run_history import History
 
 _SMOOTHINGS = (("smooth-1", 0.01, 3), ("smooth-2", 0.05, 9))
+_TUNED = (
+    ("reward", "Reward", "mean of a step's answers"),
+    ("reward_margin", "Reward margin", "nats: chosen over rejected"),
+    ("accuracy", "Accuracy", "share of pairs in the right order"),
+    ("kl", "Divergence from the first model", "nats/token"),
+)
 _TIME_UNITS = ((172_800.0, 86_400.0, "days"), (7200.0, 3600.0, "hours"), (120.0, 60.0, "minutes"))
 
 
@@ -76,9 +82,11 @@ def curves(history: History) -> str:
         return "<p>No step has been taken yet.</p>"
     axes = run_axes(history)
     draw = _Drawing(history, axes)
+    known = [name for name, *_ in _TUNED if np.any(np.isfinite(history.figures(name)))]
     figures = [
         draw.line("Loss", "loss", "nats/token", is_main=True, scales=True),
         draw.bits(),
+        *(draw.line(title, name, y, is_main=True) for name, title, y in _TUNED if name in known),
         draw.line("Learning rate", "lr", "learning rate", plain=True),
         draw.mixture(),
         draw.line("Gradient norm", "grad_norm", "norm before clipping", scales=True),

@@ -16,6 +16,8 @@ import numpy as np
 
 from textmill.base.events import Event
 
+# What steps of tuning tell: of pairs of answers (dpo), and of answers that were rewarded (grpo).
+TUNED = ("reward_margin", "accuracy", "reward", "kl")
 FIGURES = (
     "loss",
     "bits_per_byte",
@@ -26,6 +28,7 @@ FIGURES = (
     "flops_per_s",
     "mfu",
     "memory_bytes",
+    *TUNED,
 )
 AXES = ("step", "tokens", "time", "flops")
 # What takes back steps when it happens again; the rest (spikes, errors) happened, whatever came of it.

@@ -138,4 +138,4 @@ class Saves:
 
     def _write_small_files(self, folder: Path) -> None:
         trainer = self._trainer
-        write_small_files(folder, trainer.run.plan.model_in(self._stage), trainer.tokenizer, add_bos_token=True)
+        write_small_files(folder, trainer.run.plan.model_in(self._stage), trainer.tokenizer, **trainer.small_files)

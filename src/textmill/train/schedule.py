@@ -11,12 +11,12 @@ def learning_rate_factor(schedule: ScheduleTable, step: int, num_steps: int, bra
     """Tell the share of the peak learning rate that a step takes: linear warmup, then what the schedule's kind says.
 
     Args:
-        schedule: warmup in steps, and how it goes down.
+        schedule: its warmup, and how it goes down.
         step: counted from 0.
         num_steps: steps of the whole run.
         branched_at: steps done before a branch left a stable run: all that follow decay. None is no branch.
     """
-    warmup = min(1.0, (step + 1) / (schedule.warmup_steps + 1))
+    warmup = min(1.0, (step + 1) / (schedule.warmup_of(num_steps) + 1))
     if schedule.kind == "cosine":
         return min(warmup, _cosine(schedule, step, num_steps))
     assert schedule.decay_fraction is not None
@@ -27,7 +27,7 @@ def learning_rate_factor(schedule: ScheduleTable, step: int, num_steps: int, bra
 def first_decay_step(schedule: ScheduleTable, num_steps: int) -> int:
     """The first step, counted from 0, whose learning rate is below the peak for good."""
     if schedule.kind == "cosine":
-        return min(schedule.warmup_steps, num_steps)
+        return min(schedule.warmup_of(num_steps), num_steps)
     assert schedule.decay_fraction is not None
     return num_steps - round(schedule.decay_fraction * num_steps)
 
@@ -44,6 +44,7 @@ def _decay(schedule: ScheduleTable, step: int, num_steps: int, decay_steps: int)
 def _cosine(schedule: ScheduleTable, step: int, num_steps: int) -> float:
     """Half a cosine from 1, where the warmup ends, to ``min_lr_ratio`` at the last step (arXiv:2302.13971 §2.3)."""
     assert schedule.min_lr_ratio is not None
-    progress = (step - schedule.warmup_steps) / max(1, num_steps - 1 - schedule.warmup_steps)
+    warmup = schedule.warmup_of(num_steps)
+    progress = (step - warmup) / max(1, num_steps - 1 - warmup)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
     return schedule.min_lr_ratio + (1 - schedule.min_lr_ratio) * cosine

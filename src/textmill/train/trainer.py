@@ -30,11 +30,12 @@ from textmill.train.corpus import TOKENIZER, open_shards
 from textmill.train.interventions import Interventions, load_interventions
 from textmill.train.layout import Layout
 from textmill.train.mesh import check_mesh, make_layout
+from textmill.train.objective import Objective, ObjectiveLoader
 from textmill.train.optim import Optimizers
 from textmill.train.precision import compute_dtype
 from textmill.train.ranks import ALONE, Ranks
 from textmill.train.run import Run
-from textmill.train.run_loader import make_loader
+from textmill.train.run_loader import asked_ranges, make_loader
 from textmill.train.snapshots import Snapshots
 from textmill.train.spikes import SpikeWatch
 
@@ -48,6 +49,7 @@ class Trainer:
         step: optimizer steps done; the model, ``optimizers`` and ``watch`` are as they are after them.
         interventions: what was decided on the way so far.
         passed_over: checkpoints that could not be used, each with the reason.
+        objective: what it learns; None for the next token of its shards.
     """
 
     run: Run
@@ -56,12 +58,18 @@ class Trainer:
     optimizers: Optimizers
     shards: dict[str, ShardSet]
     held_out: dict[str, ShardSet]
-    loader: StagedLoader
+    loader: StagedLoader | ObjectiveLoader
     watch: SpikeWatch
     snapshots: Snapshots
     interventions: Interventions
     step: int
     passed_over: list[str]
+    objective: Objective | None = None
+
+    @property
+    def small_files(self) -> dict[str, Any]:
+        """What ``write_small_files`` is told beside sizes and tokenizer."""
+        return {"add_bos_token": True} if self.objective is None else dict(self.objective.small_files)
 
     @property
     def model(self) -> Llama:
@@ -111,7 +119,7 @@ class Trainer:
 
     def remake_loader(self) -> None:
         """Let a decision on the way take effect."""
-        self.loader = make_loader(self.run, self.interventions, self.shards, self.tokenizer)
+        self.loader = _loader(self.run, self.interventions, self.shards, self.tokenizer, self.objective)
 
     def remove_outdated(self) -> None:
         """Remove checkpoints of a way that was left."""
@@ -144,7 +152,9 @@ class Trainer:
         self.optimizers.load_state_tensors({})
         self.watch.load_state({})
         self.step = 0
-        if run.recipe.model.from_ is not None:
+        if self.objective is not None:
+            self.layout.fill(self.objective.first_weights(), "the model that tuning begins from")
+        elif run.recipe.model.from_ is not None:
             self.layout.fill(load_tensors(resolve_model(run.recipe.model.from_), run.plan.model))
         else:
             self.layout.init_weights(run.recipe.run.seed)
@@ -224,20 +234,21 @@ class Trainer:
         return None
 
 
-def assemble(run: Run, ranks: Ranks = ALONE, mesh: str | None = None) -> Trainer:
+def assemble(run: Run, ranks: Ranks = ALONE, mesh: str | None = None, objective: Objective | None = None) -> Trainer:
     """Open what a run needs, its model still empty.
 
     Args:
-        run: its shards and tokenizer are in its folder.
+        run: its shards and tokenizer are in its folder, where there is no ``objective``.
         ranks: the processes that train together.
         mesh: how the model lies on them; see ``check_mesh``.
+        objective: what it learns, where not the next token of its shards.
 
     Raises:
         ConfigError: the model cannot be shared out so.
         DataError: shards or the tokenizer are missing, damaged or do not fit one another.
     """
-    tokenizer = Tokenizer.load(run.folder / TOKENIZER)
-    shards, held_out = open_shards(run.folder, run.recipe, tokenizer)
+    tokenizer = Tokenizer.load(run.folder / TOKENIZER) if objective is None else objective.tokenizer
+    shards, held_out = ({}, {}) if objective is not None else open_shards(run.folder, run.recipe, tokenizer)
     layout = make_layout(check_mesh(mesh, ranks), run.plan.model, ranks, compute_dtype(run.plan.precision))
     interventions = load_interventions(run.folder)
     return Trainer(
@@ -253,10 +264,23 @@ def assemble(run: Run, ranks: Ranks = ALONE, mesh: str | None = None) -> Trainer
         ),
         shards=shards,
         held_out=held_out,
-        loader=make_loader(run, interventions, shards, tokenizer),
+        loader=_loader(run, interventions, shards, tokenizer, objective),
         watch=SpikeWatch(run.recipe.spikes),
         snapshots=Snapshots(run.recipe.spikes.rewind_steps),
         interventions=interventions,
         step=0,
         passed_over=[],
+        objective=objective,
     )
+
+
+def _loader(
+    run: Run,
+    interventions: Interventions,
+    shards: dict[str, ShardSet],
+    tokenizer: Tokenizer,
+    objective: Objective | None,
+) -> StagedLoader | ObjectiveLoader:
+    if objective is None:
+        return make_loader(run, interventions, shards, tokenizer)
+    return ObjectiveLoader(objective, [*asked_ranges(run.recipe), *interventions.ranges])

@@ -39,6 +39,7 @@ class ScheduleTable:
             from the warmup to the end.
         peak_lr: the learning rate between warmup and decay.
         warmup_steps: steps of linear warmup.
+        warmup_fraction: the same as a share of the run; it takes the place of ``warmup_steps``.
         decay_fraction: of ``wsd``: the part of the run that decays (0.4 unless given).
         decay: of ``wsd``: the decay's shape (``linear`` unless given).
         min_lr_ratio: of ``cosine``: where it ends, as a share of the peak (0.1 unless given).
@@ -47,6 +48,7 @@ class ScheduleTable:
     kind: Literal["wsd", "cosine"] = "wsd"
     peak_lr: float = 1e-3
     warmup_steps: int = 20
+    warmup_fraction: float | None = None
     decay_fraction: float | None = None
     decay: Literal["linear", "1-sqrt"] | None = None
     min_lr_ratio: float | None = None
@@ -56,6 +58,8 @@ class ScheduleTable:
             raise ConfigError(f"schedule.peak_lr is {self.peak_lr:g}, and must be above 0")
         if self.warmup_steps < 0:
             raise ConfigError(f"schedule.warmup_steps is {self.warmup_steps}, and must be 0 or more")
+        if self.warmup_fraction is not None and not 0 <= self.warmup_fraction <= 1:
+            raise ConfigError(f"schedule.warmup_fraction is {self.warmup_fraction:g}, and must be between 0 and 1")
         defaults = _SCHEDULE_DEFAULTS[self.kind]
         for name in ("decay_fraction", "decay", "min_lr_ratio"):
             value = getattr(self, name)
@@ -65,6 +69,10 @@ class ScheduleTable:
                 object.__setattr__(self, name, defaults[name])
             elif isinstance(value, float) and not 0 <= value <= 1:
                 raise ConfigError(f"schedule.{name} is {value:g}, and must be between 0 and 1")
+
+    def warmup_of(self, num_steps: int) -> int:
+        """Steps of warmup in a run of so many."""
+        return self.warmup_steps if self.warmup_fraction is None else round(self.warmup_fraction * num_steps)
 
 
 _SCHEDULE_DEFAULTS: dict[str, dict[str, float | str]] = {

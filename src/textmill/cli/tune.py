@@ -1,0 +1,81 @@
+"""``textmill tune``: a model tuned on preferences, or by rewards."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from textmill.base.errors import require_extra
+from textmill.cli.arguments import program
+from textmill.cli.output import Output
+
+tune_app = App(name="tune", help="Tune a model: on preferences, or by rewards for its own answers.")
+
+Settings = Annotated[list[str] | None, Parameter(name="--set", negative="")]
+
+
+@tune_app.command
+def dpo(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Tune a model on pairs of answers, of which one is preferred.
+
+    For example:
+        textmill tune dpo mine.toml
+        textmill tune dpo smollm2-135m-dpo --set tune.data=pairs.jsonl
+        textmill tune dpo mine.toml --set tune.beta=0.5
+        textmill tune dpo runs/mine --resume               go on after Ctrl-C or a crash
+
+    A line of tune.data is an object with prompt, chosen and rejected: texts, or lists of messages
+    (docs/guides/preferences.md).
+
+    Parameters
+    ----------
+    recipe
+        A TOML file, a run folder (its recipe again), or the name of a recipe that comes along.
+    set_
+        Change a key of the recipe, as in table.key=value; may be given several times.
+    resume
+        Go on from the run's last whole checkpoint; start afresh where there is none.
+    """
+    return _tune("dpo", recipe, set_, resume=resume)
+
+
+@tune_app.command
+def grpo(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Tune a model by rewards for the answers that it writes itself.
+
+    For example:
+        textmill tune grpo mine.toml
+        textmill tune grpo mine.toml --set tune.reward=rewards.py:score
+        textmill tune grpo runs/mine --resume              go on after Ctrl-C or a crash
+
+    A line of tune.data is an object with a prompt; tune.reward is a Python function that says how good an answer is
+    (docs/guides/preferences.md). Its file is run: use only what you trust.
+
+    Parameters
+    ----------
+    recipe
+        A TOML file, a run folder (its recipe again), or the name of a recipe that comes along.
+    set_
+        Change a key of the recipe, as in table.key=value; may be given several times.
+    resume
+        Go on from the run's last whole checkpoint; start afresh where there is none.
+    """
+    return _tune("grpo", recipe, set_, resume=resume)
+
+
+def _tune(kind: str, recipe: str, settings: list[str] | None, *, resume: bool) -> int:
+    require_extra("torch", "train", "tuning")
+    from textmill.cli.listener import TrainListener
+    from textmill.train.loop import MODEL
+    from textmill.train.recipe import load_recipe
+    from textmill.tune.pipeline import run_tuning
+
+    output = Output()
+    with TrainListener(output) as listener:
+        run = run_tuning(load_recipe(recipe, settings or ()), kind, listener, resume=resume)
+    output.say(f"the model is in {run.folder / MODEL}, the report in {run.folder / 'report.html'}")
+    output.hint(f"next: {program()} chat {shlex.quote(str(run.folder / MODEL))}")
+    output.data(str(run.folder))
+    return 0

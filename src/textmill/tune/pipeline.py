@@ -1,0 +1,165 @@
+"""A recipe with ``[tune]`` carried out: data read and made tokens, the run planned, and taught by the trainer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from textmill.base.errors import ConfigError, DataError
+from textmill.train.decide import make_plan
+from textmill.train.objective import Objective
+from textmill.train.pipeline import Listener, run_recipe
+from textmill.train.recipe import Recipe
+from textmill.train.recipe_tables.data import DataTable, SourceTable, StageTable
+from textmill.train.recipe_tables.model import ModelTable
+from textmill.train.recipe_tables.run import BudgetTable
+from textmill.train.recipe_tables.tune import TuneTable
+from textmill.train.run import Run
+from textmill.train.spread import Spread
+from textmill.tune.base_model import BaseModel, open_base
+from textmill.tune.dpo_objective import DpoObjective
+from textmill.tune.grpo_objective import GrpoObjective
+from textmill.tune.preference_records import read_preferences
+from textmill.tune.preference_tokens import Limits, Pair, tokenize
+from textmill.tune.questions import Question, read_questions
+from textmill.tune.rewards import load_reward
+from textmill.tune.run_inputs import check_inputs, keep_inputs
+
+
+def run_tuning(recipe: Recipe, kind: str, listener: Listener, *, resume: bool = False) -> Run:
+    """Carry out a recipe that tunes a model, or go on with its run from the last whole checkpoint.
+
+    Args:
+        recipe: the run.
+        kind: what the recipe is to be: ``dpo`` or ``grpo``.
+        listener: told of every step.
+        resume: go on where the run stands; a run without a checkpoint starts afresh.
+
+    Raises:
+        ConfigError: the recipe is of another kind, or cannot be carried out.
+        DataError: a line of the data cannot be used, named with its file; or the model cannot.
+        TextmillError: as the parts raise it; what was whole before stays whole.
+    """
+    if recipe.tune is None:
+        raise ConfigError("the recipe has no [tune]; train it with: textmill train RECIPE")
+    if recipe.tune.kind != kind:
+        raise ConfigError(
+            f'the recipe has tune.kind = "{recipe.tune.kind}"; carry it out with: '
+            f"textmill tune {recipe.tune.kind} RECIPE"
+        )
+    return run_recipe(recipe, listener, resume=resume, tuning=_Tuning())
+
+
+class _Tuning:
+    """Makes the plan and the objective of a run from the same data, which are read once."""
+
+    def __init__(self) -> None:
+        self._read: tuple[BaseModel, list[Pair] | list[Question]] | None = None
+
+    def plan(self, folder: Path, recipe: Recipe, listener: Listener, spread: Spread) -> Run:
+        """Decide a run: rows that hold the longest texts, and steps for the epochs."""
+        tune = _table(recipe)
+        base, data = self._data(recipe, listener)
+        context = _row_tokens(data, tune)
+        planned = dataclasses.replace(
+            recipe,
+            tune=None,
+            model=ModelTable(from_=tune.model),
+            data=DataTable(sources={"tune": SourceTable(path=tune.data)}),
+            stages=(StageTable(name="tune", context=context),),
+            budget=_budget(recipe, tune, len(data)),
+        )
+        plan = make_plan(planned, base.config, listener.say, rope_theta=base.config.rope_theta, spread=spread)
+        keep_inputs(folder, data, None if tune.reward is None else load_reward(tune.reward).sha256)
+        return Run(folder, recipe, plan)
+
+    def objective(self, run: Run, listener: Listener) -> Objective:
+        """What the run learns."""
+        tune = _table(run.recipe)
+        base, data = self._data(run.recipe, listener)
+        reward = None if tune.reward is None else load_reward(tune.reward)
+        check_inputs(run.folder, data, None if reward is None else reward.sha256, listener.say)
+        if tune.kind == "dpo":
+            return DpoObjective(base, _pairs(data), listener)
+        assert reward is not None
+        return GrpoObjective(base, _questions(data), reward)
+
+    def _data(self, recipe: Recipe, listener: Listener) -> tuple[BaseModel, list[Pair] | list[Question]]:
+        if self._read is None:
+            tune = _table(recipe)
+            base = open_base(tune.model, tune.context)
+            listener.doing("reading the data")
+            self._read = base, _read_data(tune, base, listener)
+        return self._read
+
+
+def _read_data(tune: TuneTable, base: BaseModel, listener: Listener) -> list[Pair] | list[Question]:
+    paths = _files(Path(tune.data))
+    if tune.kind == "grpo":
+        assert tune.reward is not None
+        assert tune.max_tokens is not None
+        load_reward(tune.reward)  # it fails before anything is done that takes a while
+        return read_questions(
+            paths,
+            base.tokenizer,
+            prefix_ids=base.rules.prefix_ids,
+            context=tune.context,
+            max_tokens=tune.max_tokens,
+        )
+    assert tune.prompt_context is not None
+    assert tune.too_long is not None
+    pairs = tokenize(
+        read_preferences(paths),
+        base.tokenizer,
+        prefix_ids=base.rules.prefix_ids,
+        end_id=base.end_id,
+        limits=Limits(context=tune.context, prompt=tune.prompt_context, too_long=tune.too_long),
+        say=listener.say,
+    )
+    if not pairs:
+        raise DataError(f"{tune.data}: no pair is left to learn from; each line holds prompt, chosen and rejected")
+    return pairs
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or those of a folder, in the order of their names."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.jsonl"))
+    if not found:
+        raise ConfigError(f"tune.data {path} holds no file *.jsonl; name a file, or a folder of them")
+    return found
+
+
+def _budget(recipe: Recipe, tune: TuneTable, num_records: int) -> BudgetTable:
+    """The recipe's own, or steps for the epochs that it asks for."""
+    if tune.epochs is None:
+        return recipe.budget
+    records_per_step = recipe.batch.rows // (tune.answers or 1)
+    return BudgetTable(steps=max(1, math.ceil(tune.epochs * num_records / records_per_step)) * (tune.updates or 1))
+
+
+def _row_tokens(data: list[Pair] | list[Question], tune: TuneTable) -> int:
+    """Tokens of a row: the longest pair, or the longest prompt and answer."""
+    longest = 0
+    for one in data:
+        if isinstance(one, Pair):
+            longest = max(longest, one.chosen.num_inputs + one.rejected.num_inputs)
+        else:
+            longest = max(longest, len(one.ids) + (tune.max_tokens or 0))
+    return longest
+
+
+def _pairs(data: Sequence[Pair | Question]) -> list[Pair]:
+    return [one for one in data if isinstance(one, Pair)]
+
+
+def _questions(data: Sequence[Pair | Question]) -> list[Question]:
+    return [one for one in data if isinstance(one, Question)]
+
+
+def _table(recipe: Recipe) -> TuneTable:
+    assert recipe.tune is not None
+    return recipe.tune

@@ -1,0 +1,127 @@
+"""Rewards: a plain Python function, named ``file.py:function``, that says how good an answer is.
+
+    def reward(prompt, completion, **record):
+        return float(record["answer"] in completion)
+
+``prompt`` is what the record has, a text or a list of messages; ``completion`` is the text that the model wrote; the
+record's other keys come by their names. A function gets those of them that it names, or all with ``**record``. It
+returns a number: the higher, the better.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import math
+import sys
+import traceback
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textmill.base.errors import ConfigError, DataError, did_you_mean
+
+
+class Reward:
+    """A reward function and where it stands; ``load_reward`` makes one.
+
+    Attributes:
+        name: ``file.py:function``, for messages.
+        sha256: of the file, 64 hexadecimal digits: a run that goes on with another says so.
+    """
+
+    def __init__(self, function: Callable[..., Any], path: Path, sha256: str) -> None:
+        self._function = function
+        self._path = path
+        parameters = inspect.signature(function).parameters.values()
+        takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        self._names = None if takes_all else frozenset(one.name for one in parameters)
+        self.name = f"{path.name}:{function.__name__}"
+        self.sha256 = sha256
+
+    def __call__(self, prompt: Any, completion: str, record: Mapping[str, Any], where: str) -> float:
+        """Judge an answer.
+
+        Args:
+            prompt: as in the record.
+            completion: what the model wrote.
+            record: the record's other keys.
+            where: file and line of the record.
+
+        Raises:
+            DataError: the function raises an exception, or returns something else than a finite number.
+        """
+        given = {**record, "prompt": prompt, "completion": completion}
+        if self._names is not None:
+            given = {name: value for name, value in given.items() if name in self._names}
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # what a command prints is data
+                value = self._function(**given)
+        except Exception as error:
+            raise DataError(
+                f"the reward {self.name} raised {type(error).__name__} at {self._line(error)}: {error}; it was asked "
+                f"about the prompt of {where} and the answer {_shown(completion)}. Mend it, and go on with --resume"
+            ) from error
+        if isinstance(value, bool | int | float | np.bool_ | np.number):
+            number = float(value)
+            if math.isfinite(number):
+                return number
+        raise DataError(
+            f"the reward {self.name} ({self._path}:{self._first_line}) returned {value!r}, and must return a finite "
+            f"number; it was asked about the prompt of {where} and the answer {_shown(completion)}. Mend it, and go on "
+            "with --resume"
+        )
+
+    @property
+    def _first_line(self) -> int:
+        return inspect.unwrap(self._function).__code__.co_firstlineno
+
+    def _line(self, error: BaseException) -> str:
+        """Where in the user's file it happened; where that is not among the calls, where the function begins."""
+        calls = [call for call in traceback.extract_tb(error.__traceback__) if call.filename == str(self._path)]
+        return f"{self._path}:{calls[-1].lineno if calls else self._first_line}"
+
+
+def load_reward(name: str) -> Reward:
+    """Load ``path/to/file.py:function``. The file is run, like any Python program: use only what you trust.
+
+    Raises:
+        ConfigError: there is no such file or function, or the file fails.
+    """
+    file, colon, function_name = name.rpartition(":")
+    if not colon or not file.endswith(".py") or not function_name.isidentifier():
+        raise ConfigError(f'tune.reward is "{name}", and must name a file and a function, as in "rewards.py:score"')
+    path = Path(file).resolve()
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read tune.reward's file {path}: {error.strerror}") from error
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(compile(source, str(path), "exec"), module.__dict__)
+    except Exception as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
+        raise ConfigError(f"{path}:{line}: the file of tune.reward fails: {type(error).__name__}: {error}") from error
+    function = getattr(module, function_name, None)
+    if not isinstance(function, types.FunctionType):
+        found = [key for key, value in vars(module).items() if isinstance(value, types.FunctionType)]
+        raise ConfigError(
+            f'{path} has no function "{function_name}"{did_you_mean(function_name, found)} It has: '
+            f"{', '.join(found) or 'none'}"
+        )
+    return Reward(function, path, hashlib.sha256(source).hexdigest())
+
+
+def _line_in(path: Path, error: BaseException) -> int | str | None:
+    calls = [call for call in traceback.extract_tb(error.__traceback__) if call.filename == str(path)]
+    return calls[-1].lineno if calls else "?"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 120 else text[:119] + "…")
