@@ -10,7 +10,7 @@ import pytest
 from textmill.cli import main
 from textmill.cli.data_plan import plan as command
 from textmill.train.compute_plan import DEFAULT_MFU, PEAK_FLOPS
-from textmill.train.recipe import recipe_names
+from textmill.train.recipe import load_recipe, recipe_names
 
 
 def run(capsys, *arguments):

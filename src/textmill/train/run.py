@@ -9,6 +9,7 @@ runs/NAME/
 ├── reference/           of preferences: log-probabilities under the model that tuning began from
 ├── rollouts/            of rewards: the answers of each step, and what they were worth
 ├── checkpoints/step-*/  each a model folder and the optimizer's state
+├── adapter/             of a run that learned adapters: these by themselves, in PEFT's format
 ├── model/               the finished model, a Hugging Face folder
 └── report.html
 """
@@ -47,6 +48,7 @@ _NAMES = frozenset(
         "packing",
         "reference",
         "rollouts",
+        "adapter",
         INTERVENTIONS,
         "checkpoints",
         "model",

@@ -80,7 +80,7 @@ def chat_of(record: Mapping[str, Any], where: str) -> Chat:
     else:
         raise DataError(
             f'{where}: no conversation: a line has "messages" (OpenAI), "conversations" (ShareGPT) or "instruction" '
-            f"and \"output\" (Alpaca), and this one has {', '.join(map(repr, record)) or 'nothing'}"
+            f'and "output" (Alpaca), and this one has {", ".join(map(repr, record)) or "nothing"}'
         )
     checked = tuple(_checked(message, where, place) for place, message in enumerate(messages))
     _check_order(checked, where)
@@ -100,9 +100,7 @@ def _of_sharegpt(record: Mapping[str, Any], where: str) -> list[Message]:
             continue
         speaker = turn.get("from")
         if not isinstance(speaker, str) or speaker not in _SPEAKERS:
-            raise DataError(
-                f'{where}: conversations[{place}] is from {speaker!r}; known are {", ".join(_SPEAKERS)}'
-            )
+            raise DataError(f"{where}: conversations[{place}] is from {speaker!r}; known are {', '.join(_SPEAKERS)}")
         messages.append({"role": _SPEAKERS[speaker], "content": turn.get("value")})
     return messages
 

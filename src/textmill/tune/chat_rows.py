@@ -42,9 +42,7 @@ class ChatSource:
         seed: chooses the order.
     """
 
-    def __init__(
-        self, chats: Sequence[ChatTokens], *, context: int, per_step: int, packs_all: bool, seed: int
-    ) -> None:
+    def __init__(self, chats: Sequence[ChatTokens], *, context: int, per_step: int, packs_all: bool, seed: int) -> None:
         assert chats
         self._chats, self._context, self._seed = chats, context, seed
         self.per_step = per_step
@@ -112,4 +110,3 @@ def longest(chats: Sequence[ChatTokens]) -> int:
 def row_tokens(chats: Sequence[ChatTokens], *, context: int, packs_all: bool) -> int:
     """Tokens of a row at most: the longest conversation, or the context where all are packed and fill it."""
     return min(context, sum(chat.num_inputs for chat in chats)) if packs_all else longest(chats)
-

@@ -141,9 +141,7 @@ def _by_prefixes(chat: Chat, tokenizer: Tokenizer, model: str) -> tuple[Sequence
             continue
         asked = tokenizer.apply_chat_template(messages[:place], add_generation_prompt=True)
         last = place + 1 == len(messages)
-        answered = (
-            whole if last else tokenizer.apply_chat_template(messages[: place + 1], add_generation_prompt=False)
-        )
+        answered = whole if last else tokenizer.apply_chat_template(messages[: place + 1], add_generation_prompt=False)
         for prefix, before in ((asked, "the conversation before it"), (answered, "the conversation up to it")):
             if whole[: len(prefix)] != prefix:
                 raise _does_not_nest(messages, place, before, model)

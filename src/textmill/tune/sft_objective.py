@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from textmill.model.llama import Llama
 from textmill.model.loss import head_nats
 from textmill.model.remat import Remat
+from textmill.train.objective import Adapters
 from textmill.train.precision import compute_dtype
 from textmill.train.trainer import Trainer
 from textmill.tune.base_model import BaseModel
@@ -25,11 +26,13 @@ class SftObjective:
     Args:
         base: the model that tuning begins from.
         chats: all of them.
+        adapters: what is learned in the place of the weights, if not these.
     """
 
-    def __init__(self, base: BaseModel, chats: Sequence[ChatTokens]) -> None:
+    def __init__(self, base: BaseModel, chats: Sequence[ChatTokens], adapters: Adapters | None = None) -> None:
         self.tokenizer = base.tokenizer
         self.small_files = base.small_files
+        self.adapters = adapters
         self._base, self._chats = base, chats
 
     def first_weights(self) -> Mapping[str, NDArray[Any]]:
