@@ -174,3 +174,14 @@ def test_smollm2_on_preferences():
     schedule = recipe.schedule
     assert (schedule.kind, schedule.peak_lr, schedule.warmup_of(1000)) == ("cosine", 1e-6, 100)
     assert learning_rate_factor(schedule, 999, 1000) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("size", "peak_lr"), [("135m", 1e-3), ("360m", 1e-3), ("1.7b", 3e-4)])
+def test_smollm2_on_conversations(size, peak_lr):
+    """arXiv:2502.02737 and its authors' configuration: 2 epochs, cosine, warmup of a tenth, 128 rows of 8,192."""
+    recipe = load_recipe(f"smollm2-{size}-sft")
+    assert (recipe.tune.kind, recipe.tune.epochs, recipe.tune.context) == ("sft", 2, 8192)
+    assert (recipe.tune.packing, recipe.batch.rows) == ("all", 128)
+    schedule = recipe.schedule
+    assert (schedule.kind, schedule.peak_lr, schedule.warmup_of(1000)) == ("cosine", peak_lr, 100)
+    assert learning_rate_factor(schedule, 999, 1000) == pytest.approx(0.0)

@@ -1,4 +1,4 @@
-"""Whole runs of DPO and GRPO on the trainer: they learn, and end in the same bytes however often they are killed."""
+"""Whole runs of SFT, DPO and GRPO on the trainer: they learn, and end in the same bytes if they are killed."""
 
 import hashlib
 import json
@@ -21,9 +21,12 @@ from tune.tiny_tuning import TUNE, tune, write_recipe
 
 # Several updates on the same answers, and a reference: all that a resume has to bring back.
 HARD = {
+    "sft": ("tune.packing=all", "batch.rows=2", "tune.epochs=7", "run.remat=full", "run.precision=bf16"),
     "dpo": ("tune.label_smoothing=0.1", "run.precision=bf16", "optimizer.ema_decay=0.9"),
     "grpo": ("budget.steps=11", "tune.updates=3", "tune.beta=0.05"),
 }
+
+ADAPTS = ("tune.rank=3", "tune.dropout=0.2")
 
 
 def steps_of(folder):
@@ -35,12 +38,22 @@ def result(folder):
     run = folder / "run"
     last = list_checkpoints(run)[-1]
     files = [last / "model.safetensors", last / "optimizer.safetensors", *(run / "model").iterdir()]
+    files += (run / "adapter").glob("*.safetensors")  # its configuration names the base, which lies elsewhere
     dropped = ("tokens_per_s", "flops_per_s", "mfu", "memory_bytes")
     told = {
         step: {name: value for name, value in fields.items() if name not in dropped}
         for step, fields in steps_of(folder).items()
     }
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}, told
+
+
+def test_sft_learns_the_answers(tmp_path):
+    path = write_recipe(tmp_path, "sft")
+    tune(path, "sft", ())
+    steps = steps_of(tmp_path)
+    assert len(steps) == 12, "4 epochs of 24 conversations, 8 a step"
+    assert steps[12]["loss"] < 0.6 * steps[1]["loss"]
+    assert 0 < steps[12]["num_targets"] < 8 * 60
 
 
 def test_dpo_learns_which_answers_are_preferred(tmp_path):
@@ -82,33 +95,35 @@ def test_a_tuned_model_begins_and_ends_texts_as_its_base(tmp_path, kind):
     assert tuned.tokenizer.chat_template == base.tokenizer.chat_template
 
 
-@pytest.fixture(scope="module", params=TUNE)
+@pytest.fixture(scope="module", params=[*((kind, False) for kind in TUNE), *((kind, True) for kind in TUNE)])
 def alone(request, tmp_path_factory):
-    """A run that nobody disturbed."""
+    """A run that nobody disturbed, of all weights or of adapters that drop some of their inputs."""
     folder = tmp_path_factory.mktemp("alone")
-    path = write_recipe(folder, request.param)
-    assert warm_process.finish(warm_process.start(tune, path, request.param, HARD[request.param])) == 0
-    return request.param, result(folder)
+    kind, adapts = request.param
+    settings = (*HARD[kind], *(ADAPTS if adapts else ()))
+    path = write_recipe(folder, kind)
+    assert warm_process.finish(warm_process.start(tune, path, kind, settings)) == 0
+    return kind, settings, result(folder)
 
 
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_in_the_same_bytes(tmp_path, alone):
     """Before its first checkpoint, and between one and the next; ``SIGTERM`` saves in the midst of a cycle, too."""
-    kind, wanted = alone
+    kind, settings, wanted = alone
     path = write_recipe(tmp_path, kind)
     for at, by in ((2, signal.SIGKILL), (5, signal.SIGTERM), (6, signal.SIGKILL), (9, signal.SIGKILL)):
-        process = warm_process.start(tune, path, kind, HARD[kind], at, by)
+        process = warm_process.start(tune, path, kind, settings, at, by)
         assert warm_process.finish(process) == (-9 if by == signal.SIGKILL else 1)
-    assert warm_process.finish(warm_process.start(tune, path, kind, HARD[kind])) == 0
+    assert warm_process.finish(warm_process.start(tune, path, kind, settings)) == 0
     assert result(tmp_path) == wanted
 
 
-@pytest.mark.parametrize("micro_rows", [1, 2])
-def test_how_many_rows_go_through_at_once_changes_next_to_nothing(tmp_path, micro_rows):
+@pytest.mark.parametrize(("kind", "micro_rows"), [("sft", 1), ("dpo", 1), ("dpo", 2)])
+def test_how_many_rows_go_through_at_once_changes_next_to_nothing(tmp_path, kind, micro_rows):
     losses = []
     for rows, place in ((8, "all"), (micro_rows, "few")):
-        path = write_recipe(tmp_path / place, "dpo")
-        tune(path, "dpo", (f"batch.micro_rows={rows}",))
+        path = write_recipe(tmp_path / place, kind)
+        tune(path, kind, (f"batch.micro_rows={rows}",))
         losses.append([fields["loss"] for _, fields in sorted(steps_of(tmp_path / place).items())])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
@@ -120,6 +135,8 @@ def lines_of(path, *lines):
 @pytest.mark.parametrize(
     ("kind", "line", "what"),
     [
+        ("sft", '{"messages": [{"role": "assistant", "content": "a"}]}', "roles are out of order"),
+        ("sft", json.dumps({"instruction": "a", "output": "b " * 200}), "context is 128"),
         ("dpo", '{"prompt": "a", "chosen": "b", "rejected": "b"}', "the same"),
         ("dpo", '{"prompt": "a", "chosen": "b"}', '"rejected" is missing'),
         ("dpo", json.dumps({"prompt": "a", "chosen": "b " * 200, "rejected": "c"}), "context is 128"),
@@ -129,9 +146,9 @@ def lines_of(path, *lines):
 )
 def test_bad_lines_are_named_before_anything_is_written(tmp_path, capsys, kind, line, what):
     path = write_recipe(tmp_path, kind)
-    data = tmp_path / {"dpo": "pairs.jsonl", "grpo": "prompts.jsonl"}[kind]
+    data = tmp_path / {"sft": "chats.jsonl", "dpo": "pairs.jsonl", "grpo": "prompts.jsonl"}[kind]
     lines_of(data, data.read_text().splitlines()[0], line)
-    settings = () if kind == "dpo" else ("--set", "budget.steps=2")
+    settings = () if kind != "grpo" else ("--set", "budget.steps=2")
     assert main(["tune", kind, str(path), *settings]) == 3
     said = capsys.readouterr().err
     assert f"{data}:2: " in said
@@ -162,6 +179,9 @@ def test_a_reward_that_fails_is_named_and_can_be_mended(tmp_path, capsys, body, 
 @pytest.mark.parametrize(
     ("kind", "settings", "what"),
     [
+        ("sft", ("tune.beta=1",), 'tune.beta is given, and kind = "sft" has none'),
+        ("sft", ("tune.packing=some",), "packing"),
+        ("sft", ("tune.context=100000",), "takes 256 tokens"),
         ("dpo", ("tune.beta=0",), "tune.beta is 0"),
         ("dpo", ("tune.label_smoothing=0.5",), "tune.label_smoothing is 0.5"),
         ("dpo", ("tune.reward=x.py:f",), 'tune.reward is given, and kind = "dpo" has none'),

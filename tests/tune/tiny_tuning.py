@@ -37,10 +37,12 @@ weight_decay = 0.0
 every_steps = 4
 """
 TUNE = {
+    "sft": 'kind = "sft"\ndata = "chats.jsonl"\ncontext = 128\nepochs = 4',
     "dpo": 'kind = "dpo"\ndata = "pairs.jsonl"\ncontext = 128\nepochs = 4',
     "grpo": 'kind = "grpo"\ndata = "prompts.jsonl"\nreward = "rewards.py:share"\ncontext = 64\nmax_tokens = 8',
 }
 COMMON = {
+    "sft": {"rows": 8, "micro_rows": 2, "peak_lr": 1e-2},
     "dpo": {"rows": 8, "micro_rows": 4, "peak_lr": 3e-3},
     "grpo": {"rows": 32, "micro_rows": 8, "peak_lr": 2e-2},
 }
@@ -50,6 +52,7 @@ def write_recipe(folder, kind):
     """Write a model, data and a recipe for them into a folder; returns the recipe's path."""
     folder.mkdir(parents=True, exist_ok=True)
     write_model(folder / "base")
+    (folder / "chats.jsonl").write_text("".join(json.dumps(_chat(i)) + "\n" for i in range(24)))
     (folder / "pairs.jsonl").write_text("".join(json.dumps(_pair(i)) + "\n" for i in range(24)))
     (folder / "prompts.jsonl").write_text(
         "".join(json.dumps({"prompt": _asked(i), "letter": "o"}) + "\n" for i in range(10))
@@ -62,6 +65,15 @@ def write_recipe(folder, kind):
 
 def _asked(number):
     return " ".join(WORDS[(number * 7 + k) % len(WORDS)] for k in range(3))
+
+
+def _chat(number):
+    turns = [
+        {"role": "user", "content": _asked(number)},
+        {"role": "assistant", "content": WORDS[number % 5] + " fox"},
+    ]
+    more = [{"role": "user", "content": "seven"}, {"role": "assistant", "content": "wizards box"}]
+    return {"messages": turns + more * (number % 3)}
 
 
 def _pair(number):

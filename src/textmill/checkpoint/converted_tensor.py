@@ -88,6 +88,15 @@ def read_values(stored: StoredTensor) -> NDArray[np.float32]:
     return dequantize(stored.type, rows.reshape(-1), stored.shape)
 
 
+def first_values(stored: StoredTensor, count: int) -> NDArray[np.float32]:
+    """Return the first ``count`` values, or all where there are fewer, as ``read_values`` would, reading their rows."""
+    size = _row_size(stored)
+    num_rows = min(stored.shape[0], -(-count // size))
+    rows = _rows(stored)
+    rows = rows[:num_rows] if stored.row_order is None else rows[stored.row_order[:num_rows]]
+    return dequantize(stored.type, rows.reshape(-1), (num_rows, size)).reshape(-1)[:count]
+
+
 def _rows(stored: StoredTensor) -> NDArray[np.uint8]:
     """[out, bytes of a row]; a row of a norm or a bias is one value."""
     return stored.data.reshape(stored.shape[0], -1)

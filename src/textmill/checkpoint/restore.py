@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def restore_model(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
-    """Read a checkpoint's weights into a model's parameters, whatever their dtype and device.
+    """Read a checkpoint's weights into a model's parameters that are not frozen, whatever their dtype and device.
 
     Raises:
         DataError: the checkpoint is of another model; the model is untouched then.
     """
-    parameters = dict(model.named_parameters())
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     check_shapes(
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},
         {name: array.shape for name, array in checkpoint.model.items()},

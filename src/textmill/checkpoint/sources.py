@@ -17,8 +17,9 @@ def resolve_model(
     """Find the model folder or the ``*.gguf`` file that a MODEL argument means.
 
     Args:
-        name: a model folder, a ``*.gguf`` file, a folder that holds one, a checkpoint's folder, a run's folder, the
-            name of a run under ``runs``, or a name that ``textmill model get`` fetched; looked for in this order.
+        name: a model folder, an adapter's folder, a ``*.gguf`` file, a folder that holds one, a checkpoint's folder, a
+            run's folder, the name of a run under ``runs``, or a name that ``textmill model get`` fetched; looked for in
+            this order.
         runs: where runs lie.
         on_damage: hears of each damaged checkpoint of a run that is passed over.
 
@@ -43,7 +44,7 @@ def _model_at(path: Path, on_damage: Callable[[DataError], None] | None) -> Path
             return path if path.suffix == ".gguf" else None
         if (path / "checkpoints").is_dir():
             return _last_checkpoint(path, on_damage)
-        if (path / "config.json").is_file():
+        if (path / "config.json").is_file() or (path / "adapter_config.json").is_file():
             return path
         return _only_gguf(path) if path.is_dir() else None
     except OSError as error:  # longer than the name of a file can be

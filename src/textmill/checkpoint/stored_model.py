@@ -58,7 +58,9 @@ class StoredModel:
 
 
 def open_model(path: Path, *, headers_only: bool = False) -> StoredModel:
-    """Open a Hugging Face folder or a ``*.gguf`` file, reading and checking its headers.
+    """Open a Hugging Face folder, a ``*.gguf`` file, or an adapter's folder, reading and checking its headers.
+
+    An adapter is opened as the model that it is for, with the adapter merged in (``adapter_model``).
 
     With ``headers_only`` no weight is read, not even where a tied head is stored and must equal its table.
 
@@ -69,6 +71,10 @@ def open_model(path: Path, *, headers_only: bool = False) -> StoredModel:
         from textmill.checkpoint.gguf_model import open_gguf
 
         return open_gguf(path)
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        from textmill.checkpoint.adapter_model import open_adapter
+
+        return open_adapter(path, headers_only=headers_only)
     from textmill.checkpoint.huggingface_model import open_folder
 
     return open_folder(path, headers_only=headers_only)

@@ -1,4 +1,4 @@
-"""``textmill tune``: a model tuned on preferences, or by rewards."""
+"""``textmill tune``: a model tuned on conversations, on preferences, or by rewards."""
 
 from __future__ import annotations
 
@@ -11,9 +11,34 @@ from textmill.base.errors import require_extra
 from textmill.cli.arguments import program
 from textmill.cli.output import Output
 
-tune_app = App(name="tune", help="Tune a model: on preferences, or by rewards for its own answers.")
+tune_app = App(name="tune", help="Tune a model: on conversations, on preferences, or by rewards for its own answers.")
 
 Settings = Annotated[list[str] | None, Parameter(name="--set", negative="")]
+
+
+@tune_app.command
+def sft(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Tune a model on conversations: it learns the assistant's answers.
+
+    For example:
+        textmill tune sft mine.toml
+        textmill tune sft smollm2-135m-sft --set tune.data=chats.jsonl
+        textmill tune sft mine.toml --set tune.rank=16     an adapter (LoRA), and not all weights
+        textmill tune sft runs/mine --resume               go on after Ctrl-C or a crash
+
+    A line of tune.data is an object with messages (OpenAI), conversations (ShareGPT), or instruction, input and output
+    (Alpaca); see docs/guides/tuning.md.
+
+    Parameters
+    ----------
+    recipe
+        A TOML file, a run folder (its recipe again), or the name of a recipe that comes along.
+    set_
+        Change a key of the recipe, as in table.key=value; may be given several times.
+    resume
+        Go on from the run's last whole checkpoint; start afresh where there is none.
+    """
+    return _tune("sft", recipe, set_, resume=resume)
 
 
 @tune_app.command

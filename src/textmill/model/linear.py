@@ -15,12 +15,16 @@ class Linear(nn.Module):
 
     The parameters are left empty: ``init_weights`` or a checkpoint fills them, and making a model draws from no global
     random state.
+
+    Attributes:
+        adapter: what is learned in the place of ``weight``, where that is frozen (``adapted.Adapter``); None otherwise.
     """
 
     def __init__(self, num_in: int, num_out: int, *, bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(num_out, num_in))
         self.bias = nn.Parameter(torch.empty(num_out)) if bias else None
+        self.adapter: nn.Module | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply the last axis: [..., in] to [..., out]."""
@@ -30,6 +34,10 @@ class Linear(nn.Module):
 
 def linear(x: torch.Tensor, layer: Linear, *, keeps_all: bool) -> torch.Tensor:
     """Multiply as ``layer`` does, saving ``x`` alone for backward; ``keeps_all`` keeps a cast of the weight, too."""
+    if layer.adapter is not None:
+        from textmill.model.adapted import adapted_linear  # which builds on this file
+
+        return adapted_linear(x, layer)
     product: torch.Tensor = _Linear.apply(x, layer.weight, layer.bias, keeps_all)
     return product
 

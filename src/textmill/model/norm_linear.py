@@ -32,6 +32,10 @@ def norm_linear(
         what was normed, [B, T, D], and the layers' outputs side by side, [B, T, O]. Whoever goes on with what was
         normed should take it from here: its gradient is added to that of the norm in one pass.
     """
+    if any(layer.adapter is not None for layer in layers):
+        from textmill.model.adapted import adapted_norm_linear  # which builds on this file's neighbours
+
+        return adapted_norm_linear(x_BTD, norm, layers, added_BTD=added_BTD, keeps_all=keeps_all)
     parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
     results: tuple[torch.Tensor, torch.Tensor] = _NormLinear.apply(
         x_BTD, added_BTD, norm.weight, norm.eps, keeps_all, *parameters

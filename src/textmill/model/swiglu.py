@@ -17,6 +17,10 @@ from textmill.model.linear import Linear, bias_gradient, product, weight_gradien
 
 def swiglu_down(gate_up_BTF: torch.Tensor, down: Linear, *, keeps_all: bool) -> torch.Tensor:
     """Return ``down(silu(gate) * up)``: gate and up side by side, [B, T, 2 F], to [B, T, D]."""
+    if down.adapter is not None:
+        from textmill.model.adapted import adapted_swiglu_down  # which builds on this file
+
+        return adapted_swiglu_down(gate_up_BTF, down)
     x_BTD: torch.Tensor = _SwigluDown.apply(gate_up_BTF, down.weight, down.bias, keeps_all)
     return x_BTD
 

@@ -91,6 +91,7 @@ def training_bytes(
     averages: bool = False,
     accumulates: bool = True,
     on_gpu: bool = False,
+    learned: int | None = None,
 ) -> TrainingBytes:
     """Reckon with a step on rows of ``context`` tokens, ``micro_rows`` at once.
 
@@ -107,7 +108,23 @@ def training_bytes(
         averages: whether a moving average of the weights is kept.
         accumulates: whether a step has more than one micro-batch.
         on_gpu: whether the loss cuts logits as it does on a GPU.
+        learned: numbers that are learned where the model is frozen: those of adapters.
     """
+    if learned is not None:
+        return _of_adapters(
+            training_bytes(
+                config,
+                micro_rows=micro_rows,
+                context=context,
+                dtype=dtype,
+                remat=remat,
+                averages=averages,
+                accumulates=accumulates,
+                on_gpu=on_gpu,
+            ),
+            learned,
+            averages=averages,
+        )
     parameters, num_tokens, size = config.num_parameters, micro_rows * context, _BYTES[dtype]
     layers = config.num_hidden_layers
     block = saved_bytes_per_block(config, batch=micro_rows, context=context, dtype=dtype, remat=remat)
@@ -128,6 +145,18 @@ def training_bytes(
         runtime=_RUNTIME,
         accumulates=accumulates,
         tied=config.tie_word_embeddings,
+    )
+
+
+def _of_adapters(whole: TrainingBytes, learned: int, *, averages: bool) -> TrainingBytes:
+    """As much, less what a frozen model has not: gradients and optimizer state. Weights are reckoned in f32."""
+    return dataclasses.replace(
+        whole,
+        weights=whole.weights + _F32 * learned,
+        gradients=_F32 * learned,
+        optimizer_state=_F32 * (3 if averages else 2) * learned,
+        head_gradient=0,
+        table_gradient=0,
     )
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from textmill.tokenizer.chat_strings import RenderedPart
+
+_GENERATION_TAG = re.compile(r"\{%[-+]?\s*generation\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +25,13 @@ class ChatTemplate:
     text: str
     variables: tuple[tuple[str, str], ...] = ()
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> list[tuple[str, bool]]:
-        """Render messages to (text, whether the template itself wrote it), in order; the texts together are the whole.
+    @property
+    def marks_answers(self) -> bool:
+        """Whether the template says what the model is to write: ``{% generation %}`` ... ``{% endgeneration %}``."""
+        return _GENERATION_TAG.search(self.text) is not None
+
+    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> list[RenderedPart]:
+        """Render messages to parts, in order; their texts together are the whole.
 
         Raises:
             ConfigError: the messages are not a list of objects that hold text.

@@ -17,7 +17,7 @@ import jinja2
 
 from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer.chat_sandbox import Sandbox, compiled
-from textmill.tokenizer.chat_strings import Placeholders, wrap
+from textmill.tokenizer.chat_strings import Placeholders, RenderedPart, wrap
 
 if TYPE_CHECKING:
     from textmill.tokenizer.chat import ChatTemplate
@@ -34,7 +34,7 @@ _TEMPLATE_ERRORS = (
 
 def render(
     template: ChatTemplate, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool
-) -> list[tuple[str, bool]]:
+) -> list[RenderedPart]:
     """Do what ``ChatTemplate.render`` describes."""
     messages = _checked(messages)
     now = datetime.datetime.now(tz=datetime.UTC).astimezone()
@@ -42,7 +42,7 @@ def render(
     marked = _render(template, wrap(messages, placeholders), add_generation_prompt, now, placeholders)
     plain = _render(template, wrap(messages, None), add_generation_prompt, now, None)
     parts = list(placeholders.take_apart(marked))
-    if "".join(text for text, _ in parts) != plain:
+    if "".join(part.text for part in parts) != plain:
         raise DataError(
             "the chat template changes the text of messages in a way that cannot be followed, so the text could "
             "not be kept apart from control tokens; simplify what it does with strings"

@@ -16,6 +16,7 @@ from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from textmill.base.errors import DataError
+from textmill.tokenizer.chat_generation import GenerationMarks
 from textmill.tokenizer.chat_strings import Placeholders, Untrusted, real, unwrap
 from textmill.tokenizer.chat_work import CALL, COUNTED, SIZED, WEIGHED, Work, charged, instrumented
 
@@ -32,7 +33,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self, now: datetime.datetime, placeholders: Placeholders | None) -> None:
         # Nothing is computed while a template is compiled: the compiled form serves every rendering.
-        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols], optimized=False)
+        super().__init__(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, GenerationMarks], optimized=False
+        )
         self._work = Work()
         self._range_items = 0
         self._now = now
@@ -50,6 +53,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             SIZED: _with_context(self._work.size),
             WEIGHED: _with_context(self._work.weigh),
         }
+
+    def generation_mark(self, *, is_end: bool) -> str:
+        """What ``{% generation %}`` and its end write: nothing, where texts are not told apart."""
+        return "" if self._placeholders is None else self._placeholders.generation_mark(is_end=is_end)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         return instrumented(super()._parse(source, name, filename))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from textmill.base.errors import ConfigError
 
@@ -13,6 +13,23 @@ MAX_DEPTH = 64
 
 # Names of speakers that templates write into control tokens ("<|user|>"); any other name is untrusted text.
 KNOWN_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function", "ipython"})
+
+
+_BEGIN, _END = "\ufdd2", "\ufdd3"
+
+
+class RenderedPart(NamedTuple):
+    """A part of what a template wrote.
+
+    Attributes:
+        text: the part.
+        is_template: whether the template itself wrote it, and no message.
+        is_generation: whether it stands in a block that the model is to write.
+    """
+
+    text: str
+    is_template: bool
+    is_generation: bool
 
 
 class Placeholders:
@@ -27,16 +44,23 @@ class Placeholders:
         self._values.append(value)
         return f"\ufdd0{self._secret}\ufdd1{len(self._values) - 1}\ufdd0"
 
-    def take_apart(self, text: str) -> Iterator[tuple[str, bool]]:
-        """Yield the texts of a rendering, placeholders replaced, and whether the template itself wrote each."""
-        at = 0
-        for match in re.finditer(f"\ufdd0{self._secret}\ufdd1([0-9]+)\ufdd0", text):
+    def generation_mark(self, *, is_end: bool) -> str:
+        """What stands where a block that the model is to write begins or ends."""
+        return f"\ufdd0{self._secret}{_END if is_end else _BEGIN}\ufdd0"
+
+    def take_apart(self, text: str) -> Iterator[RenderedPart]:
+        """Yield the texts of a rendering in order, placeholders replaced and marks taken out."""
+        at, depth = 0, 0
+        for match in re.finditer(f"\ufdd0{self._secret}(?:\ufdd1([0-9]+)|([{_BEGIN}{_END}]))\ufdd0", text):
             if match.start() > at:
-                yield text[at : match.start()], True
-            yield self._values[int(match[1])], False
+                yield RenderedPart(text[at : match.start()], True, depth > 0)
+            if match[1] is None:
+                depth += -1 if match[2] == _END else 1
+            else:
+                yield RenderedPart(self._values[int(match[1])], False, depth > 0)
             at = match.end()
         if at < len(text):
-            yield text[at:], True
+            yield RenderedPart(text[at:], True, depth > 0)
 
 
 class Untrusted(str):

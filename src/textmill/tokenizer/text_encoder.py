@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from textmill import _core
 from textmill.base.errors import DataError
 from textmill.tokenizer.batch import TokenBatch
+from textmill.tokenizer.chat_strings import RenderedPart
 from textmill.tokenizer.normalize import normalize, places_with_dropped, with_prefix_space
 from textmill.tokenizer.special import AddedTokens, Part, SpecialPolicy
 from textmill.tokenizer.utf8 import to_bytes
@@ -53,16 +54,16 @@ class TextEncoder:
                 ids += self._encode_ordinary(part.text, is_at_start=number == 0)
         return ids
 
-    def encode_rendered(self, texts: Iterable[tuple[str, bool]]) -> list[int]:
-        """Turn what a chat template wrote into ids: the texts one after the other, and whether each is its own.
+    def encode_rendered(self, parts: Iterable[RenderedPart]) -> list[int]:
+        """Turn what a chat template wrote into ids.
 
         Its own texts may hold added tokens, those of messages are ordinary. Ordinary text between two added tokens is
         encoded as one, whoever wrote it.
         """
         ids: list[int] = []
         ordinary: list[bytes] = []
-        for text, is_trusted in texts:
-            for part in self.added.split(to_bytes(text), "parse" if is_trusted else "text"):
+        for rendered in parts:
+            for part in self.added.split(to_bytes(rendered.text), "parse" if rendered.is_template else "text"):
                 if part.token_id is None:
                     ordinary.append(part.text)
                 else:
@@ -70,6 +71,43 @@ class TextEncoder:
                     ids.append(part.token_id)
                     ordinary.clear()
         return ids + self._encode_ordinary(b"".join(ordinary), is_at_start=not ids)
+
+    def encode_rendered_with_marks(self, parts: Iterable[RenderedPart]) -> tuple[list[int], list[bool]]:
+        """The ids of ``encode_rendered``, and whether each is what the model is to write.
+
+        A token that lies on both sides of a mark counts as the model's, as it does in transformers.
+        """
+        ids: list[int] = []
+        is_marked: list[bool] = []
+        texts: list[bytes] = []
+        marks: list[NDArray[np.bool_]] = []
+
+        def encode_ordinary() -> None:
+            text = b"".join(texts)
+            if not text:
+                return
+            if self.vocabulary.characters is not None:
+                part_ids, ends = self._encode_characters(text, is_at_start=not ids)
+            else:
+                part_ids, ends = self._encode_bytes(text)
+            before = np.concatenate(([0], np.cumsum(np.concatenate(marks))))
+            edges = np.minimum(np.concatenate(([0], ends)), len(text))
+            ids.extend(part_ids)
+            is_marked.extend((np.diff(before[edges]) > 0).tolist())
+            texts.clear()
+            marks.clear()
+
+        for rendered in parts:
+            for part in self.added.split(to_bytes(rendered.text), "parse" if rendered.is_template else "text"):
+                if part.token_id is None:
+                    texts.append(part.text)
+                    marks.append(np.full(len(part.text), rendered.is_generation))
+                else:
+                    encode_ordinary()
+                    ids.append(part.token_id)
+                    is_marked.append(rendered.is_generation)
+        encode_ordinary()
+        return ids, is_marked
 
     def _encode_ordinary(self, text: bytes, *, is_at_start: bool) -> list[int]:
         return self._encoder(is_at_start).encode(self._prepared(text))

@@ -396,14 +396,35 @@ class Tokenizer(_core.EncodeCall):
             ConfigError: there is no chat template.
             DataError: the template fails, or refuses the messages.
         """
+        return self._texts.encode_rendered(
+            self._need_chat_template().render(messages, add_generation_prompt=add_generation_prompt)
+        )
+
+    def _need_chat_template(self) -> ChatTemplate:
         if self._chat_template is None:
             raise ConfigError(
                 "this tokenizer has no chat template: load it from a model folder with chat_template.jinja, "
                 "or add one with with_chat_template()"
             )
-        return self._texts.encode_rendered(
-            self._chat_template.render(messages, add_generation_prompt=add_generation_prompt)
+        return self._chat_template
+
+    def chat_with_answers(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[bool]]:
+        """Render a conversation to token ids, and tell which of them the template marks as the model's to write.
+
+        Marks are the blocks ``{% generation %}``; a template without them marks nothing (``marks_answers``).
+
+        Raises:
+            ConfigError: there is no chat template.
+            DataError: the template fails, or refuses the messages.
+        """
+        return self._texts.encode_rendered_with_marks(
+            self._need_chat_template().render(messages, add_generation_prompt=False)
         )
+
+    @property
+    def marks_answers(self) -> bool:
+        """Whether the chat template marks what the model is to write."""
+        return self._chat_template is not None and self._chat_template.marks_answers
 
     def with_chat_template(self, template: str, **variables: str) -> Self:
         """Return a copy with a chat template (Jinja); ``bos_token`` and ``eos_token`` are what templates ask for.

@@ -43,6 +43,7 @@ def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None, objective: O
         trainer.step,
         num_steps=plan.num_steps,
         num_parameters=plan.model.num_parameters,
+        **({} if plan.learned_parameters is None else {"learned_parameters": plan.learned_parameters}),
         tokens_per_step=plan.tokens_per_step,
         precision=plan.precision,
         remat=plan.remat,
@@ -69,7 +70,8 @@ def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None, objective: O
 
 def checkpoint_bytes(run: Run) -> int:
     """Bytes of a checkpoint's tensors at most: weights, two moments and the weights' average, in float32."""
-    return (16 if run.recipe.optimizer.ema_decay else 12) * run.plan.model.num_parameters
+    num_learned = run.plan.learned_parameters or run.plan.model.num_parameters
+    return (16 if run.recipe.optimizer.ema_decay else 12) * num_learned
 
 
 def resume_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None, objective: Objective | None = None) -> Trainer:

@@ -29,6 +29,7 @@ def make_plan(
     *,
     rope_theta: float = 10_000.0,
     spread: Spread = HERE,
+    learned: int | None = None,
 ) -> Plan:
     """Decide a run.
 
@@ -38,12 +39,13 @@ def make_plan(
         say: told each decision with its reason.
         rope_theta: RoPE's base of stages that name none.
         spread: the processes that train, and on what.
+        learned: numbers that are learned where the model is frozen; steps are timed as if it were not.
 
     Raises:
         ConfigError: the run does not fit into memory, or budget and stages disagree.
     """
     set_threads(recipe)
-    memory = choose_memory(recipe, config, say, spread=spread)
+    memory = choose_memory(recipe, config, say, spread=spread, learned=learned)
     times: dict[Precision, float] = {}
     candidates = precisions(recipe, spread)
     if len(candidates) > 1 or recipe.budget.minutes is not None or spread.device == "cuda":
@@ -62,7 +64,9 @@ def make_plan(
         return taken_s, time.perf_counter() - begin
 
     num_steps = sum(stage.num_steps for stage in stages)
-    compiled_s = None if step_s is None else faster_step_s(step_s, num_steps, device, time_compiled, say)
+    compiled_s = (
+        None if step_s is None or learned is not None else faster_step_s(step_s, num_steps, device, time_compiled, say)
+    )
     if compiled_s is not None:  # minutes are more steps so
         step_s, stages = compiled_s, _stages(recipe, rope_theta, memory, compiled_s)
     return Plan(
@@ -75,6 +79,7 @@ def make_plan(
         predicted_bytes=memory.predicted_bytes,
         peak_flops_per_s=peak_flops_per_s(precision, device),
         compiled=compiled_s is not None,
+        learned_parameters=learned,
     )
 
 

@@ -74,8 +74,11 @@ class Layout:
         return next(iter(self.model.parameters())).device
 
     def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """What this rank steps, by Hugging Face's names: leaves whose ``grad`` is there after ``finish_gradients``."""
-        return self.model.named_parameters()
+        """What this rank steps, by Hugging Face's names: leaves whose ``grad`` is there after ``finish_gradients``.
+
+        Frozen parameters are not among them.
+        """
+        return ((name, leaf) for name, leaf in self.model.named_parameters() if leaf.requires_grad)
 
     def shape_of(self, name: str) -> tuple[int, ...]:
         """The shape of a whole parameter."""

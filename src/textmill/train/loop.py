@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from textmill.base.errors import StorageError
@@ -33,6 +34,7 @@ from textmill.train.trainer import Trainer
 
 Observer = Callable[[Event], None]
 MODEL = "model"
+ADAPTER = "adapter"
 
 
 def train(
@@ -80,9 +82,7 @@ def train(
                 _Loop(trainer, tell, stop, ranks, saves=saves, looks=Looks(trainer, tell, sampler)).go(begin)
             folder = run.folder / MODEL
             with trainer.optimizers.averaged():
-                model = trainer.layout.gathered()
-                if model is not None:
-                    save_model(folder, run.plan.model, model.state_dict(), trainer.tokenizer, **trainer.small_files)
+                _save_finished(trainer, folder)
             tell("end", trainer.step)
             if stop:
                 raise stop.error(f"stopped when the run was done; the model is in {folder}")
@@ -92,6 +92,20 @@ def train(
             if log is not None:
                 log.close()
     return folder
+
+
+def _save_finished(trainer: Trainer, folder: Path) -> None:
+    """Write the model, and adapters by themselves where it was them that were learned."""
+    tensors: Mapping[str, torch.Tensor | np.ndarray]
+    if trainer.adapters is not None:
+        trainer.adapters.save(trainer.run.folder / ADAPTER, trainer.model)
+        tensors = trainer.whole_weights()
+    else:
+        model = trainer.layout.gathered()
+        if model is None:
+            return
+        tensors = model.state_dict()
+    save_model(folder, trainer.run.plan.model, tensors, trainer.tokenizer, **trainer.small_files)
 
 
 class _Loop:
@@ -205,6 +219,8 @@ class _Loop:
     def _accumulate(self, batch: Batch | Rows, micro_rows: int) -> float:
         trainer = self.trainer
         if trainer.objective is not None:
+            if trainer.adapters is not None:
+                trainer.adapters.begin_step(trainer.step)
             loss, self.told = trainer.objective.accumulate(trainer, batch, micro_rows)
             return loss
         assert isinstance(batch, Batch)

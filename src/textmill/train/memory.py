@@ -46,12 +46,13 @@ class MemoryChoice:
     predicted_bytes: int
 
 
-def choose_memory(
+def choose_memory(  # noqa: PLR0917  each is another thing
     recipe: Recipe,
     config: ModelConfig,
     say: Callable[[str], None],
     available: int | None = None,
     spread: Spread = HERE,
+    learned: int | None = None,
 ) -> MemoryChoice:
     """Choose what recomputes least and fits, then as many rows at once as fit; what the recipe says is kept.
 
@@ -61,16 +62,17 @@ def choose_memory(
         say: told of the decision.
         available: bytes that a process may take; what the machine or its GPU has free unless given.
         spread: the processes that train, and on what.
+        learned: numbers that are learned where the model is frozen.
 
     Raises:
         ConfigError: nothing that the recipe allows fits.
     """
     limit = int(_USABLE * (_available(spread) if available is None else available))
-    choices = list(_choices(recipe, config, spread))
+    choices = list(_choices(recipe, config, spread, learned))
     fitting = next((choice for choice in choices if choice.predicted_bytes <= limit), None)
     if fitting is None:
         least = min(choices, key=lambda choice: choice.predicted_bytes)
-        raise ConfigError(_advice(recipe, config, least, limit, spread))
+        raise ConfigError(_advice(recipe, config, least, limit, spread, learned))
     rows = ", ".join(str(number) for number in dict.fromkeys(fitting.micro_rows))
     say(
         f"memory {units.num_bytes(fitting.predicted_bytes)} at most, of {units.num_bytes(limit)} that may be used: "
@@ -79,8 +81,13 @@ def choose_memory(
     return fitting
 
 
-def predicted_bytes(
-    recipe: Recipe, config: ModelConfig, micro_rows: tuple[int, ...], remat: Remat, spread: Spread = HERE
+def predicted_bytes(  # noqa: PLR0917  each is another thing
+    recipe: Recipe,
+    config: ModelConfig,
+    micro_rows: tuple[int, ...],
+    remat: Remat,
+    spread: Spread = HERE,
+    learned: int | None = None,
 ) -> int:
     """Reckon a run's peak on one process: the largest stage's step, and the copies that a run keeps.
 
@@ -99,6 +106,7 @@ def predicted_bytes(
             averages=recipe.optimizer.ema_decay > 0,
             on_gpu=spread.device != "cpu",
             accumulates=rows < _rows_of_rank(recipe, stage, spread),
+            learned=learned,
         )
         for stage, rows in zip(recipe.stages, micro_rows, strict=True)
         for dtype in dtypes
@@ -106,7 +114,8 @@ def predicted_bytes(
     copies = 0 if spread.device != "cpu" else 3 if recipe.spikes.action == "rewind" else 1
     if spread.num_holders > 1:
         reckoned = [_shared_out(config, step, spread.num_holders) for step in reckoned]
-    return max(step.peak for step in reckoned) + copies * (reckoned[0].weights + reckoned[0].optimizer_state)
+    weights = reckoned[0].weights if learned is None else 4 * learned
+    return max(step.peak for step in reckoned) + copies * (weights + reckoned[0].optimizer_state)
 
 
 def _shared_out(config: ModelConfig, step: TrainingBytes, num_holders: int) -> TrainingBytes:
@@ -133,7 +142,7 @@ def _rows_of_rank(recipe: Recipe, stage: StageTable, spread: Spread) -> int:
     return -(-rows_of(recipe, stage) // spread.num_readers)
 
 
-def _choices(recipe: Recipe, config: ModelConfig, spread: Spread) -> Iterator[MemoryChoice]:
+def _choices(recipe: Recipe, config: ModelConfig, spread: Spread, learned: int | None) -> Iterator[MemoryChoice]:
     """All that the recipe allows, the quickest first."""
     remats = _REMATS if recipe.run.remat == "auto" else (recipe.run.remat,)
     for remat in remats:
@@ -144,7 +153,7 @@ def _choices(recipe: Recipe, config: ModelConfig, spread: Spread) -> Iterator[Me
                 or _micro_rows(_rows_of_rank(recipe, stage, spread), _most_rows(stage, config, spread) // cut)
                 for stage in recipe.stages
             )
-            yield MemoryChoice(micro_rows, remat, predicted_bytes(recipe, config, micro_rows, remat, spread))
+            yield MemoryChoice(micro_rows, remat, predicted_bytes(recipe, config, micro_rows, remat, spread, learned))
             if recipe.batch.micro_rows is not None or max(micro_rows) == 1:
                 break
             cut *= 2
@@ -163,7 +172,9 @@ def _micro_rows(rows: int, most: int) -> int:
     return max(divisor for divisor in range(1, rows + 1) if rows % divisor == 0 and divisor <= wanted)
 
 
-def _advice(recipe: Recipe, config: ModelConfig, least: MemoryChoice, limit: int, spread: Spread) -> str:
+def _advice(  # noqa: PLR0917  each is another thing
+    recipe: Recipe, config: ModelConfig, least: MemoryChoice, limit: int, spread: Spread, learned: int | None
+) -> str:
     """Say what does not fit, and what would."""
     longest = max(stage.context for stage in recipe.stages)
     text = (
@@ -178,12 +189,12 @@ def _advice(recipe: Recipe, config: ModelConfig, least: MemoryChoice, limit: int
         (ones, "full", "--set batch.micro_rows=1 --set run.remat=full"),
     )
     for micro_rows, remat, words in options:
-        needed = predicted_bytes(recipe, config, micro_rows, remat, spread)
+        needed = predicted_bytes(recipe, config, micro_rows, remat, spread, learned)
         if needed <= limit:
             remedies.append(f"{words} takes {units.num_bytes(needed)}")
     if not remedies:
         no_copies = dataclasses.replace(recipe, spikes=dataclasses.replace(recipe.spikes, action="off"))
-        needed = predicted_bytes(no_copies, config, ones, "full", spread)
+        needed = predicted_bytes(no_copies, config, ones, "full", spread, learned)
         if needed <= limit:
             remedies.append(f"{words} --set spikes.action=off takes {units.num_bytes(needed)}")
     remedies.append("a shorter context or a smaller model takes less")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from textmill.tokenizer.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import torch
 
+    from textmill.model.llama import Llama
     from textmill.train.trainer import Trainer
 
 
@@ -43,14 +45,49 @@ class Origin:
     documents: tuple[Named, ...]
 
 
+class Adapters(Protocol):
+    """What a run learns where it learns adapters, and the model itself is frozen."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that are learned."""
+        ...
+
+    def adapt(self, model: Llama, dtype: torch.dtype) -> None:
+        """Fill a model with frozen weights, in the type of products, and add parameters that are learned, empty."""
+        ...
+
+    def first_weights(self) -> Mapping[str, torch.Tensor | NDArray[Any]]:
+        """What is learned, as the run begins with it, by the names of parameters."""
+        ...
+
+    def begin_step(self, step: int) -> None:
+        """The gradient of a step comes next."""
+        ...
+
+    def merged(self, model: Llama) -> Mapping[str, NDArray[Any]]:
+        """The whole model's weights by Hugging Face's names, with what was learned merged in."""
+        ...
+
+    def write_small_files(self, folder: Path) -> None:
+        """Write what a checkpoint holds beside tensors and state."""
+        ...
+
+    def save(self, folder: Path, model: Llama) -> None:
+        """Write what was learned by itself, whole or not at all."""
+        ...
+
+
 class Objective(Protocol):
     """What a run is taught, and what it begins from. It keeps nothing between steps that could not be made again.
 
     Attributes:
         tokenizer: the model's, with its chat template.
+        adapters: what is learned in the place of the model's own weights; None where these are.
     """
 
     tokenizer: Tokenizer
+    adapters: Adapters | None
 
     @property
     def small_files(self) -> Mapping[str, Any]:

@@ -53,6 +53,7 @@ class Plan:
         compiled: whether blocks are compiled, because a probe said that it pays.
         start_step: steps that were done elsewhere, in the run that this one branches from; 0 where it does not.
         parent: the folder of that run.
+        learned_parameters: numbers that are learned, where they are not the model's own: those of adapters.
     """
 
     model: ModelConfig
@@ -66,6 +67,7 @@ class Plan:
     compiled: bool = False
     start_step: int = 0
     parent: str | None = None
+    learned_parameters: int | None = None
 
     @property
     def num_steps(self) -> int:

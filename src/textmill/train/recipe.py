@@ -95,6 +95,8 @@ class Recipe:
             )
         if self.budget.tokens is not None:
             raise ConfigError("a budget of tokens is for pretraining; give steps or minutes, or tune.epochs")
+        if tune.rank is not None and self.optimizer.kind != "adamw":
+            raise ConfigError('adapters (tune.rank) are learned by AdamW; leave optimizer.kind = "muon" out')
         if tune.kind == "grpo":
             # Its loss is about 0 however well it goes, so that nothing can be told from a jump.
             object.__setattr__(self, "spikes", dataclasses.replace(self.spikes, action="off"))

@@ -10,6 +10,7 @@ runs/NAME/
 ├── reference/           of preferences: log-probabilities under the model that tuning began from
 ├── rollouts/            of rewards: the answers of each step, and what they were worth
 ├── checkpoints/step-*/  each a model folder and the optimizer's state
+├── adapter/             of a run that learned adapters: these by themselves, in PEFT's format
 ├── model/               the finished model, a Hugging Face folder
 └── report.html
 """
@@ -49,6 +50,7 @@ _NAMES = frozenset(
         "reference",
         "rollouts",
         "inputs.json",
+        "adapter",
         INTERVENTIONS,
         "checkpoints",
         "model",

@@ -34,7 +34,7 @@ class Saves:
         self._is_first = trainer.layout.ranks.is_first
         self._parts = Snapshot()
         self._last_parts = -1
-        whole_bytes = checkpoint_bytes(trainer.run) + _HEADER_BYTES * len(trainer.model.state_dict())
+        whole_bytes = checkpoint_bytes(trainer.run) + _HEADER_BYTES * len(trainer.tensors())
         self._saver = CheckpointSaver(
             trainer.run.folder,
             keep=trainer.run.recipe.checkpoint.keep,
@@ -65,7 +65,7 @@ class Saves:
         save = self._saver.save_last if wait else self._saver.save
         save(
             trainer.step,
-            model=trainer.model.state_dict(),
+            model=trainer.tensors(),
             optimizer=trainer.optimizers.state_tensors(),
             state=trainer.state(),
         )
@@ -138,4 +138,7 @@ class Saves:
 
     def _write_small_files(self, folder: Path) -> None:
         trainer = self._trainer
+        if trainer.adapters is not None:
+            trainer.adapters.write_small_files(folder)
+            return
         write_small_files(folder, trainer.run.plan.model_in(self._stage), trainer.tokenizer, **trainer.small_files)

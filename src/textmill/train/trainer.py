@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from textmill.base.errors import DataError
@@ -30,7 +32,7 @@ from textmill.train.corpus import TOKENIZER, open_shards
 from textmill.train.interventions import Interventions, load_interventions
 from textmill.train.layout import Layout
 from textmill.train.mesh import check_mesh, make_layout
-from textmill.train.objective import Objective, ObjectiveLoader
+from textmill.train.objective import Adapters, Objective, ObjectiveLoader
 from textmill.train.optim import Optimizers
 from textmill.train.precision import compute_dtype
 from textmill.train.ranks import ALONE, Ranks
@@ -70,6 +72,19 @@ class Trainer:
     def small_files(self) -> dict[str, Any]:
         """What ``write_small_files`` is told beside sizes and tokenizer."""
         return {"add_bos_token": True} if self.objective is None else dict(self.objective.small_files)
+
+    @property
+    def adapters(self) -> Adapters | None:
+        """What is learned in the place of the model's own weights."""
+        return None if self.objective is None else self.objective.adapters
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What is learned, as a checkpoint keeps it; all of the model but for adapters."""
+        return dict(self.layout.named_parameters())
+
+    def whole_weights(self) -> Mapping[str, torch.Tensor | np.ndarray]:
+        """The model's weights by Hugging Face's names, adapters merged."""
+        return self.tensors() if self.adapters is None else self.adapters.merged(self.model)
 
     @property
     def model(self) -> Llama:
@@ -152,7 +167,9 @@ class Trainer:
         self.optimizers.load_state_tensors({})
         self.watch.load_state({})
         self.step = 0
-        if self.objective is not None:
+        if self.adapters is not None:
+            self.layout.fill(self.adapters.first_weights(), "the adapters that tuning begins with")
+        elif self.objective is not None:
             self.layout.fill(self.objective.first_weights(), "the model that tuning begins from")
         elif run.recipe.model.from_ is not None:
             self.layout.fill(load_tensors(resolve_model(run.recipe.model.from_), run.plan.model))
@@ -250,6 +267,8 @@ def assemble(run: Run, ranks: Ranks = ALONE, mesh: str | None = None, objective:
     tokenizer = Tokenizer.load(run.folder / TOKENIZER) if objective is None else objective.tokenizer
     shards, held_out = ({}, {}) if objective is not None else open_shards(run.folder, run.recipe, tokenizer)
     layout = make_layout(check_mesh(mesh, ranks), run.plan.model, ranks, compute_dtype(run.plan.precision))
+    if objective is not None and objective.adapters is not None:
+        objective.adapters.adapt(layout.model, compute_dtype(run.plan.precision))
     interventions = load_interventions(run.folder)
     return Trainer(
         run=run,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import ConfigError, DataError
+from textmill.checkpoint.cache import find_cached
 from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.stored_model import StoredModel, open_model
@@ -31,11 +32,13 @@ class BaseModel:
         stored: its files; weights are read when they are asked for.
         tokenizer: with its chat template, where it has one.
         rules: how its texts begin and end.
+        reference: what names it where it is not at hand: its path, or the name that it was fetched by.
     """
 
     stored: StoredModel
     tokenizer: Tokenizer
     rules: TextRules
+    reference: str
 
     @property
     def config(self) -> ModelConfig:
@@ -87,11 +90,13 @@ def open_base(name: str, context: int) -> BaseModel:
         ConfigError: it takes fewer tokens than ``context``.
         DataError: it is missing, damaged, or asks for what cannot be reproduced exactly.
     """
-    stored = open_model(resolve_model(Path(name)))
+    path = resolve_model(Path(name))
+    stored = open_model(path)
     if stored.config.max_position_embeddings < context:
         raise ConfigError(
             f"tune.context is {context:,}, and {stored.path} takes {stored.config.max_position_embeddings:,} tokens; "
             "lower it"
         )
     tokenizer = stored.load_tokenizer()
-    return BaseModel(stored, tokenizer, stored.load_text_rules(tokenizer))
+    reference = name if find_cached(name) == path else str(path.resolve())
+    return BaseModel(stored, tokenizer, stored.load_text_rules(tokenizer), reference)

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from textmill.train.objective import Adapters
 from textmill.train.pipeline import Listener
 from textmill.train.precision import compute_dtype
 from textmill.train.trainer import Trainer
@@ -28,11 +29,15 @@ class DpoObjective:
         base: that model.
         pairs: all of them.
         listener: told what takes a while.
+        adapters: what is learned in the place of the weights, if not these.
     """
 
-    def __init__(self, base: BaseModel, pairs: Sequence[Pair], listener: Listener) -> None:
+    def __init__(
+        self, base: BaseModel, pairs: Sequence[Pair], listener: Listener, adapters: Adapters | None = None
+    ) -> None:
         self.tokenizer = base.tokenizer
         self.small_files = base.small_files
+        self.adapters = adapters
         self._base, self._pairs, self._listener = base, pairs, listener
 
     def first_weights(self) -> Mapping[str, NDArray[Any]]:

@@ -6,9 +6,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from textmill.checkpoint.tensors import as_torch
+from textmill.train.objective import Adapters
 from textmill.train.precision import compute_dtype
 from textmill.train.recipe_tables.tune import TuneTable
 from textmill.train.trainer import Trainer
@@ -29,11 +32,15 @@ class GrpoObjective:
         base: the model that tuning begins from.
         questions: the prompts.
         reward: grades answers.
+        adapters: what is learned in the place of the weights, if not these.
     """
 
-    def __init__(self, base: BaseModel, questions: Sequence[Question], reward: Reward) -> None:
+    def __init__(
+        self, base: BaseModel, questions: Sequence[Question], reward: Reward, adapters: Adapters | None = None
+    ) -> None:
         self.tokenizer = base.tokenizer
         self.small_files = base.small_files
+        self.adapters = adapters
         self._base, self._questions, self._reward = base, questions, reward
         self._told: dict[str, float] = {}
 
@@ -98,7 +105,10 @@ class GrpoObjective:
 
 
 def _weights(trainer: Trainer) -> Mapping[str, torch.Tensor]:
-    return dict(trainer.model.named_parameters())
+    return {
+        name: as_torch(tensor) if isinstance(tensor, np.ndarray) else tensor
+        for name, tensor in trainer.whole_weights().items()
+    }
 
 
 def _settings(tune: TuneTable) -> GrpoSettings:

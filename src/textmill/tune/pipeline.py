@@ -19,13 +19,20 @@ from textmill.train.recipe_tables.tune import TuneTable
 from textmill.train.run import Run
 from textmill.train.spread import Spread
 from textmill.tune.base_model import BaseModel, open_base
+from textmill.tune.chat_records import read_chats
+from textmill.tune.chat_rows import ChatSource, row_tokens
+from textmill.tune.chat_tokens import ChatTokens, tokenize_chats
 from textmill.tune.dpo_objective import DpoObjective
 from textmill.tune.grpo_objective import GrpoObjective
+from textmill.tune.lora import LoraAdapters, LoraSettings
 from textmill.tune.preference_records import read_preferences
 from textmill.tune.preference_tokens import Limits, Pair, tokenize
 from textmill.tune.questions import Question, read_questions
 from textmill.tune.rewards import load_reward
 from textmill.tune.run_inputs import check_inputs, keep_inputs
+from textmill.tune.sft_objective import SftObjective
+
+Data = list[ChatTokens] | list[Pair] | list[Question]
 
 
 def run_tuning(recipe: Recipe, kind: str, listener: Listener, *, resume: bool = False) -> Run:
@@ -33,7 +40,7 @@ def run_tuning(recipe: Recipe, kind: str, listener: Listener, *, resume: bool = 
 
     Args:
         recipe: the run.
-        kind: what the recipe is to be: ``dpo`` or ``grpo``.
+        kind: what the recipe is to be: ``sft``, ``dpo`` or ``grpo``.
         listener: told of every step.
         resume: go on where the run stands; a run without a checkpoint starts afresh.
 
@@ -56,7 +63,7 @@ class _Tuning:
     """Makes the plan and the objective of a run from the same data, which are read once."""
 
     def __init__(self) -> None:
-        self._read: tuple[BaseModel, list[Pair] | list[Question]] | None = None
+        self._read: tuple[BaseModel, Data] | None = None
 
     def plan(self, folder: Path, recipe: Recipe, listener: Listener, spread: Spread) -> Run:
         """Decide a run: rows that hold the longest texts, and steps for the epochs."""
@@ -69,9 +76,17 @@ class _Tuning:
             model=ModelTable(from_=tune.model),
             data=DataTable(sources={"tune": SourceTable(path=tune.data)}),
             stages=(StageTable(name="tune", context=context),),
-            budget=_budget(recipe, tune, len(data)),
+            budget=_budget(recipe, tune, data),
         )
-        plan = make_plan(planned, base.config, listener.say, rope_theta=base.config.rope_theta, spread=spread)
+        adapters = _adapters(recipe, base)
+        plan = make_plan(
+            planned,
+            base.config,
+            listener.say,
+            rope_theta=base.config.rope_theta,
+            spread=spread,
+            learned=None if adapters is None else adapters.num_parameters,
+        )
         keep_inputs(folder, data, None if tune.reward is None else load_reward(tune.reward).sha256)
         return Run(folder, recipe, plan)
 
@@ -81,12 +96,15 @@ class _Tuning:
         base, data = self._data(run.recipe, listener)
         reward = None if tune.reward is None else load_reward(tune.reward)
         check_inputs(run.folder, data, None if reward is None else reward.sha256, listener.say)
+        adapters = _adapters(run.recipe, base)
+        if tune.kind == "sft":
+            return SftObjective(base, _chats(data), adapters)
         if tune.kind == "dpo":
-            return DpoObjective(base, _pairs(data), listener)
+            return DpoObjective(base, _pairs(data), listener, adapters)
         assert reward is not None
-        return GrpoObjective(base, _questions(data), reward)
+        return GrpoObjective(base, _questions(data), reward, adapters)
 
-    def _data(self, recipe: Recipe, listener: Listener) -> tuple[BaseModel, list[Pair] | list[Question]]:
+    def _data(self, recipe: Recipe, listener: Listener) -> tuple[BaseModel, Data]:
         if self._read is None:
             tune = _table(recipe)
             base = open_base(tune.model, tune.context)
@@ -95,7 +113,19 @@ class _Tuning:
         return self._read
 
 
-def _read_data(tune: TuneTable, base: BaseModel, listener: Listener) -> list[Pair] | list[Question]:
+def _adapters(recipe: Recipe, base: BaseModel) -> LoraAdapters | None:
+    """What is learned in the place of the model's weights, where the recipe says so."""
+    tune = _table(recipe)
+    if tune.rank is None:
+        return None
+    assert tune.alpha is not None
+    assert tune.dropout is not None
+    assert tune.targets is not None
+    settings = LoraSettings(rank=tune.rank, alpha=tune.alpha, dropout=tune.dropout, targets=tune.targets)
+    return LoraAdapters(base, settings, recipe.run.seed)
+
+
+def _read_data(tune: TuneTable, base: BaseModel, listener: Listener) -> Data:
     paths = _files(Path(tune.data))
     if tune.kind == "grpo":
         assert tune.reward is not None
@@ -108,8 +138,20 @@ def _read_data(tune: TuneTable, base: BaseModel, listener: Listener) -> list[Pai
             context=tune.context,
             max_tokens=tune.max_tokens,
         )
-    assert tune.prompt_context is not None
     assert tune.too_long is not None
+    if tune.kind == "sft":
+        chats = tokenize_chats(
+            read_chats(paths),
+            base.tokenizer,
+            model=tune.model,
+            context=tune.context,
+            too_long=tune.too_long,
+            say=listener.say,
+        )
+        if not chats:
+            raise DataError(f"{tune.data}: no conversation is left to learn from; each line holds one")
+        return chats
+    assert tune.prompt_context is not None
     pairs = tokenize(
         read_preferences(paths),
         base.tokenizer,
@@ -133,30 +175,40 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _budget(recipe: Recipe, tune: TuneTable, num_records: int) -> BudgetTable:
+def _budget(recipe: Recipe, tune: TuneTable, data: Data) -> BudgetTable:
     """The recipe's own, or steps for the epochs that it asks for."""
     if tune.epochs is None:
         return recipe.budget
+    num_records = len(data)
+    if tune.packing == "all":
+        rows = ChatSource(_chats(data), context=_row_tokens(data, tune), per_step=1, packs_all=True, seed=0)
+        num_records = rows.num_items
     records_per_step = recipe.batch.rows // (tune.answers or 1)
     return BudgetTable(steps=max(1, math.ceil(tune.epochs * num_records / records_per_step)) * (tune.updates or 1))
 
 
-def _row_tokens(data: list[Pair] | list[Question], tune: TuneTable) -> int:
-    """Tokens of a row: the longest pair, or the longest prompt and answer."""
+def _row_tokens(data: Data, tune: TuneTable) -> int:
+    """Tokens of a row: the longest pair, or the longest prompt and answer; of conversations as ``row_tokens`` says."""
+    if tune.kind == "sft":
+        return row_tokens(_chats(data), context=tune.context, packs_all=tune.packing == "all")
     longest = 0
     for one in data:
         if isinstance(one, Pair):
             longest = max(longest, one.chosen.num_inputs + one.rejected.num_inputs)
-        else:
+        elif isinstance(one, Question):
             longest = max(longest, len(one.ids) + (tune.max_tokens or 0))
     return longest
 
 
-def _pairs(data: Sequence[Pair | Question]) -> list[Pair]:
+def _chats(data: Sequence[ChatTokens | Pair | Question]) -> list[ChatTokens]:
+    return [one for one in data if isinstance(one, ChatTokens)]
+
+
+def _pairs(data: Sequence[ChatTokens | Pair | Question]) -> list[Pair]:
     return [one for one in data if isinstance(one, Pair)]
 
 
-def _questions(data: Sequence[Pair | Question]) -> list[Question]:
+def _questions(data: Sequence[ChatTokens | Pair | Question]) -> list[Question]:
     return [one for one in data if isinstance(one, Question)]
 
 

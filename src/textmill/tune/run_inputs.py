@@ -9,20 +9,20 @@ from pathlib import Path
 
 from textmill.base.errors import DataError
 from textmill.base.files import write_file
+from textmill.tune.chat_tokens import ChatTokens
 from textmill.tune.preference_tokens import Pair, hash_of
 from textmill.tune.questions import Question
 
 INPUTS = "inputs.json"
+Data = Sequence[ChatTokens] | Sequence[Pair] | Sequence[Question]
 
 
-def keep_inputs(run: Path, data: Sequence[Pair] | Sequence[Question], reward_sha256: str | None) -> None:
+def keep_inputs(run: Path, data: Data, reward_sha256: str | None) -> None:
     """Write down what a run begins with."""
     write_file(run / INPUTS, json.dumps({"data": _hash(data), "reward": reward_sha256}, indent=2) + "\n")
 
 
-def check_inputs(
-    run: Path, data: Sequence[Pair] | Sequence[Question], reward_sha256: str | None, say: Callable[[str], None]
-) -> None:
+def check_inputs(run: Path, data: Data, reward_sha256: str | None, say: Callable[[str], None]) -> None:
     """Compare what a run goes on with to what it began with; a reward may have been mended, which is told.
 
     Raises:
@@ -44,13 +44,16 @@ def check_inputs(
         say("the reward's file has changed since the run began; from here on answers are graded by what it is now")
 
 
-def _hash(data: Sequence[Pair] | Sequence[Question]) -> str:
+def _hash(data: Data) -> str:
     pairs = [one for one in data if isinstance(one, Pair)]
     if pairs:
         return hash_of(pairs)
     digest = hashlib.sha256()
-    for question in data:
-        assert isinstance(question, Question)
-        line = json.dumps([question.ids, question.prompt, question.record], sort_keys=True)
+    for one in data:
+        if isinstance(one, ChatTokens):
+            line = json.dumps([one.ids.tolist(), one.is_answer.tolist()])
+        else:
+            assert isinstance(one, Question)
+            line = json.dumps([one.ids, one.prompt, one.record], sort_keys=True)
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()

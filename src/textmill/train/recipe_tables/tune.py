@@ -10,6 +10,7 @@ from textmill.base.errors import ConfigError
 
 # The keys of each kind and what they are unless given; keys of other kinds are refused.
 _DEFAULTS: dict[str, dict[str, Any]] = {
+    "sft": {"packing": "step", "too_long": "refuse"},
     "dpo": {
         "beta": 0.1,
         "label_smoothing": 0.0,
@@ -32,21 +33,33 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""The linear layers of a block."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuneTable:
-    """``[tune]``: a model, what it is tuned on, and how. ``batch.rows`` counts pairs (dpo) or answers (grpo) of a step.
+    """``[tune]``: a model, what it is tuned on, and how.
+
+    ``batch.rows`` counts what a step has: conversations (sft; rows of them with ``packing = "all"``), pairs (dpo),
+    answers (grpo).
 
     Attributes:
-        kind: ``dpo`` learns from pairs of answers, ``grpo`` from rewards for its own answers.
+        kind: ``sft`` learns an assistant's answers, ``dpo`` from pairs of answers, ``grpo`` from rewards for its own.
         model: what tuning begins from, as MODEL is given elsewhere.
-        data: JSON Lines, a file or a folder of them: prompt, chosen and rejected (dpo), or prompts (grpo).
-        context: tokens of a prompt and its answer at most.
+        data: JSON Lines, a file or a folder of them: conversations (sft), prompt, chosen and rejected (dpo), or prompts
+            (grpo).
+        context: tokens of a conversation, or of a prompt and its answer, at most.
         epochs: how often the data are gone through, where ``[budget]`` says nothing.
+        rank: learn adapters (LoRA) of this rank, and not the weights themselves; for every kind.
+        alpha: of adapters: their product is multiplied by ``alpha / rank`` (twice the rank).
+        dropout: of adapters: the share of what goes in that is dropped (0).
+        targets: of adapters: names of linear layers, whole or what they end with (all of the blocks').
+        packing: of sft: conversations share rows, none seeing another: those of a ``step``, or ``all`` once (step).
         beta: how closely the model is held to what it began from (0.1 of dpo, 0 of grpo unless given).
         label_smoothing: of dpo: the share of pairs that are taken to be the wrong way round (0).
         length_normalized: of dpo: whether log-probabilities are means over an answer's tokens (false).
-        too_long: of dpo: what becomes of pairs beyond ``context``: ``refuse``, ``drop`` or ``cut`` (refuse).
+        too_long: of sft and dpo: what becomes of what is beyond ``context``: ``refuse``, ``drop`` or ``cut`` (refuse).
         prompt_context: of dpo: tokens that a cut leaves of a prompt (half the context).
         reward: of grpo: ``file.py:function``.
         answers: of grpo: to each prompt (8).
@@ -59,11 +72,16 @@ class TuneTable:
         unbiased_kl: of grpo: whether the divergence is weighed by the ratio (true).
     """
 
-    kind: Literal["dpo", "grpo"]
+    kind: Literal["sft", "dpo", "grpo"]
     model: str
     data: str
     context: int = 1024
     epochs: float | None = None
+    rank: int | None = None
+    alpha: float | None = None
+    dropout: float | None = None
+    targets: tuple[str, ...] | None = None
+    packing: Literal["step", "all"] | None = None
     beta: float | None = None
     label_smoothing: float | None = None
     length_normalized: bool | None = None
@@ -86,9 +104,10 @@ class TuneTable:
             raise ConfigError(f"tune.context is {self.context}, and must be 2 or more: a prompt and an answer")
         if self.epochs is not None and not 0 < self.epochs < math.inf:
             raise ConfigError(f"tune.epochs is {self.epochs:g}, and must be above 0 and finite")
+        self._check_adapters()
         if self.kind == "dpo":
             self._check_dpo()
-        else:
+        elif self.kind == "grpo":
             self._check_grpo()
 
     def _fill_in_defaults(self) -> None:
@@ -98,6 +117,28 @@ class TuneTable:
                 object.__setattr__(self, name, own.get(name))
             elif name not in own:
                 raise ConfigError(f'tune.{name} is given, and kind = "{self.kind}" has none; leave it out')
+
+    def _check_adapters(self) -> None:
+        if self.rank is None:
+            for name in ("alpha", "dropout", "targets"):
+                if getattr(self, name) is not None:
+                    raise ConfigError(f"tune.{name} is given, and is of adapters: give tune.rank, too, or leave it out")
+            return
+        for name, value in (("alpha", 2.0 * self.rank), ("dropout", 0.0), ("targets", LAYERS)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        assert self.alpha is not None
+        assert self.dropout is not None
+        if self.rank < 1:
+            raise ConfigError(f"tune.rank is {self.rank}, and must be 1 or more; 8 to 64 are usual")
+        if not 0 < self.alpha < math.inf:
+            raise ConfigError(
+                f"tune.alpha is {self.alpha:g}, and must be above 0 and finite; it is often twice tune.rank"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"tune.dropout is {self.dropout:g}, and must be 0 or more, below 1")
+        if not self.targets:
+            raise ConfigError(f"tune.targets is empty; name linear layers, as in {list(LAYERS)}")
 
     def _check_dpo(self) -> None:
         assert self.beta is not None

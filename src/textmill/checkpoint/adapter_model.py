@@ -1,0 +1,91 @@
+"""A model with an adapter merged into it, as a stored model: matrices are merged when they are read, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from textmill.base.errors import DataError
+from textmill.checkpoint.adapter_files import (
+    CONFIG,
+    AdapterConfig,
+    Factors,
+    check_base,
+    is_adapter,
+    merged,
+    read_config,
+    read_factors,
+)
+from textmill.checkpoint.converted_tensor import read_values
+from textmill.checkpoint.stored_model import StoredModel, StoredTensor, open_model
+
+_DEPTH_MAX = 8
+
+
+def open_adapter(folder: Path, *, headers_only: bool = False, depth: int = 0) -> StoredModel:
+    """Open the model that an adapter is for, with the adapter merged into it.
+
+    All its tensors are float32, so that it is the model that a merged folder in float32 holds, whatever the base is
+    stored in.
+
+    Args:
+        folder: holds ``adapter_config.json``, whose base is a path (from the adapter's folder or the working one) or
+            what else names a model.
+        headers_only: read no weight.
+        depth: adapters that are for this one.
+
+    Raises:
+        DataError: a file is missing or damaged, the base is not there, or is another model.
+    """
+    config = read_config(folder)
+    if depth >= _DEPTH_MAX:
+        raise DataError(f"{folder} is the {depth}th adapter on top of others; is it its own base? Look at {CONFIG}")
+    factors = read_factors(folder, config)
+    path = _base_of(folder, config)
+    if is_adapter(path):
+        base = open_adapter(path, headers_only=headers_only, depth=depth + 1)
+    else:
+        base = open_model(path, headers_only=headers_only)
+    if not headers_only:
+        check_base(folder, config, factors, base)
+    return StoredModel(
+        path=folder,
+        config=base.config,
+        tensors=_MergedTensors(base.tensors, factors, config.scale),
+        load_tokenizer=base.load_tokenizer,
+        load_text_rules=base.load_text_rules,
+    )
+
+
+def _base_of(folder: Path, config: AdapterConfig) -> Path:
+    from textmill.checkpoint.sources import resolve_model
+
+    beside = folder / config.base
+    try:
+        return resolve_model(beside if beside.exists() else config.base)
+    except DataError as error:
+        raise DataError(
+            f"{folder} is an adapter for a model that is not here: {error}. Or say where it is, as "
+            f"base_model_name_or_path in {folder / CONFIG}"
+        ) from error
+
+
+class _MergedTensors(Mapping[str, StoredTensor]):
+    """The tensors of a base in float32, with the adapter's product added; made anew whenever one is asked for."""
+
+    def __init__(self, tensors: Mapping[str, StoredTensor], factors: Mapping[str, Factors], scale: float) -> None:
+        self._tensors, self._factors, self._scale = tensors, factors, scale
+
+    def __getitem__(self, name: str) -> StoredTensor:
+        values = np.ascontiguousarray(read_values(self._tensors[name]), np.float32)
+        if name in self._factors:
+            values = merged(values, self._factors[name], self._scale)
+        return StoredTensor(type="F32", shape=values.shape, data=values.reshape(-1).view(np.uint8))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
