@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from fakes.tiny_model import tokenizer, write_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import textmill
+from fakes.tiny_model import tokenizer, write_model
 from textmill.base.errors import ConfigError, DataError
 from textmill.eval.prefix_tree import ScoredText, prefix_tree
 from textmill.eval.scorer import open_scorer

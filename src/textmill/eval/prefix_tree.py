@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def prefix_tree(texts: Sequence[ScoredText]) -> list[Node]:
     """Lay texts out as trees, one for each first token; children stand in the order of their tokens."""
     keys = [text.inputs.astype(">u4").tobytes() for text in texts]
     order = sorted(range(len(texts)), key=keys.__getitem__)
-    shared = [_num_shared(texts[a].inputs, texts[b].inputs) for a, b in zip(order, order[1:], strict=False)]
+    shared = [_num_shared(texts[a].inputs, texts[b].inputs) for a, b in pairwise(order)]
     return _nodes(texts, order, shared, 0)
 
 
@@ -69,7 +70,7 @@ def _nodes(texts: Sequence[ScoredText], order: list[int], shared: list[int], sta
     while waiting:
         members, common, begin, siblings = waiting.pop()
         cuts = [0, *(place + 1 for place, length in enumerate(common) if length <= begin), len(members)]
-        for low, high in zip(cuts, cuts[1:], strict=False):
+        for low, high in pairwise(cuts):
             group, inner = members[low:high], common[low : high - 1]
             first = texts[group[0]].inputs
             end = min(inner, default=len(first))

@@ -164,7 +164,7 @@ class _Rows:
 
     node: Node
     first_row: int
-    logits_NV: np.ndarray
+    logits_NV: np.ndarray  # noqa: N815  capital letters are shape suffixes
 
 
 @dataclass(slots=True, eq=False)
@@ -295,7 +295,8 @@ class _Walk:
                 task.source, task.done = None, 0
                 return
         held = self.root_place or self._kept
-        assert held is not None and held.blocks, "a text that fits into the cache has no room in it"
+        assert held is not None, "a text that fits into the cache has no room in it"
+        assert held.blocks, "a text that fits into the cache has no room in it"
         for task in self._ready:
             if task.source is held:
                 task.source, task.done = None, 0
