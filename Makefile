@@ -4,7 +4,7 @@
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
-# make bench-tokenizer, bench-inference, bench-data, bench-training   the figures of docs/benchmarks
+# make bench-tokenizer, bench-inference, bench-data, bench-training, bench-evaluation   the figures of docs/benchmarks
 # make gpu-check   the runner on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
 
@@ -23,7 +23,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-slow test-long test-python test-python-slow test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training gpu-check system clean help
+.PHONY: demo test test-slow test-long test-python test-python-slow test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training bench-evaluation gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -149,6 +149,11 @@ bench-data: $(VENV)/.installed-tools
 # TEXT is tiny-shakespeare; without it, the characters are left out.
 bench-training: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/training.py $(if $(TEXT),--text "$(TEXT)") --out docs/benchmarks/training.md
+
+# lm-evaluation-harness is installed first (build/peers).
+bench-evaluation: $(VENV)/.installed-tools
+	$(BIN)/textmill model get smollm2-135m-instruct
+	$(BIN)/python benchmarks/evaluation.py --write
 
 # Checks and measures the torch runner on a CUDA device, in under 8 minutes; without one it says so.
 gpu-check: $(VENV)/.installed-tools

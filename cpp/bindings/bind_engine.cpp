@@ -143,6 +143,18 @@ void open_cache(Inference& self, const std::string& kv, size_t num_blocks) {
     self.forward = std::make_unique<engine::Forward>(self.model, self.kernels, *self.arena, self.pool);
 }
 
+void copy_block(Inference& self, size_t source, size_t target) {
+    const nb::gil_scoped_release release;
+    const std::lock_guard lock(self.mutex);
+    if (!self.arena) {
+        refuse("the cache is not open");
+    }
+    if (std::max(source, target) >= self.arena->num_blocks()) {
+        refuse(std::string("there is no block ") + std::to_string(std::max(source, target)));
+    }
+    self.arena->copy(source, target);
+}
+
 using Numbers = View1<int32_t>;
 
 // Chunk i has ids[ids_from[i]] to ids[ids_from[i + 1]], and the same of its blocks.
@@ -275,6 +287,8 @@ void bind_engine(nb::module_& m) {
              "Take a norm, or the bias of a matrix.")
         .def("open_cache", &open_cache, "kv"_a, "num_blocks"_a,
              "Make room for keys and values, as f32, bf16 or int8, in blocks of block_size tokens.")
+        .def("copy_block", &copy_block, "source"_a, "target"_a,
+             "Make a block's keys and values those of another, for texts that part within it.")
         .def("forward", &run_forward, "ids"_a, "ids_from"_a, "starts"_a, "blocks"_a, "blocks_from"_a, "num_logits"_a,
              nb::sig("def forward(self, ids: " NUMBERS ", ids_from: " NUMBERS ", starts: " NUMBERS ", blocks: " NUMBERS
                      ", blocks_from: " NUMBERS ", num_logits: " NUMBERS ") -> numpy.typing.NDArray[numpy.float32]"),

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "engine/huge_array.h"
 #include "engine/kv_layout.h"
@@ -24,6 +25,12 @@ class KvArena {
     size_t block_bytes() const { return block_bytes_; }
     uint8_t* head(size_t block, size_t layer, size_t head) {
         return bytes_.data() + block * block_bytes_ + layer * layer_bytes_ + head * head_bytes_;
+    }
+    // A text that parts from another within a block goes on from a copy of it.
+    void copy(size_t source, size_t target) {
+        if (source != target) {
+            std::memcpy(head(target, 0, 0), head(source, 0, 0), block_bytes_);
+        }
     }
 
   private:

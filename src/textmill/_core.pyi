@@ -461,6 +461,11 @@ class Inference:
         Make room for keys and values, as f32, bf16 or int8, in blocks of block_size tokens.
         """
 
+    def copy_block(self, source: int, target: int) -> None:
+        """
+        Make a block's keys and values those of another, for texts that part within it.
+        """
+
     def forward(self, ids: numpy.typing.NDArray[numpy.int32], ids_from: numpy.typing.NDArray[numpy.int32], starts: numpy.typing.NDArray[numpy.int32], blocks: numpy.typing.NDArray[numpy.int32], blocks_from: numpy.typing.NDArray[numpy.int32], num_logits: numpy.typing.NDArray[numpy.int32]) -> numpy.typing.NDArray[numpy.float32]:
         """
         Append chunks of texts: chunk i has ids[ids_from[i]:ids_from[i + 1]] and the same of blocks, goes on from

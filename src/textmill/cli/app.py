@@ -26,6 +26,7 @@ For example:
     textmill train tiny --minutes 10           train a recipe
     textmill runs ls                           what became of runs
     textmill generate runs/tiny "def main("    a model goes on from a prompt
+    textmill eval runs/tiny --data notes.txt   bits per byte, tasks, comparisons
     textmill model get smollm2-135m-instruct   fetch a real model
     textmill chat smollm2-135m-instruct        talk to it
     textmill tokenizer explain runs/tiny "né"  see how text becomes tokens
@@ -51,6 +52,7 @@ _COMMANDS = {
     "runs": "runs:runs_app",
     "generate": "generate:generate",
     "chat": "chat:chat",
+    "eval": "eval:eval_app",
     "model": "model:model_app",
     "tokenizer": "tokenizer:tokenizer_app",
     "doctor": "doctor:doctor",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textmill.infer.engine import LanguageModel
 
 _DRAWING = Group("Drawing tokens", sort_key=1)
-_LOADING = Group("Loading the model", sort_key=2)
+LOADING = Group("Loading the model", sort_key=2)
 
 
 @Parameter(name="*", group=_DRAWING)
@@ -64,7 +64,7 @@ class DrawingOptions:
         return {name: value for name, value in options.items() if value is not None}
 
 
-@Parameter(name="*", group=_LOADING)
+@Parameter(name="*", group=LOADING)
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LoadingOptions:
     """How a model is loaded."""

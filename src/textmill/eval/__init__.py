@@ -1,1 +1,1 @@
-"""How good a model is, in figures that do not depend on its tokenizer."""
+"""How good a model is: bits per byte of any text, tasks with right answers, two models on the same items."""

@@ -6,6 +6,7 @@ others sleep; nothing runs when nobody waits. What a caller has submitted or abo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections import deque
@@ -75,6 +76,7 @@ class Batcher:
         self._arrived: deque[Answer] = deque()
         self._given_up: deque[Answer] = deque()
         self._numbers = itertools.count()
+        self._is_lent = False  # the runner is somebody else's
         self._is_lending = False  # blocks and lists of answers are being changed; left so by an interruption
         self._taking: Answer | None = None
         self._done = _Done()
@@ -110,6 +112,7 @@ class Batcher:
 
         Errors of single answers are kept with them; those of the runner are raised, and the answers go on after them.
         """
+        self._check_not_borrowed()
         try:
             self._turn.take(unless=_never)
             did_something = self._work(self._step)
@@ -153,6 +156,23 @@ class Batcher:
                 if answer.number >= 0:
                     self.abort(answer)
 
+    @contextlib.contextmanager
+    def lend_runner(self) -> Iterator[Runner]:
+        """Lend the runner with all of its blocks to this thread; answers in the making are computed again afterwards.
+
+        Other threads' answers wait meanwhile, and this thread must not ask for any.
+        """
+        try:
+            self._turn.take(unless=_never)
+            self._is_lent = True
+            yield self._runner
+        finally:
+            if self._turn.is_mine() and self._is_lent:
+                self._is_lending = True
+                self._scheduler.start_over()
+                self._is_lending = self._is_lent = False
+            self._end_turn()
+
     def statistics(self) -> Statistics:
         """Count what there is; while another thread makes a step, numbers may be from before or after it."""
         scheduler = self._scheduler
@@ -170,7 +190,12 @@ class Batcher:
         """Assert that no block is lost or lent twice; for tests, while no step is being made."""
         self._scheduler.check()
 
+    def _check_not_borrowed(self) -> None:
+        borrowed = self._is_lent and self._turn.is_mine()
+        assert not borrowed, "an answer was asked for by the thread that has borrowed the runner"
+
     def _drive(self, until: Callable[[], bool]) -> None:
+        self._check_not_borrowed()
         try:
             while self._turn.take(unless=until):
                 did_something = self._work(self._step)

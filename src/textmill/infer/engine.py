@@ -123,6 +123,7 @@ class LanguageModel:
         config: its sizes.
         tokenizer: between text and ids.
         context: tokens of prompt and answer together.
+        rules: how its texts begin and end.
         batcher: makes the answers, for whoever schedules by himself: ``batcher.submit(answer)`` for ``answers(...)``.
     """
 
@@ -133,7 +134,7 @@ class LanguageModel:
         self.tokenizer = tokenizer
         self.context = context
         self.batcher = batcher
-        self._rules = rules
+        self.rules = rules
         self._num_ids = min(config.vocab_size, _num_tokens(tokenizer.vocabulary))  # rows from there on only pad
 
     @overload
@@ -243,7 +244,7 @@ class LanguageModel:
             unknown = [token_id for token_id in ids if token_id >= self._num_ids]
             if unknown:
                 raise ConfigError(f"{name} has {unknown[0]}, which is no token: ids are 0 to {self._num_ids - 1:,}")
-        stop_ids = frozenset(request.stop_ids) | (frozenset() if request.ignore_eos else self._rules.stop_ids)
+        stop_ids = frozenset(request.stop_ids) | (frozenset() if request.ignore_eos else self.rules.stop_ids)
         if request.min_tokens and len(stop_ids & frozenset(range(self._num_ids))) == self._num_ids:
             raise ConfigError("stop_ids are all tokens there are, so no text of min_tokens can be made")
         return stop_ids
@@ -265,9 +266,9 @@ class LanguageModel:
         """The ids that a prompt becomes, with the BOS that the model's files ask for; raises like ``generate``."""
         if not isinstance(prompt, str | bytes):
             return self._checked(prompt)
-        ids = [*self._rules.prefix_ids, *self.tokenizer.encode(prompt)]
-        if not ids and self._rules.bos_token_id is not None:
-            ids = [self._rules.bos_token_id]
+        ids = [*self.rules.prefix_ids, *self.tokenizer.encode(prompt)]
+        if not ids and self.rules.bos_token_id is not None:
+            ids = [self.rules.bos_token_id]
         return self._checked(ids)
 
     def _checked(self, ids: Any) -> list[int]:

@@ -52,6 +52,10 @@ class NativeRunner:
             _int32(chunk.num_logits for chunk in chunks),
         )
 
+    def copy_block(self, source: int, target: int) -> None:
+        """Make a block's keys and values those of another, for texts that part within it."""
+        self._core.copy_block(source, target)
+
 
 def open_runner(
     stored: StoredModel,

@@ -48,3 +48,7 @@ class Runner(Protocol):
     def forward(self, chunks: Sequence[Chunk]) -> np.ndarray:
         """Append chunks of different texts in one pass; float32 [sum of num_logits, V], in the order of the chunks."""
         ...
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Make a block's keys and values those of another, for texts that part within it."""
+        ...

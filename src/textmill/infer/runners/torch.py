@@ -81,6 +81,11 @@ class TorchRunner:
             )
             return _on_host(self._forward(batch))
 
+    @torch.inference_mode()
+    def copy_block(self, source: int, target: int) -> None:
+        """Make a block's keys and values those of another, for texts that part within it."""
+        self.pages.copy(source, target)
+
 
 def open_runner(
     stored: StoredModel,

@@ -42,6 +42,11 @@ class Pages:
         self.keys[layer].flatten(0, 1).index_copy_(0, places_T, k_TKQ.to(self.dtype))
         self.values[layer].flatten(0, 1).index_copy_(0, places_T, v_TKQ.to(self.dtype))
 
+    def copy(self, source: int, target: int) -> None:
+        """Make all layers' keys and values of a page those of another."""
+        self.keys[:, target] = self.keys[:, source]
+        self.values[:, target] = self.values[:, source]
+
     def read(self, layer: int, places: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values at places of any shape, each [*places, K, Q] in ``dtype``."""
         keys, values = self.keys[layer].flatten(0, 1), self.values[layer].flatten(0, 1)

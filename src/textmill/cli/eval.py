@@ -1,0 +1,211 @@
+"""``textmill eval``: how good a model is, on text and on tasks, and which of two is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from textmill.base import units
+from textmill.base.errors import ConfigError
+from textmill.cli.arguments import WholeNumber, program
+from textmill.cli.eval_options import ScoringOptions
+from textmill.cli.eval_tables import bits_as_table, bits_lines, position_lines, task_as_table, task_lines
+from textmill.cli.model_argument import find_model
+from textmill.cli.output import Output
+
+if TYPE_CHECKING:
+    from textmill.eval.evaluated_model import EvaluatedModel
+    from textmill.eval.tasks.summary import TaskScore
+    from textmill.eval.text_bits import SourceBits
+
+_Words = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
+_Flag = Annotated[bool, Parameter(negative="")]
+_SCORING = ScoringOptions()
+
+eval_app = App(
+    name="eval",
+    help="""Measure a model: bits per byte of text, tasks, and other projects' tasks.
+
+For example:
+    textmill eval runs/tiny --data web=heldout/web books=heldout/books
+    textmill eval smollm2-135m-instruct --data notes.txt --by position
+    textmill eval smollm2-135m-instruct --tasks arc.jsonl gsm8k.jsonl --shots 5
+    textmill eval compare evals/one evals/other
+    textmill eval report runs/tiny
+    textmill eval runs/tiny --harness arc_easy,piqa
+""",
+    help_format="plaintext",
+)
+for _name, _place in {"compare": "eval_compare:compare", "report": "eval_report:report"}.items():
+    eval_app.command(f"textmill.cli.{_place}", name=_name)
+
+
+@eval_app.default
+def evaluate(
+    model: str,
+    /,
+    *,
+    data: _Words = None,
+    tasks: _Words = None,
+    harness: _Words = None,
+    by: Literal["source", "position"] = "source",
+    stride: WholeNumber | None = None,
+    shots: WholeNumber | None = None,
+    limit: WholeNumber | None = None,
+    include: Path | None = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    restart: _Flag = False,
+    run_unprotected: _Flag = False,
+    json: _Flag = False,
+    scoring: ScoringOptions = _SCORING,
+) -> int:
+    """Measure a model.
+
+    Results go to a file for each source and task, an item a line; what was interrupted goes on there.
+
+    Parameters
+    ----------
+    model
+        A model folder, a .gguf file, a run (its last checkpoint), or a name from `textmill model get`.
+    data
+        Text to write down, in bits per byte: files, folders or globs, each a source; NAME=PATH names it.
+    tasks
+        Task files: JSON lines with items of the kinds choice, cloze, generate and code (docs/reference/tasks.md).
+    harness
+        Tasks of lm-evaluation-harness, which has to be installed (pip install lm-eval).
+    by
+        position also tells bits per byte by the place in a document.
+    stride
+        Tokens that a window moves on by where a text is longer than the context; half the context unless given.
+    shots
+        Examples before each item, in place of the task's own number.
+    limit
+        Documents of each source, or items of each task, at most: the first.
+    include
+        A folder with more tasks for the harness.
+    output
+        The folder of results; evals/MODEL unless given.
+    restart
+        Measure again what is there already.
+    run_unprotected
+        Run programs that the model writes even where the system cannot lock them in.
+    json
+        Print all figures as JSON.
+    """
+    from textmill.eval.evaluated_model import open_evaluated
+    from textmill.eval.measure import EVALS
+
+    if not (data or tasks or harness):
+        raise ConfigError("there is nothing to measure: give --data FILES, --tasks FILES or --harness TASKS")
+    for name, value in (("--limit", limit), ("--stride", stride)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}, and must be 1 or more")
+    out = Output()
+    path = find_model(model, out)
+    read = _read_tasks(tasks or (), shots=shots, limit=limit)
+    opened = open_evaluated(path, **scoring.given())
+    folder = output or EVALS / opened.name
+    told: dict[str, Any] = {"model": opened.header}
+    if data:
+        bits = _measure_data(out, opened, data, folder, stride=stride, limit=limit, restart=restart)
+        told["bits"] = [bits_as_table(one) for one in bits]
+        if not json:
+            _print(out, bits_lines(bits, out.data_width))
+            if by == "position":
+                _print(out, position_lines(bits, out.data_width))
+    if read:
+        scores = _measure_tasks(out, opened, read, folder, restart=restart, run_unprotected=run_unprotected)
+        told["tasks"] = [task_as_table(one) for one in scores]
+        if not json:
+            _print(out, task_lines(scores, out.data_width))
+    if harness:
+        told["harness"] = _run_harness(out, opened, harness, include, shots=shots, limit=limit, quiet=json)
+    if json:
+        out.json(told)
+    if data or read:
+        out.say(f"results are in {folder}")
+        out.hint(f"next: {program()} eval report {model}, or eval compare {folder} OTHER")
+    return 0
+
+
+def _read_tasks(paths: Sequence[str], **settings: Any) -> list[tuple[Path, Any]]:
+    """All of them before the model is loaded: an error in the last one is told at once."""
+    from textmill.eval.tasks.task_file import read_task
+    from textmill.text.folders import paths_of
+
+    read: dict[str, tuple[Path, Any]] = {}
+    for path in paths_of(list(paths)):
+        task = read_task(path, **settings)
+        if task.settings.name in read:
+            raise ConfigError(
+                f'{read[task.settings.name][0]} and {path} are both called "{task.settings.name}"; give one of them a '
+                'name in its first line: {"task": {"name": "..."}}'
+            )
+        read[task.settings.name] = (path, task)
+    return list(read.values())
+
+
+def _measure_data(
+    out: Output, model: EvaluatedModel, data: Sequence[str], folder: Path, *, restart: bool, **options: Any
+) -> list[SourceBits]:
+    from textmill.base.errors import DataError
+    from textmill.eval.measure import measure_source, sum_sources
+    from textmill.eval.sources import text_sources
+
+    records = {}
+    for source in text_sources(data):
+        with out.bar(f"scoring {source.name}", source.num_bytes) as bar:
+
+            def tell(documents: int, num_bytes: int, bar: Any = bar) -> None:
+                bar.update(num_bytes, f"{documents:,} {units.plural(documents, 'document')}")
+
+            records[source.name] = measure_source(model, source, folder, restart=restart, progress=tell, **options)
+    if not any(records.values()):
+        raise DataError("there is no text to score: every file is empty")
+    return sum_sources(records)
+
+
+def _measure_tasks(
+    out: Output, model: EvaluatedModel, tasks: Sequence[tuple[Path, Any]], folder: Path, **options: bool
+) -> list[TaskScore]:
+    from textmill.eval.measure import measure_task
+
+    scores = []
+    for path, task in tasks:
+        if task.shots and not task.settings.shots_from:
+            out.say(f"{task.settings.name}: its first {len(task.shots)} items are the examples, and are not scored")
+        with out.bar(f"{task.settings.name}", len(task.items)) as bar:
+
+            def tell(done: int, bar: Any = bar, total: int = len(task.items)) -> None:
+                bar.update(done, f"{done:,} of {total:,} items")
+
+            score, missing = measure_task(model, task, path, folder, progress=tell, **options)
+        if missing:
+            out.warning(f"{score.name}: programs ran without {'; '.join(missing)}")
+        if score.num_cut:
+            out.warning(
+                f"{score.name}: {score.num_cut:,} {units.plural(score.num_cut, 'answer')} ended at max_tokens "
+                f"({task.settings.max_tokens:,}) or at the end of the context, before the model was done"
+            )
+        scores.append(score)
+    return scores
+
+
+def _run_harness(
+    out: Output, model: EvaluatedModel, tasks: Sequence[str], include: Path | None, *, quiet: bool, **options: Any
+) -> dict[str, Any]:
+    from textmill.eval.harness_run import run_harness
+
+    names = [name for words in tasks for name in words.split(",") if name]
+    found = run_harness(model.lm, names, include=include, **options)
+    if not quiet:
+        out.data(found.table)
+    return found.results
+
+
+def _print(out: Output, lines: Sequence[str]) -> None:
+    for line in lines:
+        out.data(line)

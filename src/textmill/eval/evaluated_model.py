@@ -1,0 +1,105 @@
+"""A model that is evaluated: loaded, with a name for people and a fingerprint that tells it from any other."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textmill.base.errors import DataError
+from textmill.base.files import sha256_file
+from textmill.infer.engine import LanguageModel, load
+from textmill.infer.runners.native import NativeRunner
+from textmill.tokenizer.end_of_text import END_OF_TEXT, end_of_text
+
+# What a model says depends on these; a card or a log beside them does not matter.
+_FILES = ("*.safetensors", "config.json", "tokenizer*.json", "generation_config.json", "chat_template.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedModel:
+    """What is measured, and how it is loaded.
+
+    Attributes:
+        lm: the loaded model.
+        name: what people call it.
+        header: what a file of results says of it: name, sha256 of its files, how it is loaded.
+        first_id: what the first token of a text follows.
+    """
+
+    lm: LanguageModel
+    name: str
+    header: dict[str, Any]
+    first_id: int
+
+
+def open_evaluated(
+    path: Path,
+    *,
+    weights: str = "auto",
+    kv: str = "f32",
+    context: int | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+) -> EvaluatedModel:
+    """Load a model folder or GGUF file; arguments and errors as in ``textmill.load``.
+
+    Keys and values are kept in float32 unless told otherwise: a score should be the model's, not its cache's.
+    """
+    lm = load(path, device=device, weights=weights, kv=kv, context=context, threads=threads)
+    with lm.batcher.lend_runner() as runner:
+        engine = f"native {runner.isa}" if isinstance(runner, NativeRunner) else f"torch {device}"
+    header = {
+        "name": name_of(path),
+        "model_sha256": fingerprint(path),
+        "weights": weights,
+        "kv": kv,
+        "context": lm.context,
+        "engine": engine,
+    }
+    return EvaluatedModel(lm, name_of(path), header, first_id(lm))
+
+
+def name_of(path: Path) -> str:
+    """What to call a model after its place: a file's or a folder's name, a run's checkpoint by run and step."""
+    path = path.resolve()
+    if path.parent.name == "checkpoints":
+        name = f"{path.parent.parent.name}-{path.name}"
+    elif path.name == "model" and (path.parent / "events.jsonl").is_file():
+        name = path.parent.name
+    else:
+        name = path.name.removesuffix(".gguf") if path.is_file() else path.name
+    return re.sub(r"[^\w.+-]+", "-", name) or "model"
+
+
+def fingerprint(path: Path) -> str:
+    """Hash what a model's answers depend on: its weights, sizes and tokenizer; 64 hexadecimal digits."""
+    if path.is_file():
+        return sha256_file(path)
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in _FILES for file in path.glob(pattern)}):
+        digest.update(f"{file.name}\n{sha256_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def first_id(lm: LanguageModel) -> int:
+    """What a text's first token follows: the BOS that the model's files ask for, or what ends documents in training.
+
+    Raises:
+        DataError: the model names neither.
+    """
+    if lm.rules.prefix_ids:
+        return lm.rules.prefix_ids[0]
+    if END_OF_TEXT in lm.tokenizer.special_tokens:
+        return lm.tokenizer.special_tokens[END_OF_TEXT]
+    if lm.rules.bos_token_id is not None:
+        return lm.rules.bos_token_id
+    try:
+        return end_of_text(lm.tokenizer)
+    except DataError as error:
+        raise DataError(
+            "the model names no BOS, and its tokenizer has no token that ends a text: there is nothing that a text's "
+            'first token could follow. Give tokenizer_config.json a "bos_token"'
+        ) from error

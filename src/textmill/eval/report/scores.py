@@ -1,0 +1,105 @@
+"""What was measured, as tables and charts; what the model wrote, item by item."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from textmill.base import units
+from textmill.eval.measure import sum_sources
+from textmill.eval.report.evidence import Results
+from textmill.eval.tasks.summary import summarise_task
+from textmill.eval.text_bits import SourceBits
+from textmill.train.chart import Axes, Series, draw_chart
+from textmill.train.page import figure, table
+
+_SHOWN = 5
+_MOST_CHARS = 3000
+
+
+def bits(sources: Sequence[Results]) -> str:
+    """Bits per byte by source, and by the place in a document."""
+    found = sum_sources({header["source"]: records for header, records in sources})
+    if not found:
+        return ""
+    rows = [
+        [
+            one.name,
+            f"{one.bits_per_byte:.4f}",
+            _interval(one.interval),
+            f"{one.num_documents:,}",
+            units.num_bytes(one.num_bytes),
+            f"{one.num_bytes / one.num_tokens:.2f}",
+            f"{one.perplexity:.2f}",
+        ]
+        for one in found
+    ]
+    return (
+        "<h2>Bits per byte</h2><p>What the model needs to write a text down, whatever its tokenizer; less is better. "
+        "Each document is scored by itself; the interval is of 95 %, over documents. Perplexity is of a token.</p>"
+        + table(("source", "bits/byte", "95 %", "documents", "text", "bytes/token", "perplexity"), rows)
+        + _by_position(found)
+    )
+
+
+def _by_position(found: Sequence[SourceBits]) -> str:
+    lines = []
+    for number, one in enumerate(found):
+        ends = np.array([part["to"] or 4 * part["from"] for part in one.by_position], np.float64)
+        values = np.array([part["bits_per_byte"] for part in one.by_position], np.float64)
+        if len(ends) > 1:
+            lines.append(Series(one.name, ends, values, number))
+    chart = draw_chart(Axes("byte of the document", "bits per byte", log_x=True), lines)
+    return f'<div class="charts">{figure("By the place in a document", {"step": chart})}</div>' if chart else ""
+
+
+def tasks(results: Sequence[Results]) -> str:
+    """The metrics of each task."""
+    rows = []
+    for header, records in results:
+        score = summarise_task(header, records)
+        rows += [
+            [
+                score.name,
+                metric.name,
+                f"{metric.value:.4f}",
+                _interval(metric.interval),
+                f"{score.num_items:,}",
+                f"{score.shots}",
+            ]
+            for metric in score.metrics
+        ]
+    if not rows:
+        return ""
+    return (
+        "<h2>Tasks</h2><p>The interval is of 95 %. acc_norm divides log-probabilities by the characters of an answer, "
+        "acc_bytes by its bytes.</p>"
+        + table(("task", "metric", "score", "95 %", "items", "shots"), rows, text_columns=2)
+    )
+
+
+def outputs(results: Sequence[Results]) -> str:
+    """What the model wrote for the first items of tasks that ask for it."""
+    blocks = []
+    for header, records in results:
+        written = [record for record in records if "outputs" in record][:_SHOWN]
+        blocks += [_output(header["task"], record) for record in written]
+    return f"<h2>What it answered</h2>{''.join(blocks)}" if blocks else ""
+
+
+def _output(task: str, record: Mapping[str, Any]) -> str:
+    first = record["outputs"][0]
+    mark = "right" if first["correct"] else "wrong"
+    error = f"<p>{html.escape(first['error'])}</p>" if first.get("error") else ""
+    return (
+        f"<details><summary>{html.escape(task)}, {html.escape(record['id'])}: {mark}</summary><pre>"
+        f"<b>{html.escape(record['prompt'][-_MOST_CHARS:])}</b>{html.escape(first['text'][:_MOST_CHARS])}</pre>{error}"
+        "</details>"
+    )
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"

@@ -1,0 +1,179 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from textmill.base.errors import ConfigError
+from textmill.eval.tasks.sandbox import Sandbox
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    box = Sandbox(timeout_s=2.0, memory_bytes=256 << 20)
+    try:
+        box.check()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    return box
+
+
+def test_a_right_program_passes_and_a_wrong_one_says_why(sandbox):
+    assert sandbox.run("def f(x):\n    return x + 1\nassert f(1) == 2").passed
+    outcome = sandbox.run("assert 1 + 1 == 3, 'no'")
+    assert (outcome.passed, outcome.error) == (False, "AssertionError: no")
+    assert "SyntaxError" in sandbox.run("def f(:").error
+    assert sandbox.run("import math, json, re, collections, itertools, random, datetime, decimal, heapq, typing").passed
+    assert sandbox.run("import threading\nt = threading.Thread(target=print)\nt.start()\nt.join()").passed
+    assert sandbox.run("open('note', 'w').write('x')\nassert open('note').read() == 'x'").passed
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["import os; os._exit(0)", "import sys; sys.exit(0)", "raise SystemExit", "import os; os.kill(os.getpid(), 9)",
+     "import os\nos.write(3, b'{}\\n{\"word\": \"x\"}\\n')\nos._exit(0)",
+     "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'{\"word\": \"\"}\\n')\n    except OSError: pass\n"
+     "os._exit(0)"],
+)  # fmt: skip
+def test_leaving_early_is_not_passing(sandbox, program):
+    assert not sandbox.run(program).passed
+
+
+def test_there_is_no_network(sandbox):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        program = f"import socket\nsocket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 1)"
+        assert "PermissionError" in sandbox.run(program).error
+    for kind in ("AF_INET6", "AF_UNIX", "AF_NETLINK"):
+        assert "PermissionError" in sandbox.run(f"import socket\nsocket.socket(socket.{kind})").error
+    assert not sandbox.run("import urllib.request\nurllib.request.urlopen('http://127.0.0.1')").passed
+
+
+def test_memory_is_bounded(sandbox):
+    assert "MemoryError" in sandbox.run("x = bytearray(1 << 30)").error
+    assert not sandbox.run("x = []\nwhile True: x.append(bytearray(1 << 20))").passed
+    assert not sandbox.run("import mmap\nmmap.mmap(-1, 1 << 30)").passed
+    assert "PermissionError" in sandbox.run("import os\nos.memfd_create('x')").error
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["while True: pass", "import time; time.sleep(60)", "import re\nre.match(r'(a+)+$', 'a' * 64 + 'b')",
+     "import signal, time\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass",
+     "import threading\nthreading.Thread(target=lambda: exec('while True: pass')).start()\nwhile True: pass"],
+)  # fmt: skip
+def test_time_is_bounded(program):
+    box = Sandbox(timeout_s=1.0, memory_bytes=256 << 20)
+    begin = time.monotonic()
+    outcome = box.run(program)
+    assert not outcome.passed
+    assert time.monotonic() - begin < 12
+    assert "more than 1 s" in outcome.error or "SIGXCPU" in outcome.error or "SIGKILL" in outcome.error
+
+
+def test_a_thread_that_is_left_does_not_keep_a_program_that_passed(sandbox):
+    begin = time.monotonic()
+    assert sandbox.run("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()").passed
+    assert time.monotonic() - begin < 10
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["import os; os.fork()", "import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''], check=True)",
+     "import os; os.system('true') == 0 or exit(1)", "import os, sys\nos.execv(sys.executable, [sys.executable])",
+     "import os; os.posix_spawn('/bin/true', ['true'], {})",
+     "import multiprocessing\nmultiprocessing.get_context('fork').Process(target=print).start()"],
+)  # fmt: skip
+def test_there_are_no_other_processes(sandbox, program):
+    assert not sandbox.run(program).passed
+
+
+def test_signals_reach_nobody(sandbox):
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        for call in (f"os.kill({sleeper.pid}, 9)", "os.kill(-1, 9)", "os.killpg(0, 15)", f"os.kill({os.getpid()}, 0)"):
+            assert "PermissionError" in sandbox.run(f"import os, signal\n{call}").error
+        assert sleeper.poll() is None
+    finally:
+        sleeper.send_signal(signal.SIGKILL)
+        sleeper.wait()
+
+
+def test_files_outside_are_out_of_reach(sandbox, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hers")
+    mode = secret.stat().st_mode
+    for program in (
+        f"open({str(secret)!r}).read()",
+        f"open({str(secret)!r}, 'w')",
+        f"import os; os.remove({str(secret)!r})",
+        f"import os; os.chmod({str(secret)!r}, 0o777)",
+        f"import os; os.truncate({str(secret)!r}, 0)",
+        f"import os; os.rename({str(secret)!r}, 'mine')",
+        f"import os; os.link({str(secret)!r}, 'mine'); open('mine').read()",
+        f"import os; os.symlink({str(secret)!r}, 'mine'); open('mine').read()",
+        f"import os; os.listdir({str(tmp_path)!r})",
+        f"open({str(tmp_path / 'new')!r}, 'w')",
+        "open('/etc/passwd').read()",
+        "open('/proc/self/environ').read()",
+        "import os; os.mkdir('/tmp/left')",
+        "open('/dev/shm/left', 'w')",
+    ):
+        assert not sandbox.run(program).passed, program
+    assert secret.read_text() == "hers"
+    assert secret.stat().st_mode == mode
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+def test_what_it_writes_is_bounded_and_goes(sandbox, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert not sandbox.run("open('x', 'wb').write(bytes(1 << 22))").passed
+    assert not sandbox.run("for i in range(100000): open(str(i), 'wb').write(bytes(1000))").passed
+    assert sandbox.run("print('x' * 1000)\nimport sys\nprint('x' * 10_000_000, file=sys.stderr)").passed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_limits_cannot_be_raised(sandbox):
+    program = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))"
+    assert not sandbox.run(program).passed
+    assert sandbox.run("import resource\nassert resource.getrlimit(resource.RLIMIT_AS)[0] == 256 << 20").passed
+
+
+def test_it_sees_nothing_of_where_it_came_from(sandbox, monkeypatch):
+    monkeypatch.setenv("HERS", "secret")
+    assert sandbox.run("import os\nassert 'HERS' not in os.environ").passed
+    assert sandbox.run("import sys\nassert sys.stdin.read() == ''").passed
+    count = "n = 0\nfor fd in range(3, 64):\n    try: os.fstat(fd)\n    except OSError: continue\n    n += 1\n"
+    assert sandbox.run(f"import os\n{count}assert n == 1, n").passed  # the pipe of its answer
+
+
+def test_programs_run_side_by_side(sandbox):
+    outcomes = {}
+    threads = [
+        threading.Thread(target=lambda i=i: outcomes.update({i: sandbox.run(f"assert {i} % 2 == 0")})) for i in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [outcomes[i].passed for i in range(4)] == [True, False, True, False]
+
+
+def test_a_missing_protection_is_told(monkeypatch):
+    monkeypatch.setattr(
+        "textmill.eval.tasks.sandbox._BEGIN",
+        (
+            "import sys; sys.path.insert(0, sys.argv[1]); import textmill.eval.tasks.jail.inside as i; "
+            "i.give_up_calls = lambda: False; i.main()"
+        ),
+    )
+    with pytest.raises(ConfigError, match=r"lacks a filter of system calls \(seccomp\).*--run-unprotected"):
+        Sandbox().check()
+    assert not Sandbox().run("").passed
+    assert [text.partition(" (")[0] for text in Sandbox(anyway=True).check()] == ["a filter of system calls"]
+    assert Sandbox(anyway=True).run("").passed
