@@ -3,7 +3,7 @@
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
-# make bench-tokenizer, bench-inference, bench-data, bench-training   the figures of docs/benchmarks
+# make bench-tokenizer, bench-inference, bench-data, bench-training, bench-tuning   the figures of docs/benchmarks
 # make gpu-check   the runner on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
 
@@ -22,7 +22,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training gpu-check system clean help
+.PHONY: demo test test-long test-python test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training bench-tuning gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -141,6 +141,11 @@ bench-data: $(VENV)/.installed-tools
 # TEXT is tiny-shakespeare; without it, the characters are left out.
 bench-training: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/training.py $(if $(TEXT),--text "$(TEXT)") --out docs/benchmarks/training.md
+
+# TRL and PEFT are installed first (build/peers).
+bench-tuning: $(VENV)/.installed-tools
+	$(BIN)/textmill model get smollm2-135m-instruct
+	$(BIN)/python benchmarks/tuning.py --out docs/benchmarks/tuning.md
 
 # Checks and measures the torch runner on a CUDA device, in under 8 minutes; without one it says so.
 gpu-check: $(VENV)/.installed-tools
