@@ -1,6 +1,7 @@
 """How much there is to set: the keys of a recipe, and the options of ``textmill train``. All numbers are frozen.
 
 A model's sizes, by the names of its config.json, say what is trained and not how: they are counted by themselves.
+So are the keys of ``[tune]``: a run of pretraining has none of them, and a run of tuning those of its kind.
 """
 
 import dataclasses
@@ -12,9 +13,10 @@ from textmill.cli.train import train
 from textmill.model.config import ModelConfig
 from textmill.train.recipe import Recipe
 
-# The last two keys are optimizer.ema_decay and optimizer.z_loss: what they are worth depends on the run, and no rule
-# that is published gives them from its size or length.
-NUM_RECIPE_KEYS, NUM_SIZES = 60, 13
+# The last keys are optimizer.ema_decay and optimizer.z_loss: what they are worth depends on the run, and no rule that
+# is published gives them from its size or length; and schedule.warmup_fraction: where epochs of data say how long a run
+# is, its steps are not known when the recipe is written.
+NUM_RECIPE_KEYS, NUM_SIZES, NUM_TUNE_KEYS = 61, 13, 25
 # The last is --mesh: which processes there are, and what joins them, is of the machines and not of the run.
 NUM_TRAIN_OPTIONS = 9
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "recipes.md"
@@ -44,9 +46,11 @@ def keys_of(cls, where=""):
 def test_the_number_of_recipe_keys_is_frozen():
     sizes = {f"model.{field.name}" for field in dataclasses.fields(ModelConfig)}
     every = set(keys_of(Recipe))
-    keys, of_models = sorted(every - sizes), sorted(every & sizes)
+    tune = sorted(key for key in every if key.startswith("tune."))
+    keys, of_models = sorted(every - sizes - set(tune)), sorted(every & sizes)
     assert len(keys) == NUM_RECIPE_KEYS, f"a recipe has {len(keys)} keys: {', '.join(keys)}.{WHAT_TO_DO}"
     assert len(of_models) == NUM_SIZES, f"a model has {len(of_models)} sizes: {', '.join(of_models)}.{WHAT_TO_DO}"
+    assert len(tune) == NUM_TUNE_KEYS, f"[tune] has {len(tune)} keys: {', '.join(tune)}.{WHAT_TO_DO}"
 
 
 def test_the_number_of_options_of_train_is_frozen():

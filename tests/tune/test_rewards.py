@@ -48,6 +48,12 @@ def test_a_function_gets_what_it_names(rewards):
     assert ask(rewards, "divides", "ab", answer="yes") == 0.5
 
 
+def test_what_a_reward_prints_is_no_data(rewards, capsys):
+    rewards.write_text("print('loaded')\ndef f(completion):\n    print('asked')\n    return 1\n")
+    ask(rewards, "f")
+    assert capsys.readouterr() == ("", "loaded\nasked\n")
+
+
 def test_the_hash_is_that_of_the_file(rewards):
     first = load_reward(f"{rewards}:length").sha256
     rewards.write_text(FILE + "# changed\n")

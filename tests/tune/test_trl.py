@@ -41,13 +41,21 @@ def random_ids(rng, least, most):
     return tuple(rng.integers(1, 300, rng.integers(least, most + 1)).tolist())
 
 
-def check(model, loss, wanted):
-    wanted_loss, gradients = wanted
+def check(found, wanted):
+    """Compare losses and gradients by name."""
+    (loss, gradients), (wanted_loss, wanted_gradients) = found, wanted
     assert loss == pytest.approx(wanted_loss, rel=1e-4, abs=1e-5)
-    found = dict(model.named_parameters())
-    assert set(found) == set(gradients)
-    for name, gradient in gradients.items():
-        torch.testing.assert_close(found[name].grad, gradient, **CLOSE, msg=lambda m, name=name: f"{name}: {m}")
+    assert set(gradients) == set(wanted_gradients)
+    for name, gradient in wanted_gradients.items():
+        torch.testing.assert_close(gradients[name], gradient, **CLOSE, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def learned(model, loss):
+    """A loss and its gradients by name; the model is left without."""
+    loss.backward()
+    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    return loss.item(), gradients
 
 
 def test_sft(tmp_path):
@@ -60,15 +68,13 @@ def test_sft(tmp_path):
         is_answer[0], is_answer[-1] = False, True
         chats.append(ChatTokens(ids, is_answer, f"chats:{number}"))
     batch = lay_out(chats, packed(chats, range(5), 30))
-    loss = answer_nats(model, batch, slice(None), dtype=torch.float32) / batch.loss_mask.sum()
-    loss.backward()
+    loss = answer_nats(model, batch, slice(None), dtype=torch.float32) / int(batch.loss_mask.sum())
     texts = [[chat.ids.tolist(), [-100, *chat.targets.tolist()]] for chat in chats]
-    wanted = trl_says(tmp_path, kind="sft", model=str(tmp_path / "model"), texts=texts)
-    check(model, loss.item(), wanted)
+    found = learned(model, loss)
+    check(found, *trl_says(tmp_path, [{"kind": "sft", "model": str(tmp_path / "model"), "texts": texts}]))
 
 
-@pytest.mark.parametrize("length_normalized", [False, True], ids=["sigmoid", "sigmoid_norm"])
-def test_dpo(tmp_path, length_normalized):
+def test_dpo(tmp_path):
     model, base = models(tmp_path)
     rng = np.random.default_rng(1)
     pairs = []
@@ -78,26 +84,26 @@ def test_dpo(tmp_path, length_normalized):
         pairs.append(Pair(*sides, f"pairs:{number}"))
     sums = reference_log_p(tmp_path, base, pairs, dtype=torch.float32, rows_at_once=4)
     batch = PairSource(pairs, sums, pairs_per_step=5, seed=1).batch(0)
-    settings = DpoSettings(beta=0.4, label_smoothing=0.0, length_normalized=length_normalized)
-    loss, _ = pairs_loss(answer_tokens(model, batch, slice(None), dtype=torch.float32), batch, settings)
-    (loss / 5).backward()
-    wanted = trl_says(
-        tmp_path,
-        kind="dpo",
-        model=str(tmp_path / "model"),
-        reference=str(tmp_path / "reference"),
-        beta=0.4,
-        loss_type="sigmoid_norm" if length_normalized else "sigmoid",
-        pairs=[[[side.prompt, side.answer] for side in (pair.chosen, pair.rejected)] for pair in pairs],
-    )
-    check(model, (loss / 5).item(), wanted)
+    found, cases = [], []
+    for loss_type, length_normalized in (("sigmoid", False), ("sigmoid_norm", True)):
+        settings = DpoSettings(beta=0.4, label_smoothing=0.0, length_normalized=length_normalized)
+        loss, _ = pairs_loss(answer_tokens(model, batch, slice(None), dtype=torch.float32), batch, settings)
+        found.append(learned(model, loss / 5))
+        cases.append(
+            {
+                "kind": "dpo",
+                "model": str(tmp_path / "model"),
+                "reference": str(tmp_path / "reference"),
+                "beta": 0.4,
+                "loss_type": loss_type,
+                "pairs": [[[side.prompt, side.answer] for side in (pair.chosen, pair.rejected)] for pair in pairs],
+            }
+        )
+    for one, wanted in zip(found, trl_says(tmp_path, cases), strict=True):
+        check(one, wanted)
 
 
-@pytest.mark.parametrize(
-    ("weighing", "loss_type", "unbiased_kl"),
-    [("token", "dapo", True), ("answer", "grpo", False), ("constant", "dr_grpo", True)],
-)
-def test_grpo(tmp_path, weighing, loss_type, unbiased_kl):
+def test_grpo(tmp_path):
     model, _ = models(tmp_path)
     rng = np.random.default_rng(2)
     texts = [AnsweredPrompt(random_ids(rng, 1, 9), random_ids(rng, 1, 9)) for _ in range(6)]
@@ -116,26 +122,30 @@ def test_grpo(tmp_path, weighing, loss_type, unbiased_kl):
         num_tokens=int(rows.loss_mask.sum()),
         **others,
     )
-    tokens = answer_tokens(model, batch, slice(None), dtype=torch.float32, temperature=0.7)
-    settings = GrpoSettings(
-        beta=0.1, clip_low=0.1, clip_high=0.15, unbiased_kl=unbiased_kl, weighing=weighing, max_tokens=12
-    )
-    loss, told = answers_loss(tokens, batch, slice(None), settings)
-    loss.backward()
-    assert told["clipped"] > 0, "the clip is part of what is compared"
-    wanted = trl_says(
-        tmp_path,
-        kind="grpo",
-        model=str(tmp_path / "model"),
-        beta=0.1,
-        clip_low=0.1,
-        clip_high=0.15,
-        unbiased_kl=unbiased_kl,
-        loss_type=loss_type,
-        temperature=0.7,
-        max_tokens=12,
-        texts=[[text.prompt, text.answer] for text in texts],
-        advantages=advantages.tolist(),
-        **{name: [values[rows.owners == n].tolist() for n in range(6)] for name, values in others.items()},
-    )
-    check(model, loss.item(), wanted)
+    common = {"beta": 0.1, "clip_low": 0.1, "clip_high": 0.15, "max_tokens": 12}
+    found, cases = [], []
+    for loss_type, weighing, unbiased_kl in (
+        ("dapo", "token", True),
+        ("grpo", "answer", False),
+        ("dr_grpo", "constant", True),
+    ):
+        tokens = answer_tokens(model, batch, slice(None), dtype=torch.float32, temperature=0.7)
+        settings = GrpoSettings(**common, unbiased_kl=unbiased_kl, weighing=weighing)
+        loss, told = answers_loss(tokens, batch, slice(None), settings)
+        assert told["clipped"] > 0, "the clip is part of what is compared"
+        found.append(learned(model, loss))
+        cases.append(
+            {
+                **common,
+                "kind": "grpo",
+                "model": str(tmp_path / "model"),
+                "unbiased_kl": unbiased_kl,
+                "loss_type": loss_type,
+                "temperature": 0.7,
+                "texts": [[text.prompt, text.answer] for text in texts],
+                "advantages": advantages.tolist(),
+                **{name: [values[rows.owners == n].tolist() for n in range(6)] for name, values in others.items()},
+            }
+        )
+    for one, wanted in zip(found, trl_says(tmp_path, cases), strict=True):
+        check(one, wanted)

@@ -213,3 +213,31 @@ def test_a_recipe_for_tuning_is_not_trained_and_kinds_are_told_apart(tmp_path, c
     assert "textmill tune dpo" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="textmill tune dpo RECIPE"):
         run_tuning(load_recipe(path), "grpo", None)
+
+
+def test_a_run_does_not_go_on_with_other_data_and_says_where_the_reward_has_changed(tmp_path, capsys):
+    path = write_recipe(tmp_path, "grpo")
+    command = ["tune", "grpo", str(path), "--set", "budget.steps=2"]
+    assert main(command) == 0
+    assert main(command) == 2, "it holds a run"
+    assert f"textmill tune grpo {tmp_path / 'run'} --resume" in capsys.readouterr().err
+    (tmp_path / "rewards.py").write_text("def share(completion):\n    return 0\n")
+    assert main([*command, "--resume"]) == 0
+    assert "reward's file has changed" in capsys.readouterr().err
+    lines_of(tmp_path / "prompts.jsonl", '{"prompt": "another"}')
+    assert main([*command, "--resume"]) == 3
+    assert "not those that" in capsys.readouterr().err
+
+
+def test_other_commands_know_what_a_tuned_run_is(tmp_path, capsys, monkeypatch):
+    path = write_recipe(tmp_path, "dpo")
+    tune(path, "dpo", ("tune.epochs=0.5",))
+    run = str(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    generate = ["generate", run, "the fox", "--max-tokens", "4"]
+    for command in (["runs", "show", run], ["runs", "ls", str(tmp_path)], generate):
+        assert main(command) == 0, capsys.readouterr().err
+    assert main(["data", "inspect", run, "--step", "1"]) == 2
+    assert "tunes a model" in capsys.readouterr().err
+    assert main(["data", "plan", str(path)]) == 2
+    assert "textmill tune dpo" in capsys.readouterr().err

@@ -33,13 +33,16 @@ def trl_python():
     return python
 
 
-def trl_says(folder, **case):
-    """TRL's loss and its gradients by Hugging Face's names."""
-    (folder / "case.json").write_text(json.dumps({"folder": str(folder / "trl"), **case}))
+def trl_says(folder, cases):
+    """Of each case TRL's loss, and its gradients by Hugging Face's names."""
+    (folder / "cases.json").write_text(json.dumps([{"folder": str(folder / "trl"), **case} for case in cases]))
     script = Path(__file__).with_name("trl_script.py")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": "", "TOKENIZERS_PARALLELISM": "false"}
-    command = [str(trl_python()), str(script), str(folder / "case.json"), str(folder / "said.safetensors")]
+    command = [str(trl_python()), str(script), str(folder / "cases.json"), str(folder / "said.safetensors")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
-    tensors = {name: torch.from_numpy(array.copy()) for name, array in load(folder / "said.safetensors").items()}
-    return tensors.pop("loss").item(), tensors
+    said = [{} for _ in cases]
+    for key, array in load(folder / "said.safetensors").items():
+        number, _, name = key.partition("/")
+        said[int(number)][name] = torch.from_numpy(array.copy())
+    return [(tensors.pop("loss").item(), tensors) for tensors in said]

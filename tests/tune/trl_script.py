@@ -1,7 +1,7 @@
 """What TRL makes of batches of tokens: run by the Python of its own environment, never by ours.
 
-trl_script.py CASE.json OUT.safetensors: the case names folders of models, the kind of loss and its settings, and texts
-in tokens; what comes out is the loss and the gradient of every weight.
+trl_script.py CASES.json OUT.safetensors: a case names folders of models, the kind of loss and its settings, and texts
+in tokens; what comes out is the loss of each case and the gradient of every weight.
 """
 
 import json
@@ -101,21 +101,23 @@ def sft(case, common, tokenizer):
 
 
 def main():
-    case = json.loads(Path(sys.argv[1]).read_text())
-    tokenizer = AutoTokenizer.from_pretrained(case["model"])
-    tokenizer.pad_token = tokenizer.eos_token
-    common = {
-        "output_dir": case["folder"],
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "per_device_train_batch_size": 2,
-        "gradient_checkpointing": False,
-    }
-    model, loss = {"sft": sft, "dpo": dpo, "grpo": grpo}[case["kind"]](case, common, tokenizer)
-    loss.backward()
-    tensors = {name: parameter.grad.contiguous() for name, parameter in model.named_parameters()}
-    save_file({**tensors, "loss": loss.detach().reshape(1)}, sys.argv[2])
+    said = {}
+    for number, case in enumerate(json.loads(Path(sys.argv[1]).read_text())):
+        tokenizer = AutoTokenizer.from_pretrained(case["model"])
+        tokenizer.pad_token = tokenizer.eos_token
+        common = {
+            "output_dir": case["folder"],
+            "use_cpu": True,
+            "bf16": False,
+            "report_to": "none",
+            "per_device_train_batch_size": 2,
+            "gradient_checkpointing": False,
+        }
+        model, loss = {"sft": sft, "dpo": dpo, "grpo": grpo}[case["kind"]](case, common, tokenizer)
+        loss.backward()
+        said |= {f"{number}/{name}": parameter.grad.contiguous() for name, parameter in model.named_parameters()}
+        said[f"{number}/loss"] = loss.detach().reshape(1)
+    save_file(said, sys.argv[2])
 
 
 main()

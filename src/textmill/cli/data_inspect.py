@@ -54,6 +54,10 @@ def inspect(
 
     if not (run / "config.json").is_file():
         raise ConfigError(f"{run} holds no run: config.json is missing")
+    if load_run(run).recipe.tune is not None:
+        raise ConfigError(
+            f"{run} tunes a model, and has no batches of documents; its folder and report say what it saw"
+        )
     if step < 1:
         raise ConfigError(f"step is {step}, and must be 1 or more: 1 is a run's first step")
     loaded = load_run(run)

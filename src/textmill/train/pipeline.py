@@ -123,6 +123,8 @@ def run_recipe(
         recipe = branch_recipe(recipe, parent)
     with joined_ranks() as ranks, RunLock(Path(recipe.run.dir)) as lock:
         check_mesh(mesh, ranks)
+        if tuning is not None and ranks.size > 1:
+            raise ConfigError(f"a model is tuned by one process, and there are {ranks.size}; start it without torchrun")
         if not ranks.is_first:
             return _join_in(recipe, ranks, mesh)
         folder = claim_folder(recipe, resume=resume)

@@ -76,13 +76,20 @@ def decide(trainer: Trainer, *, is_spike: bool) -> Skip:
         raise TextmillError(
             f"at step {step + 1} loss or gradient were no good {in_a_row} times in a row, {2**in_a_row - 1:,} batches "
             "passed over: that is no bad batch. Lower schedule.peak_lr or lengthen schedule.warmup_steps, and look at "
-            f"the data with: textmill data inspect {trainer.run.folder} --step {step + 1}"
+            f"the data{_how_to_look(trainer)}"
         )
     reason = "spike" if is_spike else "not finite"
     target = trainer.snapshots.target(step, trainer.run.plan.start_step)
     if is_spike and not in_a_row and all(skip.back_to < target for skip in decided):
         return Skip(first=data_step(target), end=data_step(step) + 1, back_to=target, reason="spike")
     return Skip(first=data_step(step), end=data_step(step) + 2**in_a_row, back_to=step, reason=reason)
+
+
+def _how_to_look(trainer: Trainer) -> str:
+    """The command that shows what the step in hand is made of; what tuning is made of, the log names."""
+    if trainer.objective is not None:
+        return " that events.jsonl names"
+    return f" with: textmill data inspect {trainer.run.folder} --step {trainer.step + 1}"
 
 
 def _documents(trainer: Trainer) -> list[str]:

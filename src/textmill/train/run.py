@@ -6,6 +6,7 @@ runs/NAME/
 ├── tokenizer.json, tokenizer.report.json, shards/SOURCE, heldout/SOURCE
 ├── interventions.json   batches passed over and the like, where anything was decided on the way
 ├── packing/             packing tables that could not be kept beside their shards
+├── inputs.json          of tuning: hashes of what it began with
 ├── reference/           of preferences: log-probabilities under the model that tuning began from
 ├── rollouts/            of rewards: the answers of each step, and what they were worth
 ├── checkpoints/step-*/  each a model folder and the optimizer's state
@@ -49,6 +50,7 @@ _NAMES = frozenset(
         "reference",
         "rollouts",
         "adapter",
+        "inputs.json",
         INTERVENTIONS,
         "checkpoints",
         "model",
@@ -81,13 +83,18 @@ class Run:
     @property
     def resume_command(self) -> str:
         """What goes on with it."""
-        tune = self.recipe.tune
-        return f"textmill {'train' if tune is None else f'tune {tune.kind}'} {quote(str(self.folder))} --resume"
+        return resume_command(self.folder, self.recipe)
 
     @property
     def events(self) -> Path:
         """The run's log."""
         return self.folder / EVENTS
+
+
+def resume_command(folder: Path, recipe: Recipe) -> str:
+    """What goes on with a recipe's run."""
+    command = "train" if recipe.tune is None else f"tune {recipe.tune.kind}"
+    return f"textmill {command} {quote(str(folder))} --resume"
 
 
 def claim_folder(recipe: Recipe, *, resume: bool) -> Path:
@@ -111,7 +118,7 @@ def claim_folder(recipe: Recipe, *, resume: bool) -> Path:
     if not resume and num_saved:
         raise ConfigError(
             f"{folder} holds a run that has saved {num_saved} {units.plural(num_saved, 'checkpoint')}; choose "
-            f"another folder (--set run.dir=FOLDER), or go on with: textmill train {quote(str(folder))} --resume"
+            f"another folder (--set run.dir=FOLDER), or go on with: {resume_command(folder, recipe)}"
         )
     return folder
 
@@ -211,7 +218,7 @@ def resumable(folder: Path, recipe: Recipe) -> Run | None:
     if differences:
         raise ConfigError(
             f"{folder} was started with another recipe: {'; '.join(differences[:5])}. Resume with the recipe as it was "
-            f"(textmill train {quote(str(folder))} --resume), or start another run with --set run.dir=FOLDER"
+            f"({resume_command(folder, run.recipe)}), or start another run with --set run.dir=FOLDER"
         )
     return run
 

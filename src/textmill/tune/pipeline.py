@@ -29,6 +29,7 @@ from textmill.tune.preference_records import read_preferences
 from textmill.tune.preference_tokens import Limits, Pair, tokenize
 from textmill.tune.questions import Question, read_questions
 from textmill.tune.rewards import load_reward
+from textmill.tune.run_inputs import check_inputs, keep_inputs
 from textmill.tune.sft_objective import SftObjective
 
 Data = list[ChatTokens] | list[Pair] | list[Question]
@@ -67,8 +68,6 @@ class _Tuning:
     def plan(self, folder: Path, recipe: Recipe, listener: Listener, spread: Spread) -> Run:
         """Decide a run: rows that hold the longest texts, and steps for the epochs."""
         tune = _table(recipe)
-        if spread.num_readers * spread.num_holders > 1:
-            raise ConfigError("a model is tuned by one process; start it without torchrun")
         base, data = self._data(recipe, listener)
         context = _row_tokens(data, tune)
         planned = dataclasses.replace(
@@ -88,24 +87,22 @@ class _Tuning:
             spread=spread,
             learned=None if adapters is None else adapters.num_parameters,
         )
+        keep_inputs(folder, base, data, None if tune.reward is None else load_reward(tune.reward).sha256)
         return Run(folder, recipe, plan)
 
     def objective(self, run: Run, listener: Listener) -> Objective:
         """What the run learns."""
         tune = _table(run.recipe)
         base, data = self._data(run.recipe, listener)
-        if _row_tokens(data, tune) > run.plan.context:
-            raise DataError(
-                f"the data of {run.folder} are not those that it began with: their longest row has "
-                f"{_row_tokens(data, tune):,} tokens, and the run's {run.plan.context:,}. Start another run"
-            )
+        reward = None if tune.reward is None else load_reward(tune.reward)
+        check_inputs(run.folder, base, data, None if reward is None else reward.sha256, listener.say)
         adapters = _adapters(run.recipe, base)
         if tune.kind == "sft":
             return SftObjective(base, _chats(data), adapters)
         if tune.kind == "dpo":
             return DpoObjective(base, _pairs(data), listener, adapters)
-        assert tune.reward is not None
-        return GrpoObjective(base, _questions(data), load_reward(tune.reward), adapters)
+        assert reward is not None
+        return GrpoObjective(base, _questions(data), reward, adapters)
 
     def _data(self, recipe: Recipe, listener: Listener) -> tuple[BaseModel, Data]:
         if self._read is None:

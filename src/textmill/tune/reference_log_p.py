@@ -60,7 +60,7 @@ def reference_log_p(
                 some,
                 dtype=dtype,
                 rows_at_once=rows_at_once,
-                progress=lambda share, first=first, num=len(some): progress(first + int(share * num), len(pairs)),
+                progress=lambda done, first=first: progress(first + done, len(pairs)),
             )
             with new_file(path) as file:
                 np.save(file, part)
@@ -93,9 +93,9 @@ def _compute(
     *,
     dtype: torch.dtype,
     rows_at_once: int,
-    progress: Callable[[float], None],
+    progress: Callable[[int], None],
 ) -> NDArray[np.float64]:
-    """Sums of some pairs; ``progress`` is told which share of them is done."""
+    """Sums of some pairs; ``progress`` is told about how many of them are done."""
     groups = [[pair.chosen, pair.rejected] for pair in pairs]
     batch = pack(groups, context=max(sum(text.num_inputs for text in group) for group in groups))
     sums = torch.zeros(2 * len(pairs), dtype=torch.float64)
@@ -103,7 +103,7 @@ def _compute(
         for start in range(0, len(batch.inputs), rows_at_once):
             tokens = answer_tokens(model, batch, slice(start, start + rows_at_once), dtype=dtype)
             sums += by_answer(tokens.log_p, tokens.owners, len(sums)).cpu()
-            progress(min(1.0, (start + rows_at_once) / len(batch.inputs)))
+            progress(min(len(pairs), (start + rows_at_once) * len(pairs) // len(batch.inputs)))
     result = sums.reshape(-1, 2).numpy()
     for pair, row in zip(pairs, result, strict=True):
         if not np.isfinite(row).all():

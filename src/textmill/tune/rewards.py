@@ -10,9 +10,11 @@ returns a number: the higher, the better.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import math
+import sys
 import traceback
 import types
 from collections.abc import Callable, Mapping
@@ -29,7 +31,7 @@ class Reward:
 
     Attributes:
         name: ``file.py:function``, for messages.
-        sha256: of the file, 64 hexadecimal digits: a run goes on with the same rewards, or not at all.
+        sha256: of the file, 64 hexadecimal digits: a run that goes on with another says so.
     """
 
     def __init__(self, function: Callable[..., Any], path: Path, sha256: str) -> None:
@@ -57,7 +59,8 @@ class Reward:
         if self._names is not None:
             given = {name: value for name, value in given.items() if name in self._names}
         try:
-            value = self._function(**given)
+            with contextlib.redirect_stdout(sys.stderr):  # what a command prints is data
+                value = self._function(**given)
         except Exception as error:
             raise DataError(
                 f"the reward {self.name} raised {type(error).__name__} at {self._line(error)}: {error}; it was asked "
@@ -100,7 +103,8 @@ def load_reward(name: str) -> Reward:
     module = types.ModuleType(path.stem)
     module.__file__ = str(path)
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(compile(source, str(path), "exec"), module.__dict__)
     except Exception as error:
         line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
         raise ConfigError(f"{path}:{line}: the file of tune.reward fails: {type(error).__name__}: {error}") from error
