@@ -256,6 +256,15 @@ def test_files_of_adapters_that_are_refused(run, tmp_path):
         open_model(folder)
 
 
+def test_a_resume_with_another_base_is_refused(tmp_path):
+    path = write_recipe(tmp_path, "sft")
+    tune(path, "sft", (*LORA, "tune.epochs=1"))
+    tensors = load(tmp_path / "base/model.safetensors")
+    save(tmp_path / "base/model.safetensors", {name: values + 1 for name, values in tensors.items()})
+    with pytest.raises(DataError, match=f"{tmp_path / 'base'} is not the model that .* began with"):
+        tune(path, "sft", (*LORA, "tune.epochs=1"))
+
+
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
