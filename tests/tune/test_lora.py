@@ -18,6 +18,7 @@ from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.huggingface import load_tensors
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.stored_model import open_model
+from textmill.cli import main
 from textmill.model.llama import Llama
 from textmill.model.loss import summed_nats
 from textmill.tune.base_model import open_base
@@ -183,6 +184,14 @@ def test_an_adapter_opens_as_the_merged_model(run, place):
     messages = [{"role": "user", "content": "the fox"}]
     said = [textmill.load(run / path).chat(messages, **options).ids for path in (place, "run/model")]
     assert said[0] == said[1]
+
+
+def test_an_adapter_is_shown_and_converted(run, tmp_path, capsys):
+    assert main(["model", "show", str(run / "run/adapter")]) == 0
+    assert "adapter of rank 4 on base" in capsys.readouterr().out
+    assert main(["model", "convert", str(run / "run/adapter"), str(tmp_path / "merged")]) == 0
+    whole, merged_there = load_tensors(run / "run/model"), load_tensors(tmp_path / "merged")
+    assert all(np.array_equal(values, merged_there[name]) for name, values in whole.items())
 
 
 def test_a_checkpoint_holds_no_weight_of_the_base(run):
