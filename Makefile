@@ -4,7 +4,7 @@
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
-# make bench-tokenizer, bench-inference, bench-data, bench-training, bench-evaluation   the figures of docs/benchmarks
+# make bench-tokenizer, bench-inference, bench-data, bench-training, bench-tuning, bench-evaluation   the figures of docs/benchmarks
 # make gpu-check   the runner on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
 
@@ -23,7 +23,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-slow test-long test-python test-python-slow test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training bench-evaluation gpu-check system clean help
+.PHONY: demo test test-slow test-long test-python test-python-slow test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training bench-tuning bench-evaluation gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -154,6 +154,11 @@ bench-training: $(VENV)/.installed-tools
 bench-evaluation: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/evaluation.py --write
+
+# TRL and PEFT are installed first (build/peers).
+bench-tuning: $(VENV)/.installed-tools
+	$(BIN)/textmill model get smollm2-135m-instruct
+	$(BIN)/python benchmarks/tuning.py --out docs/benchmarks/tuning.md
 
 # Checks and measures the torch runner on a CUDA device, in under 8 minutes; without one it says so.
 gpu-check: $(VENV)/.installed-tools

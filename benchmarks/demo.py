@@ -66,10 +66,11 @@ def table(results: list[dict]) -> str:
     speed = median([event["tokens_per_s"] for event in steps])
     flops = median([event["flops_per_s"] for event in steps])
     plans = [result["plan"] for result in results]
+    last_steps = [max(event["step"] for event in result["events"]) for result in results]
     lines += [
         "",
         f"Training: {speed:,.0f} tokens/s, {flops / 1e9:.0f} GFLOP/s (6 for each parameter but the input table's, "
-        f"and attention's), {median([plan['num_steps'] for plan in plans]):.0f} steps in {plans[0]['precision']}.",
+        f"and attention's), {median(last_steps):.0f} steps in {plans[0]['precision']}.",
     ]
     return "\n".join(lines)
 

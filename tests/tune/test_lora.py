@@ -18,6 +18,7 @@ from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.huggingface import load_tensors
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.stored_model import open_model
+from textmill.cli import main
 from textmill.model.llama import Llama
 from textmill.model.loss import summed_nats
 from textmill.tune.base_model import open_base
@@ -190,6 +191,14 @@ def test_an_adapter_opens_as_the_merged_model(run, place):
     assert said[0] == said[1]
 
 
+def test_an_adapter_is_shown_and_converted(run, tmp_path, capsys):
+    assert main(["model", "show", str(run / "run/adapter")]) == 0
+    assert "adapter of rank 4 on base" in capsys.readouterr().out
+    assert main(["model", "convert", str(run / "run/adapter"), str(tmp_path / "merged")]) == 0
+    whole, merged_there = load_tensors(run / "run/model"), load_tensors(tmp_path / "merged")
+    assert all(np.array_equal(values, merged_there[name]) for name, values in whole.items())
+
+
 def test_a_checkpoint_holds_no_weight_of_the_base(run):
     folder = resolve_model(run / "run")
     assert all(".lora_" in name for name in load(folder / "model.safetensors"))
@@ -259,6 +268,15 @@ def test_files_of_adapters_that_are_refused(run, tmp_path):
     (folder / "adapter_model.bin").write_bytes(b"")
     with pytest.raises(DataError, match="is a pickle"):
         open_model(folder)
+
+
+def test_a_resume_with_another_base_is_refused(tmp_path):
+    path = write_recipe(tmp_path, "sft")
+    tune(path, "sft", (*LORA, "tune.epochs=1"))
+    tensors = load(tmp_path / "base/model.safetensors")
+    save(tmp_path / "base/model.safetensors", {name: values + 1 for name, values in tensors.items()})
+    with pytest.raises(DataError, match=f"{tmp_path / 'base'} is not the model that .* began with"):
+        tune(path, "sft", (*LORA, "tune.epochs=1"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Losses and gradients of DPO and GRPO are TRL's on the same batch, weight by weight."""
+"""Losses and gradients of SFT, DPO and GRPO are TRL's on the same batch, weight by weight."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,14 @@ from fakes.tiny_model import tokenizer
 from textmill.checkpoint.huggingface import save_model
 from textmill.tune.answer_log_p import answer_tokens
 from textmill.tune.answer_rows import AnsweredPrompt, pack
+from textmill.tune.chat_rows import lay_out, packed
+from textmill.tune.chat_tokens import ChatTokens
 from textmill.tune.dpo import DpoSettings, pairs_loss
 from textmill.tune.grpo import GradedBatch, GrpoSettings, answers_loss
 from textmill.tune.pair_source import PairSource
 from textmill.tune.preference_tokens import Pair
 from textmill.tune.reference_log_p import reference_log_p
+from textmill.tune.sft_objective import answer_nats
 from tune.tiny_llama import tiny_llama
 from tune.trl_peer import trl_says
 
@@ -53,6 +56,22 @@ def learned(model, loss):
     gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
     model.zero_grad()
     return loss.item(), gradients
+
+
+def test_sft(tmp_path):
+    model, _ = models(tmp_path)
+    rng = np.random.default_rng(4)
+    chats = []
+    for number in range(5):
+        ids = np.array(random_ids(rng, 4, 15), np.int32)
+        is_answer = rng.random(len(ids)) < 0.5
+        is_answer[0], is_answer[-1] = False, True
+        chats.append(ChatTokens(ids, is_answer, f"chats:{number}"))
+    batch = lay_out(chats, packed(chats, range(5), 30))
+    loss = answer_nats(model, batch, slice(None), dtype=torch.float32) / int(batch.loss_mask.sum())
+    texts = [[chat.ids.tolist(), [-100, *chat.targets.tolist()]] for chat in chats]
+    found = learned(model, loss)
+    check(found, *trl_says(tmp_path, [{"kind": "sft", "model": str(tmp_path / "model"), "texts": texts}]))
 
 
 def test_dpo(tmp_path):

@@ -82,6 +82,24 @@ def grpo(case, common, tokenizer):
     return trainer.model, trainer._compute_loss(trainer.model, inputs)
 
 
+def sft(case, common, tokenizer):
+    from trl import SFTConfig, SFTTrainer
+
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(case["model"], dtype=torch.float32),
+        args=SFTConfig(**common, max_length=None),
+        train_dataset=Dataset.from_list([{"prompt": "the", "completion": " quick"}]),
+        processing_class=tokenizer,
+    )
+    inputs = {
+        "input_ids": right_padded([ids for ids, _ in case["texts"]], PAD),
+        "attention_mask": right_padded([[1] * len(ids) for ids, _ in case["texts"]], 0),
+        "labels": right_padded([labels for _, labels in case["texts"]], -100),
+    }
+    trainer.model.train()
+    return trainer.model, trainer.compute_loss(trainer.model, inputs)
+
+
 def main():
     said = {}
     for number, case in enumerate(json.loads(Path(sys.argv[1]).read_text())):
@@ -95,7 +113,7 @@ def main():
             "per_device_train_batch_size": 2,
             "gradient_checkpointing": False,
         }
-        model, loss = {"dpo": dpo, "grpo": grpo}[case["kind"]](case, common, tokenizer)
+        model, loss = {"sft": sft, "dpo": dpo, "grpo": grpo}[case["kind"]](case, common, tokenizer)
         loss.backward()
         said |= {f"{number}/{name}": parameter.grad.contiguous() for name, parameter in model.named_parameters()}
         said[f"{number}/loss"] = loss.detach().reshape(1)

@@ -43,7 +43,7 @@ def open_adapter(folder: Path, *, headers_only: bool = False, depth: int = 0) ->
     if depth >= _DEPTH_MAX:
         raise DataError(f"{folder} is the {depth}th adapter on top of others; is it its own base? Look at {CONFIG}")
     factors = read_factors(folder, config)
-    path = _base_of(folder, config)
+    path = base_of(folder, config)
     if is_adapter(path):
         base = open_adapter(path, headers_only=headers_only, depth=depth + 1)
     else:
@@ -59,7 +59,8 @@ def open_adapter(folder: Path, *, headers_only: bool = False, depth: int = 0) ->
     )
 
 
-def _base_of(folder: Path, config: AdapterConfig) -> Path:
+def base_of(folder: Path, config: AdapterConfig) -> Path:
+    """Find the model that an adapter is for; raises ``DataError`` where it is not there."""
     from textmill.checkpoint.sources import resolve_model
 
     beside = folder / config.base

@@ -12,6 +12,8 @@ import numpy as np
 from textmill.base import gguf, safetensors
 from textmill.base.errors import ConfigError, DataError
 from textmill.checkpoint.json_files import read_json
+from textmill.checkpoint.adapter_files import is_adapter, read_config
+from textmill.checkpoint.adapter_model import base_of
 from textmill.checkpoint.stored_model import open_model
 from textmill.checkpoint.text_rules import TextRules
 from textmill.model.config import ModelConfig
@@ -103,6 +105,8 @@ def describe(path: Path) -> ModelFacts:
     Raises:
         DataError: the files are missing or so damaged that nothing can be said.
     """
+    if not (path / "config.json").is_file() and is_adapter(path):
+        return _of_adapter(path)
     facts = _of_gguf(path) if path.suffix == ".gguf" and not path.is_dir() else _of_folder(path)
     tokenizer, tokenizer_error = _tokenizer(path)
     config = refusal = text_rules = None
@@ -165,6 +169,24 @@ def _of_folder(folder: Path) -> dict[str, Any]:
         "sizes": {name: table[name] for name in _SIZES if table.get(name) is not None},
         "tensors": tuple(tensors),
     }
+
+
+def _of_adapter(folder: Path) -> ModelFacts:
+    """What there is to say of its base, and by what it is changed."""
+    adapter = read_config(folder)
+    refusal = None
+    try:
+        open_model(folder, headers_only=True)
+    except (DataError, ConfigError) as error:
+        refusal = str(error)
+    base = describe(base_of(folder, adapter))
+    return dataclasses.replace(
+        base,
+        path=folder,
+        name=folder.resolve().name,
+        format=f"adapter of rank {adapter.rank} on {base.name} ({base.format})",
+        refusal=refusal or base.refusal,
+    )
 
 
 def _type_name(dtype: np.dtype[Any]) -> str:

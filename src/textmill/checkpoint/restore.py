@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textmill.base import safetensors
 from textmill.checkpoint.store import MODEL, OPTIMIZER, Checkpoint
-from textmill.checkpoint.tensors import as_numpy, as_torch, check_shapes, fill_model
+from textmill.checkpoint.tensors import as_numpy, as_torch, check_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +18,8 @@ def restore_model(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
     Raises:
         DataError: the checkpoint is of another model; the model is untouched then.
     """
+    import torch
+
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     check_shapes(
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},
@@ -32,7 +34,9 @@ def restore_model(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
     if len(straight) == len(parameters):
         safetensors.read_into(checkpoint.folder / MODEL, straight)
     else:
-        fill_model(model, checkpoint.model)
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(as_torch(checkpoint.model[name]))
 
 
 def restore_optimizer(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:

@@ -51,14 +51,12 @@ def cast(array: np.ndarray, dtype: str) -> np.ndarray:
 def fill_model(model: torch.nn.Module, tensors: Mapping[str, np.ndarray | torch.Tensor]) -> None:
     """Copy tensors into a model's parameters by name, converting them to the parameters' dtype and device.
 
-    Frozen parameters are not among them.
-
     Raises:
         DataError: for a missing, unexpected or differently shaped tensor; the model is untouched then.
     """
     import torch
 
-    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    parameters = dict(model.named_parameters())
     check_shapes({name: tuple(p.shape) for name, p in parameters.items()}, _shapes(tensors), "the checkpoint")
     with torch.no_grad():
         for name, parameter in parameters.items():

@@ -93,7 +93,7 @@ def grpo(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Param
 def _tune(kind: str, recipe: str, settings: list[str] | None, *, resume: bool) -> int:
     require_extra("torch", "train", "tuning")
     from textmill.cli.listener import TrainListener
-    from textmill.train.loop import MODEL
+    from textmill.train.loop import ADAPTER, MODEL
     from textmill.train.recipe import load_recipe
     from textmill.tune.pipeline import run_tuning
 
@@ -101,6 +101,8 @@ def _tune(kind: str, recipe: str, settings: list[str] | None, *, resume: bool) -
     with TrainListener(output) as listener:
         run = run_tuning(load_recipe(recipe, settings or ()), kind, listener, resume=resume)
     output.say(f"the model is in {run.folder / MODEL}, the report in {run.folder / 'report.html'}")
+    if run.recipe.tune is not None and run.recipe.tune.rank is not None:
+        output.say(f"the adapter by itself is in {run.folder / ADAPTER}, in PEFT's format")
     output.hint(f"next: {program()} chat {shlex.quote(str(run.folder / MODEL))}")
     output.data(str(run.folder))
     return 0

@@ -242,7 +242,9 @@ class _Loop:
         if self.bytes_per_token is not None:
             told["bits_per_byte"] = loss / math.log(2) / self.bytes_per_token
             told["tokens"] = trainer.step * plan.tokens_per_step
-        flops_per_s = tokens_per_s * training_flops_per_token(plan.model, stage.context)
+        # Of a frozen matrix there is no gradient: a step of adapters takes two products of three.
+        share = 1.0 if plan.learned_parameters is None else 2 / 3
+        flops_per_s = share * tokens_per_s * training_flops_per_token(plan.model, stage.context)
         peak = plan.peak_flops_per_s
         self.tell(
             "step",

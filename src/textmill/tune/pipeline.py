@@ -87,7 +87,7 @@ class _Tuning:
             spread=spread,
             learned=None if adapters is None else adapters.num_parameters,
         )
-        keep_inputs(folder, data, None if tune.reward is None else load_reward(tune.reward).sha256)
+        keep_inputs(folder, base, data, None if tune.reward is None else load_reward(tune.reward).sha256)
         return Run(folder, recipe, plan)
 
     def objective(self, run: Run, listener: Listener) -> Objective:
@@ -95,7 +95,7 @@ class _Tuning:
         tune = _table(run.recipe)
         base, data = self._data(run.recipe, listener)
         reward = None if tune.reward is None else load_reward(tune.reward)
-        check_inputs(run.folder, data, None if reward is None else reward.sha256, listener.say)
+        check_inputs(run.folder, base, data, None if reward is None else reward.sha256, listener.say)
         adapters = _adapters(run.recipe, base)
         if tune.kind == "sft":
             return SftObjective(base, _chats(data), adapters)

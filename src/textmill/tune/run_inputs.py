@@ -9,32 +9,43 @@ from pathlib import Path
 
 from textmill.base.errors import DataError
 from textmill.base.files import write_file
+from textmill.checkpoint.adapter_files import fingerprint_of
+from textmill.tune.base_model import BaseModel
 from textmill.tune.chat_tokens import ChatTokens
 from textmill.tune.preference_tokens import Pair, hash_of
 from textmill.tune.questions import Question
 
 INPUTS = "inputs.json"
+
 Data = Sequence[ChatTokens] | Sequence[Pair] | Sequence[Question]
 
 
-def keep_inputs(run: Path, data: Data, reward_sha256: str | None) -> None:
+def keep_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | None) -> None:
     """Write down what a run begins with."""
-    write_file(run / INPUTS, json.dumps({"data": _hash(data), "reward": reward_sha256}, indent=2) + "\n")
+    table = {"model": fingerprint_of(base.stored)["sha256"], "data": _hash(data), "reward": reward_sha256}
+    write_file(run / INPUTS, json.dumps(table, indent=2) + "\n")
 
 
-def check_inputs(run: Path, data: Data, reward_sha256: str | None, say: Callable[[str], None]) -> None:
+def check_inputs(
+    run: Path, base: BaseModel, data: Data, reward_sha256: str | None, say: Callable[[str], None]
+) -> None:
     """Compare what a run goes on with to what it began with; a reward may have been mended, which is told.
 
     Raises:
-        DataError: the data are others, or the record is damaged.
+        DataError: model or data are others, or the record is damaged.
     """
     try:
         kept = json.loads((run / INPUTS).read_text(encoding="utf-8"))
-        began_with, reward = kept["data"], kept["reward"]
+        model, began_with, reward = kept["model"], kept["data"], kept["reward"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{run / INPUTS} is missing or damaged ({error}); start the run again in another folder"
         ) from error
+    if model != fingerprint_of(base.stored)["sha256"]:
+        raise DataError(
+            f"{base.stored.path} is not the model that {run} began with: its weights are others; bring it back, or "
+            "start another run with --set run.dir=FOLDER"
+        )
     if began_with != _hash(data):
         raise DataError(
             f"the data are not those that {run} began with (hash {_hash(data)[:12]}, and it was {began_with[:12]}); "
@@ -49,11 +60,14 @@ def _hash(data: Data) -> str:
     if pairs:
         return hash_of(pairs)
     digest = hashlib.sha256()
-    for one in data:
-        if isinstance(one, ChatTokens):
-            line = json.dumps([one.ids.tolist(), one.is_answer.tolist()])
-        else:
-            assert isinstance(one, Question)
-            line = json.dumps([one.ids, one.prompt, one.record], sort_keys=True)
+    chats = [one for one in data if isinstance(one, ChatTokens)]
+    if chats:
+        for chat in chats:
+            digest.update(len(chat.ids).to_bytes(8, "little"))
+            digest.update(chat.ids.astype("<i4").tobytes() + chat.is_answer.tobytes())
+        return digest.hexdigest()
+    for question in data:
+        assert isinstance(question, Question)
+        line = json.dumps([question.ids, question.prompt, question.record], sort_keys=True)
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
