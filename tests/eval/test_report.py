@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from fakes.tiny_run import write_recipe
+from textmill.cli import main
 from textmill.base.errors import DataError
 from textmill.eval.measure import measure_source, measure_task
 from textmill.eval.report.lineage import run_of
@@ -55,3 +57,30 @@ def test_a_checkpoint_and_a_finished_model_belong_to_their_run(tmp_path):
     (run / "events.jsonl").write_text("")
     assert run_of(run / "model") == run_of(run / "checkpoints/step-5") == run
     assert run_of(tmp_path / "other") is None
+
+
+@pytest.mark.slow
+def test_a_run_has_its_curves_its_data_and_the_items_that_were_in_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(write_recipe(tmp_path, steps=4))]) == 0
+    texts = [path.read_text().splitlines() for path in sorted((tmp_path / "words").iterdir())]
+    items = [{"question": " ".join(lines[:3]), "choices": ["a", "b"], "answer": 0} for lines in texts[:10]]
+    items += [{"question": "nothing of this kind was ever written by anybody in any of those files, was it?", "answer": 1}]
+    (tmp_path / "quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ({"task": {}}, *items)))
+    assert main(["eval", "report", "run"]) == 0
+    page = (tmp_path / capsys.readouterr().out.split()[-1]).read_text()
+    for text in ("Bits per byte", "Learning rate", "Where it comes from", "words", "how sums was made", "Stages"):
+        assert text in page
+    assert "Nobody has looked for evaluation items" in page
+    assert main(["eval", "report", "run", "--against", "quiz.jsonl"]) == 0
+    page = (tmp_path / capsys.readouterr().out.split()[-1]).read_text()
+    found = page.partition("documents with one")[2].partition("</table>")[0]
+    assert "quiz.jsonl" in found
+    assert "<td>11</td>" in found
+    assert "quiz.jsonl:2 in words" in page
+    assert "quiz.jsonl:12 in" not in page
+
+
+def test_without_a_run_there_is_no_text_to_look_into(tiny_folder, tmp_path):
+    with pytest.raises(DataError, match="is not part of a run.*leave --against out"):
+        write_model_report(tiny_folder, tmp_path, against=["quiz.jsonl"])

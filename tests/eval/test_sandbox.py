@@ -30,6 +30,8 @@ def test_a_right_program_passes_and_a_wrong_one_says_why(sandbox):
     assert (outcome.passed, outcome.error) == (False, "AssertionError: no")
     assert "SyntaxError" in sandbox.run("def f(:").error
     assert sandbox.run("import math, json, re, collections, itertools, random, datetime, decimal, heapq, typing").passed
+    assert sandbox.run("import sqlite3, ssl, hashlib, zlib, lzma, bz2, ctypes, asyncio, tempfile, subprocess").passed
+    assert sandbox.run("import asyncio\nasync def f(): return 3\nassert asyncio.run(f()) == 3").passed
     assert sandbox.run("import threading\nt = threading.Thread(target=print)\nt.start()\nt.join()").passed
     assert sandbox.run("open('note', 'w').write('x')\nassert open('note').read() == 'x'").passed
 

@@ -113,6 +113,15 @@ def test_a_cache_that_holds_one_text_is_enough(tmp_path):
         np.testing.assert_allclose(score.logprobs, by_hand(tight, one)[0], atol=1e-5)
 
 
+def test_torch_scores_the_same_within_its_tolerance(lm, tmp_path):
+    write_model(tmp_path / "tiny")
+    on_torch = textmill.load(tmp_path / "tiny", device="cpu:0", weights="f32", kv="f32")
+    some = [text([*range(40), *range(100 + n, 110 + n)], 30 + n) for n in range(6)]
+    with open_scorer(lm) as scorer, open_scorer(on_torch) as torch_scorer:
+        for native, other in zip(scorer.score(some), torch_scorer.score(some), strict=True):
+            np.testing.assert_allclose(other.logprobs, native.logprobs, atol=1e-4)
+
+
 def test_answers_go_on_after_scoring(lm):
     prompt = tokenizer().encode("the quick brown fox jumps over the lazy dog")
     before = lm.generate(prompt, max_tokens=5).ids

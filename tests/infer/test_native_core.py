@@ -79,6 +79,23 @@ def test_chunks(core, changes, message):
         core.forward(**GOOD | changes)
 
 
+def test_a_text_goes_on_from_a_copy_of_its_block(core):
+    core.forward(**GOOD)
+    core.copy_block(0, 1)
+    more = {"ids": numbers(4), "ids_from": numbers(0, 1), "starts": numbers(3)}
+    copied = core.forward(**GOOD | more | {"blocks": numbers(1)})
+    core.copy_block(1, 1)
+    assert (copied == core.forward(**GOOD | more)).all()
+
+
+def test_blocks_that_are_not_there_are_not_copied(core):
+    for source, target in ((0, 1 << 40), (1 << 40, 0)):
+        with pytest.raises(ValueError, match="there is no block 1099511627776"):
+            core.copy_block(source, target)
+    with pytest.raises(ValueError, match="the cache is not open"):
+        _core.Inference(**SIZES).copy_block(0, 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

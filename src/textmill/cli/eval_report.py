@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from textmill.base import units
 from textmill.cli.model_argument import find_model
 from textmill.cli.output import Output
 
@@ -17,11 +18,13 @@ def report(
     *,
     results: Path | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    against: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
 ) -> int:
     """Write a page of all that is known of a model: scores, curves, samples, where its data comes from.
 
     For example:
         textmill eval report runs/tiny
+        textmill eval report runs/tiny --against arc.jsonl gsm8k.jsonl
         textmill eval report smollm2-135m-instruct -o smollm2.html
 
     Scores are those that `textmill eval` has found; curves, data and contamination are there where the model is part
@@ -35,6 +38,8 @@ def report(
         The folder of results; evals/MODEL unless given.
     output
         The page; report.html in the folder of results unless given.
+    against
+        Evaluation sets (.jsonl, task files too): their items are looked for in all that the run trained on.
     """
     from textmill.eval.evaluated_model import name_of
     from textmill.eval.measure import EVALS
@@ -42,6 +47,12 @@ def report(
 
     out = Output()
     path = find_model(model, out)
-    page = write_model_report(path, results or EVALS / name_of(path), output)
+    folder = results or EVALS / name_of(path)
+    with out.bar("looking for items", None) as bar:
+
+        def tell(tokens: int) -> None:
+            bar.update(tokens, f"{units.count(tokens)} tokens")
+
+        page = write_model_report(path, folder, output, against=against or (), progress=tell)
     out.data(str(page))
     return 0

@@ -15,7 +15,7 @@ from textmill.infer.runners.native import NativeRunner
 from textmill.tokenizer.end_of_text import END_OF_TEXT, end_of_text
 
 # What a model says depends on these; a card or a log beside them does not matter.
-_FILES = ("*.safetensors", "config.json", "tokenizer*.json", "generation_config.json", "chat_template.jinja")
+_FILES = ("model*.safetensors", "config.json", "tokenizer*.json", "generation_config.json", "chat_template.jinja")
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,14 +76,14 @@ def score_texts(
 
     Args:
         stride: tokens that windows move on by; half the context unless given.
-        progress: called with the documents and the bytes done so far.
+        progress: called with the documents and the bytes done so far, those that were there included.
 
     Raises:
         ConfigError: the file holds other documents than these, or the stride is none.
     """
     context = model.lm.context
     stride = max(context // 2, 1) if stride is None else stride
-    num_done = num_bytes = 0
+    num_done, num_bytes = len(results.records), sum(record["bytes"] for record in results.records)
     with open_scorer(model.lm) as scorer:
         for batch in _batches(model, _not_done(documents, results)):
             windows = [

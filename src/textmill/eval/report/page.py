@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from textmill.base import units
+from textmill.base.errors import DataError
 from textmill.base.files import write_file
 from textmill.checkpoint.describe import describe
 from textmill.eval.evaluated_model import fingerprint, name_of
+from textmill.eval.report.contamination import Found, contamination, look_for
 from textmill.eval.report.evidence import Evidence, read_evidence
-from textmill.eval.report.lineage import contamination, lineage, run_of
+from textmill.eval.report.lineage import lineage, run_of
 from textmill.eval.report.scores import bits, outputs, tasks
+from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train import report_tables
 from textmill.train.page import facts, page
 from textmill.train.report_curves import curves
@@ -23,27 +26,45 @@ from textmill.train.run_record import RunRecord, read_run
 REPORT = "report.html"
 
 
-def write_model_report(model: Path, results: Path, output: Path | None = None) -> Path:
+def write_model_report(
+    model: Path,
+    results: Path,
+    output: Path | None = None,
+    *,
+    against: Sequence[str] = (),
+    progress: Callable[[int], None] | None = None,
+) -> Path:
     """Draw a model's report.
 
     Args:
         model: its folder or file.
         results: the folder that ``textmill eval`` wrote; what is missing there is left out.
         output: the page; ``report.html`` in ``results`` unless given.
+        against: evaluation sets whose items are looked for in the run's training text.
+        progress: called with the tokens of it that are done.
 
     Raises:
-        DataError: the model or a file of results is damaged, or the results are another model's.
+        DataError: the model or a file of results is damaged, or the results are another model's; or there is no
+            training text to look into.
         StorageError: the page cannot be written.
     """
     path = output or results / REPORT
-    run = run_of(model)
+    folder = run_of(model)
+    run = None if folder is None else read_run(folder)
     sha256 = fingerprint(model)
     evidence = read_evidence(results, sha256)
-    write_file(path, draw_model_report(model, sha256, evidence, None if run is None else read_run(run)))
+    found = None
+    if against:
+        if run is None:
+            raise DataError(f"{model} is not part of a run, so what it was trained on is not known: leave --against out")
+        found = look_for(run, Tokenizer.load(model), against, progress=progress)
+    write_file(path, draw_model_report(model, sha256, evidence, run, found))
     return path
 
 
-def draw_model_report(model: Path, sha256: str, evidence: Evidence, run: RunRecord | None) -> str:
+def draw_model_report(
+    model: Path, sha256: str, evidence: Evidence, run: RunRecord | None, found: Found | None = None
+) -> str:
     """A model's report as HTML: the same bytes for the same files."""
     sections = [facts(list(_facts(model, sha256, run))), bits(evidence.bits), tasks(evidence.tasks)]
     if not (evidence.bits or evidence.tasks):
@@ -56,7 +77,7 @@ def draw_model_report(model: Path, sha256: str, evidence: Evidence, run: RunReco
             report_tables.samples(run.history),
         ]
     sections.append(outputs(evidence.tasks))
-    sections += [lineage(run), contamination(run), _configuration(evidence, run)]
+    sections += [lineage(run), contamination(run, found), _configuration(evidence, run)]
     return page(f"{name_of(model)} · textmill model", sections)
 
 

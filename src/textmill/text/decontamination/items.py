@@ -47,6 +47,8 @@ def read_items(
 ) -> list[EvalItem]:
     """Read evaluation sets: each line of a ``.jsonl`` file (also ``.gz``, ``.zst``) is an item.
 
+    The first line of a task file, which says how its items are put (docs/reference/tasks.md), is none.
+
     Args:
         paths: files or globs, each read once.
         fields: what makes the question, dotted names for nested ones; those of ``QUESTION_FIELDS`` that a record has,
@@ -93,10 +95,11 @@ def field_of(record: dict[str, Any], name: str) -> Any:
 def _read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     check_is_json_lines(path)
     with open_unpacked(path) as (file, _):
-        for number, record in read_json_lines(file, path):
+        for place, (number, record) in enumerate(read_json_lines(file, path)):
             if not isinstance(record, dict):
                 raise DataError(f"{path}, line {number} is no JSON object; an item is one, with its fields")
-            yield number, record
+            if place > 0 or set(record) != {"task"} or not isinstance(record["task"], dict):
+                yield number, record
 
 
 def _parts_of(

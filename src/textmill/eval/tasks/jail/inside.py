@@ -41,7 +41,7 @@ def lock_in(memory_bytes: int, cpu_s: float) -> dict[str, bool]:
     held = {"limits": _limit(memory_bytes, cpu_s)}
     held["namespace"] = _unshare()
     readable = {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), "/usr/lib", "/lib", "/lib64"}  # noqa: PTH120
-    readable |= {"/usr/share/zoneinfo", "/etc/localtime"}
+    readable |= {"/usr/share/zoneinfo", "/etc/localtime", "/etc/ld.so.cache"}
     readable = {path for path in readable if path not in ("/", "")}
     held["files"] = fence_files(sorted(readable), [here], ["/dev/null", "/dev/zero", "/dev/urandom"])
     held["calls"] = give_up_calls()
