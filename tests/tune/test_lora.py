@@ -63,7 +63,12 @@ IDS = torch.from_numpy(np.random.default_rng(2).integers(0, 300, (2, 20)))
 @pytest.mark.parametrize("remat", ["none", "llama", "full"])
 @pytest.mark.parametrize(
     ("targets", "sizes"),
-    [(ALL, {}), (("q_proj", "down_proj"), {}), (ALL, {"qkv_bias": True, "o_bias": True}), (("layers.1.self_attn.o_proj",), {})],
+    [
+        (ALL, {}),
+        (("q_proj", "down_proj"), {}),
+        (ALL, {"qkv_bias": True, "o_bias": True}),
+        (("layers.1.self_attn.o_proj",), {}),
+    ],
     ids=["all", "some", "biases", "one"],
 )
 def test_loss_and_gradients_are_those_of_whole_matrices(tmp_path, remat, targets, sizes):
