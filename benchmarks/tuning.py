@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/tuning.py [--rounds 3] [--cases unpacked,ragged] [--steps 8] [--out PAGE]
     .venv/bin/python benchmarks/tuning.py --render [--out PAGE]
 
-SmolLM2-135M-Instruct, f32, rank 16 on all linear layers of blocks, 8 conversations a step, no activation checkpointing in
-TRL, 2 threads. Each way runs in a process of its own, taking turns. Nothing else may run meanwhile. TRL is installed into
-build/peers/trl first. Figures are kept under build/bench/tuning.
+SmolLM2-135M-Instruct, f32, rank 16 on all linear layers of blocks, 8 conversations a step, no activation checkpointing
+in TRL, 2 threads. Each way runs in a process of its own, taking turns. Nothing else may run meanwhile. TRL is installed
+into build/peers/trl first. Figures are kept under build/bench/tuning.
 """
 
 from __future__ import annotations

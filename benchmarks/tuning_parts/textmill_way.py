@@ -11,10 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from training_parts.silent import Silent
-
 from textmill.train.recipe import load_recipe
 from textmill.tune.pipeline import run_tuning
+from training_parts.silent import Silent
 
 RECIPE = """
 [run]
@@ -56,7 +55,7 @@ def main() -> None:
     speeds: list[float] = []
     losses: list[float] = []
 
-    def observe(event) -> None:  # noqa: ANN001
+    def observe(event) -> None:
         if event.kind == "step":
             speeds.append(event.fields["tokens_per_s"])
             losses.append(event.fields["loss"])

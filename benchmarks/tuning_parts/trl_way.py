@@ -27,11 +27,11 @@ class Clock(TrainerCallback):
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def on_step_begin(self, *arguments, **keywords) -> None:  # noqa: ANN002, ANN003
+    def on_step_begin(self, *arguments, **keywords) -> None:
         """A step begins; its batch was made before."""
         self.begin = time.perf_counter()
 
-    def on_step_end(self, *arguments, **keywords) -> None:  # noqa: ANN002, ANN003
+    def on_step_end(self, *arguments, **keywords) -> None:
         """It ends."""
         self.times.append(time.perf_counter() - self.begin)
 
@@ -39,10 +39,10 @@ class Clock(TrainerCallback):
 class Counting:
     """Collates as what it stands before does, and counts tokens."""
 
-    def __init__(self, collate) -> None:  # noqa: ANN001
+    def __init__(self, collate) -> None:
         self.collate, self.counts = collate, []
 
-    def __call__(self, rows):  # noqa: ANN001, ANN204
+    def __call__(self, rows):
         """Make a batch."""
         batch = self.collate(rows)
         self.counts.append(int(batch["attention_mask"].sum()))
@@ -75,7 +75,9 @@ def main() -> None:
         ),
         train_dataset=Dataset.from_list([json.loads(line) for line in lines]),
         processing_class=AutoTokenizer.from_pretrained(case["model"]),
-        peft_config=LoraConfig(r=case["rank"], lora_alpha=2 * case["rank"], target_modules=TARGETS, task_type="CAUSAL_LM"),
+        peft_config=LoraConfig(
+            r=case["rank"], lora_alpha=2 * case["rank"], target_modules=TARGETS, task_type="CAUSAL_LM"
+        ),
         callbacks=[clock],
     )
     counting = Counting(trainer.data_collator)

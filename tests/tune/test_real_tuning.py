@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("torch")
 
 import textmill
+from fakes.listener import Silent
 from textmill.train.recipe import load_recipe
 from textmill.tune.pipeline import run_tuning
-from fakes.listener import Silent
 
 pytestmark = [pytest.mark.real_model, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(600)]
 

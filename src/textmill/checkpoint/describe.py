@@ -11,9 +11,9 @@ import numpy as np
 
 from textmill.base import gguf, safetensors
 from textmill.base.errors import ConfigError, DataError
-from textmill.checkpoint.json_files import read_json
 from textmill.checkpoint.adapter_files import is_adapter, read_config
 from textmill.checkpoint.adapter_model import base_of
+from textmill.checkpoint.json_files import read_json
 from textmill.checkpoint.stored_model import open_model
 from textmill.checkpoint.text_rules import TextRules
 from textmill.model.config import ModelConfig

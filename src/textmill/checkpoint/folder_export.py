@@ -80,7 +80,7 @@ def write_folder(
     with new_folder(folder) as unfinished:
         safetensors.save_by_turns(unfinished / "model.safetensors", kinds, read, {"format": "pt"})
         dtype_name = _DTYPE_NAMES[types["model.embed_tokens.weight"]]
-        if stored.path.suffix == ".gguf":
+        if not (stored.path / "config.json").is_file():  # a GGUF file, or an adapter
             _write_small_files(unfinished, stored, config, dtype_name)
         else:
             _copy_small_files(unfinished, stored.path, config, dtype_name)

@@ -26,9 +26,7 @@ def keep_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | Non
     write_file(run / INPUTS, json.dumps(table, indent=2) + "\n")
 
 
-def check_inputs(
-    run: Path, base: BaseModel, data: Data, reward_sha256: str | None, say: Callable[[str], None]
-) -> None:
+def check_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | None, say: Callable[[str], None]) -> None:
     """Compare what a run goes on with to what it began with; a reward may have been mended, which is told.
 
     Raises:
