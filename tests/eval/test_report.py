@@ -3,8 +3,8 @@ import json
 import pytest
 
 from fakes.tiny_run import write_recipe
-from textmill.cli import main
 from textmill.base.errors import DataError
+from textmill.cli import main
 from textmill.eval.measure import measure_source, measure_task
 from textmill.eval.report.lineage import run_of
 from textmill.eval.report.page import write_model_report
@@ -65,7 +65,9 @@ def test_a_run_has_its_curves_its_data_and_the_items_that_were_in_it(tmp_path, c
     assert main(["train", str(write_recipe(tmp_path, steps=4))]) == 0
     texts = [path.read_text().splitlines() for path in sorted((tmp_path / "words").iterdir())]
     items = [{"question": " ".join(lines[:3]), "choices": ["a", "b"], "answer": 0} for lines in texts[:10]]
-    items += [{"question": "nothing of this kind was ever written by anybody in any of those files, was it?", "answer": 1}]
+    items += [
+        {"question": "nothing of this kind was ever written by anybody in any of those files, was it?", "answer": 1}
+    ]
     (tmp_path / "quiz.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ({"task": {}}, *items)))
     assert main(["eval", "report", "run"]) == 0
     page = (tmp_path / capsys.readouterr().out.split()[-1]).read_text()

@@ -14,7 +14,7 @@ from textmill.base.errors import DataError
 from textmill.data.prepare_report import REPORT, PrepareReport, report_of
 from textmill.data.shards import ShardSet
 from textmill.data.unit_report import CONTAMINATION
-from textmill.eval.report.lineage import sets_of
+from textmill.eval.report.lineage import SHARDS, sets_of
 from textmill.text.decontamination import ContaminationCounts, Decontaminator
 from textmill.text.text_batch import TextBatch
 from textmill.tokenizer.tokenizer import Tokenizer
@@ -161,7 +161,7 @@ def _before(run: RunRecord) -> str:
 
 
 def _report_folders(run: RunRecord) -> Iterator[Path]:
-    yield from dict.fromkeys((run.folder / _SHARDS, *(one.folder.parent for one in sets_of(run))))
+    yield from dict.fromkeys((run.folder / SHARDS, *(one.folder.parent for one in sets_of(run))))
 
 
 def _report_in(folder: Path) -> PrepareReport | None:

@@ -14,7 +14,7 @@ from textmill.train import report_tables
 from textmill.train.page import table
 from textmill.train.run_record import RunRecord, is_run
 
-_SHARDS = "shards"
+SHARDS = "shards"
 
 
 def run_of(model: Path) -> Path | None:
@@ -96,11 +96,13 @@ def sets_of(run: RunRecord) -> list[SourceShards]:
     sources = data.get("sources") if isinstance(data, dict) else None
     found = []
     for name, source in (sources if isinstance(sources, dict) else {}).items():
-        own = run.folder / _SHARDS / name
+        own = run.folder / SHARDS / name
         path = source.get("path") if isinstance(source, dict) else None
         folder = own if (own / MANIFEST).is_file() or not isinstance(path, str) else Path(path)
         try:
             found.append(SourceShards(name, folder, read_manifest(folder), ""))
         except DataError as error:
-            found.append(SourceShards(name, folder, None, str(error) if (folder / MANIFEST).is_file() else "not on this disk"))
+            found.append(
+                SourceShards(name, folder, None, str(error) if (folder / MANIFEST).is_file() else "not on this disk")
+            )
     return found
