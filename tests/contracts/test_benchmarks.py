@@ -17,7 +17,12 @@ def test_what_they_take_from_textmill_is_there(script):
     """Peers that they import are not installed here, so nothing else notices a name that has moved."""
     for node in ast.walk(ast.parse(script.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "textmill":
-            module = importlib.import_module(node.module)
+            try:
+                module = importlib.import_module(node.module)
+            except ModuleNotFoundError as error:
+                if (error.name or "").partition(".")[0] == "textmill":
+                    raise
+                continue  # a room's door to a peer, which only the peer's own environment can open
             for alias in node.names:
                 if not hasattr(module, alias.name):
                     importlib.import_module(f"{node.module}.{alias.name}")

@@ -91,7 +91,7 @@ def test_a_tuned_model_begins_and_ends_texts_as_its_base(tmp_path, kind):
     messages = [{"role": "user", "content": "the fox?"}]
     assert tuned.chat_ids(messages) == base.chat_ids(messages)
     assert tuned.prompt_ids("the fox") == base.prompt_ids("the fox")
-    assert tuned._rules == base._rules
+    assert tuned.rules == base.rules
     assert tuned.tokenizer.chat_template == base.tokenizer.chat_template
 
 

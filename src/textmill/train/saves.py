@@ -58,6 +58,7 @@ class Saves:
             return
         trainer = self._trainer
         self._saver.wait()  # its thread asks for the stage
+        self.tell()  # what ended before is told even where this one fails
         self._stage = trainer.run.plan.stage_of(trainer.step - 1)
         if self._in_parts:
             self._save_parts(wait=wait)
