@@ -20,9 +20,11 @@ def open_engine(name: str, model: str, precision: str, batch_size: int) -> Any:
 
     torch.set_num_threads(THREADS)
     if name == "textmill":
-        from textmill.eval.harness import TextmillLM
+        from lm_eval.api.registry import get_model
 
-        return TextmillLM(model, weights=precision, kv=precision, threads=THREADS)
+        import textmill.eval.harness  # noqa: F401  registers it
+
+        return get_model("textmill")(model, weights=precision, kv=precision, threads=THREADS)
     from lm_eval.models.huggingface import HFLM
 
     dtype = {"f32": "float32", "bf16": "bfloat16"}[precision]
