@@ -25,7 +25,7 @@ threads = {threads}
 kind = "sft"
 model = "{model}"
 data = "{data}"
-context = 1024
+context = {context}
 rank = {rank}
 
 [budget]
@@ -51,7 +51,7 @@ def main() -> None:
     case = json.loads(Path(sys.argv[1]).read_text())
     shutil.rmtree(Path(case["folder"]) / "run", ignore_errors=True)
     recipe = Path(case["folder"]) / "recipe.toml"
-    recipe.write_text(RECIPE.format(**case))
+    recipe.write_text(RECIPE.format(**{"context": 1024, **case}))
     speeds: list[float] = []
     losses: list[float] = []
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import pytest
 
@@ -55,13 +56,14 @@ def answer(thing, number):
 
 
 def asked(model, held_out):
-    """How many of the questions are answered in the format, with what was asked for."""
+    """How many of the questions are answered in the format, and how many with what was asked for."""
     lm = textmill.load(model, context=128)
-    right = 0
+    in_format = right = 0
     for thing, number in held_out:
         said = lm.chat([{"role": "user", "content": question(thing, number)}], max_tokens=24, temperature=0.0).text
+        in_format += re.fullmatch(r"<<[a-z]+=\d+>>", said.strip()) is not None
         right += said.strip() == answer(thing, number)
-    return right
+    return in_format, right
 
 
 def test_the_base_fails_and_the_tuned_model_passes(real_model, tmp_path):
@@ -74,6 +76,8 @@ def test_the_base_fails_and_the_tuned_model_passes(real_model, tmp_path):
     )
     (tmp_path / "chats.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     (tmp_path / "recipe.toml").write_text(RECIPE.format(run=tmp_path / "run", model=real_model))
-    assert asked(real_model, held_out) == 0
+    assert asked(real_model, held_out) == (0, 0)
     run_tuning(load_recipe(tmp_path / "recipe.toml"), "sft", Silent())
-    assert asked(tmp_path / "run/adapter", held_out) >= 7
+    in_format, right = asked(tmp_path / "run/adapter", held_out)
+    assert in_format >= 7
+    assert right >= 4
