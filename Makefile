@@ -1,11 +1,11 @@
 # make demo     build textmill and go the whole way once, from text to a model
-# make test     what every change has to pass: the C++ core under sanitizers, kernels, Python; needs no root
-# make test-slow    the rest of what CI runs: threads, other processors, fuzzing, the Python tests of minutes
+# make test     in under 15 minutes: the C++ core under sanitizers, kernels, Python; needs no root
+# make test-slow    the rest of what CI runs: threads, other processors, fuzzing, Python tests above ten seconds
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
 # make bench-tokenizer, bench-inference, bench-data, bench-training, bench-tuning, bench-evaluation   the figures of docs/benchmarks
-# make gpu-check   the runner on a GPU: tests and figures, where there is one
+# make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
 
 PYTHON ?= python3
@@ -160,7 +160,7 @@ bench-tuning: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/tuning.py --out docs/benchmarks/tuning.md
 
-# Checks and measures the torch runner on a CUDA device, in under 8 minutes; without one it says so.
+# Checks and measures the torch runner and the trainer on a CUDA device, in under 10 minutes; without one it says so.
 gpu-check: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/gpu.py
 

@@ -207,7 +207,7 @@ def _step_times(config: ModelConfig, device: torch.device, rows: int, *, compile
 
 def _steps(layout: Layout, batch: Batch, remat: Remat) -> Iterator[float]:
     """Take steps for ever; yields the seconds of each."""
-    optimizers = Optimizers(layout.model, OptimizerTable(kind="adamw"), 1e-4, layout)
+    optimizers = Optimizers(layout.model, OptimizerTable(kind="adamw"), 1e-4, layout=layout)
     while True:
         begin = time.perf_counter()
         _gradient(layout, batch, "bf16", remat)

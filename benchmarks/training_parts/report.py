@@ -17,7 +17,8 @@ FASTER = {"f32": 1.2, "bf16": 1.5}
 FASTER_135M = {"f32": 1.2, "bf16": 2.0}
 SHARE_OF_GEMM = 0.7
 SHORT_NATS, SHORT_SHARE = 1.8857, 1 / 8
-LONGER_NATS = {"middle": 1.52, "long": 1.4697}
+LONGER_NATS = {"middle": (1.5, 1.52), "long": (5.0, 1.4697)}
+"""By the times of the baseline's that they may take, the nats to reach."""
 
 
 def page(records: Records) -> str:
@@ -91,13 +92,14 @@ def _characters_bars(figures: dict[str, Any]) -> Iterator[Sequence[str]]:
     work = f"characters: time to {SHORT_NATS} nats, of that of nanoGPT's recipe (losses {worst:.4f} at most)"
     is_met = median(shares) <= SHORT_SHARE and worst <= SHORT_NATS
     yield (work, f"≤ {SHORT_SHARE:.3f}", f"{median(shares):.3f}", _spread(shares, 3), _met(is_met))
-    for name, bar in LONGER_NATS.items():
+    for name, (allowed, bar) in LONGER_NATS.items():
         times = [ours[0] / theirs[0] for ours, theirs in zip(figures[name], figures["baseline"], strict=False)]
         nats = [each[1] for each in figures[name]]
         work = (
             f"characters: nats after {median(times):.2f} times its time ({len(nats)} {'seeds' if nats[1:] else 'seed'})"
         )
-        yield (work, f"≤ {bar}", f"{median(nats):.4f}", _spread(nats, 4), _met(median(nats) <= bar))
+        is_met = median(nats) <= bar and median(times) <= allowed
+        yield (f"{work}, {allowed} allowed", f"≤ {bar}", f"{median(nats):.4f}", _spread(nats, 4), _met(is_met))
 
 
 def _step_table(figures: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Which tokens attend to which: calls of the attention kernel that cover a batch of packed documents.
 
 A row of B holds documents one after another. The kernel's causal mode costs half of a mask's, but every call has its
-price, so a long document is a call of its own and short neighbours share one, kept apart by a mask.
+price, so a long document is a call of its own and short neighbours share one, kept apart by a mask. Native kernels
+(``attention_kernels``) need none of that: they are told where each token's document begins.
 
 B rows, T tokens of a row.
 """

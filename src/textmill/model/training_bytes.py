@@ -138,7 +138,7 @@ def training_bytes(
         weight_casts=layers * block.casts,
         states=num_tokens * (3 * size * config.hidden_size + _F32),
         head_gradient=_F32 * head,
-        loss=_loss(config, num_tokens, size, CHUNK_ROWS_ON_GPU if on_gpu else chunk_rows(config.vocab_size)),
+        loss=_loss(config, num_tokens, size, on_gpu=on_gpu),
         block_backward=_block_backward(config, micro_rows, context, dtype, remat),
         table_gradient=_F32 * head,
         optimizer=_muon(config) if optimizer == "muon" else 0,
@@ -160,14 +160,16 @@ def _of_adapters(whole: TrainingBytes, learned: int, *, averages: bool) -> Train
     )
 
 
-def _loss(config: ModelConfig, num_tokens: int, size: int, rows: int) -> int:
+def _loss(config: ModelConfig, num_tokens: int, size: int, *, on_gpu: bool) -> int:
     """Logits, whose gradient takes their place; the head's cast and a product of it, where they are not in f32.
 
     So it is on a CPU. On other devices torch's softmax takes 4 bytes for each logit of a chunk beside that.
     """
+    rows = CHUNK_ROWS_ON_GPU if on_gpu else chunk_rows(config.vocab_size)
     logits = min(num_tokens, rows) * config.vocab_size
     head = config.vocab_size * config.hidden_size
-    return logits * size + (0 if size == _F32 else 2 * head * size)
+    softmax = _F32 * logits if on_gpu else 0
+    return logits * size + softmax + (0 if size == _F32 else 2 * head * size)
 
 
 def _block_backward(config: ModelConfig, micro_rows: int, context: int, dtype: ActivationType, remat: Remat) -> int:
