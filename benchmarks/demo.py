@@ -38,6 +38,7 @@ def run_demo(folder: Path, minutes: float, seed: int) -> dict:
     times, step, begin = {}, "starting", time.monotonic()
     assert process.stderr is not None
     for line in process.stderr:
+        sys.stderr.write(line)
         if line.strip() in HEADINGS:
             times[step], begin = time.monotonic() - begin, time.monotonic()
             step = HEADINGS[line.strip()]
