@@ -95,6 +95,12 @@ class Recipe:
             )
         if self.budget.tokens is not None:
             raise ConfigError("a budget of tokens is for pretraining; give steps or minutes, or tune.epochs")
+        if self.budget.minutes is not None and (tune.rank is not None or tune.kind == "grpo"):
+            what = "whose answers take most of its time" if tune.rank is None else "with adapters (tune.rank)"
+            raise ConfigError(
+                f"the budget is {self.budget.minutes:g} minutes, and steps of {tune.kind} {what} are not timed before "
+                "they begin; give steps or epochs, as in --set budget.steps=100 or tune.epochs = 1"
+            )
         if tune.rank is not None and self.optimizer.kind != "adamw":
             raise ConfigError('adapters (tune.rank) are learned by AdamW; leave optimizer.kind = "muon" out')
         if tune.kind == "grpo":

@@ -1,0 +1,43 @@
+"""What is decided before a run of tuning: nothing that takes more memory than it has, or that a resume changes."""
+
+import pytest
+
+pytest.importorskip("torch")
+
+from fakes.listener import Silent
+from textmill.base.errors import ConfigError
+from textmill.train import decide, timing
+from textmill.train.recipe import load_recipe
+from textmill.train.spread import HERE
+from textmill.tune.pipeline import _Tuning
+from tune.tiny_tuning import write_recipe
+
+
+def planned(folder, kind, settings):
+    said = []
+    listener = Silent()
+    listener.say = said.append
+    run_folder = folder / "run"
+    run_folder.mkdir()
+    recipe = load_recipe(write_recipe(folder, kind), settings)
+    return _Tuning().plan(run_folder, recipe, listener, HERE).plan, said
+
+
+@pytest.mark.parametrize(("rates", "faster"), [({"f32": 1e9, "bf16": 3e9}, "bf16"), ({"f32": 2e9, "bf16": 1e9}, "f32")])
+def test_a_run_of_adapters_builds_no_whole_model_to_choose_its_precision(tmp_path, monkeypatch, rates, faster):
+    monkeypatch.setattr(timing, "Llama", None)  # nothing can be built of it
+    monkeypatch.setattr(decide, "peak_flops_per_s", lambda precision, device: rates[precision])
+    plan, said = planned(tmp_path, "sft", ("tune.rank=2", "run.precision=auto"))
+    assert plan.precision == faster
+    assert plan.step_time_s is None
+    (line,) = [text for text in said if text.startswith("precision")]
+    assert line.startswith(f"precision {faster}: matrix products alone do {max(rates.values()) / 1e9:.0f}B FLOP/s")
+
+
+@pytest.mark.parametrize(("kind", "settings"), [("sft", ("tune.rank=2",)), ("grpo", ())])
+def test_minutes_are_refused_where_steps_are_not_timed(tmp_path, kind, settings):
+    path = write_recipe(tmp_path, kind)
+    if kind == "sft":
+        path.write_text(path.read_text().replace("epochs = 4", ""))
+    with pytest.raises(ConfigError, match=r"5 minutes, and steps of .* give steps or epochs.*--set budget.steps"):
+        load_recipe(path, ("budget.minutes=5", *settings))
