@@ -6,7 +6,7 @@ pytest.importorskip("torch")
 
 from fakes.listener import Silent
 from textmill.base.errors import ConfigError
-from textmill.train import decide, timing
+from textmill.train import compiled, decide, timing
 from textmill.train.recipe import load_recipe
 from textmill.train.spread import HERE
 from textmill.tune.pipeline import _Tuning
@@ -32,6 +32,14 @@ def test_a_run_of_adapters_builds_no_whole_model_to_choose_its_precision(tmp_pat
     assert plan.step_time_s is None
     (line,) = [text for text in said if text.startswith("precision")]
     assert line.startswith(f"precision {faster}: matrix products alone do {max(rates.values()) / 1e9:.0f}B FLOP/s")
+
+
+def test_no_blocks_are_compiled_where_every_step_has_another_shape(tmp_path, monkeypatch):
+    monkeypatch.setattr(decide, "step_time_s", lambda *args, compiled=False: 1.0 if compiled else 1e6)
+    monkeypatch.setattr(compiled, "why_not", lambda device: None)
+    plan, said = planned(tmp_path, "sft", ("run.precision=auto",))
+    assert not plan.compiled
+    assert "blocks are not compiled: every step's rows have a length of their own" in said
 
 
 @pytest.mark.parametrize(("kind", "settings"), [("sft", ("tune.rank=2",)), ("grpo", ())])

@@ -31,6 +31,7 @@ def make_plan(
     rope_theta: float = 10_000.0,
     spread: Spread = HERE,
     learned: int | None = None,
+    shapes_vary: bool = False,
 ) -> Plan:
     """Decide a run.
 
@@ -42,6 +43,7 @@ def make_plan(
         spread: the processes that train, and on what.
         learned: numbers that are learned where the model is frozen. No step is timed then: a whole model that learns
             may not fit where this run does.
+        shapes_vary: whether rows are as long as a step's texts happen to be, so that no blocks are compiled.
 
     Raises:
         ConfigError: the run does not fit into memory, or budget and stages disagree.
@@ -69,7 +71,10 @@ def make_plan(
         return taken_s, time.perf_counter() - begin
 
     num_steps = sum(stage.num_steps for stage in stages)
-    compiled_s = None if step_s is None else faster_step_s(step_s, num_steps, device, time_compiled, say)
+    compiled_s = None if step_s is None or shapes_vary else faster_step_s(step_s, num_steps, device, time_compiled, say)
+    if shapes_vary:
+        # Each new length would be compiled anew, and differently after a resume, which has seen other lengths.
+        say("blocks are not compiled: every step's rows have a length of their own")
     if compiled_s is not None:  # minutes are more steps so
         step_s, stages = compiled_s, _stages(recipe, rope_theta, memory, compiled_s)
     return Plan(

@@ -86,6 +86,7 @@ class _Tuning:
             rope_theta=base.config.rope_theta,
             spread=spread,
             learned=None if adapters is None else adapters.num_parameters,
+            shapes_vary=True,
         )
         keep_inputs(folder, base, data, None if tune.reward is None else load_reward(tune.reward).sha256)
         return Run(folder, recipe, plan)
