@@ -3,10 +3,11 @@
 | form     | keys                                            | messages                                                |
 |----------|-------------------------------------------------|---------------------------------------------------------|
 | OpenAI   | ``messages``: role, content                     | as they are; ``weight: 0`` is not learned               |
-| ShareGPT | ``conversations``: from, value; ``system``      | human, gpt and the like become user, assistant          |
+| ShareGPT | ``conversations``: from, value; ``system``      | human, gpt and the like become user, assistant; weights |
 | Alpaca   | ``instruction``, ``input``, ``output``          | instruction and input, an empty line between; an answer |
 
-Alpaca's ``system`` and ``history`` (pairs of a question and its answer) come before.
+Alpaca's ``system`` and ``history`` (pairs of a question and its answer) come before. A record with ``tools`` is
+refused: templates are not given them, and answers that call what the model never read about would be learned.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def read_chats(paths: Sequence[Path]) -> Iterator[Chat]:
 
     Raises:
         DataError: a line is no conversation, named with its file and line: no JSON, a form that is not known, roles out
-            of order, an empty message, no answer at the end.
+            of order, an empty message, no answer at the end, tools.
         ConfigError: a file cannot be read.
     """
     for where, record in read_json_lines(paths):
@@ -71,6 +72,12 @@ def read_chats(paths: Sequence[Path]) -> Iterator[Chat]:
 
 def chat_of(record: Mapping[str, Any], where: str) -> Chat:
     """Read a record in any of the forms; raises as ``read_chats``."""
+    for key in ("tools", "functions"):
+        if record.get(key):
+            raise DataError(
+                f'{where}: "{key}" are not written into conversations, so the model would learn to call what it was '
+                f'not told of; describe them in a system message and leave "{key}" out, or leave this line out'
+            )
     if "messages" in record:
         messages = _listed(record["messages"], where, "messages")
     elif "conversations" in record:
@@ -101,7 +108,8 @@ def _of_sharegpt(record: Mapping[str, Any], where: str) -> list[Message]:
         speaker = turn.get("from")
         if not isinstance(speaker, str) or speaker not in _SPEAKERS:
             raise DataError(f"{where}: conversations[{place}] is from {speaker!r}; known are {', '.join(_SPEAKERS)}")
-        messages.append({"role": _SPEAKERS[speaker], "content": turn.get("value")})
+        weight = {"weight": turn["weight"]} if "weight" in turn else {}
+        messages.append({"role": _SPEAKERS[speaker], "content": turn.get("value"), **weight})
     return messages
 
 
