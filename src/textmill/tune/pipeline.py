@@ -28,7 +28,7 @@ from textmill.tune.lora import LoraAdapters, LoraSettings
 from textmill.tune.preference_records import read_preferences
 from textmill.tune.preference_tokens import Limits, Pair, tokenize
 from textmill.tune.questions import Question, read_questions
-from textmill.tune.rewards import load_reward
+from textmill.tune.rewards import Reward, load_reward
 from textmill.tune.run_inputs import check_inputs, keep_inputs
 from textmill.tune.sft_objective import SftObjective
 
@@ -60,15 +60,15 @@ def run_tuning(recipe: Recipe, kind: str, listener: Listener, *, resume: bool = 
 
 
 class _Tuning:
-    """Makes the plan and the objective of a run from the same data, which are read once."""
+    """Makes the plan and the objective of a run from the same data and reward, which are read once."""
 
     def __init__(self) -> None:
-        self._read: tuple[BaseModel, Data] | None = None
+        self._read: tuple[BaseModel, Data, Reward | None] | None = None
 
     def plan(self, folder: Path, recipe: Recipe, listener: Listener, spread: Spread) -> Run:
         """Decide a run: rows that hold the longest texts, and steps for the epochs."""
         tune = _table(recipe)
-        base, data = self._data(recipe, listener)
+        base, data, reward = self._data(recipe, listener)
         context = _row_tokens(data, tune)
         planned = dataclasses.replace(
             recipe,
@@ -88,14 +88,13 @@ class _Tuning:
             learned=None if adapters is None else adapters.num_parameters,
             shapes_vary=True,
         )
-        keep_inputs(folder, base, data, None if tune.reward is None else load_reward(tune.reward).sha256)
+        keep_inputs(folder, base, data, None if reward is None else reward.sha256)
         return Run(folder, recipe, plan)
 
     def objective(self, run: Run, listener: Listener) -> Objective:
         """What the run learns."""
         tune = _table(run.recipe)
-        base, data = self._data(run.recipe, listener)
-        reward = None if tune.reward is None else load_reward(tune.reward)
+        base, data, reward = self._data(run.recipe, listener)
         check_inputs(run.folder, base, data, None if reward is None else reward.sha256, listener.say)
         adapters = _adapters(run.recipe, base)
         if tune.kind == "sft":
@@ -105,12 +104,14 @@ class _Tuning:
         assert reward is not None
         return GrpoObjective(base, _questions(data), reward, adapters)
 
-    def _data(self, recipe: Recipe, listener: Listener) -> tuple[BaseModel, Data]:
+    def _data(self, recipe: Recipe, listener: Listener) -> tuple[BaseModel, Data, Reward | None]:
         if self._read is None:
             tune = _table(recipe)
             base = open_base(tune.model, tune.context)
+            # It fails before anything is done that takes a while.
+            reward = None if tune.reward is None else load_reward(tune.reward)
             listener.doing("reading the data")
-            self._read = base, _read_data(tune, base, listener)
+            self._read = base, _read_data(tune, base, listener), reward
         return self._read
 
 
@@ -129,9 +130,7 @@ def _adapters(recipe: Recipe, base: BaseModel) -> LoraAdapters | None:
 def _read_data(tune: TuneTable, base: BaseModel, listener: Listener) -> Data:
     paths = _files(Path(tune.data))
     if tune.kind == "grpo":
-        assert tune.reward is not None
         assert tune.max_tokens is not None
-        load_reward(tune.reward)  # it fails before anything is done that takes a while
         return read_questions(
             paths,
             base.tokenizer,
