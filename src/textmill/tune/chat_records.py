@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from textmill.base.errors import DataError
-from textmill.tune.preference_records import Message, read_json_lines
+from textmill.tune.messages import Message, checked_message
+from textmill.tune.preference_records import read_json_lines
 
 # Who speaks in ShareGPT's files.
 _SPEAKERS = {
@@ -32,7 +33,6 @@ _SPEAKERS = {
     "tool": "tool",
     "observation": "tool",
 }
-_ROLES = ("system", "developer", "user", "assistant", "tool")
 # Whom each may follow; None is the beginning.
 _AFTER: dict[str, tuple[str | None, ...]] = {
     "system": (None,),
@@ -137,30 +137,12 @@ def _listed(value: Any, where: str, key: str) -> list[dict[str, Any]]:
 
 
 def _checked(message: Mapping[str, Any], where: str, place: int) -> dict[str, Any]:
-    """A message with a known role and a text, its parts of text put together."""
-    role, content = message.get("role"), message.get("content")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise DataError(f"{where}: message {place} has the role {role!r}; known are {', '.join(_ROLES)}")
-    if isinstance(content, list):
-        content = _joined(content, where, place)
-    calls_tool = role == "assistant" and bool(message.get("tool_calls"))
-    if not (content is None and calls_tool) and not isinstance(content, str):
-        raise DataError(f"{where}: message {place} ({role}) has no content; give a text")
-    if role in ("user", "assistant") and not calls_tool and not str(content).strip():
-        named = "answer" if role == "assistant" else "message"
-        raise DataError(f"{where}: message {place} ({role}) is an empty {named}; give a text, or leave this line out")
+    """A message with a known role, a text and a weight that is one."""
+    checked = checked_message(message, where, f"message {place}")
     weight = message.get("weight", 1)
     if weight not in (0, 1):
         raise DataError(f"{where}: message {place} has the weight {weight!r}; it is 0 (not learned) or 1")
-    return {**message, "content": content}
-
-
-def _joined(parts: Sequence[Any], where: str, place: int) -> str:
-    for part in parts:
-        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-            raise DataError(f"{where}: message {place} has a part of the type {kind!r}; only text can be learned")
-    return "".join(part["text"] for part in parts)
+    return checked
 
 
 def _check_order(messages: Sequence[Message], where: str) -> None:

@@ -20,7 +20,7 @@ from textmill.base.errors import DataError
 from textmill.text.token_stream import IGNORED
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.tune.chat_records import Chat
-from textmill.tune.preference_records import Message
+from textmill.tune.messages import Message
 
 TooLong = Literal["refuse", "drop", "cut"]
 

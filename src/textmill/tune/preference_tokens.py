@@ -16,7 +16,8 @@ import numpy as np
 from textmill.base.errors import DataError
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.tune.answer_rows import AnsweredPrompt
-from textmill.tune.preference_records import Message, Preference, Side
+from textmill.tune.messages import Message
+from textmill.tune.preference_records import Preference, Side
 
 TooLong = Literal["refuse", "drop", "cut"]
 
