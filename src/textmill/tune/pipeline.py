@@ -70,6 +70,12 @@ class _Tuning:
         tune = _table(recipe)
         base, data, reward = self._data(recipe, listener)
         context = _row_tokens(data, tune)
+        num_items, per_step, what = _items(recipe, tune, data)
+        if per_step > num_items:
+            listener.say(
+                f"a step has {per_step:,} {what}, and the data have {num_items:,}: each is in every step, and some "
+                "more than once; fewer batch.rows let a step be part of an epoch"
+            )
         planned = dataclasses.replace(
             recipe,
             tune=None,
@@ -179,12 +185,19 @@ def _budget(recipe: Recipe, tune: TuneTable, data: Data) -> BudgetTable:
     """The recipe's own, or steps for the epochs that it asks for."""
     if tune.epochs is None:
         return recipe.budget
-    num_records = len(data)
+    num_items, per_step, _ = _items(recipe, tune, data)
+    return BudgetTable(steps=max(1, math.ceil(tune.epochs * num_items / per_step)) * (tune.updates or 1))
+
+
+def _items(recipe: Recipe, tune: TuneTable, data: Data) -> tuple[int, int, str]:
+    """How many there are of what a step has so many of, how many it has, and what they are."""
+    if tune.kind == "grpo":
+        assert tune.answers is not None
+        return len(data), recipe.batch.rows // tune.answers, "prompts"
     if tune.packing == "all":
         rows = ChatSource(_chats(data), context=_row_tokens(data, tune), per_step=1, packs_all=True, seed=0)
-        num_records = rows.num_items
-    records_per_step = recipe.batch.rows // (tune.answers or 1)
-    return BudgetTable(steps=max(1, math.ceil(tune.epochs * num_records / records_per_step)) * (tune.updates or 1))
+        return rows.num_items, recipe.batch.rows, "rows"
+    return len(data), recipe.batch.rows, "conversations" if tune.kind == "sft" else "pairs"
 
 
 def _row_tokens(data: Data, tune: TuneTable) -> int:
