@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from textmill.tune.preference_records import read_preferences
 from textmill.tune.preference_tokens import Limits, Pair, tokenize
 from textmill.tune.questions import Question, read_questions
 from textmill.tune.rewards import Reward, load_reward
-from textmill.tune.run_inputs import check_inputs, keep_inputs
+from textmill.tune.run_inputs import began_at, check_inputs, keep_inputs
 from textmill.tune.sft_objective import SftObjective
 
 Data = list[ChatTokens] | list[Pair] | list[Question]
@@ -68,7 +69,9 @@ class _Tuning:
     def plan(self, folder: Path, recipe: Recipe, listener: Listener, spread: Spread) -> Run:
         """Decide a run: rows that hold the longest texts, and steps for the epochs."""
         tune = _table(recipe)
-        base, data, reward = self._data(recipe, listener)
+        # Through the text that is kept, so that a resume has the same zone, too.
+        began = datetime.datetime.fromisoformat(datetime.datetime.now(tz=datetime.UTC).astimezone().isoformat())
+        base, data, reward = self._data(recipe, listener, began)
         context = _row_tokens(data, tune)
         num_items, per_step, what = _items(recipe, tune, data)
         if per_step > num_items:
@@ -94,13 +97,13 @@ class _Tuning:
             learned=None if adapters is None else adapters.num_parameters,
             shapes_vary=True,
         )
-        keep_inputs(folder, base, data, None if reward is None else reward.sha256)
+        keep_inputs(folder, base, data, None if reward is None else reward.sha256, began)
         return Run(folder, recipe, plan)
 
     def objective(self, run: Run, listener: Listener) -> Objective:
         """What the run learns."""
         tune = _table(run.recipe)
-        base, data, reward = self._data(run.recipe, listener)
+        base, data, reward = self._data(run.recipe, listener, began_at(run.folder))
         check_inputs(run.folder, base, data, None if reward is None else reward.sha256, listener.say)
         adapters = _adapters(run.recipe, base)
         if tune.kind == "sft":
@@ -110,10 +113,12 @@ class _Tuning:
         assert reward is not None
         return GrpoObjective(base, _questions(data), reward, adapters)
 
-    def _data(self, recipe: Recipe, listener: Listener) -> tuple[BaseModel, Data, Reward | None]:
+    def _data(
+        self, recipe: Recipe, listener: Listener, began: datetime.datetime
+    ) -> tuple[BaseModel, Data, Reward | None]:
         if self._read is None:
             tune = _table(recipe)
-            base = open_base(tune.model, tune.context)
+            base = open_base(tune.model, tune.context, began)
             # It fails before anything is done that takes a while.
             reward = None if tune.reward is None else load_reward(tune.reward)
             listener.doing("reading the data")
