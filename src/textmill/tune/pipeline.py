@@ -155,6 +155,7 @@ def _read_data(tune: TuneTable, base: BaseModel, listener: Listener) -> Data:
             read_chats(paths),
             base.tokenizer,
             model=tune.model,
+            stop_ids=base.rules.stop_ids,
             context=tune.context,
             too_long=tune.too_long,
             say=listener.say,
