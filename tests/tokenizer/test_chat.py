@@ -1,3 +1,4 @@
+import datetime
 import json
 
 import pytest
@@ -262,6 +263,17 @@ def test_the_date_and_the_tokens_of_the_model_are_there(cl100k):
     ids = tokenizer.apply_chat_template([])
     assert ids[0] == 0
     assert int(cl100k.decode(ids[1:])) > 2000
+
+
+def test_a_clock_that_is_given_stands(cl100k, tmp_path):
+    tokenizer = cl100k.with_chat_template("{{ strftime_now('%Y-%m-%d %H:%M') }}")
+    at = tokenizer.with_clock(datetime.datetime(1999, 12, 31, 23, 59, tzinfo=datetime.UTC))
+    assert cl100k.decode(at.apply_chat_template([])) == "1999-12-31 23:59"
+    assert at == tokenizer, "it is no part of what a tokenizer is"
+    at.save(tmp_path)
+    assert cl100k.decode(Tokenizer.load(tmp_path).apply_chat_template([])) > "2000"
+    with pytest.raises(ConfigError, match=r"chat_template\.jinja"):
+        cl100k.with_clock(datetime.datetime.now(tz=datetime.UTC))
 
 
 def test_the_template_is_saved_with_the_tokenizer_and_part_of_its_content(chat_tokenizer, cl100k, tmp_path):

@@ -53,6 +53,19 @@ def test_an_answer_of_weight_0_is_not_learned():
     assert len(messages) == 4
 
 
+def test_a_turn_of_weight_0_is_not_learned_either():
+    human, gpt = {"from": "human", "value": "Who?"}, {"from": "gpt", "value": "I."}
+    record = {"conversations": [human, {**gpt, "weight": 0}, human, {**gpt, "weight": 1}]}
+    messages, learned = said(record)
+    assert learned == [False, False, False, True]
+    assert all("weight" not in message for message in chat_of(record, "f:1").messages)
+    assert len(messages) == 4
+
+
+def test_no_tools_are_no_obstacle():
+    assert said({"messages": [ASKED, SAID], "tools": [], "functions": None})[1] == [False, True]
+
+
 def test_tools_answer_an_assistant():
     call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
     chat = chat_of({"messages": [ASKED, call, {"role": "tool", "content": "1"}, SAID]}, "f:1")
@@ -79,6 +92,16 @@ def test_tools_answer_an_assistant():
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, SAID]}, "the type 'image_url'"),
         ({"messages": [ASKED, {**SAID, "weight": 0.5}]}, "the weight 0.5"),
         ({"messages": [ASKED, {**SAID, "weight": 0}]}, "nothing to learn"),
+        ({"messages": [ASKED, SAID], "tools": [{"type": "function"}]}, '"tools" are not written.*leave "tools" out'),
+        ({"messages": [ASKED, SAID], "functions": [{"name": "f"}]}, '"functions" are not written'),
+        (
+            {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "tools": "[{}]"},
+            '"tools" are not written',
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "weight": 2}]},
+            "the weight 2",
+        ),
         ({"conversations": [{"from": "alien", "value": "a"}]}, "from 'alien'; known are"),
         ({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": ""}]}, "empty answer"),
         ({"instruction": "a"}, '"output" is missing'),

@@ -13,6 +13,7 @@ from textmill.tune.chat_records import Chat, chat_of
 from textmill.tune.chat_tokens import tokenize_chats, tokens_of
 
 WORDS = st.lists(st.sampled_from(["fox", "dog", "the lazy", "<|im_end|>", "é", "box\n"]), min_size=1).map(" ".join)
+STOPS = (tokenizer().special_tokens["<|im_end|>"],)
 MARKED = TEMPLATE.replace(
     "{{ m['content'] }}<|im_end|>\n",
     "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}<|im_end|>\n{% endgeneration %}"
@@ -25,8 +26,11 @@ def chat(*turns):
     return chat_of({"messages": messages}, "f:1")
 
 
-def searched(one, tok):
-    """The template's text token by token; answers are what follows ``assistant`` up to the next turn."""
+def searched(one, tok, template):
+    """The template's text token by token; answers are what follows ``assistant``.
+
+    They end with the turn's end, or, where the template does not mark them, with the token that stops the model.
+    """
     special = tok.special_tokens
     ids = tok.apply_chat_template(one.messages, add_generation_prompt=False)
     begins = [at for at, token in enumerate(ids) if token == special["<|im_start|>"]] + [len(ids)]
@@ -34,7 +38,8 @@ def searched(one, tok):
     for begin, end in pairwise(begins):
         header = len(tok.encode("<|im_start|>assistant\n", special="parse"))
         if tok.decode(ids[begin : begin + header]) == "<|im_start|>assistant\n":
-            mask[begin + header : end] = True
+            stop = ids.index(special["<|im_end|>"], begin) + 1
+            mask[begin + header : end if template == MARKED else stop] = True
     return ids, mask
 
 
@@ -43,20 +48,30 @@ def searched(one, tok):
 def test_answers_are_those_that_a_search_finds(template, turns):
     tok = tokenizer().with_chat_template(template)
     one = chat(*(text for turn in turns for text in turn))
-    found = tokens_of(one, tok, model="m")
-    ids, mask = searched(one, tokenizer())
+    found = tokens_of(one, tok, model="m", stop_ids=STOPS)
+    ids, mask = searched(one, tokenizer(), template)
     assert found.ids.tolist() == ids
     assert found.is_answer.tolist() == mask.tolist()
     assert (found.targets[mask[1:]] == found.ids[1:][mask[1:]]).all()
     assert (found.targets[~mask[1:]] == -100).all()
 
 
+def test_what_follows_the_stop_token_is_no_target():
+    one, tok = chat("a", "fox", "b", "dog\n"), tokenizer()
+    found = tokens_of(one, tok, model="m", stop_ids=STOPS)
+    learned = tok.decode(found.targets[found.targets >= 0])
+    assert learned == "fox<|im_end|>dog\n<|im_end|>", "ChatML's line end after an answer is never generated"
+    assert found.ids.tolist() == tok.apply_chat_template(one.messages, add_generation_prompt=False)
+    unstopped = tokens_of(one, tok, model="m", stop_ids=())
+    assert tok.decode(unstopped.targets[unstopped.targets >= 0]) == "fox<|im_end|>\ndog\n<|im_end|>\n"
+
+
 @pytest.mark.parametrize("template", [TEMPLATE, MARKED], ids=["prefixes", "marks"])
 def test_an_answer_of_weight_0_is_read_and_not_learned(template):
     tok = tokenizer().with_chat_template(template)
     one = chat("a", "fox", "b", "dog")
-    some = tokens_of(Chat(one.messages, (False, False, False, True), "f:1"), tok, model="m")
-    whole = tokens_of(one, tok, model="m")
+    some = tokens_of(Chat(one.messages, (False, False, False, True), "f:1"), tok, model="m", stop_ids=STOPS)
+    whole = tokens_of(one, tok, model="m", stop_ids=STOPS)
     assert some.ids.tolist() == whole.ids.tolist()
     second = np.flatnonzero(np.diff(whole.is_answer.astype(int)) == 1)[1]
     assert some.is_answer.tolist() == [False] * (second + 1) + whole.is_answer[second + 1 :].tolist()
@@ -85,18 +100,20 @@ def test_an_answer_of_weight_0_is_read_and_not_learned(template):
 def test_templates_that_cannot_be_used_are_named(template, what):
     tok = tokenizer().with_chat_template(template)
     with pytest.raises(DataError, match=f"^f:1: .*{what}"):
-        tokens_of(chat("the fox", "jumps", "over", "dogs"), tok, model="runs/mine")
+        tokens_of(chat("the fox", "jumps", "over", "dogs"), tok, model="runs/mine", stop_ids=STOPS)
 
 
 def test_what_does_not_nest_names_model_and_remedy():
     tok = tokenizer().with_chat_template(TEMPLATE.replace("{% for", "{{ messages | length }}{% for", 1))
     with pytest.raises(DataError, match=r"template of runs/mine .*message 1 of 2.*\{% generation %\}"):
-        tokens_of(chat("a", "b"), tok, model="runs/mine")
+        tokens_of(chat("a", "b"), tok, model="runs/mine", stop_ids=STOPS)
 
 
 def limited(too_long, *chats, context=40):
     said = []
-    return tokenize_chats(chats, tokenizer(), model="m", context=context, too_long=too_long, say=said.append), said
+    return tokenize_chats(
+        chats, tokenizer(), model="m", stop_ids=STOPS, context=context, too_long=too_long, say=said.append
+    ), said
 
 
 def test_what_is_too_long():

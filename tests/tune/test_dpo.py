@@ -10,7 +10,6 @@ import torch
 from textmill.base.errors import DataError
 from textmill.tune import reference_log_p as reference
 from textmill.tune.answer_log_p import answer_tokens
-from textmill.tune.answer_rows import AnsweredPrompt
 from textmill.tune.dpo import DpoSettings, pairs_loss
 from textmill.tune.pair_source import PairSource
 from textmill.tune.preference_tokens import Pair
@@ -28,7 +27,7 @@ def random_pairs(num=11, seed=0):
     pairs = []
     for number in range(num):
         prompt = ids(1, 6)
-        pairs.append(Pair(AnsweredPrompt(prompt, ids(1, 5)), AnsweredPrompt(prompt, ids(6, 9)), f"pairs:{number}"))
+        pairs.append(Pair(prompt, ids(1, 5), ids(6, 9), f"pairs:{number}"))
     return pairs
 
 

@@ -12,8 +12,13 @@ def said(role, content):
     return {"role": role, "content": content}
 
 
+def text(part):
+    return {"type": "text", "text": part}
+
+
 ASK, YES, NO = said("user", "Is it?"), said("assistant", "Yes."), said("assistant", "No.")
 SYSTEM = said("system", "Be brief.")
+CALL = said("assistant", None) | {"tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
 
 
 def read(folder, *records):
@@ -32,6 +37,13 @@ def read(folder, *records):
         ({"prompt": "Is it?", "chosen": [ASK, YES], "rejected": [ASK, NO]}, (ASK,), (YES,), (NO,)),
         ({"prompt": [ASK], "chosen": [ASK, YES], "rejected": [ASK, NO]}, (ASK,), (YES,), (NO,)),
         ({"chosen": [SYSTEM, ASK, YES], "rejected": [SYSTEM, ASK, NO]}, (SYSTEM, ASK), (YES,), (NO,)),
+        (
+            {"prompt": [said("user", [text("Is "), text("it?")])], "chosen": [said("assistant", [text("Yes.")])]}
+            | {"rejected": [NO]},
+            (ASK,),
+            (YES,),
+            (NO,),
+        ),
         (
             {"chosen": [ASK, YES, ASK, YES], "rejected": [ASK, YES, ASK, NO], "score": 3},
             (ASK, YES, ASK),
@@ -67,8 +79,29 @@ def test_pairs_are_numbered_by_their_lines(tmp_path):
         ({"prompt": "a", "chosen": 1, "rejected": 2}, "two texts or two lists"),
         ({"chosen": [YES], "rejected": [NO]}, "do not begin with the same messages"),
         ({"prompt": [ASK], "chosen": [YES], "rejected": []}, '"rejected" is empty'),
-        ({"prompt": [ASK], "chosen": [said("assistant", "")], "rejected": [NO]}, "says something"),
-        ({"prompt": [ASK], "chosen": [said("assistant", None)], "rejected": [NO]}, "says something"),
+        (
+            {"prompt": [ASK], "chosen": [said("assistant", "")], "rejected": [NO]},
+            r"chosen\[0\] \(assistant\) is an empty answer",
+        ),
+        (
+            {"prompt": [ASK], "chosen": [said("assistant", None)], "rejected": [NO]},
+            r"chosen\[0\] \(assistant\) has no content",
+        ),
+        ({"prompt": [ASK], "chosen": [CALL], "rejected": [NO]}, "says something"),
+        (
+            {"prompt": [said("human", "a")], "chosen": [YES], "rejected": [NO]},
+            r"prompt\[0\] has the role 'human'; known",
+        ),
+        (
+            {"prompt": [said("user", " ")], "chosen": [YES], "rejected": [NO]},
+            r"prompt\[0\] \(user\) is an empty message",
+        ),
+        ({"chosen": [said("user", ""), YES], "rejected": [said("user", ""), NO]}, "is an empty message"),
+        ({"prompt": [ASK], "chosen": [said("bot", "Yes.")], "rejected": [NO]}, r"chosen\[0\] has the role 'bot'"),
+        (
+            {"prompt": [said("user", [{"type": "image_url"}])], "chosen": [YES], "rejected": [NO]},
+            "the type 'image_url'",
+        ),
         ({"prompt": [ASK, YES], "chosen": [YES], "rejected": [NO]}, "ends with an assistant's message"),
         ({"prompt": [ASK, ASK], "chosen": [YES], "rejected": [NO]}, "two messages of the role"),
         ({"prompt": [ASK, SYSTEM], "chosen": [YES], "rejected": [NO]}, "must come first"),

@@ -70,8 +70,19 @@ def test_too_long_is_cut_at_the_ends_that_matter_least():
         assert text.prompt == full.prompt[-len(text.prompt) :]
         assert text.answer == full.answer[: len(text.answer)]
         assert len(text.prompt) >= min(16, len(full.prompt)) or len(text.answer) == len(full.answer)
+    assert pair.chosen.prompt == pair.rejected.prompt, "what tells the answers apart is never their prompt"
     assert words.decode(pair.chosen.prompt).endswith("dog ")
     assert said == ["1 pairs were longer than 20 tokens, and are cut to that"]
+
+
+def test_a_cut_goes_by_the_longer_answer_and_leaves_one_prompt():
+    (whole,) = tokens(LONG, limits=Limits(context=1000, prompt=8, too_long="refuse"))
+    lengths = len(whole.chosen_answer), len(whole.rejected_answer)
+    assert lengths[0] != lengths[1], "a short answer has room for more of the prompt, and must not take it"
+    context = max(lengths) + 5
+    (pair,) = tokens(LONG, limits=Limits(context=context, prompt=2, too_long="cut"))
+    assert pair.prompt == whole.prompt[-5:]
+    assert (pair.chosen_answer, pair.rejected_answer) == (whole.chosen_answer, whole.rejected_answer)
 
 
 def test_answers_that_are_the_same_once_they_are_cut():

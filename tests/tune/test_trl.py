@@ -80,8 +80,8 @@ def test_dpo(tmp_path):
     pairs = []
     for number in range(5):
         prompt = random_ids(rng, 1, 9)
-        sides = (AnsweredPrompt(prompt, random_ids(rng, 2, 9)) for _ in range(2))
-        pairs.append(Pair(*sides, f"pairs:{number}"))
+        answers = [random_ids(rng, 2, 9) for _ in range(2)]
+        pairs.append(Pair(prompt, *answers, f"pairs:{number}"))
     sums = reference_log_p(tmp_path, base, pairs, dtype=torch.float32, rows_at_once=4)
     batch = PairSource(pairs, sums, pairs_per_step=5, seed=1).batch(0)
     found, cases = [], []

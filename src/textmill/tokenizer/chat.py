@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ class ChatTemplate:
     Attributes:
         text: the template.
         variables: names and texts of tokens, such as ("bos_token", "<s>").
+        now: what ``strftime_now`` tells; the time of rendering unless given. No part of the template itself.
     """
 
     text: str
     variables: tuple[tuple[str, str], ...] = ()
+    now: datetime.datetime | None = field(default=None, compare=False)
 
     @property
     def marks_answers(self) -> bool:

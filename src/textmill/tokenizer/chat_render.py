@@ -37,7 +37,7 @@ def render(
 ) -> list[RenderedPart]:
     """Do what ``ChatTemplate.render`` describes."""
     messages = _checked(messages)
-    now = datetime.datetime.now(tz=datetime.UTC).astimezone()
+    now = template.now or datetime.datetime.now(tz=datetime.UTC).astimezone()
     placeholders = Placeholders()
     marked = _render(template, wrap(messages, placeholders), add_generation_prompt, now, placeholders)
     plain = _render(template, wrap(messages, None), add_generation_prompt, now, None)

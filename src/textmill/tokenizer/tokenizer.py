@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -29,6 +30,8 @@ from textmill.tokenizer.vocabulary import Vocabulary
 
 # What only some calls need is imported there: a tokenizer loads in a few hundredths of a second.
 if TYPE_CHECKING:
+    import datetime
+
     from numpy.typing import NDArray
 
     from textmill.text.text_batch import TextBatch
@@ -438,6 +441,18 @@ class Tokenizer(_core.EncodeCall):
         return type(self)(
             self._vocabulary,
             chat_template=ChatTemplate(template, tuple(sorted(variables.items()))),
+            training_report=self._training_report,
+        )
+
+    def with_clock(self, now: datetime.datetime) -> Self:
+        """Return a copy whose chat template takes ``now`` for the time, and not that of each rendering.
+
+        Raises:
+            ConfigError: there is no chat template.
+        """
+        return type(self)(
+            self._vocabulary,
+            chat_template=dataclasses.replace(self._need_chat_template(), now=now),
             training_report=self._training_report,
         )
 

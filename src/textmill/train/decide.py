@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from textmill.base import units
 from textmill.base.errors import ConfigError
 from textmill.model.config import ModelConfig
 from textmill.train.compiled import faster_step_s
@@ -30,6 +31,7 @@ def make_plan(
     rope_theta: float = 10_000.0,
     spread: Spread = HERE,
     learned: int | None = None,
+    shapes_vary: bool = False,
 ) -> Plan:
     """Decide a run.
 
@@ -39,7 +41,9 @@ def make_plan(
         say: told each decision with its reason.
         rope_theta: RoPE's base of stages that name none.
         spread: the processes that train, and on what.
-        learned: numbers that are learned where the model is frozen; steps are timed as if it were not.
+        learned: numbers that are learned where the model is frozen. No step is timed then: a whole model that learns
+            may not fit where this run does.
+        shapes_vary: whether rows are as long as a step's texts happen to be, so that no blocks are compiled.
 
     Raises:
         ConfigError: the run does not fit into memory, or budget and stages disagree.
@@ -48,15 +52,18 @@ def make_plan(
     memory = choose_memory(recipe, config, say, spread=spread, learned=learned)
     times: dict[Precision, float] = {}
     candidates = precisions(recipe, spread)
-    if len(candidates) > 1 or recipe.budget.minutes is not None or spread.device == "cuda":
-        times = _times(recipe, config, memory, spread, say)
-    precision = min(candidates, key=lambda name: times.get(name, 0.0))
+    device = own_device() if spread.device == "cuda" else CPU
+    if learned is not None:
+        precision = _precision_of_products(candidates, device, say)
+    else:
+        if len(candidates) > 1 or recipe.budget.minutes is not None or spread.device == "cuda":
+            times = _times(recipe, config, memory, spread, say)
+        precision = min(candidates, key=lambda name: times.get(name, 0.0))
     if len(times) > 1:
         other = "f32" if precision == "bf16" else "bf16"
         say(f"precision {precision}: a step takes {times[precision]:.2f} s, and {times[other]:.2f} s in {other}")
     step_s = times.get(precision)
     stages = _stages(recipe, rope_theta, memory, step_s)
-    device = own_device() if spread.device == "cuda" else CPU
 
     def time_compiled() -> tuple[float, float]:
         begin = time.perf_counter()
@@ -64,9 +71,10 @@ def make_plan(
         return taken_s, time.perf_counter() - begin
 
     num_steps = sum(stage.num_steps for stage in stages)
-    compiled_s = (
-        None if step_s is None or learned is not None else faster_step_s(step_s, num_steps, device, time_compiled, say)
-    )
+    compiled_s = None if step_s is None or shapes_vary else faster_step_s(step_s, num_steps, device, time_compiled, say)
+    if shapes_vary:
+        # Each new length would be compiled anew, and differently after a resume, which has seen other lengths.
+        say("blocks are not compiled: every step's rows have a length of their own")
     if compiled_s is not None:  # minutes are more steps so
         step_s, stages = compiled_s, _stages(recipe, rope_theta, memory, compiled_s)
     return Plan(
@@ -81,6 +89,20 @@ def make_plan(
         compiled=compiled_s is not None,
         learned_parameters=learned,
     )
+
+
+def _precision_of_products(candidates: tuple[Precision, ...], device: torch.device, say: Say) -> Precision:
+    """The precision in which products alone are faster; measured in milliseconds, and without the model."""
+    if len(candidates) == 1:
+        return candidates[0]
+    rates = {name: peak_flops_per_s(name, device) for name in candidates}
+    precision = max(candidates, key=lambda name: rates[name])
+    other = min(candidates, key=lambda name: name == precision)
+    say(
+        f"precision {precision}: matrix products alone do {units.count(rates[precision])} FLOP/s, and "
+        f"{units.count(rates[other])} in {other}; steps are not timed, for that takes a model of which all is learned"
+    )
+    return precision
 
 
 def _times(

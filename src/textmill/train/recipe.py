@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -89,12 +89,20 @@ class Recipe:
                     f"the recipe has [{name}] and [tune]; a model that is tuned keeps its own, and learns from "
                     f"tune.data. Leave [{name}] out"
                 )
+        for key in _does_nothing_in_tuning(self):
+            raise ConfigError(f"{key} is given, and does nothing where a model is tuned; leave it out")
         if (tune.epochs is None) == (self.budget == BudgetTable()):
             raise ConfigError(
                 "the recipe must say once how long to tune: by tune.epochs, or by steps or minutes in [budget]"
             )
         if self.budget.tokens is not None:
             raise ConfigError("a budget of tokens is for pretraining; give steps or minutes, or tune.epochs")
+        if self.budget.minutes is not None and (tune.rank is not None or tune.kind == "grpo"):
+            what = "whose answers take most of its time" if tune.rank is None else "with adapters (tune.rank)"
+            raise ConfigError(
+                f"the budget is {self.budget.minutes:g} minutes, and steps of {tune.kind} {what} are not timed before "
+                "they begin; give steps or epochs, as in --set budget.steps=100 or tune.epochs = 1"
+            )
         if tune.rank is not None and self.optimizer.kind != "adamw":
             raise ConfigError('adapters (tune.rank) are learned by AdamW; leave optimizer.kind = "muon" out')
         if tune.kind == "grpo":
@@ -181,7 +189,8 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     Args:
         name: a TOML file, a run folder (its recipe again), or the name of a recipe that textmill brings along.
         settings: ``table.key=value``, whose relative paths start at the working directory; setting one budget unsets
-            the others, and setting ``model.params`` or ``model.preset`` unsets the other in the file.
+            the others, and setting ``model.params`` or ``model.preset``, or a budget or ``tune.epochs``, unsets the
+            other in the file.
 
     Raises:
         ConfigError: there is no such recipe, it is not TOML, or a key or value of it is wrong.
@@ -189,6 +198,7 @@ def load_recipe(name: str | Path, settings: Iterable[str] = ()) -> Recipe:
     table = _absolute(*_read_table(str(name)))
     settings = list(settings)
     _unset_the_other_size(table, settings)
+    _unset_the_other_length(table, settings)
     for setting in settings:
         parts, _ = parse_setting(setting)
         if parts[0] == "budget" and len(parts) == 2:
@@ -207,6 +217,30 @@ def _unset_the_other_size(table: dict[str, Any], settings: Iterable[str]) -> Non
         model.pop("preset", None)
     if str(given.get(("model", "preset"), "llama")) not in ARCHITECTURES:
         model.pop("params", None)
+
+
+def _unset_the_other_length(table: dict[str, Any], settings: Iterable[str]) -> None:
+    """A budget that is set takes the place of the file's epochs of tuning, and they that of its budget."""
+    tune = table.get("tune")
+    if not isinstance(tune, dict):
+        return
+    given = [parts for parts, _ in map(parse_setting, settings)]
+    if any(parts[0] == "budget" for parts in given):
+        tune.pop("epochs", None)
+    if ["tune", "epochs"] in given:
+        table.pop("budget", None)
+
+
+def _does_nothing_in_tuning(recipe: Recipe) -> Iterator[str]:
+    """Keys of other tables that a recipe gives beside ``[tune]`` in vain."""
+    plain = EvalTable()
+    for key in dataclasses.fields(EvalTable):
+        if getattr(recipe.eval, key.name) != getattr(plain, key.name):
+            yield f"eval.{key.name}"
+    if recipe.optimizer.z_loss:
+        yield "optimizer.z_loss"
+    if recipe.run.branch is not None:
+        yield "run.branch"
 
 
 def _read(table: dict[str, Any]) -> Recipe:

@@ -6,7 +6,7 @@ runs/NAME/
 ├── tokenizer.json, tokenizer.report.json, shards/SOURCE, heldout/SOURCE
 ├── interventions.json   batches passed over and the like, where anything was decided on the way
 ├── packing/             packing tables that could not be kept beside their shards
-├── inputs.json          of tuning: hashes of what it began with
+├── inputs.json          of tuning: hashes of what it began with, and when
 ├── reference/           of preferences: log-probabilities under the model that tuning began from
 ├── rollouts/            of rewards: the answers of each step, and what they were worth
 ├── checkpoints/step-*/  each a model folder and the optimizer's state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +84,14 @@ class BaseModel:
         return model
 
 
-def open_base(name: str, context: int) -> BaseModel:
+def open_base(name: str, context: int, now: datetime.datetime | None = None) -> BaseModel:
     """Open a model to tune.
+
+    Args:
+        name: as MODEL is given elsewhere.
+        context: tokens that it has to take.
+        now: what its chat template takes for the time, where it writes the date; that of each rendering unless
+            given.
 
     Raises:
         ConfigError: it takes fewer tokens than ``context``.
@@ -98,5 +105,8 @@ def open_base(name: str, context: int) -> BaseModel:
             "lower it"
         )
     tokenizer = stored.load_tokenizer()
+    rules = stored.load_text_rules(tokenizer)
+    if now is not None and tokenizer.chat_template is not None:
+        tokenizer = tokenizer.with_clock(now)
     reference = name if find_cached(name) == path else str(path.resolve())
-    return BaseModel(stored, tokenizer, stored.load_text_rules(tokenizer), reference)
+    return BaseModel(stored, tokenizer, rules, reference)

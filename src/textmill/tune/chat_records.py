@@ -3,10 +3,11 @@
 | form     | keys                                            | messages                                                |
 |----------|-------------------------------------------------|---------------------------------------------------------|
 | OpenAI   | ``messages``: role, content                     | as they are; ``weight: 0`` is not learned               |
-| ShareGPT | ``conversations``: from, value; ``system``      | human, gpt and the like become user, assistant          |
+| ShareGPT | ``conversations``: from, value; ``system``      | human, gpt and the like become user, assistant; weights |
 | Alpaca   | ``instruction``, ``input``, ``output``          | instruction and input, an empty line between; an answer |
 
-Alpaca's ``system`` and ``history`` (pairs of a question and its answer) come before.
+Alpaca's ``system`` and ``history`` (pairs of a question and its answer) come before. A record with ``tools`` is
+refused: templates are not given them, and answers that call what the model never read about would be learned.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from textmill.base.errors import DataError
-from textmill.tune.preference_records import Message, read_json_lines
+from textmill.tune.messages import Message, checked_message
+from textmill.tune.preference_records import read_json_lines
 
 # Who speaks in ShareGPT's files.
 _SPEAKERS = {
@@ -31,7 +33,6 @@ _SPEAKERS = {
     "tool": "tool",
     "observation": "tool",
 }
-_ROLES = ("system", "developer", "user", "assistant", "tool")
 # Whom each may follow; None is the beginning.
 _AFTER: dict[str, tuple[str | None, ...]] = {
     "system": (None,),
@@ -62,7 +63,7 @@ def read_chats(paths: Sequence[Path]) -> Iterator[Chat]:
 
     Raises:
         DataError: a line is no conversation, named with its file and line: no JSON, a form that is not known, roles out
-            of order, an empty message, no answer at the end.
+            of order, an empty message, no answer at the end, tools.
         ConfigError: a file cannot be read.
     """
     for where, record in read_json_lines(paths):
@@ -71,6 +72,12 @@ def read_chats(paths: Sequence[Path]) -> Iterator[Chat]:
 
 def chat_of(record: Mapping[str, Any], where: str) -> Chat:
     """Read a record in any of the forms; raises as ``read_chats``."""
+    for key in ("tools", "functions"):
+        if record.get(key):
+            raise DataError(
+                f'{where}: "{key}" are not written into conversations, so the model would learn to call what it was '
+                f'not told of; describe them in a system message and leave "{key}" out, or leave this line out'
+            )
     if "messages" in record:
         messages = _listed(record["messages"], where, "messages")
     elif "conversations" in record:
@@ -101,7 +108,8 @@ def _of_sharegpt(record: Mapping[str, Any], where: str) -> list[Message]:
         speaker = turn.get("from")
         if not isinstance(speaker, str) or speaker not in _SPEAKERS:
             raise DataError(f"{where}: conversations[{place}] is from {speaker!r}; known are {', '.join(_SPEAKERS)}")
-        messages.append({"role": _SPEAKERS[speaker], "content": turn.get("value")})
+        weight = {"weight": turn["weight"]} if "weight" in turn else {}
+        messages.append({"role": _SPEAKERS[speaker], "content": turn.get("value"), **weight})
     return messages
 
 
@@ -129,30 +137,12 @@ def _listed(value: Any, where: str, key: str) -> list[dict[str, Any]]:
 
 
 def _checked(message: Mapping[str, Any], where: str, place: int) -> dict[str, Any]:
-    """A message with a known role and a text, its parts of text put together."""
-    role, content = message.get("role"), message.get("content")
-    if not isinstance(role, str) or role not in _ROLES:
-        raise DataError(f"{where}: message {place} has the role {role!r}; known are {', '.join(_ROLES)}")
-    if isinstance(content, list):
-        content = _joined(content, where, place)
-    calls_tool = role == "assistant" and bool(message.get("tool_calls"))
-    if not (content is None and calls_tool) and not isinstance(content, str):
-        raise DataError(f"{where}: message {place} ({role}) has no content; give a text")
-    if role in ("user", "assistant") and not calls_tool and not str(content).strip():
-        named = "answer" if role == "assistant" else "message"
-        raise DataError(f"{where}: message {place} ({role}) is an empty {named}; give a text, or leave this line out")
+    """A message with a known role, a text and a weight that is one."""
+    checked = checked_message(message, where, f"message {place}")
     weight = message.get("weight", 1)
     if weight not in (0, 1):
         raise DataError(f"{where}: message {place} has the weight {weight!r}; it is 0 (not learned) or 1")
-    return {**message, "content": content}
-
-
-def _joined(parts: Sequence[Any], where: str, place: int) -> str:
-    for part in parts:
-        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-            raise DataError(f"{where}: message {place} has a part of the type {kind!r}; only text can be learned")
-    return "".join(part["text"] for part in parts)
+    return checked
 
 
 def _check_order(messages: Sequence[Message], where: str) -> None:

@@ -2,12 +2,13 @@
 
 A template with generation marks says itself what the model writes. Where it has none, an answer is what is there with
 it and not without: the conversation up to it is rendered with the generation prompt, and with the answer; the one has
-to begin with the other, token by token, and so has the whole conversation.
+to begin with the other, token by token, and so has the whole conversation. What a template writes after the token that
+ends an answer, ChatML's line end for one, is never generated, and not learned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -20,7 +21,7 @@ from textmill.base.errors import DataError
 from textmill.text.token_stream import IGNORED
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.tune.chat_records import Chat
-from textmill.tune.preference_records import Message
+from textmill.tune.messages import Message
 
 TooLong = Literal["refuse", "drop", "cut"]
 
@@ -55,6 +56,7 @@ def tokenize_chats(
     tokenizer: Tokenizer,
     *,
     model: str,
+    stop_ids: Collection[int],
     context: int,
     too_long: TooLong,
     say: Callable[[str], None],
@@ -65,6 +67,7 @@ def tokenize_chats(
         chats: as ``read_chats`` gives them.
         tokenizer: the model's, with its chat template.
         model: what messages call the model.
+        stop_ids: tokens that end what the model writes.
         context: tokens that the model reads of a conversation at most.
         too_long: what becomes of longer ones: ``refuse`` ends the run, ``drop`` leaves them out, ``cut`` keeps the
             beginning, where an answer is in it.
@@ -77,7 +80,7 @@ def tokenize_chats(
     kept: list[ChatTokens] = []
     num_dropped = num_cut = 0
     for chat in chats:
-        tokens = tokens_of(chat, tokenizer, model=model)
+        tokens = tokens_of(chat, tokenizer, model=model, stop_ids=stop_ids)
         if tokens.num_inputs > context:
             if too_long == "refuse":
                 raise _too_long(tokens, context)
@@ -93,7 +96,7 @@ def tokenize_chats(
     return kept
 
 
-def tokens_of(chat: Chat, tokenizer: Tokenizer, *, model: str) -> ChatTokens:
+def tokens_of(chat: Chat, tokenizer: Tokenizer, *, model: str, stop_ids: Collection[int]) -> ChatTokens:
     """Turn one conversation into tokens; raises as ``tokenize_chats``."""
     if tokenizer.chat_template is None:
         raise DataError(
@@ -104,7 +107,7 @@ def tokens_of(chat: Chat, tokenizer: Tokenizer, *, model: str) -> ChatTokens:
         if tokenizer.marks_answers:
             ids, is_answer = _marked(chat, tokenizer, model)
         else:
-            ids, is_answer = _by_prefixes(chat, tokenizer, model)
+            ids, is_answer = _by_prefixes(chat, tokenizer, model, stop_ids)
     except DataError as error:
         if str(error).startswith(chat.where):
             raise
@@ -132,7 +135,9 @@ def _marked(chat: Chat, tokenizer: Tokenizer, model: str) -> tuple[Sequence[int]
     return ids, is_answer
 
 
-def _by_prefixes(chat: Chat, tokenizer: Tokenizer, model: str) -> tuple[Sequence[int], NDArray[np.bool_]]:
+def _by_prefixes(
+    chat: Chat, tokenizer: Tokenizer, model: str, stop_ids: Collection[int]
+) -> tuple[Sequence[int], NDArray[np.bool_]]:
     messages = chat.messages
     whole = tokenizer.apply_chat_template(messages, add_generation_prompt=False)
     is_answer = np.zeros(len(whole), np.bool_)
@@ -145,7 +150,9 @@ def _by_prefixes(chat: Chat, tokenizer: Tokenizer, model: str) -> tuple[Sequence
         for prefix, before in ((asked, "the conversation before it"), (answered, "the conversation up to it")):
             if whole[: len(prefix)] != prefix:
                 raise _does_not_nest(messages, place, before, model)
-        is_answer[len(asked) : len(answered)] = True
+        begin, end = len(asked), len(answered)
+        stops = [at for at in range(begin, end) if whole[at] in stop_ids]
+        is_answer[begin : stops[-1] + 1 if stops else end] = True
     return whole, is_answer
 
 

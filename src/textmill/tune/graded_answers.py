@@ -61,7 +61,9 @@ def read_answers(path: Path) -> list[GradedAnswer]:
         DataError: they are not there, or damaged.
     """
     try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        # Not splitlines(): an answer may hold U+0085, U+2028 and U+2029, which JSON writes as they are.
+        lines = path.read_text(encoding="utf-8").split("\n")
+        records = [json.loads(line) for line in lines if line]
         return [_answer(record) for record in records]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,8 +29,8 @@ from textmill.tune.lora import LoraAdapters, LoraSettings
 from textmill.tune.preference_records import read_preferences
 from textmill.tune.preference_tokens import Limits, Pair, tokenize
 from textmill.tune.questions import Question, read_questions
-from textmill.tune.rewards import load_reward
-from textmill.tune.run_inputs import check_inputs, keep_inputs
+from textmill.tune.rewards import Reward, load_reward
+from textmill.tune.run_inputs import began_at, check_inputs, keep_inputs
 from textmill.tune.sft_objective import SftObjective
 
 Data = list[ChatTokens] | list[Pair] | list[Question]
@@ -60,16 +61,24 @@ def run_tuning(recipe: Recipe, kind: str, listener: Listener, *, resume: bool = 
 
 
 class _Tuning:
-    """Makes the plan and the objective of a run from the same data, which are read once."""
+    """Makes the plan and the objective of a run from the same data and reward, which are read once."""
 
     def __init__(self) -> None:
-        self._read: tuple[BaseModel, Data] | None = None
+        self._read: tuple[BaseModel, Data, Reward | None] | None = None
 
     def plan(self, folder: Path, recipe: Recipe, listener: Listener, spread: Spread) -> Run:
         """Decide a run: rows that hold the longest texts, and steps for the epochs."""
         tune = _table(recipe)
-        base, data = self._data(recipe, listener)
+        # Through the text that is kept, so that a resume has the same zone, too.
+        began = datetime.datetime.fromisoformat(datetime.datetime.now(tz=datetime.UTC).astimezone().isoformat())
+        base, data, reward = self._data(recipe, listener, began)
         context = _row_tokens(data, tune)
+        num_items, per_step, what = _items(recipe, tune, data)
+        if per_step > num_items:
+            listener.say(
+                f"a step has {per_step:,} {what}, and the data have {num_items:,}: each is in every step, and some "
+                "more than once; fewer batch.rows let a step be part of an epoch"
+            )
         planned = dataclasses.replace(
             recipe,
             tune=None,
@@ -86,15 +95,15 @@ class _Tuning:
             rope_theta=base.config.rope_theta,
             spread=spread,
             learned=None if adapters is None else adapters.num_parameters,
+            shapes_vary=True,
         )
-        keep_inputs(folder, base, data, None if tune.reward is None else load_reward(tune.reward).sha256)
+        keep_inputs(folder, base, data, None if reward is None else reward.sha256, began)
         return Run(folder, recipe, plan)
 
     def objective(self, run: Run, listener: Listener) -> Objective:
         """What the run learns."""
         tune = _table(run.recipe)
-        base, data = self._data(run.recipe, listener)
-        reward = None if tune.reward is None else load_reward(tune.reward)
+        base, data, reward = self._data(run.recipe, listener, began_at(run.folder))
         check_inputs(run.folder, base, data, None if reward is None else reward.sha256, listener.say)
         adapters = _adapters(run.recipe, base)
         if tune.kind == "sft":
@@ -104,12 +113,16 @@ class _Tuning:
         assert reward is not None
         return GrpoObjective(base, _questions(data), reward, adapters)
 
-    def _data(self, recipe: Recipe, listener: Listener) -> tuple[BaseModel, Data]:
+    def _data(
+        self, recipe: Recipe, listener: Listener, began: datetime.datetime
+    ) -> tuple[BaseModel, Data, Reward | None]:
         if self._read is None:
             tune = _table(recipe)
-            base = open_base(tune.model, tune.context)
+            base = open_base(tune.model, tune.context, began)
+            # It fails before anything is done that takes a while.
+            reward = None if tune.reward is None else load_reward(tune.reward)
             listener.doing("reading the data")
-            self._read = base, _read_data(tune, base, listener)
+            self._read = base, _read_data(tune, base, listener), reward
         return self._read
 
 
@@ -128,9 +141,7 @@ def _adapters(recipe: Recipe, base: BaseModel) -> LoraAdapters | None:
 def _read_data(tune: TuneTable, base: BaseModel, listener: Listener) -> Data:
     paths = _files(Path(tune.data))
     if tune.kind == "grpo":
-        assert tune.reward is not None
         assert tune.max_tokens is not None
-        load_reward(tune.reward)  # it fails before anything is done that takes a while
         return read_questions(
             paths,
             base.tokenizer,
@@ -144,6 +155,7 @@ def _read_data(tune: TuneTable, base: BaseModel, listener: Listener) -> Data:
             read_chats(paths),
             base.tokenizer,
             model=tune.model,
+            stop_ids=base.rules.stop_ids,
             context=tune.context,
             too_long=tune.too_long,
             say=listener.say,
@@ -179,12 +191,19 @@ def _budget(recipe: Recipe, tune: TuneTable, data: Data) -> BudgetTable:
     """The recipe's own, or steps for the epochs that it asks for."""
     if tune.epochs is None:
         return recipe.budget
-    num_records = len(data)
+    num_items, per_step, _ = _items(recipe, tune, data)
+    return BudgetTable(steps=max(1, math.ceil(tune.epochs * num_items / per_step)) * (tune.updates or 1))
+
+
+def _items(recipe: Recipe, tune: TuneTable, data: Data) -> tuple[int, int, str]:
+    """How many there are of what a step has so many of, how many it has, and what they are."""
+    if tune.kind == "grpo":
+        assert tune.answers is not None
+        return len(data), recipe.batch.rows // tune.answers, "prompts"
     if tune.packing == "all":
         rows = ChatSource(_chats(data), context=_row_tokens(data, tune), per_step=1, packs_all=True, seed=0)
-        num_records = rows.num_items
-    records_per_step = recipe.batch.rows // (tune.answers or 1)
-    return BudgetTable(steps=max(1, math.ceil(tune.epochs * num_records / records_per_step)) * (tune.updates or 1))
+        return rows.num_items, recipe.batch.rows, "rows"
+    return len(data), recipe.batch.rows, "conversations" if tune.kind == "sft" else "pairs"
 
 
 def _row_tokens(data: Data, tune: TuneTable) -> int:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from textmill.base.errors import ConfigError, DataError
+from textmill.tune.messages import Message, checked_message
 
-Message = Mapping[str, Any]
 Side = str | tuple[Message, ...]
 
 _RECORD_BYTES_MAX = 1 << 24
@@ -189,11 +189,11 @@ def _messages(value: Any, where: str, key: str) -> tuple[Message, ...]:
     if not isinstance(value, list) or not value:
         raise DataError(f'{where}: "{key}" is {_kind(value)}, and must be a text or a list of messages')
     for place, message in enumerate(value):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str) or "content" not in message:
+        if not isinstance(message, dict) or "role" not in message:
             raise DataError(
                 f'{where}: {key}[{place}] is no message; one is written {{"role": "user", "content": "Hello"}}'
             )
-    return tuple(value)
+    return tuple(checked_message(message, where, f"{key}[{place}]") for place, message in enumerate(value))
 
 
 def _check_roles(messages: Sequence[Message], where: str, key: str) -> None:

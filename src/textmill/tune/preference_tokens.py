@@ -16,7 +16,8 @@ import numpy as np
 from textmill.base.errors import DataError
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.tune.answer_rows import AnsweredPrompt
-from textmill.tune.preference_records import Message, Preference, Side
+from textmill.tune.messages import Message
+from textmill.tune.preference_records import Preference, Side
 
 TooLong = Literal["refuse", "drop", "cut"]
 
@@ -26,14 +27,26 @@ class Pair:
     """A pair of answers in tokens.
 
     Attributes:
-        chosen: the better answer, after its prompt.
-        rejected: the other one, after the same.
+        prompt: what both answers follow, at least one token.
+        chosen_answer: the better answer.
+        rejected_answer: the other one.
         where: ``file:line``.
     """
 
-    chosen: AnsweredPrompt
-    rejected: AnsweredPrompt
+    prompt: tuple[int, ...]
+    chosen_answer: tuple[int, ...]
+    rejected_answer: tuple[int, ...]
     where: str
+
+    @property
+    def chosen(self) -> AnsweredPrompt:
+        """The better answer after the prompt."""
+        return AnsweredPrompt(self.prompt, self.chosen_answer)
+
+    @property
+    def rejected(self) -> AnsweredPrompt:
+        """The other one after the same."""
+        return AnsweredPrompt(self.prompt, self.rejected_answer)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +57,7 @@ class Limits:
         context: prompt and answer together.
         prompt: the prompt alone, where texts are cut.
         too_long: what becomes of longer ones: ``refuse`` ends the run, ``drop`` leaves the pair out, ``cut`` keeps the
-            end of a prompt and the beginning of an answer.
+            end of a prompt, the same before both answers, and their beginnings.
     """
 
     context: int
@@ -80,24 +93,25 @@ def tokenize(
     for preference in preferences:
         where = preference.where
         prompt = prompt_ids(preference.prompt, tokenizer, prefix_ids, where)
-        sides = [
-            AnsweredPrompt(prompt, _answer_ids(preference.prompt, side, prompt, tokenizer, end_id, where))
+        chosen, rejected = (
+            _answer_ids(preference.prompt, side, prompt, tokenizer, end_id, where)
             for side in (preference.chosen, preference.rejected)
-        ]
-        if max(len(prompt) + len(side.answer) for side in sides) > limits.context:
+        )
+        pair = Pair(prompt, chosen, rejected, where)
+        if len(prompt) + _longer(pair) > limits.context:
             if limits.too_long == "refuse":
-                raise _too_long(sides, limits, where)
+                raise _too_long(pair, limits)
             if limits.too_long == "drop":
                 num_dropped += 1
                 continue
             num_cut += 1
-            sides = [_cut(side, limits) for side in sides]
-        if sides[0].answer == sides[1].answer:
+            pair = _cut(pair, limits)
+        if pair.chosen_answer == pair.rejected_answer:
             raise DataError(
-                f"{where}: chosen and rejected are the same {len(sides[0].answer)} tokens once they are cut to the "
+                f"{where}: chosen and rejected are the same {len(pair.chosen_answer)} tokens once they are cut to the "
                 f"context of {limits.context}, so neither is preferred; leave this line out, or take a longer context"
             )
-        pairs.append(Pair(sides[0], sides[1], where))
+        pairs.append(pair)
     if num_cut:
         say(f"{num_cut:,} pairs were longer than {limits.context:,} tokens, and are cut to that")
     if num_dropped:
@@ -120,7 +134,7 @@ def hash_of(pairs: Iterable[Pair]) -> str:
     """A hash of all tokens: 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for pair in pairs:
-        for ids in (pair.chosen.prompt, pair.chosen.answer, pair.rejected.answer):
+        for ids in (pair.prompt, pair.chosen_answer, pair.rejected_answer):
             digest.update(len(ids).to_bytes(8, "little"))
             digest.update(np.array(ids, dtype="<u4").tobytes())
     return digest.hexdigest()
@@ -155,17 +169,24 @@ def _rendered(
         raise DataError(f"{where}: {error}") from error
 
 
-def _cut(text: AnsweredPrompt, limits: Limits) -> AnsweredPrompt:
-    """Keep the end of the prompt, and of the answer what then has room."""
-    room = max(limits.context - len(text.answer), min(limits.prompt, limits.context - 1))
-    prompt = text.prompt[-room:]
-    return AnsweredPrompt(prompt, text.answer[: limits.context - len(prompt)])
+def _longer(pair: Pair) -> int:
+    return max(len(pair.chosen_answer), len(pair.rejected_answer))
 
 
-def _too_long(sides: Sequence[AnsweredPrompt], limits: Limits, where: str) -> DataError:
-    longest = max(len(side.answer) for side in sides)
+def _cut(pair: Pair, limits: Limits) -> Pair:
+    """Keep the end of the prompt, as much of it before both answers, and of each answer what then has room.
+
+    Were each side cut by itself, the answers would follow different prompts, and be told apart by them.
+    """
+    room = max(limits.context - _longer(pair), min(limits.prompt, limits.context - 1))
+    prompt = pair.prompt[-room:]
+    left = limits.context - len(prompt)
+    return Pair(prompt, pair.chosen_answer[:left], pair.rejected_answer[:left], pair.where)
+
+
+def _too_long(pair: Pair, limits: Limits) -> DataError:
     return DataError(
-        f"{where}: the prompt has {len(sides[0].prompt):,} tokens and its longer answer {longest:,}, and the context "
-        f"is {limits.context:,}; take a longer one (tune.context), or let such pairs be cut or left out "
+        f"{pair.where}: the prompt has {len(pair.prompt):,} tokens and its longer answer {_longer(pair):,}, and the "
+        f"context is {limits.context:,}; take a longer one (tune.context), or let such pairs be cut or left out "
         '(tune.too_long = "cut" or "drop")'
     )

@@ -18,7 +18,7 @@ class Question:
     """A prompt, and what a reward may want to know of it.
 
     Attributes:
-        prompt: as the record has it, a text or messages.
+        prompt: as the record has it, a text or messages, parts of text put together.
         record: the record's other keys.
         ids: the prompt in tokens.
         where: ``file:line``.

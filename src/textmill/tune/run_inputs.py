@@ -1,7 +1,11 @@
-"""What a run of tuning was begun with, so that a resume goes on with the same: hashes, in the run's ``inputs.json``."""
+"""What a run of tuning was begun with, so that a resume goes on with the same: hashes and the time, in ``inputs.json``.
+
+The time is for chat templates that write the date: what they write has to be the same on another day.
+"""
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -20,10 +24,24 @@ INPUTS = "inputs.json"
 Data = Sequence[ChatTokens] | Sequence[Pair] | Sequence[Question]
 
 
-def keep_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | None) -> None:
-    """Write down what a run begins with."""
-    table = {"model": fingerprint_of(base.stored)["sha256"], "data": _hash(data), "reward": reward_sha256}
+def keep_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | None, began: datetime.datetime) -> None:
+    """Write down what a run begins with, and when."""
+    table = {
+        "model": fingerprint_of(base.stored)["sha256"],
+        "data": _hash(data),
+        "reward": reward_sha256,
+        "began": began.isoformat(),
+    }
     write_file(run / INPUTS, json.dumps(table, indent=2) + "\n")
+
+
+def began_at(run: Path) -> datetime.datetime:
+    """When a run began.
+
+    Raises:
+        DataError: the record is damaged.
+    """
+    return _kept(run)[3]
 
 
 def check_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | None, say: Callable[[str], None]) -> None:
@@ -32,13 +50,7 @@ def check_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | No
     Raises:
         DataError: model or data are others, or the record is damaged.
     """
-    try:
-        kept = json.loads((run / INPUTS).read_text(encoding="utf-8"))
-        model, began_with, reward = kept["model"], kept["data"], kept["reward"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{run / INPUTS} is missing or damaged ({error}); start the run again in another folder"
-        ) from error
+    model, began_with, reward, _ = _kept(run)
     if model != fingerprint_of(base.stored)["sha256"]:
         raise DataError(
             f"{base.stored.path} is not the model that {run} began with: its weights are others; bring it back, or "
@@ -51,6 +63,16 @@ def check_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | No
         )
     if reward != reward_sha256:
         say("the reward's file has changed since the run began; from here on answers are graded by what it is now")
+
+
+def _kept(run: Path) -> tuple[str, str, str | None, datetime.datetime]:
+    try:
+        kept = json.loads((run / INPUTS).read_text(encoding="utf-8"))
+        return kept["model"], kept["data"], kept["reward"], datetime.datetime.fromisoformat(kept["began"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{run / INPUTS} is missing or damaged ({error}); start the run again in another folder"
+        ) from error
 
 
 def _hash(data: Data) -> str:
