@@ -1,8 +1,8 @@
 """Programs that nobody has read, run where they can harm nothing: each in a process of its own that is locked in.
 
 What holds (``jail``): no network, no other process, no file outside a temporary folder but Python's own to read, a
-bound on memory, on processor time, on files and their sizes; and from outside, on time and on the folder. None of it
-needs root. Where the system lacks a part, nothing is run unless the caller says so.
+bound on memory, on processor time, on files and their sizes; and from outside, on time, threads and the folder. None of
+it needs root. Where the system lacks a part, nothing is run unless the caller says so.
 
 What it cannot do: a program shares its process with the tests that judge it. One that looks for them can make them
 pass. So a score is that of programs that try to solve their task.
@@ -30,6 +30,7 @@ from textmill.base.files import temporary_errors
 _LOOK_EVERY_S = 0.05
 _MOST_FOLDER_BYTES = 32 << 20
 _MOST_FOLDER_FILES = 1000
+_MOST_THREADS = 64
 _MOST_ANSWER = 1 << 16
 _START_S = 10.0  # for Python itself, on a machine that is busy
 _BEGIN = (
@@ -38,7 +39,7 @@ _BEGIN = (
 )
 _MISSING = {
     "limits": "limits on memory, time and files (setrlimit)",
-    "files": "a fence around files (Landlock, Linux 5.13 and newer)",
+    "files": "a fence around files (Landlock, Linux 6.2 and newer)",
     "calls": "a filter of system calls (seccomp), which keeps it from the network and from other processes",
 }
 
@@ -81,7 +82,7 @@ class Sandbox:
         if missing and not self.anyway:
             raise ConfigError(
                 f"programs that a model writes cannot be locked in here: this system lacks {'; '.join(missing)}. Run "
-                "this on Linux 5.13 or newer (a container of it does), or, in a machine that has nothing to lose, with "
+                "this on Linux 6.2 or newer (a container of it does), or, in a machine that has nothing to lose, with "
                 "--run-unprotected"
             )
         if not outcome.passed:
@@ -101,6 +102,7 @@ class Sandbox:
             answers, theirs = os.pipe()
             job = {
                 "answers": theirs,
+                "parent": os.getpid(),
                 "word": word,
                 "program": program,
                 "memory_bytes": self.memory_bytes,
@@ -122,7 +124,7 @@ class Sandbox:
                 assert process.stdin is not None
                 with contextlib.suppress(BrokenPipeError), process.stdin:
                     process.stdin.write(json.dumps(job).encode() + b"\n")
-                lines, stopped = self._listen(answers, Path(folder))
+                lines, stopped = self._listen(answers, Path(folder), process.pid)
             finally:
                 os.close(answers)
                 with contextlib.suppress(ProcessLookupError):
@@ -130,7 +132,7 @@ class Sandbox:
                 status = process.wait()
         return _understood(lines, stopped, status, word)
 
-    def _listen(self, answers: int, folder: Path) -> tuple[list[bytes], str]:
+    def _listen(self, answers: int, folder: Path, pid: int) -> tuple[list[bytes], str]:
         """Read what it answers until it ends or has to be stopped, and why."""
         data = b""
         end = time.monotonic() + _START_S + self.timeout_s
@@ -146,7 +148,17 @@ class Sandbox:
                     return data.split(b"\n"), ""
             elif _is_too_large(folder):
                 return data.split(b"\n"), f"it wrote more than {_MOST_FOLDER_BYTES >> 20} MB, or too many files"
+            elif _num_threads(pid) > _MOST_THREADS:
+                return data.split(b"\n"), f"it started more than {_MOST_THREADS} threads"
         return data.split(b"\n"), f"it took more than {self.timeout_s:g} s"
+
+
+def _num_threads(pid: int) -> int:
+    """Of a process, by the number of its folders in /proc; 0 where that is not to be seen."""
+    try:
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2  # noqa: PTH116  many times a second
+    except OSError:
+        return 0
 
 
 def _is_too_large(folder: Path) -> bool:
