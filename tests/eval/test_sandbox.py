@@ -12,6 +12,7 @@ import pytest
 
 from textmill.base.errors import ConfigError
 from textmill.eval.tasks.jail import seccomp
+from textmill.eval.tasks.program_folder import is_too_large
 from textmill.eval.tasks.sandbox import Sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is Linux's")
@@ -262,6 +263,62 @@ def test_what_it_writes_is_bounded_and_goes(sandbox, tmp_path, monkeypatch):
     assert not sandbox.run("for i in range(100000): open(str(i), 'wb').write(bytes(1000))").passed
     assert sandbox.run("print('x' * 1000)\nimport sys\nprint('x' * 10_000_000, file=sys.stderr)").passed
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["for i in range(2000): os.mkdir('d'); os.chdir('d')",
+     "for i in range(60): os.mkdir('d' * 255); os.chdir('d' * 255); open('f', 'w')",
+     "os.mkdir('shut'); os.mkdir('shut/er', 0); os.mkdir('none', 0); os.mkdir(b'\\xff'); os.symlink('/', 'root')",
+     "for i in range(900): os.makedirs(f'{i}/{i}')"],
+)  # fmt: skip
+def test_folders_go_however_they_were_left(sandbox, tmp_path, monkeypatch, program):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    outcome = sandbox.run(f"import os\n{program}")
+    assert outcome.passed or "too many files" in outcome.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_too_large_or_cannot_be_read(tmp_path):
+    def large():
+        return is_too_large(tmp_path, num_files=3, num_bytes=1000)
+
+    (tmp_path / "f").write_bytes(bytes(500))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert not large()
+    (tmp_path / "d/g").write_bytes(b"")
+    assert large()
+    (tmp_path / "d/g").rename(tmp_path / "f")
+    (tmp_path / "f").write_bytes(bytes(1001))
+    assert large()
+    assert is_too_large(tmp_path / "f", num_files=3, num_bytes=1000)  # no folder: it cannot be read
+    assert not is_too_large(tmp_path / "gone", num_files=3, num_bytes=1000)
+
+
+PIPE = """
+import os, stat, time
+for pipe in range(3, 64):
+    try:
+        if stat.S_ISFIFO(os.fstat(pipe).st_mode): break
+    except OSError: pass
+"""
+
+
+def test_one_that_writes_into_the_pipe_is_looked_at(sandbox):
+    files = "for i in range(3000): open(str(i), 'w').close(); os.write(pipe, b' ')\n"
+    assert "too many files" in sandbox.run(f"{PIPE}{files}while True: os.write(pipe, b' '); time.sleep(0.001)").error
+    assert "into the pipe" in sandbox.run(f"{PIPE}while True: os.write(pipe, b' ' * 4096)").error
+
+
+def test_what_it_says_itself_is_cleaned_and_cut(sandbox):
+    for answer in ('{"error": "\\\\ud800"}', '{"error": "' + "x" * 9000 + '"}', '{"error": ""}', "[" * 9000, "\\xff"):
+        outcome = sandbox.run(f"{PIPE}os.write(pipe, b'{answer}\\n')\ntime.sleep(1)")
+        assert not outcome.passed
+        assert 0 < len(outcome.error.encode()) <= 2000
+    assert "?" in sandbox.run("raise ValueError('\\ud800')").error
+    assert "SIG" in sandbox.run("import os; os.kill(os.getpid(), 9)").error
+    assert "signal 40" in sandbox.run("import os; os.kill(os.getpid(), 40)").error
 
 
 def test_limits_cannot_be_raised(sandbox):

@@ -18,7 +18,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +25,14 @@ from pathlib import Path
 import textmill
 from textmill.base.errors import ConfigError, TextmillError
 from textmill.base.files import temporary_errors
+from textmill.eval.tasks.program_folder import is_too_large, program_folder
 
 _LOOK_EVERY_S = 0.05
 _MOST_FOLDER_BYTES = 32 << 20
 _MOST_FOLDER_FILES = 1000
 _MOST_THREADS = 64
 _MOST_ANSWER = 1 << 16
+_MOST_ERROR = 2000  # characters
 _START_S = 10.0  # for Python itself, on a machine that is busy
 _BEGIN = (
     "import sys; sys.path.insert(0, sys.argv[1]); from textmill.eval.tasks.jail.inside import main; "
@@ -98,7 +99,7 @@ class Sandbox:
 
     def _run(self, program: str) -> tuple[dict[str, bool], Outcome]:
         word = secrets.token_hex(16)
-        with temporary_errors(), tempfile.TemporaryDirectory(prefix="textmill-", ignore_cleanup_errors=True) as folder:
+        with temporary_errors(), program_folder() as folder:
             answers, theirs = os.pipe()
             job = {
                 "answers": theirs,
@@ -115,7 +116,7 @@ class Sandbox:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=folder,
-                env={"LC_ALL": "C.UTF-8", "HOME": folder, "TMPDIR": folder, "PYTHONHASHSEED": "0"},
+                env={"LC_ALL": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder), "PYTHONHASHSEED": "0"},
                 pass_fds=(theirs,),
                 start_new_session=True,
             )
@@ -124,7 +125,7 @@ class Sandbox:
                 assert process.stdin is not None
                 with contextlib.suppress(BrokenPipeError), process.stdin:
                     process.stdin.write(json.dumps(job).encode() + b"\n")
-                lines, stopped = self._listen(answers, Path(folder), process.pid)
+                lines, stopped = self._listen(answers, folder, process.pid)
             finally:
                 os.close(answers)
                 with contextlib.suppress(ProcessLookupError):
@@ -135,9 +136,10 @@ class Sandbox:
     def _listen(self, answers: int, folder: Path, pid: int) -> tuple[list[bytes], str]:
         """Read what it answers until it ends or has to be stopped, and why."""
         data = b""
-        end = time.monotonic() + _START_S + self.timeout_s
-        while (now := time.monotonic()) < end and len(data) < _MOST_ANSWER:
-            if select.select([answers], [], [], min(_LOOK_EVERY_S, end - now))[0]:
+        now = time.monotonic()
+        end, look = now + _START_S + self.timeout_s, now + _LOOK_EVERY_S
+        while now < end and len(data) < _MOST_ANSWER:
+            if select.select([answers], [], [], max(0.0, min(look, end) - now))[0]:
                 piece = os.read(answers, _MOST_ANSWER)
                 if not piece:
                     return data.split(b"\n"), ""
@@ -146,10 +148,16 @@ class Sandbox:
                 data += piece
                 if data.count(b"\n") > 1:
                     return data.split(b"\n"), ""
-            elif _is_too_large(folder):
-                return data.split(b"\n"), f"it wrote more than {_MOST_FOLDER_BYTES >> 20} MB, or too many files"
-            elif _num_threads(pid) > _MOST_THREADS:
-                return data.split(b"\n"), f"it started more than {_MOST_THREADS} threads"
+            now = time.monotonic()
+            if now >= look:  # by the clock: a program that answers byte by byte is looked at, too
+                if is_too_large(folder, num_files=_MOST_FOLDER_FILES, num_bytes=_MOST_FOLDER_BYTES):
+                    return data.split(b"\n"), f"it wrote more than {_MOST_FOLDER_BYTES >> 20} MB, or too many files"
+                if _num_threads(pid) > _MOST_THREADS:
+                    return data.split(b"\n"), f"it started more than {_MOST_THREADS} threads"
+                now = time.monotonic()
+                look = now + _LOOK_EVERY_S
+        if len(data) >= _MOST_ANSWER:
+            return data.split(b"\n"), "it wrote into the pipe of its answer"
         return data.split(b"\n"), f"it took more than {self.timeout_s:g} s"
 
 
@@ -159,18 +167,6 @@ def _num_threads(pid: int) -> int:
         return os.stat(f"/proc/{pid}/task").st_nlink - 2  # noqa: PTH116  many times a second
     except OSError:
         return 0
-
-
-def _is_too_large(folder: Path) -> bool:
-    count = size = 0
-    for place, folders, files in os.walk(folder):
-        count += len(folders) + len(files)
-        for name in files:
-            with contextlib.suppress(OSError):
-                size += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118
-        if count > _MOST_FOLDER_FILES or size > _MOST_FOLDER_BYTES:
-            return True
-    return False
 
 
 def _understood(lines: list[bytes], stopped: str, status: int, word: str) -> tuple[dict[str, bool], Outcome]:
@@ -183,10 +179,22 @@ def _understood(lines: list[bytes], stopped: str, status: int, word: str) -> tup
         return protections, Outcome(True)
     error = answer.get("error")
     if isinstance(error, str):
-        return protections, Outcome(False, error)
+        return protections, Outcome(False, _told(error))
     if status < 0:
-        return protections, Outcome(False, f"it was ended by {signal.Signals(-status).name}")
+        return protections, Outcome(False, f"it was ended by {_signal_name(-status)}")
     return protections, Outcome(False, f"it left early, with status {status}")
+
+
+def _told(error: str) -> str:
+    """What a program says of its end, as text that any file takes, and not empty: that would be no error."""
+    return error[:_MOST_ERROR].encode(errors="replace").decode() or "it ended with an error that says nothing"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of those for programs' own use
+        return f"signal {number}"
 
 
 def _parsed(line: bytes) -> dict[str, object]:
