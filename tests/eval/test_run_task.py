@@ -185,14 +185,21 @@ def test_two_models_are_compared_item_by_item(tmp_path):
 
 
 def test_bits_are_compared_document_by_document(tmp_path):
-    for name, bits in (("a", [10.0, 20.0, 30.0]), ("b", [11.0, 22.0, 33.0])):
+    def write(name, bits):
         lines = [{"v": 1, "kind": "bits", "source": "web"}]
         lines += [{"id": str(i), "hash": "h", "bytes": 10, "bits": [value, 0.0]} for i, value in enumerate(bits)]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    write("a", [10.0, 20.0, 30.0])
+    write("b", [11.0, 22.0, 33.0])
     (found,) = compare_results(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     assert (found.metric, found.a, found.b) == ("bits_per_byte", 2.0, pytest.approx(2.2))
-    assert found.p_value is None
-    assert found.differ
+    assert found.interval[0] > 0
+    assert (found.p_value, found.differ) == (0.25, False)  # three documents are too few to be sure
+    write("a", [10.0, 20.0, 30.0] * 3)
+    write("b", [11.0, 22.0, 33.0] * 3)
+    (found,) = compare_results(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    assert (found.p_value, found.differ) == (2 / 2**9, True)
 
 
 def test_what_cannot_be_compared_is_named(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from textmill.base.errors import DataError
-from textmill.eval.intervals import bootstrap_difference, mcnemar
+from textmill.eval.intervals import bootstrap_difference, mcnemar, sign_flip_test
 from textmill.eval.results import read_results
 
 RESULTS = "*.jsonl"
@@ -29,8 +29,8 @@ class Difference:
         interval: of 95 % for ``b - a``, by a paired bootstrap; None for fewer than two items.
         only_a: items that only the first got right; ``only_b`` only the second; None where items are not just right or
             wrong.
-        p_value: of McNemar's exact test, where it applies.
-        differ: whether chance is an unlikely reason: p below 0.05, or 0 outside of the interval.
+        p_value: of McNemar's exact test where items are just right or wrong, else of the paired sign-flip test.
+        differ: whether chance is an unlikely reason: p below 0.05.
     """
 
     name: str
@@ -41,14 +41,12 @@ class Difference:
     interval: tuple[float, float] | None
     only_a: int | None
     only_b: int | None
-    p_value: float | None
+    p_value: float
 
     @property
     def differ(self) -> bool:
         """Whether the difference is more than chance."""
-        if self.p_value is not None:
-            return self.p_value < _SURE
-        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+        return self.p_value < _SURE
 
 
 def compare_results(a: Path, b: Path) -> list[Difference]:
@@ -133,10 +131,12 @@ def _values(
 
 
 def _difference(name: str, metric: str, a_N: np.ndarray, b_N: np.ndarray, sizes_N: np.ndarray) -> Difference:
-    only_a = only_b = p_value = None
+    only_a = only_b = None
     if metric != "bits_per_byte" and np.isin((a_N, b_N), (0.0, 1.0)).all():
         test = mcnemar(int(((a_N == 1) & (b_N == 0)).sum()), int(((a_N == 0) & (b_N == 1)).sum()))
         only_a, only_b, p_value = test.only_a, test.only_b, test.p_value
+    else:
+        p_value = sign_flip_test(a_N, b_N)
     total = sizes_N.sum()
     return Difference(
         name,
