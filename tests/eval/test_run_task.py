@@ -8,6 +8,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.eval.compare import compare_results
 from textmill.eval.measure import measure_task
 from textmill.eval.results import read_results
+from textmill.eval.tasks.prompts import Prompts
 from textmill.eval.tasks.task_file import read_task
 
 WORDS = ["fox", "dog", "wizards", "box", "quick", "lazy", "brown", "seven"]
@@ -161,6 +162,18 @@ def test_programs_are_run_with_their_tests(tiny, write_task, tmp_path):
     assert [(metric.name, metric.value) for metric in score.metrics] == [("pass@1", 0.5)]
     _, records = read_results(tmp_path / "out/task.jsonl")
     assert [record["outputs"][0].get("error") for record in records] == [None, "AssertionError: it is 2"]
+
+
+def test_an_example_of_a_program_goes_on_where_its_prompt_ends(tiny, write_task):
+    items = [{"prompt": f"def f{n}():\n", "answer": f"    return {n}", "tests": f"f{n}()"} for n in range(2)]
+
+    def prompt(**settings):
+        path = write_task({"task": {"shots": 1} | settings}, *items)
+        task = read_task(path)
+        return Prompts(tiny.lm, task, path).text(task.items[0])
+
+    assert prompt() == prompt(kind="code") == "def f0():\n    return 0\n\ndef f1():\n"
+    assert prompt(delimiter="# ") == "def f0():\n#     return 0\n\ndef f1():\n"
 
 
 def write_results(folder, scores, name="task", **header):

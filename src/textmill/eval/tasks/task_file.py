@@ -84,6 +84,8 @@ def _settings(
     _check_name(path, values["name"], header, given)
     if "kind" not in values:
         values["kind"] = _kind_of(path, records)
+    if values["kind"] == "code":
+        values.setdefault("delimiter", "")
     for name in ("extract", "ignore"):
         for pattern in (values.get(name, ()),) if name == "extract" else values.get(name, ()):
             check_regex(f'{path}, line 1: "{name}"', pattern or "")
