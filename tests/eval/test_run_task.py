@@ -219,6 +219,8 @@ def test_what_cannot_be_compared_is_named(tmp_path):
     a = write_results(tmp_path / "a", [1, 0])
     for name, scores, header, said in (
         ("b", [1, 0], {"task_sha256": "other"}, "their task_sha256 differ"),
+        ("e", [1, 0], {"items": 1000}, "e/task.jsonl has 2 of 1,000 items: it was interrupted"),
+        ("f", [1, 0], {"stride": 8}, "a stride of half the context and .* of 8"),
         ("c", [1], {}, "has 2 results and .* 1: one of them was interrupted"),
     ):
         with pytest.raises(DataError, match=said):

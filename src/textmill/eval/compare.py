@@ -53,7 +53,7 @@ def compare_results(a: Path, b: Path) -> list[Difference]:
     """Compare two files of results, or all files that two folders both have.
 
     Raises:
-        DataError: there is nothing that both have, or the same name stands for other items.
+        DataError: there is nothing that both have, or the same name stands for other items, or one is not finished.
     """
     differences = []
     for one, other in _pairs(a, b):
@@ -94,6 +94,19 @@ def _check_same(
             raise DataError(
                 f"{one} and {other} are not about the same items: their {key} differ. Evaluate both with the same task "
                 "file and settings"
+            )
+    strides = first[0].get("stride"), second[0].get("stride")
+    if strides[0] != strides[1]:
+        one_stride, other_stride = ("half the context" if stride is None else f"{stride:,}" for stride in strides)
+        raise DataError(
+            f"{one} was measured with a stride of {one_stride} and {other} of {other_stride}, which gives tokens other "
+            "contexts. Evaluate both with the same --stride"
+        )
+    for path, (header, records) in ((one, first), (other, second)):
+        if len(records) < header.get("items", 0):
+            raise DataError(
+                f"{path} has {len(records):,} of {header['items']:,} items: it was interrupted. Start it again, and it "
+                "goes on"
             )
     if len(first[1]) != len(second[1]):
         raise DataError(
