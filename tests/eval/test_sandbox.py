@@ -40,6 +40,21 @@ def test_a_right_program_passes_and_a_wrong_one_says_why(sandbox):
     assert sandbox.run("open('note', 'w').write('x')\nassert open('note').read() == 'x'").passed
 
 
+def test_a_program_is_a_module_and_no_script(sandbox):
+    assert sandbox.run("if __name__ == '__main__': raise ValueError").passed
+    assert sandbox.run(
+        "def f(x: int): pass\nassert f.__annotations__ == {'x': int}"
+    ).passed  # nothing of the jail's own
+    kinds = (
+        "from __future__ import annotations\nimport dataclasses, pickle, typing\n"
+        "@dataclasses.dataclass\nclass A:\n    x: int = 3\n"
+        "assert pickle.loads(pickle.dumps(A(4))) == A(4)\nassert typing.get_type_hints(A) == {'x': int}"
+    )
+    assert sandbox.run(kinds).passed
+    assert "ModuleNotFoundError" in sandbox.run("import numpy").error
+    assert "SystemExit" in sandbox.run("import unittest\nunittest.main(argv=['x'])").error
+
+
 @pytest.mark.parametrize(
     "program",
     ["import os; os._exit(0)", "import sys; sys.exit(0)", "raise SystemExit", "import os; os.kill(os.getpid(), 9)",

@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+import types
 
 from textmill.eval.tasks.jail.landlock import fence_files
 from textmill.eval.tasks.jail.seccomp import give_up_calls
@@ -89,8 +90,10 @@ def _end_with(parent: int) -> None:
 
 
 def _run(program: str, word: str) -> dict[str, str]:
+    module = types.ModuleType("program")  # not __main__: what a script does when it is started is not asked for
+    sys.modules["program"] = module  # dataclasses and pickle look a class's module up
     try:
-        exec(compile(program, "program", "exec"), {"__name__": "__main__"})
+        exec(compile(program, "program", "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:  # noqa: BLE001  SystemExit too: leaving early is not passing
         return {"error": _told(error)}
     return {"word": word}
