@@ -1,9 +1,10 @@
 import itertools
+import math
 
 import numpy as np
 import pytest
 
-from textmill.eval.intervals import bootstrap_difference, bootstrap_ratio, mcnemar, wilson
+from textmill.eval.intervals import bootstrap_difference, bootstrap_ratio, mcnemar, sign_flip_test, wilson
 
 
 def test_wilson_gives_the_intervals_that_are_published():
@@ -55,3 +56,38 @@ def test_a_difference_is_paired():
     a = rng.normal(100, 50, 40)
     low, high = bootstrap_difference(a, a + 2.0, np.ones(40))
     assert (low, high) == pytest.approx((2.0, 2.0))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 12])
+def test_sign_flips_count_every_way_the_signs_can_fall(count):
+    rng = np.random.default_rng(count)
+    a, b = rng.integers(-3, 4, (2, count)).astype(float)
+    told = sum(b) - sum(a)
+    ways = [
+        sum(s * (y - x) for s, x, y in zip(signs, a, b, strict=True))
+        for signs in itertools.product((1, -1), repeat=count)
+    ]
+    assert sign_flip_test(a, b) == pytest.approx(sum(abs(way) >= abs(told) for way in ways) / len(ways))
+
+
+def test_sign_flips_of_few_pairs_are_never_sure():
+    for count in range(6):
+        assert sign_flip_test(np.zeros(count), np.ones(count)) == max(0.0, min(1.0, 2.0 ** (1 - count)))
+    assert sign_flip_test(np.zeros(6), np.full(6, 0.1)) == 2 / 2**6
+
+
+def test_drawn_sign_flips_come_near_the_exact_ones_and_stay_the_same():
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(0, 1, (2, 40))
+    first = sign_flip_test(a, b + 0.4)
+    assert sign_flip_test(a, b + 0.4) == first
+    # Sums of many signs are near to a normal distribution.
+    d = b + 0.4 - a
+    assert first == pytest.approx(math.erfc(abs(d.sum()) / math.sqrt(2 * (d**2).sum())), abs=0.02)
+    assert sign_flip_test(a, a + 1.0) == 1 / 10_000
+
+
+def test_sign_flips_are_seldom_sure_of_nothing():
+    rng = np.random.default_rng(6)
+    sure = sum(sign_flip_test(*rng.normal(0, 1, (2, 9))) < 0.05 for _ in range(400))
+    assert 8 <= sure <= 34  # 5 % of 400 is 20

@@ -46,6 +46,14 @@ def test_results_of_another_model_are_refused(tiny_folder, results):
         write_model_report(tiny_folder, results)
 
 
+def test_a_score_of_some_items_says_of_how_many(tiny_folder, results):
+    path = results / "pick.jsonl"
+    header, rest = path.read_text().split("\n", 1)
+    path.write_text(json.dumps(json.loads(header) | {"items": 1000}) + "\n" + rest)
+    page = write_model_report(tiny_folder, results).read_text()
+    assert page.count("1 of 1,000") == 3  # acc, acc_norm, acc_bytes
+
+
 def test_nothing_measured_yet_is_said(tiny_folder, tmp_path):
     assert "Nothing has been measured yet" in write_model_report(tiny_folder, tmp_path / "none").read_text()
 

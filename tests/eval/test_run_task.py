@@ -8,6 +8,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.eval.compare import compare_results
 from textmill.eval.measure import measure_task
 from textmill.eval.results import read_results
+from textmill.eval.tasks.prompts import Prompts
 from textmill.eval.tasks.task_file import read_task
 
 WORDS = ["fox", "dog", "wizards", "box", "quick", "lazy", "brown", "seven"]
@@ -163,6 +164,18 @@ def test_programs_are_run_with_their_tests(tiny, write_task, tmp_path):
     assert [record["outputs"][0].get("error") for record in records] == [None, "AssertionError: it is 2"]
 
 
+def test_an_example_of_a_program_goes_on_where_its_prompt_ends(tiny, write_task):
+    items = [{"prompt": f"def f{n}():\n", "answer": f"    return {n}", "tests": f"f{n}()"} for n in range(2)]
+
+    def prompt(**settings):
+        path = write_task({"task": {"shots": 1} | settings}, *items)
+        task = read_task(path)
+        return Prompts(tiny.lm, task, path).text(task.items[0])
+
+    assert prompt() == prompt(kind="code") == "def f0():\n    return 0\n\ndef f1():\n"
+    assert prompt(delimiter="# ") == "def f0():\n#     return 0\n\ndef f1():\n"
+
+
 def write_results(folder, scores, name="task", **header):
     folder.mkdir(exist_ok=True)
     lines = [{"v": 1, "kind": "task", "task": name, "task_sha256": "t", **header}]
@@ -185,20 +198,29 @@ def test_two_models_are_compared_item_by_item(tmp_path):
 
 
 def test_bits_are_compared_document_by_document(tmp_path):
-    for name, bits in (("a", [10.0, 20.0, 30.0]), ("b", [11.0, 22.0, 33.0])):
+    def write(name, bits):
         lines = [{"v": 1, "kind": "bits", "source": "web"}]
         lines += [{"id": str(i), "hash": "h", "bytes": 10, "bits": [value, 0.0]} for i, value in enumerate(bits)]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    write("a", [10.0, 20.0, 30.0])
+    write("b", [11.0, 22.0, 33.0])
     (found,) = compare_results(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     assert (found.metric, found.a, found.b) == ("bits_per_byte", 2.0, pytest.approx(2.2))
-    assert found.p_value is None
-    assert found.differ
+    assert found.interval[0] > 0
+    assert (found.p_value, found.differ) == (0.25, False)  # three documents are too few to be sure
+    write("a", [10.0, 20.0, 30.0] * 3)
+    write("b", [11.0, 22.0, 33.0] * 3)
+    (found,) = compare_results(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    assert (found.p_value, found.differ) == (2 / 2**9, True)
 
 
 def test_what_cannot_be_compared_is_named(tmp_path):
     a = write_results(tmp_path / "a", [1, 0])
     for name, scores, header, said in (
         ("b", [1, 0], {"task_sha256": "other"}, "their task_sha256 differ"),
+        ("e", [1, 0], {"items": 1000}, "e/task.jsonl has 2 of 1,000 items: it was interrupted"),
+        ("f", [1, 0], {"stride": 8}, "a stride of half the context and .* of 8"),
         ("c", [1], {}, "has 2 results and .* 1: one of them was interrupted"),
     ):
         with pytest.raises(DataError, match=said):

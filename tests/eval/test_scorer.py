@@ -113,6 +113,26 @@ def test_a_cache_that_holds_one_text_is_enough(tmp_path):
         np.testing.assert_allclose(score.logprobs, by_hand(tight, one)[0], atol=1e-5)
 
 
+def test_small_passes_in_a_tight_cache(tmp_path):
+    """A stretch that is not finished holds blocks while those that go on from another one find none."""
+    write_model(tmp_path / "tiny", max_position_embeddings=256)
+    tight = textmill.load(tmp_path / "tiny", weights="f32", kv="f32", threads=1, kv_memory=32_768)
+    rng = np.random.default_rng(5)
+    for _ in range(25):
+        shared = rng.integers(0, 300, tight.context)
+        some = []
+        for _ in range(12):
+            ids = [*shared[: rng.integers(1, 100)], *rng.integers(0, 300, rng.integers(2, tight.context - 99))]
+            some.append(text(ids, int(rng.integers(1, len(ids)))))
+        with open_scorer(tight, tokens_per_pass=16, rows_per_pass=4) as scorer:
+            together = list(scorer.score(some))
+            assert len(scorer._blocks._free) + len(scorer._kept.blocks if scorer._kept else ()) == len(
+                scorer._blocks._num_holders
+            )
+        for one, score in zip(some, together, strict=True):
+            np.testing.assert_allclose(score.logprobs, by_hand(tight, one)[0], atol=1e-5)
+
+
 def test_torch_scores_the_same_within_its_tolerance(lm, tmp_path):
     write_model(tmp_path / "tiny")
     on_torch = textmill.load(tmp_path / "tiny", device="cpu:0", weights="f32", kv="f32")

@@ -88,6 +88,7 @@ BAD = {
         {"prompt": "The", "answer": "["},
     ],
     "has 1 items, and 3 are to be examples": [{"task": {"shots": 3}}, CHOICE],
+    'line 1: "id" holds half of a surrogate pair': [CHOICE | {"id": "\ud800"}],
     "holds half of a surrogate pair": [CHOICE | {"prompt": "\ud800"}],
     'is to be an example, and has no "answer"': [
         {"task": {"shots": 1}},
@@ -103,6 +104,22 @@ def test_what_is_wrong_is_named_with_line_and_file(write_task, said):
     with pytest.raises(DataError, match=said) as caught:
         read_task(write_task(*lines))
     assert "task.jsonl" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../../x", "/home/x", "bits/web", "a\\b", ".", "..", ".x", "a\0b", "\ud800", "é" * 101]
+)
+def test_a_name_stays_in_the_folder_of_results(write_task, name):
+    with pytest.raises(DataError, match=r'task\.jsonl, line 1: "name" is .* must be the name of a file'):
+        read_task(write_task({"task": {"name": name}}, CHOICE))
+    with pytest.raises(ConfigError, match='the command: "name" is'):
+        read_task(write_task(CHOICE), name=name)
+
+
+def test_a_file_whose_own_name_is_none_for_results(write_task):
+    with pytest.raises(DataError, match=r"\.jsonl, line 1 gives the task no name"):
+        read_task(write_task(CHOICE, name=".jsonl"))
+    assert read_task(write_task({"task": {"name": "own"}}, CHOICE, name=".jsonl")).settings.name == "own"
 
 
 def test_a_number_is_a_prompt_too(write_task):

@@ -18,8 +18,8 @@ def compare(a: Path, b: Path, /, *, json: Annotated[bool, Parameter(negative="")
         textmill eval compare evals/one evals/other
         textmill eval compare evals/one/arc.jsonl evals/other/arc.jsonl --json
 
-    Items that are right or wrong are put to McNemar's exact test, others to a paired bootstrap. Both models have to be
-    measured on the same items first.
+    Items that are right or wrong are put to McNemar's exact test, others to a paired sign-flip test; intervals are of a
+    paired bootstrap. Both models have to be measured on the same items first.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ def difference_lines(differences: Sequence[Difference], width: int) -> list[str]
             _interval(one.interval, "+.4f"),
             "" if one.only_a is None else f"{one.only_a:,}",
             "" if one.only_b is None else f"{one.only_b:,}",
-            "" if one.p_value is None else f"{one.p_value:.2g}",
+            f"{one.p_value:.2g}",
             "yes" if one.differ else "no",
         ]
         for one in differences

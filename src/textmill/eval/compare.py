@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from textmill.base.errors import DataError
-from textmill.eval.intervals import bootstrap_difference, mcnemar
+from textmill.eval.intervals import bootstrap_difference, mcnemar, sign_flip_test
 from textmill.eval.results import read_results
 
 RESULTS = "*.jsonl"
@@ -29,8 +29,8 @@ class Difference:
         interval: of 95 % for ``b - a``, by a paired bootstrap; None for fewer than two items.
         only_a: items that only the first got right; ``only_b`` only the second; None where items are not just right or
             wrong.
-        p_value: of McNemar's exact test, where it applies.
-        differ: whether chance is an unlikely reason: p below 0.05, or 0 outside of the interval.
+        p_value: of McNemar's exact test where items are just right or wrong, else of the paired sign-flip test.
+        differ: whether chance is an unlikely reason: p below 0.05.
     """
 
     name: str
@@ -41,21 +41,19 @@ class Difference:
     interval: tuple[float, float] | None
     only_a: int | None
     only_b: int | None
-    p_value: float | None
+    p_value: float
 
     @property
     def differ(self) -> bool:
         """Whether the difference is more than chance."""
-        if self.p_value is not None:
-            return self.p_value < _SURE
-        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+        return self.p_value < _SURE
 
 
 def compare_results(a: Path, b: Path) -> list[Difference]:
     """Compare two files of results, or all files that two folders both have.
 
     Raises:
-        DataError: there is nothing that both have, or the same name stands for other items.
+        DataError: there is nothing that both have, or the same name stands for other items, or one is not finished.
     """
     differences = []
     for one, other in _pairs(a, b):
@@ -97,6 +95,19 @@ def _check_same(
                 f"{one} and {other} are not about the same items: their {key} differ. Evaluate both with the same task "
                 "file and settings"
             )
+    strides = first[0].get("stride"), second[0].get("stride")
+    if strides[0] != strides[1]:
+        one_stride, other_stride = ("half the context" if stride is None else f"{stride:,}" for stride in strides)
+        raise DataError(
+            f"{one} was measured with a stride of {one_stride} and {other} of {other_stride}, which gives tokens other "
+            "contexts. Evaluate both with the same --stride"
+        )
+    for path, (header, records) in ((one, first), (other, second)):
+        if len(records) < header.get("items", 0):
+            raise DataError(
+                f"{path} has {len(records):,} of {header['items']:,} items: it was interrupted. Start it again, and it "
+                "goes on"
+            )
     if len(first[1]) != len(second[1]):
         raise DataError(
             f"{one} has {len(first[1]):,} results and {other} {len(second[1]):,}: one of them was interrupted. Start "
@@ -133,10 +144,12 @@ def _values(
 
 
 def _difference(name: str, metric: str, a_N: np.ndarray, b_N: np.ndarray, sizes_N: np.ndarray) -> Difference:
-    only_a = only_b = p_value = None
+    only_a = only_b = None
     if metric != "bits_per_byte" and np.isin((a_N, b_N), (0.0, 1.0)).all():
         test = mcnemar(int(((a_N == 1) & (b_N == 0)).sum()), int(((a_N == 0) & (b_N == 1)).sum()))
         only_a, only_b, p_value = test.only_a, test.only_b, test.p_value
+    else:
+        p_value = sign_flip_test(a_N, b_N)
     total = sizes_N.sum()
     return Difference(
         name,

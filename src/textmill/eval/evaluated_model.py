@@ -10,12 +10,25 @@ from typing import Any
 
 from textmill.base.errors import DataError
 from textmill.base.files import sha256_file
+from textmill.checkpoint.adapter_files import CONFIG, is_adapter, read_config
+from textmill.checkpoint.adapter_model import base_of
+from textmill.checkpoint.store import OPTIMIZER
 from textmill.infer.engine import LanguageModel, load
 from textmill.infer.runners.native import NativeRunner
 from textmill.tokenizer.end_of_text import END_OF_TEXT, end_of_text
 
-# What a model says depends on these; a card or a log beside them does not matter.
-_FILES = ("model*.safetensors", "config.json", "tokenizer*.json", "generation_config.json", "chat_template.jinja")
+# What a model says depends on these; a card or a log beside them does not matter, nor does a checkpoint's optimizer.
+_WEIGHTS = "*.safetensors"
+_FILES = (
+    _WEIGHTS,
+    "*.index.json",
+    "config.json",
+    CONFIG,
+    "tokenizer*.json",
+    "generation_config.json",
+    "chat_template.jinja",
+)
+_MOST_ADAPTERS = 8  # on top of each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +82,36 @@ def name_of(path: Path) -> str:
         name = f"{path.parent.parent.name}-{path.name}"
     elif path.name == "model" and (path.parent / "events.jsonl").is_file():
         name = path.parent.name
+    elif path.name == "adapter" and is_adapter(path):  # not the name of the merged model, which is another one's
+        name = f"{path.parent.name}-adapter"
     else:
         name = path.name.removesuffix(".gguf") if path.is_file() else path.name
     return re.sub(r"[^\w.+-]+", "-", name) or "model"
 
 
-def fingerprint(path: Path) -> str:
-    """Hash what a model's answers depend on: its weights, sizes and tokenizer; 64 hexadecimal digits."""
+def fingerprint(path: Path, *, num_above: int = 0) -> str:
+    """Hash what a model's answers depend on: its weights, sizes and tokenizer; 64 hexadecimal digits.
+
+    Args:
+        path: a folder or a file; an adapter's is hashed together with its base.
+        num_above: adapters that are on top of it.
+
+    Raises:
+        DataError: there are no weights, or an adapter's base is not there.
+    """
     if path.is_file():
         return sha256_file(path)
+    files = sorted({file for pattern in _FILES for file in path.glob(pattern) if file.name != OPTIMIZER})
+    if not any(file.match(_WEIGHTS) for file in files):
+        raise DataError(f"{path} holds no weights ({_WEIGHTS}), so there is nothing that tells this model from others")
     digest = hashlib.sha256()
-    for file in sorted({file for pattern in _FILES for file in path.glob(pattern)}):
+    for file in files:
         digest.update(f"{file.name}\n{sha256_file(file)}\n".encode())
+    if is_adapter(path) and not (path / "config.json").is_file():
+        if num_above >= _MOST_ADAPTERS:
+            raise DataError(f"{path} is the {num_above}th adapter on top of others; is it its own base? See {CONFIG}")
+        base = fingerprint(base_of(path, read_config(path)), num_above=num_above + 1)
+        digest.update(f"base\n{base}\n".encode())
     return digest.hexdigest()
 
 

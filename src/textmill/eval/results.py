@@ -21,6 +21,20 @@ VERSION = 1
 _TOLD_ONLY = ("name",)
 
 
+# Of a name with an ending behind it; file systems take 255 bytes.
+_MOST_NAME_BYTES = 200
+
+
+def names_a_file(name: str) -> bool:
+    """Whether results can be kept by this name: a file's in its folder, and of no other folder."""
+    if not name or name.startswith(".") or set(name) & set("/\\\0"):
+        return False
+    try:
+        return len(name.encode()) <= _MOST_NAME_BYTES
+    except UnicodeEncodeError:
+        return False
+
+
 class ResultsFile:
     """Results that are being added to.
 

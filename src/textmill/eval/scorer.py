@@ -226,7 +226,8 @@ class _Walk:
                 self._ready.append(task)
                 if chunks:
                     break
-                self._make_room()
+                if not self._put_begun_first():
+                    self._make_room()
                 continue
             node = task.node
             end = min(node.end, task.done + tokens, max(node.first_row, task.done) + rows)
@@ -287,8 +288,16 @@ class _Walk:
         else:
             self._blocks.close(task.place)
 
+    def _put_begun_first(self) -> bool:
+        """One that has its blocks goes on, and gives them back the sooner; False where none has."""
+        for number in range(len(self._ready) - 1, -1, -1):
+            if self._ready[number].place is not None:
+                self._ready.append(self._ready.pop(number))
+                return True
+        return False
+
     def _make_room(self) -> None:
-        """Nothing fits: a node that waits for its turn longest is to be computed from its beginning later."""
+        """Nothing fits or is begun: a node that waits for its turn longest is computed from its beginning later."""
         for task in self._ready:
             if task.place is None and isinstance(task.source, _Task):
                 self._leave(task.source)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textmill.base.errors import ConfigError
+from textmill.eval.results import names_a_file
 from textmill.text.folders import paths_of, text_files
 
 
@@ -39,7 +40,7 @@ def text_sources(arguments: Sequence[str]) -> list[TextSource]:
         name, equals, path = argument.partition("=")
         if not equals or Path(argument).exists():
             name, path = _name_of(argument), argument
-        if not name or set(name) & set("/\\\0") or name.startswith(".") or name == "all":
+        if not names_a_file(name) or name == "all":
             raise ConfigError(
                 f'"{argument}" gives a source the name "{name}", which is the name of no file or stands for all; write '
                 "NAME=PATH with another one"

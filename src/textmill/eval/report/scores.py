@@ -67,7 +67,7 @@ def tasks(results: Sequence[Results]) -> str:
                 metric.name,
                 f"{metric.value:.4f}",
                 _interval(metric.interval),
-                f"{score.num_items:,}",
+                _num_items(header, score.num_items),
                 f"{score.shots}",
             ]
             for metric in score.metrics
@@ -79,6 +79,12 @@ def tasks(results: Sequence[Results]) -> str:
         "acc_bytes by its bytes.</p>"
         + table(("task", "metric", "score", "95 %", "items", "shots"), rows, text_columns=2)
     )
+
+
+def _num_items(header: Mapping[str, Any], count: int) -> str:
+    """The items that a score is of; of how many where the evaluation was interrupted."""
+    whole = header.get("items", count)
+    return f"{count:,}" if count == whole else f"{count:,} of {whole:,}"
 
 
 def outputs(results: Sequence[Results]) -> str:

@@ -1,8 +1,8 @@
 """Programs that nobody has read, run where they can harm nothing: each in a process of its own that is locked in.
 
 What holds (``jail``): no network, no other process, no file outside a temporary folder but Python's own to read, a
-bound on memory, on processor time, on files and their sizes; and from outside, on time and on the folder. None of it
-needs root. Where the system lacks a part, nothing is run unless the caller says so.
+bound on memory, on processor time, on files and their sizes; and from outside, on time, threads and the folder. None of
+it needs root. Where the system lacks a part, nothing is run unless the caller says so.
 
 What it cannot do: a program shares its process with the tests that judge it. One that looks for them can make them
 pass. So a score is that of programs that try to solve their task.
@@ -18,7 +18,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +25,14 @@ from pathlib import Path
 import textmill
 from textmill.base.errors import ConfigError, TextmillError
 from textmill.base.files import temporary_errors
+from textmill.eval.tasks.program_folder import is_too_large, program_folder
 
 _LOOK_EVERY_S = 0.05
 _MOST_FOLDER_BYTES = 32 << 20
 _MOST_FOLDER_FILES = 1000
+_MOST_THREADS = 64
 _MOST_ANSWER = 1 << 16
+_MOST_ERROR = 2000  # characters
 _START_S = 10.0  # for Python itself, on a machine that is busy
 _BEGIN = (
     "import sys; sys.path.insert(0, sys.argv[1]); from textmill.eval.tasks.jail.inside import main; "
@@ -38,7 +40,7 @@ _BEGIN = (
 )
 _MISSING = {
     "limits": "limits on memory, time and files (setrlimit)",
-    "files": "a fence around files (Landlock, Linux 5.13 and newer)",
+    "files": "a fence around files (Landlock, Linux 6.2 and newer)",
     "calls": "a filter of system calls (seccomp), which keeps it from the network and from other processes",
 }
 
@@ -81,7 +83,7 @@ class Sandbox:
         if missing and not self.anyway:
             raise ConfigError(
                 f"programs that a model writes cannot be locked in here: this system lacks {'; '.join(missing)}. Run "
-                "this on Linux 5.13 or newer (a container of it does), or, in a machine that has nothing to lose, with "
+                "this on Linux 6.2 or newer (a container of it does), or, in a machine that has nothing to lose, with "
                 "--run-unprotected"
             )
         if not outcome.passed:
@@ -97,10 +99,11 @@ class Sandbox:
 
     def _run(self, program: str) -> tuple[dict[str, bool], Outcome]:
         word = secrets.token_hex(16)
-        with temporary_errors(), tempfile.TemporaryDirectory(prefix="textmill-", ignore_cleanup_errors=True) as folder:
+        with temporary_errors(), program_folder() as folder:
             answers, theirs = os.pipe()
             job = {
                 "answers": theirs,
+                "parent": os.getpid(),
                 "word": word,
                 "program": program,
                 "memory_bytes": self.memory_bytes,
@@ -113,7 +116,7 @@ class Sandbox:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=folder,
-                env={"LC_ALL": "C.UTF-8", "HOME": folder, "TMPDIR": folder, "PYTHONHASHSEED": "0"},
+                env={"LC_ALL": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder), "PYTHONHASHSEED": "0"},
                 pass_fds=(theirs,),
                 start_new_session=True,
             )
@@ -122,7 +125,7 @@ class Sandbox:
                 assert process.stdin is not None
                 with contextlib.suppress(BrokenPipeError), process.stdin:
                     process.stdin.write(json.dumps(job).encode() + b"\n")
-                lines, stopped = self._listen(answers, Path(folder))
+                lines, stopped = self._listen(answers, folder, process.pid)
             finally:
                 os.close(answers)
                 with contextlib.suppress(ProcessLookupError):
@@ -130,12 +133,13 @@ class Sandbox:
                 status = process.wait()
         return _understood(lines, stopped, status, word)
 
-    def _listen(self, answers: int, folder: Path) -> tuple[list[bytes], str]:
+    def _listen(self, answers: int, folder: Path, pid: int) -> tuple[list[bytes], str]:
         """Read what it answers until it ends or has to be stopped, and why."""
         data = b""
-        end = time.monotonic() + _START_S + self.timeout_s
-        while (now := time.monotonic()) < end and len(data) < _MOST_ANSWER:
-            if select.select([answers], [], [], min(_LOOK_EVERY_S, end - now))[0]:
+        now = time.monotonic()
+        end, look = now + _START_S + self.timeout_s, now + _LOOK_EVERY_S
+        while now < end and len(data) < _MOST_ANSWER:
+            if select.select([answers], [], [], max(0.0, min(look, end) - now))[0]:
                 piece = os.read(answers, _MOST_ANSWER)
                 if not piece:
                     return data.split(b"\n"), ""
@@ -144,21 +148,25 @@ class Sandbox:
                 data += piece
                 if data.count(b"\n") > 1:
                     return data.split(b"\n"), ""
-            elif _is_too_large(folder):
-                return data.split(b"\n"), f"it wrote more than {_MOST_FOLDER_BYTES >> 20} MB, or too many files"
+            now = time.monotonic()
+            if now >= look:  # by the clock: a program that answers byte by byte is looked at, too
+                if is_too_large(folder, num_files=_MOST_FOLDER_FILES, num_bytes=_MOST_FOLDER_BYTES):
+                    return data.split(b"\n"), f"it wrote more than {_MOST_FOLDER_BYTES >> 20} MB, or too many files"
+                if _num_threads(pid) > _MOST_THREADS:
+                    return data.split(b"\n"), f"it started more than {_MOST_THREADS} threads"
+                now = time.monotonic()
+                look = now + _LOOK_EVERY_S
+        if len(data) >= _MOST_ANSWER:
+            return data.split(b"\n"), "it wrote into the pipe of its answer"
         return data.split(b"\n"), f"it took more than {self.timeout_s:g} s"
 
 
-def _is_too_large(folder: Path) -> bool:
-    count = size = 0
-    for place, folders, files in os.walk(folder):
-        count += len(folders) + len(files)
-        for name in files:
-            with contextlib.suppress(OSError):
-                size += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118
-        if count > _MOST_FOLDER_FILES or size > _MOST_FOLDER_BYTES:
-            return True
-    return False
+def _num_threads(pid: int) -> int:
+    """Of a process, by the number of its folders in /proc; 0 where that is not to be seen."""
+    try:
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2  # noqa: PTH116  many times a second
+    except OSError:
+        return 0
 
 
 def _understood(lines: list[bytes], stopped: str, status: int, word: str) -> tuple[dict[str, bool], Outcome]:
@@ -171,10 +179,22 @@ def _understood(lines: list[bytes], stopped: str, status: int, word: str) -> tup
         return protections, Outcome(True)
     error = answer.get("error")
     if isinstance(error, str):
-        return protections, Outcome(False, error)
+        return protections, Outcome(False, _told(error))
     if status < 0:
-        return protections, Outcome(False, f"it was ended by {signal.Signals(-status).name}")
+        return protections, Outcome(False, f"it was ended by {_signal_name(-status)}")
     return protections, Outcome(False, f"it left early, with status {status}")
+
+
+def _told(error: str) -> str:
+    """What a program says of its end, as text that any file takes, and not empty: that would be no error."""
+    return error[:_MOST_ERROR].encode(errors="replace").decode() or "it ended with an error that says nothing"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of those for programs' own use
+        return f"signal {number}"
 
 
 def _parsed(line: bytes) -> dict[str, object]:

@@ -46,7 +46,8 @@ class Settings:
     template: str = "{prompt}"
     """How the prompt is made of an item's fields, each in braces."""
     delimiter: str = " "
-    """What stands between a prompt and its answer; choice and cloze score it with the answer."""
+    """What stands between a prompt and its answer; choice and cloze score it with the answer. Files of ``code`` have
+    none unless they give one: a program goes on right where its prompt ends."""
     shots: int = 0
     """Examples before each item."""
     shots_from: str = ""

@@ -21,6 +21,7 @@ from typing import Any, get_args, get_type_hints
 import regex
 
 from textmill.base.errors import ConfigError, DataError, did_you_mean
+from textmill.eval.results import names_a_file
 from textmill.eval.tasks.task import Item, Kind, Settings, Task
 from textmill.text.compression import open_unpacked
 from textmill.text.readers import kind_of, read_json_lines
@@ -80,12 +81,30 @@ def _settings(
             if name not in known:
                 raise error(f'{where} sets "{name}", which tasks do not have{did_you_mean(name, known)}')
             values[name] = _checked(where, name, value, known[name], error)
+    _check_name(path, values["name"], header, given)
     if "kind" not in values:
         values["kind"] = _kind_of(path, records)
+    if values["kind"] == "code":
+        values.setdefault("delimiter", "")
     for name in ("extract", "ignore"):
         for pattern in (values.get(name, ()),) if name == "extract" else values.get(name, ()):
             check_regex(f'{path}, line 1: "{name}"', pattern or "")
     return Settings(**values)
+
+
+def _check_name(path: Path, name: str, header: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """A task's name is that of its file of results."""
+    if names_a_file(name):
+        return
+    kept = 'results are kept by it, so it must be the name of a file: not empty, without / and \\, no "." first, short'
+    if "name" in given:
+        raise ConfigError(f'the command: "name" is {json.dumps(name)}; {kept}')
+    if "name" in header:
+        raise DataError(f'{path}, line 1: "name" is {json.dumps(name)}; {kept}')
+    raise DataError(
+        f"{path}, line 1 gives the task no name, and the file's own makes it {json.dumps(name)}; {kept}. Set one: "
+        '{"task": {"name": "..."}}'
+    )
 
 
 def _checked(where: str, name: str, value: Any, hint: Any, error: type[Exception]) -> Any:
@@ -156,7 +175,8 @@ def _item(where: str, line: int, record: dict[str, Any], settings: Settings) -> 
     name = record.get("id", f"line {line}")
     if not isinstance(name, str | int) or isinstance(name, bool):
         raise DataError(f"{where}: the id is {kind_of(name)}, and must be a string or a whole number")
-    fields: dict[str, Any] = {"id": str(name), "line": line, "prompt": _fill(where, settings.template, record)}
+    name = _text(where, {"id": str(name)}, "id")
+    fields: dict[str, Any] = {"id": name, "line": line, "prompt": _fill(where, settings.template, record)}
     if settings.kind == "choice":
         fields["choices"] = _choices(where, record)
         fields["answer"] = _number_of(where, record, fields["choices"])

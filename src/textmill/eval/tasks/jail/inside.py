@@ -11,7 +11,9 @@ import json
 import math
 import os
 import resource
+import signal
 import sys
+import types
 
 from textmill.eval.tasks.jail.landlock import fence_files
 from textmill.eval.tasks.jail.seccomp import give_up_calls
@@ -19,6 +21,7 @@ from textmill.eval.tasks.jail.seccomp import give_up_calls
 _MOST_FILE_BYTES = 1 << 20
 _MOST_FILES = 64
 _MOST_ERROR = 2000
+_PR_SET_PDEATHSIG = 1
 _NEW_USER, _NEW_NET, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000
 
 
@@ -26,7 +29,7 @@ def main() -> None:
     """Run the job."""
     job = json.loads(sys.stdin.readline())
     answers = os.fdopen(job["answers"], "w", buffering=1)
-    held = lock_in(job["memory_bytes"], job["cpu_s"])
+    held = lock_in(job["memory_bytes"], job["cpu_s"], job["parent"])
     answers.write(json.dumps({"held": held}) + "\n")
     if not held["all"] and not job["anyway"]:
         return
@@ -35,11 +38,15 @@ def main() -> None:
     os._exit(0)  # threads that the program has left are not waited for
 
 
-def lock_in(memory_bytes: int, cpu_s: float) -> dict[str, bool]:
-    """Set limits, fence files in and give system calls up; which of these the system allowed."""
+def lock_in(memory_bytes: int, cpu_s: float, parent: int) -> dict[str, bool]:
+    """Set limits, fence files in and give system calls up; which of these the system allowed.
+
+    It ends with ``parent``, the process that watches it.
+    """
     here = os.getcwd()  # noqa: PTH109  pathlib is not imported in here
     held = {"limits": _limit(memory_bytes, cpu_s)}
     held["namespace"] = _unshare()
+    _end_with(parent)  # a change of users takes it back
     readable = {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__), "/usr/lib", "/lib", "/lib64"}  # noqa: PTH120
     readable |= {"/usr/share/zoneinfo", "/etc/localtime", "/etc/ld.so.cache"}
     readable = {path for path in readable if path not in ("/", "")}
@@ -74,9 +81,19 @@ def _unshare() -> bool:
         return False
 
 
+def _end_with(parent: int) -> None:
+    """Nobody bounds the time of a process whose watcher was killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def _run(program: str, word: str) -> dict[str, str]:
+    module = types.ModuleType("program")  # not __main__: what a script does when it is started is not asked for
+    sys.modules["program"] = module  # dataclasses and pickle look a class's module up
     try:
-        exec(compile(program, "program", "exec"), {"__name__": "__main__"})
+        exec(compile(program, "program", "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:  # noqa: BLE001  SystemExit too: leaving early is not passing
         return {"error": _told(error)}
     return {"word": word}

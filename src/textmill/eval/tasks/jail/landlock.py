@@ -1,4 +1,4 @@
-"""Files that a process can reach, by rules of the kernel's (Linux 5.13 and newer, ``landlock(7)``); no privilege."""
+"""Files that a process can reach, by rules of the kernel's (Linux 6.2 and newer, ``landlock(7)``); no privilege."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ _MAKE_CHAR, _MAKE_SOCK, _MAKE_BLOCK = 1 << 6, 1 << 9, 1 << 11
 _TRUNCATE = 1 << 14
 _READ = _READ_FILE | _READ_DIR
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
+_FENCES_TRUNCATION = 3  # the version, of Linux 6.2; those of 5.13 and 5.19 let a file be emptied that is only read
 _CONNECT_AND_BIND = 0b11
 _SCOPES = 0b11  # abstract sockets, and signals
 _PR_SET_NO_NEW_PRIVS = 38
 
 
 def fence_files(readable: Iterable[str], writable: Iterable[str], devices: Iterable[str]) -> bool:
-    """Leave this process only what lies below some folders, for good; False where the kernel has no such rules.
+    """Leave this process only what lies below some folders, for good; False where the kernel lacks a rule.
+
+    What an older kernel has of the rules is set even so.
 
     Args:
         readable: folders to read; those that are not there are left out.
@@ -32,7 +35,7 @@ def fence_files(readable: Iterable[str], writable: Iterable[str], devices: Itera
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
-    version = libc.syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION)
+    version = _version(libc)
     if version < 1:
         return False
     handled = (1 << (13 + (version >= 2) + (version >= 3) + (version >= 5))) - 1
@@ -52,7 +55,11 @@ def fence_files(readable: Iterable[str], writable: Iterable[str], devices: Itera
         return False
     fenced = libc.syscall(_RESTRICT, rules, 0) == 0
     os.close(rules)
-    return fenced
+    return fenced and version >= _FENCES_TRUNCATION
+
+
+def _version(libc: ctypes.CDLL) -> int:
+    return libc.syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION)
 
 
 def _allow(libc: ctypes.CDLL, rules: int, path: str, allowed: int) -> None:
