@@ -11,7 +11,9 @@ import torch
 
 from textmill.tune.answer_log_p import answer_tokens
 from textmill.tune.answer_rows import AnsweredPrompt, pack
+from textmill.tune.graded_answers import GradedAnswer
 from textmill.tune.grpo import GradedBatch, GrpoSettings, answers_loss
+from textmill.tune.grpo_objective import what_is_told
 from tune.tiny_llama import tiny_llama
 
 SETTINGS = {"beta": 0.2, "clip_low": 0.1, "clip_high": 0.2, "unbiased_kl": False, "max_tokens": 9}
@@ -105,3 +107,14 @@ def test_loss_and_gradient_are_those_of_answers_alone(weighing, later, with_refe
     for one, parameter in zip(found, model.parameters(), strict=True):
         torch.testing.assert_close(one, parameter.grad, rtol=2e-3, atol=2e-5)  # f32 sums in another order
     assert math.isfinite(total)
+
+
+def test_a_prompt_that_comes_twice_in_a_step_is_two_groups():
+    def answer(reward):
+        return GradedAnswer(
+            where="prompts.jsonl:1", question=0, answer="", reward=reward, advantage=0.0, has_ended=True, ids=(1, 2)
+        )
+
+    told = what_is_told([answer(reward) for reward in (1.0, 1.0, 0.0, 0.0)], 2)
+    assert told["same_rewards"] == 1.0, "each group taught nothing, though the prompt had both rewards"
+    assert what_is_told([answer(reward) for reward in (1.0, 0.0, 0.0, 0.0)], 2)["same_rewards"] == 0.5

@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from textmill.base import units
 from textmill.cli.output import for_terminal
 from textmill.cli.table import Column, draw_table
+from textmill.eval.table_rows import BITS_HEADS, bits_row, interval_text
 
 if TYPE_CHECKING:
     from textmill.eval.compare import Difference
     from textmill.eval.tasks.summary import TaskScore
     from textmill.eval.text_bits import SourceBits
 
-_Interval = tuple[float, float] | None
-
 _BITS = (
-    Column("source", is_text=True, least=12),
-    Column("bits/byte"),
-    Column("95 %", rank=1),
-    Column("documents", rank=3),
-    Column("text", rank=2),
-    Column("bytes/token", rank=4),
-    Column("perplexity", rank=5),
+    Column(BITS_HEADS[0], is_text=True, least=12),
+    *(Column(head, rank=rank) for head, rank in zip(BITS_HEADS[1:], (0, 1, 3, 2, 4, 5), strict=True)),
 )
 _TASKS = (
     Column("task", is_text=True, least=12),
@@ -49,18 +42,10 @@ _DIFFERENCES = (
 
 def bits_lines(bits: Sequence[SourceBits], width: int) -> list[str]:
     """Bits per byte by source."""
-    rows = [
-        [
-            for_terminal(one.name),
-            f"{one.bits_per_byte:.4f}",
-            _interval(one.interval),
-            f"{one.num_documents:,}",
-            units.num_bytes(one.num_bytes),
-            f"{one.num_bytes / one.num_tokens:.2f}",
-            f"{one.perplexity:.2f}",
-        ]
-        for one in bits
-    ]
+    rows = []
+    for one in bits:
+        name, *figures = bits_row(one)
+        rows.append([for_terminal(name), *figures])
     return draw_table(_BITS, rows, width)
 
 
@@ -83,7 +68,7 @@ def task_lines(scores: Sequence[TaskScore], width: int) -> list[str]:
             for_terminal(score.name) if place == 0 else "",
             metric.name,
             f"{metric.value:.4f}",
-            _interval(metric.interval),
+            interval_text(metric.interval),
             f"{score.num_items:,}" if place == 0 else "",
             f"{score.shots}" if place == 0 else "",
         ]
@@ -102,7 +87,7 @@ def difference_lines(differences: Sequence[Difference], width: int) -> list[str]
             f"{one.a:.4f}",
             f"{one.b:.4f}",
             f"{one.b - one.a:+.4f}",
-            _interval(one.interval, "+.4f"),
+            interval_text(one.interval, "+.4f"),
             "" if one.only_a is None else f"{one.only_a:,}",
             "" if one.only_b is None else f"{one.only_b:,}",
             f"{one.p_value:.2g}",
@@ -154,7 +139,3 @@ def difference_as_table(one: Difference) -> dict[str, Any]:
         "p_value": one.p_value,
         "differ": one.differ,
     }
-
-
-def _interval(interval: _Interval, form: str = ".4f") -> str:
-    return "" if interval is None else f"{interval[0]:{form}} to {interval[1]:{form}}"

@@ -13,11 +13,25 @@ from textmill.cli.output import Output
 
 tune_app = App(name="tune", help="Tune a model: on conversations, on preferences, or by rewards for its own answers.")
 
-Settings = Annotated[list[str] | None, Parameter(name="--set", negative="")]
+Recipe = Annotated[
+    str, Parameter(help="A TOML file, a run folder (its recipe again), or the name of a recipe that comes along.")
+]
+Settings = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--set",
+        negative="",
+        help="Change a key of the recipe, as in table.key=value; may be given several times.",
+    ),
+]
+Resume = Annotated[
+    bool,
+    Parameter(negative="", help="Go on from the run's last whole checkpoint; start afresh where there is none."),
+]
 
 
 @tune_app.command
-def sft(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Parameter(negative="")] = False) -> int:
+def sft(recipe: Recipe, /, *, set_: Settings = None, resume: Resume = False) -> int:
     """Tune a model on conversations: it learns the assistant's answers.
 
     For example:
@@ -28,21 +42,12 @@ def sft(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Parame
 
     A line of tune.data is an object with messages (OpenAI), conversations (ShareGPT), or instruction, input and output
     (Alpaca); see docs/guides/tuning.md.
-
-    Parameters
-    ----------
-    recipe
-        A TOML file, a run folder (its recipe again), or the name of a recipe that comes along.
-    set_
-        Change a key of the recipe, as in table.key=value; may be given several times.
-    resume
-        Go on from the run's last whole checkpoint; start afresh where there is none.
     """
     return _tune("sft", recipe, set_, resume=resume)
 
 
 @tune_app.command
-def dpo(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Parameter(negative="")] = False) -> int:
+def dpo(recipe: Recipe, /, *, set_: Settings = None, resume: Resume = False) -> int:
     """Tune a model on pairs of answers, of which one is preferred.
 
     For example:
@@ -53,21 +58,12 @@ def dpo(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Parame
 
     A line of tune.data is an object with prompt, chosen and rejected: texts, or lists of messages
     (docs/guides/preferences.md).
-
-    Parameters
-    ----------
-    recipe
-        A TOML file, a run folder (its recipe again), or the name of a recipe that comes along.
-    set_
-        Change a key of the recipe, as in table.key=value; may be given several times.
-    resume
-        Go on from the run's last whole checkpoint; start afresh where there is none.
     """
     return _tune("dpo", recipe, set_, resume=resume)
 
 
 @tune_app.command
-def grpo(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Parameter(negative="")] = False) -> int:
+def grpo(recipe: Recipe, /, *, set_: Settings = None, resume: Resume = False) -> int:
     """Tune a model by rewards for the answers that it writes itself.
 
     For example:
@@ -77,15 +73,6 @@ def grpo(recipe: str, /, *, set_: Settings = None, resume: Annotated[bool, Param
 
     A line of tune.data is an object with a prompt; tune.reward is a Python function that says how good an answer is
     (docs/guides/preferences.md). Its file is run: use only what you trust.
-
-    Parameters
-    ----------
-    recipe
-        A TOML file, a run folder (its recipe again), or the name of a recipe that comes along.
-    set_
-        Change a key of the recipe, as in table.key=value; may be given several times.
-    resume
-        Go on from the run's last whole checkpoint; start afresh where there is none.
     """
     return _tune("grpo", recipe, set_, resume=resume)
 

@@ -55,6 +55,7 @@ class GrpoObjective:
         assert tune is not None
         self._settings, drawing = _settings(tune), _drawing(trainer, tune)
         self._per_step, self._updates, self._seed = drawing.prompts_per_step, drawing.updates, drawing.seed
+        self._num_answers = drawing.num_answers
         self._source = AnswerSource(
             self._questions,
             self._reward,
@@ -67,7 +68,7 @@ class GrpoObjective:
     def batch(self, trainer: Trainer, step: int) -> GradedBatch:
         """The answers of a data step, drawn from the model as it is."""
         answers = self._source.answers(step, trainer.model, lambda: _weights(trainer))
-        self._told = _told(answers)
+        self._told = what_is_told(answers, self._num_answers)
         return self._source.batch(step, answers, lambda count: count)
 
     def accumulate(self, trainer: Trainer, batch: GradedBatch, micro_rows: int) -> tuple[float, dict[str, float]]:
@@ -148,16 +149,14 @@ def _drawing(trainer: Trainer, tune: TuneTable) -> Drawing:
     )
 
 
-def _told(answers: Sequence[GradedAnswer]) -> dict[str, float]:
-    """What is told of the answers themselves."""
-    groups: dict[str, set[float]] = {}
-    for answer in answers:
-        groups.setdefault(answer.where, set()).add(answer.reward)
+def what_is_told(answers: Sequence[GradedAnswer], num_answers: int) -> dict[str, float]:
+    """What is told of the answers themselves, of which so many in turn are to one prompt."""
     rewards = [answer.reward for answer in answers]
+    groups = [set(rewards[first : first + num_answers]) for first in range(0, len(rewards), num_answers)]
     return {
         "reward": statistics.fmean(rewards),
         "reward_deviation": statistics.pstdev(rewards),
-        "same_rewards": sum(len(values) == 1 for values in groups.values()) / len(groups),
+        "same_rewards": sum(len(values) == 1 for values in groups) / len(groups),
         "answer_tokens": statistics.fmean(len(answer.ids) for answer in answers),
         "ended": statistics.fmean(answer.has_ended for answer in answers),
     }

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from textmill.base import units
 from textmill.eval.measure import sum_sources
 from textmill.eval.report.evidence import Results
+from textmill.eval.table_rows import BITS_HEADS, bits_row, interval_text
 from textmill.eval.tasks.summary import summarise_task
 from textmill.eval.text_bits import SourceBits
 from textmill.train.chart import Axes, Series, draw_chart
@@ -25,22 +25,10 @@ def bits(sources: Sequence[Results]) -> str:
     found = sum_sources({header["source"]: records for header, records in sources})
     if not found:
         return ""
-    rows = [
-        [
-            one.name,
-            f"{one.bits_per_byte:.4f}",
-            _interval(one.interval),
-            f"{one.num_documents:,}",
-            units.num_bytes(one.num_bytes),
-            f"{one.num_bytes / one.num_tokens:.2f}",
-            f"{one.perplexity:.2f}",
-        ]
-        for one in found
-    ]
     return (
         "<h2>Bits per byte</h2><p>What the model needs to write a text down, whatever its tokenizer; less is better. "
         "Each document is scored by itself; the interval is of 95 %, over documents. Perplexity is of a token.</p>"
-        + table(("source", "bits/byte", "95 %", "documents", "text", "bytes/token", "perplexity"), rows)
+        + table(BITS_HEADS, [bits_row(one) for one in found])
         + _by_position(found)
     )
 
@@ -66,7 +54,7 @@ def tasks(results: Sequence[Results]) -> str:
                 score.name,
                 metric.name,
                 f"{metric.value:.4f}",
-                _interval(metric.interval),
+                interval_text(metric.interval),
                 _num_items(header, score.num_items),
                 f"{score.shots}",
             ]
@@ -105,7 +93,3 @@ def _output(task: str, record: Mapping[str, Any]) -> str:
         f"<b>{html.escape(record['prompt'][-_MOST_CHARS:])}</b>{html.escape(first['text'][:_MOST_CHARS])}</pre>{error}"
         "</details>"
     )
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
