@@ -45,7 +45,7 @@ def test_choices_are_those_counted_by_hand(tiny, write_task, tmp_path, shots):
     score = run(tiny, path, tmp_path / "out")
     before = "".join(f"{item['prompt']} {item['choices'][item['answer']]}\n" for item in items[:shots])
     right = {"acc": 0, "acc_norm": 0, "acc_bytes": 0}
-    _, records = read_results(tmp_path / "out/task.jsonl")
+    records = read_results(tmp_path / "out/task.jsonl").records
     for item, record in zip(items[shots:], records, strict=True):
         sums = [logprobs_by_hand(tiny.lm, before + item["prompt"], f" {choice}")[0] for choice in item["choices"]]
         np.testing.assert_allclose(record["logprobs"], sums, atol=1e-4)
@@ -62,7 +62,7 @@ def test_choices_are_those_counted_by_hand(tiny, write_task, tmp_path, shots):
 def test_lengths_are_of_characters_and_of_bytes(tiny, write_task, tmp_path):
     item = {"prompt": "the", "choices": ["fox box", "éééé"], "answer": 0}
     run(tiny, write_task(item), tmp_path / "out")
-    _, ((record),) = read_results(tmp_path / "out/task.jsonl")
+    (record,) = read_results(tmp_path / "out/task.jsonl").records
     by_characters = [value / length for value, length in zip(record["logprobs"], (7, 4), strict=True)]
     by_bytes = [value / length for value, length in zip(record["logprobs"], (7, 8), strict=True)]
     assert record["picked"]["acc_norm"] == np.argmax(by_characters)
@@ -88,7 +88,7 @@ def test_what_is_written_is_compared(tiny, write_task, tmp_path):
     score = run(tiny, write_task({"task": {"kind": "generate", "max_tokens": 8}}, *items), tmp_path / "out")
     assert [(metric.name, metric.value) for metric in score.metrics] == [("exact_match", 0.5)]
     assert score.num_cut == 2
-    _, records = read_results(tmp_path / "out/task.jsonl")
+    records = read_results(tmp_path / "out/task.jsonl").records
     assert [record["outputs"][0]["correct"] for record in records] == [True, False]
     assert records[0]["outputs"][0]["text"] == text
 
@@ -98,7 +98,7 @@ def test_a_chat_is_laid_out_by_the_template(tiny, write_task, tmp_path):
     shot = {"prompt": "dog?", "choices": ["yes", "no"], "answer": 1, "id": "shot"}
     path = write_task({"task": {"chat": True, "shots": 1, "description": "Say"}}, shot, item)
     run(tiny, path, tmp_path / "out")
-    _, (record,) = read_results(tmp_path / "out/task.jsonl")
+    (record,) = read_results(tmp_path / "out/task.jsonl").records
     messages = [
         {"role": "system", "content": "Say"},
         {"role": "user", "content": "dog?"},
@@ -160,7 +160,7 @@ def test_programs_are_run_with_their_tests(tiny, write_task, tmp_path):
     except ConfigError as error:
         pytest.skip(str(error))
     assert [(metric.name, metric.value) for metric in score.metrics] == [("pass@1", 0.5)]
-    _, records = read_results(tmp_path / "out/task.jsonl")
+    records = read_results(tmp_path / "out/task.jsonl").records
     assert [record["outputs"][0].get("error") for record in records] == [None, "AssertionError: it is 2"]
 
 
@@ -197,11 +197,17 @@ def test_two_models_are_compared_item_by_item(tmp_path):
     assert (same.p_value, same.differ, same.interval) == (1.0, False, (0.0, 0.0))
 
 
+def write_bits(path, bits, *, is_whole=True):
+    lines = [{"v": 1, "kind": "bits", "source": "web"}]
+    lines += [{"id": str(i), "hash": "h", "bytes": 10, "bits": [value, 0.0]} for i, value in enumerate(bits)]
+    lines += [{"end": len(bits)}] if is_whole else []
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
 def test_bits_are_compared_document_by_document(tmp_path):
     def write(name, bits):
-        lines = [{"v": 1, "kind": "bits", "source": "web"}]
-        lines += [{"id": str(i), "hash": "h", "bytes": 10, "bits": [value, 0.0]} for i, value in enumerate(bits)]
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_bits(tmp_path / f"{name}.jsonl", bits)
 
     write("a", [10.0, 20.0, 30.0])
     write("b", [11.0, 22.0, 33.0])
@@ -221,7 +227,7 @@ def test_what_cannot_be_compared_is_named(tmp_path):
         ("b", [1, 0], {"task_sha256": "other"}, "their task_sha256 differ"),
         ("e", [1, 0], {"items": 1000}, "e/task.jsonl has 2 of 1,000 items: it was interrupted"),
         ("f", [1, 0], {"stride": 8}, "a stride of half the context and .* of 8"),
-        ("c", [1], {}, "has 2 results and .* 1: one of them was interrupted"),
+        ("c", [1], {}, "has 2 results and .* 1. Evaluate both with the same --limit"),
     ):
         with pytest.raises(DataError, match=said):
             compare_results(a, write_results(tmp_path / name, scores, **header))
@@ -232,3 +238,16 @@ def test_what_cannot_be_compared_is_named(tmp_path):
         compare_results(a / "task.jsonl", tmp_path / "bad.jsonl")
     with pytest.raises(DataError, match="is a folder and the other is not"):
         compare_results(a, tmp_path / "bad.jsonl")
+
+
+def test_bits_that_were_interrupted_are_not_compared(tmp_path):
+    """Not even where both stopped after the same document: the figures would be of a part that nobody chose."""
+    a = write_bits(tmp_path / "a.jsonl", [1.0, 2.0], is_whole=False)
+    b = write_bits(tmp_path / "b.jsonl", [2.0, 3.0], is_whole=False)
+    whole = write_bits(tmp_path / "whole.jsonl", [1.0, 2.0])
+    for one, other, named in ((a, b, "a"), (whole, b, "b"), (a, whole, "a")):
+        with pytest.raises(DataError, match=rf"{named}.jsonl has the first 2 documents .* it was interrupted"):
+            compare_results(one, other)
+    (tmp_path / "lost.jsonl").write_text(whole.read_text().replace('{"end": 2}', '{"end": 3}'))
+    with pytest.raises(DataError, match="lost.jsonl has lost lines"):
+        compare_results(whole, tmp_path / "lost.jsonl")

@@ -6,12 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from textmill import Tokenizer
 from textmill.base.errors import ConfigError
+from textmill.checkpoint.huggingface import save_model
+from textmill.data.shards import ShardSet, write_shards
+from textmill.eval import text_bits
+from textmill.eval.compare import compare_results
+from textmill.eval.evaluated_model import open_evaluated
 from textmill.eval.measure import measure_source, sum_sources
+from textmill.eval.results import read_results
 from textmill.eval.scorer import open_scorer
 from textmill.eval.sources import text_sources
 from textmill.eval.windows import sliding_windows
+from textmill.model.config import ModelConfig
 from textmill.model.score import score_documents
+from textmill.text.documents import Document
 
 TEXT = "the quick brown fox jumps over the lazy dog, while sixteen wizards box née Straße 東京 "
 
@@ -110,6 +119,83 @@ def test_an_interrupted_measurement_goes_on_to_the_same_bytes(tiny, web, tmp_pat
         torn.write_bytes(whole[:cut])
         measured(tiny, web, tmp_path / "torn")
         assert torn.read_bytes() == whole
+
+
+def test_more_documents_than_the_last_time_come_before_the_end(tiny, web, tmp_path):
+    measured(tiny, web, tmp_path / "whole")
+    whole = (tmp_path / "whole/bits/web.jsonl").read_text()
+    assert whole.splitlines()[-1] == '{"end": 3}'
+    for limit in (1, 2, 2, None, 3):
+        measured(tiny, web, tmp_path / "parts", limit=limit)
+        found = read_results(tmp_path / "parts/bits/web.jsonl")
+        assert (len(found.records), found.is_whole) == (limit or 3, True)
+    assert (tmp_path / "parts/bits/web.jsonl").read_text() == whole
+
+
+def test_the_same_bits_whatever_the_batches(tiny, web, tmp_path, monkeypatch):
+    """Byte for byte: of one document, of some, of all at once."""
+    measured(tiny, web, tmp_path / "whole")
+    for tokens in (1, 60, 300):
+        monkeypatch.setattr(text_bits, "_TOKENS_AT_ONCE", tokens)
+        measured(tiny, web, tmp_path / f"{tokens}")
+        path = "bits/web.jsonl"
+        assert (tmp_path / f"{tokens}" / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
+
+
+def test_the_trainers_bits_do_not_depend_on_chunks(tiny, tiny_folder, web, tmp_path, monkeypatch):
+    """The sum over all documents, whatever is scored together, is that of the engine; torch rounds otherwise."""
+    from textmill.checkpoint.huggingface import load_llama
+    from textmill.eval import bits_per_byte
+
+    documents = [Document(path.read_text(), "web", path.name) for path in sorted(web.iterdir())]
+    end = tiny.lm.tokenizer.special_tokens["<|endoftext|>"]
+    write_shards(tmp_path / "held", documents, tiny.lm.tokenizer, source="web", document_end=end)
+    model, shards = load_llama(tiny_folder), ShardSet(tmp_path / "held")
+    (whole,) = sum_sources({"web": measured(tiny, web, tmp_path / "out")})
+    for tokens in (1, 60, 1 << 15):
+        monkeypatch.setattr(bits_per_byte, "_CHUNK_TOKENS", tokens)
+        found = bits_per_byte.score_held_out(
+            model, tiny.lm.tokenizer, {"web": shards}, first_id=tiny.first_id, context=tiny.lm.context
+        )["web"]
+        assert (found.num_documents, found.num_bytes) == (3, whole.num_bytes)
+        assert found.model_bits == pytest.approx(whole.bits, rel=1e-6)
+
+
+def write_model_of(folder, tokenizer, *, has_equal_logits):
+    """A model of one size, whatever its tokenizer: all sizes but the vocabulary's."""
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, num_key_value_heads=2, head_dim=8, max_position_embeddings=128, **sizes
+    )
+    rng = np.random.default_rng(1)
+    tensors = {
+        name: rng.standard_normal(shape).astype(np.float32) * 0.1 + np.float32(len(shape) == 1)
+        for name, shape in config.tensor_shapes().items()
+    }
+    if has_equal_logits:
+        tensors["model.norm.weight"][:] = 0
+    save_model(folder, config, tensors, tokenizer)
+    return open_evaluated(folder, weights="f32", threads=1)
+
+
+@pytest.mark.parametrize("has_equal_logits", [True, False])
+def test_bits_per_byte_compare_tokenizers(web, tmp_path, has_equal_logits):
+    """Beside what counting gives: with equal logits each token takes log2 of its vocabulary's size."""
+    texts = [path.read_text() for path in sorted(web.iterdir())]
+    num_bytes = sum(len(text.encode()) for text in texts)
+    found = []
+    for size in (280, 340):
+        tokenizer = Tokenizer.train(iter([TEXT * 20]), vocab_size=size, special_tokens=("<|endoftext|>",))
+        model = write_model_of(tmp_path / f"model-{size}", tokenizer, has_equal_logits=has_equal_logits)
+        (one,) = sum_sources({"web": measured(model, web, tmp_path / f"out-{size}")})
+        num_tokens = sum(len(tokenizer.encode(text)) for text in texts)
+        assert (one.num_bytes, one.num_tokens) == (num_bytes, num_tokens)
+        if has_equal_logits:
+            assert one.bits_per_byte == pytest.approx(num_tokens * math.log2(tokenizer.vocab_size) / num_bytes)
+        found.append(one)
+    assert found[0].num_tokens > found[1].num_tokens
+    (difference,) = compare_results(tmp_path / "out-280", tmp_path / "out-340")
+    assert (difference.a, difference.b) == pytest.approx([one.bits_per_byte for one in found])
 
 
 def test_other_texts_are_not_mixed_in(tiny, web, tmp_path):

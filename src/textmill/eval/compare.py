@@ -11,9 +11,8 @@ import numpy as np
 
 from textmill.base.errors import DataError
 from textmill.eval.intervals import bootstrap_difference, mcnemar, sign_flip_test
-from textmill.eval.results import read_results
+from textmill.eval.results import Results, read_results, results_in
 
-RESULTS = "*.jsonl"
 _SURE = 0.05
 
 
@@ -59,7 +58,7 @@ def compare_results(a: Path, b: Path) -> list[Difference]:
     for one, other in _pairs(a, b):
         first, second = read_results(one), read_results(other)
         _check_same(one, other, first, second)
-        differences += _differences(first[0], first[1], second[1])
+        differences += _differences(first.header, first.records, second.records)
     return differences
 
 
@@ -68,7 +67,7 @@ def _pairs(a: Path, b: Path) -> list[tuple[Path, Path]]:
         raise DataError(f"one of {a} and {b} is a folder and the other is not; give two folders, or two files")
     if not a.is_dir():
         return [(a, b)]
-    names = [{path.relative_to(folder) for path in folder.rglob(RESULTS)} for folder in (a, b)]
+    names = [{path.relative_to(folder) for path in results_in(folder)} for folder in (a, b)]
     both = sorted(names[0] & names[1])
     if not both:
         raise DataError(
@@ -82,45 +81,45 @@ def _listed(names: set[Path]) -> str:
     return ", ".join(sorted(map(str, names))[:8]) or "none"
 
 
-def _check_same(
-    one: Path,
-    other: Path,
-    first: tuple[dict[str, Any], list[dict[str, Any]]],
-    second: tuple[dict[str, Any], list[dict[str, Any]]],
-) -> None:
-    """Two files are about the same items: of the same task, or the same texts, as many of them."""
+def _check_same(one: Path, other: Path, first: Results, second: Results) -> None:
+    """Two files are about the same items: of the same task, or the same texts, and all of them."""
     for key in ("kind", "task_sha256"):
-        if first[0].get(key) != second[0].get(key):
+        if first.header.get(key) != second.header.get(key):
             raise DataError(
                 f"{one} and {other} are not about the same items: their {key} differ. Evaluate both with the same task "
                 "file and settings"
             )
-    strides = first[0].get("stride"), second[0].get("stride")
+    strides = first.header.get("stride"), second.header.get("stride")
     if strides[0] != strides[1]:
         one_stride, other_stride = ("half the context" if stride is None else f"{stride:,}" for stride in strides)
         raise DataError(
             f"{one} was measured with a stride of {one_stride} and {other} of {other_stride}, which gives tokens other "
             "contexts. Evaluate both with the same --stride"
         )
-    for path, (header, records) in ((one, first), (other, second)):
-        if len(records) < header.get("items", 0):
+    for path, results in ((one, first), (other, second)):
+        if not results.is_whole:
             raise DataError(
-                f"{path} has {len(records):,} of {header['items']:,} items: it was interrupted. Start it again, and it "
-                "goes on"
+                f"{path} has {_num_of(results)}: it was interrupted. Give the same textmill eval again, and it goes on"
             )
-    if len(first[1]) != len(second[1]):
+    if len(first.records) != len(second.records):
         raise DataError(
-            f"{one} has {len(first[1]):,} results and {other} {len(second[1]):,}: one of them was interrupted. Start "
-            "it again, and it goes on"
+            f"{one} has {len(first.records):,} results and {other} {len(second.records):,}. Evaluate both with the "
+            "same --limit on the same texts"
         )
-    for number, (left, right) in enumerate(zip(first[1], second[1], strict=True), start=2):
+    for number, (left, right) in enumerate(zip(first.records, second.records, strict=True), start=2):
         if (left["id"], left.get("hash")) != (right["id"], right.get("hash")):
             raise DataError(
                 f"{one} and {other} are not about the same items: line {number} is {left['id']} there and "
                 f"{right['id']} here, or its text differs"
             )
-    if not first[1]:
+    if not first.records:
         raise DataError(f"{one} has no results yet")
+
+
+def _num_of(results: Results) -> str:
+    if results.num_expected is None:
+        return f"the first {len(results.records):,} documents of its source"
+    return f"{len(results.records):,} of {results.num_expected:,} items"
 
 
 def _differences(

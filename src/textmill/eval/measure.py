@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from textmill.eval.evaluated_model import EvaluatedModel
-from textmill.eval.results import ResultsFile
+from textmill.eval.results import BITS, ResultsFile
 from textmill.eval.sources import TextSource
 from textmill.eval.tasks.run import results_header, run_task
 from textmill.eval.tasks.summary import TaskScore, summarise_task
 from textmill.eval.tasks.task import Task
 from textmill.eval.text_bits import SourceBits, score_texts, summarise_bits
-from textmill.text.readers import read_documents
 
 EVALS = Path("evals")
-_BITS = "bits"
 
 
 def measure_source(
@@ -36,11 +34,12 @@ def measure_source(
         ConfigError: the file holds results of something else.
         DataError: a text that cannot be read.
     """
-    header = {"kind": "bits", "source": source.name, "stride": stride, **model.header}
-    results = ResultsFile(folder / _BITS / f"{source.name}.jsonl", header, restart=restart)
+    header = {"kind": BITS, "source": source.name, "stride": stride, **model.header}
+    results = ResultsFile(folder / BITS / f"{source.name}.jsonl", header, restart=restart)
     try:
-        documents = islice(read_documents(source.paths, source.name), limit)
+        documents = islice(source.documents(model.lm.tokenizer), limit)
         score_texts(model, documents, results, stride=stride, progress=progress)
+        results.end()
     finally:
         results.close()
     return results.records

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from textmill.base.errors import DataError
-from textmill.eval.compare import RESULTS
-from textmill.eval.results import read_results
-
-Results = tuple[dict[str, Any], list[dict[str, Any]]]
+from textmill.eval.results import Results, read_results, results_in
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was measured: headers and records of sources, and of tasks."""
+    """What was measured of sources, and of tasks."""
 
     bits: tuple[Results, ...]
     tasks: tuple[Results, ...]
@@ -28,14 +24,15 @@ def read_evidence(folder: Path, model_sha256: str) -> Evidence:
         DataError: a file is damaged, or another model's.
     """
     found: dict[str, list[Results]] = {"bits": [], "task": []}
-    for path in sorted(folder.rglob(RESULTS)) if folder.is_dir() else ():
-        header, records = read_results(path)
+    for path in results_in(folder):
+        results = read_results(path)
+        header = results.header
         if header.get("model_sha256") != model_sha256:
             raise DataError(
                 f"{path} holds results of another model: its sha256 begins with "
                 f"{str(header.get('model_sha256'))[:12]}, and this one's with {model_sha256[:12]}. Name the folder of "
                 "this model's results with --results"
             )
-        if records:
-            found.get(header["kind"], []).append((header, records))
+        if results.records:
+            found.get(header["kind"], []).append(results)
     return Evidence(tuple(found["bits"]), tuple(found["task"]))

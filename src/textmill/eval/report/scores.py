@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from textmill.eval.measure import sum_sources
-from textmill.eval.report.evidence import Results
+from textmill.eval.results import Results
 from textmill.eval.table_rows import BITS_HEADS, bits_row, interval_text
 from textmill.eval.tasks.summary import summarise_task
 from textmill.eval.text_bits import SourceBits
@@ -22,14 +22,15 @@ _MOST_CHARS = 3000
 
 def bits(sources: Sequence[Results]) -> str:
     """Bits per byte by source, and by the place in a document."""
-    found = sum_sources({header["source"]: records for header, records in sources})
+    found = sum_sources({one.header["source"]: one.records for one in sources})
     if not found:
         return ""
+    cut = [html.escape(one.header["source"]) for one in sources if not one.is_whole]
+    note = f" Interrupted, and so of their first documents only: {', '.join(cut)}." if cut else ""
     return (
         "<h2>Bits per byte</h2><p>What the model needs to write a text down, whatever its tokenizer; less is better. "
-        "Each document is scored by itself; the interval is of 95 %, over documents. Perplexity is of a token.</p>"
-        + table(BITS_HEADS, [bits_row(one) for one in found])
-        + _by_position(found)
+        f"Each document is scored by itself; the interval is of 95 %, over documents. Perplexity is of a token.{note}"
+        "</p>" + table(BITS_HEADS, [bits_row(one) for one in found]) + _by_position(found)
     )
 
 
@@ -47,15 +48,15 @@ def _by_position(found: Sequence[SourceBits]) -> str:
 def tasks(results: Sequence[Results]) -> str:
     """The metrics of each task."""
     rows = []
-    for header, records in results:
-        score = summarise_task(header, records)
+    for one in results:
+        score = summarise_task(one.header, one.records)
         rows += [
             [
                 score.name,
                 metric.name,
                 f"{metric.value:.4f}",
                 interval_text(metric.interval),
-                _num_items(header, score.num_items),
+                _num_items(one),
                 f"{score.shots}",
             ]
             for metric in score.metrics
@@ -69,18 +70,18 @@ def tasks(results: Sequence[Results]) -> str:
     )
 
 
-def _num_items(header: Mapping[str, Any], count: int) -> str:
+def _num_items(results: Results) -> str:
     """The items that a score is of; of how many where the evaluation was interrupted."""
-    whole = header.get("items", count)
-    return f"{count:,}" if count == whole else f"{count:,} of {whole:,}"
+    count = f"{len(results.records):,}"
+    return count if results.is_whole else f"{count} of {results.num_expected:,}"
 
 
 def outputs(results: Sequence[Results]) -> str:
     """What the model wrote for the first items of tasks that ask for it."""
     blocks = []
-    for header, records in results:
-        written = [record for record in records if "outputs" in record][:_SHOWN]
-        blocks += [_output(header["task"], record) for record in written]
+    for one in results:
+        written = [record for record in one.records if "outputs" in record][:_SHOWN]
+        blocks += [_output(one.header["task"], record) for record in written]
     return f"<h2>What it answered</h2>{''.join(blocks)}" if blocks else ""
 
 
