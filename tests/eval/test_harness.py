@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from eval.test_run_task import WORDS, choice_items
 from fakes.peer_environment import peer_python
-from fakes.tiny_model import write_model
+from fakes.tiny_model import TEMPLATE, tokenizer, write_model
 from textmill.eval.evaluated_model import open_evaluated
 from textmill.eval.measure import measure_task
 from textmill.eval.results import read_results
@@ -46,7 +47,23 @@ doc_to_target: "x"
 generation_kwargs: {{until: ["z"], max_gen_toks: 12, do_sample: false}}
 metric_list: [{{metric: exact_match}}]
 """,
+    "tiny_prefilled": """
+output_type: generate_until
+num_fewshot: {shots}
+fewshot_config: {{sampler: first_n}}
+doc_to_text: "{{{{prompt}}}}"
+doc_to_target: "{{{{choices[answer]}}}}"
+gen_prefix: "The answer is"
+generation_kwargs: {{until: ["z"], max_gen_toks: 12, do_sample: false}}
+metric_list: [{{metric: exact_match}}]
+""",
 }
+
+
+# Refuses a system message, as some templates do; takes the spaces off what messages say.
+STRICT = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE.replace(
+    "m['content']", "m['content'] | trim"
+)
 
 
 def _python():
@@ -63,11 +80,71 @@ def _environment(folder):
     }
 
 
+def _changed(base, name, *, begins_with=None, template=None, **changes):
+    """A copy of a model with other small files; None takes a key out."""
+    folder = base.parent / name
+    shutil.copytree(base, folder)
+    for file, values in changes.items():
+        path = folder / f"{file}.json"
+        table = json.loads(path.read_text()) | values
+        path.write_text(json.dumps({key: value for key, value in table.items() if value is not None}))
+    if begins_with is not None:
+        path = folder / "tokenizer.json"
+        table = json.loads(path.read_text())
+        (token,) = (one for one in table["added_tokens"] if one["content"] == begins_with)
+        single = [{"SpecialToken": {"id": begins_with, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+        table["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": single,
+            "pair": [*single, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {begins_with: {"id": begins_with, "ids": [token["id"]], "tokens": [begins_with]}},
+        }
+        path.write_text(json.dumps(table))
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+    return folder
+
+
+def _runs(base):
+    """What is asked of both models: every task once, then what the small files of a model can say."""
+    chat = {"apply_chat_template": True, "system_instruction": "Be brief."}
+    names = list(TASKS)
+    begins = _changed(
+        base,
+        "begins",
+        begins_with="<|im_start|>",
+        tokenizer_config={"add_bos_token": True},
+        generation_config={"repetition_penalty": 1.3},
+    )
+    return [
+        ("plain", base, [], names, {}),
+        ("begins", begins, [], names, {}),
+        ("chat", base, [], names[3:], {**chat, "fewshot_as_multiturn": True}),
+        ("one turn", base, [], names[4:], {**chat, "fewshot_as_multiturn": False}),
+        ("strict", _changed(base, "strict", template=STRICT), [], names[3:], {**chat, "fewshot_as_multiturn": True}),
+        # Only what texts become: the files say it twice, and not always the same.
+        ("says no", begins, ["add_bos_token=False"], [], {}),
+        ("says yes", base, ["add_bos_token=True"], [], {}),
+        ("prefix", base, ["prefix_token_id=5"], [], {}),
+        ("other first", _changed(base, "other", begins_with="<|endoftext|>"), [], [], {}),
+        ("asks in vain", _changed(base, "vain", tokenizer_config={"add_bos_token": True}), [], [], {}),
+        (
+            "refuses in vain",
+            _changed(base, "refuses", begins_with="<|im_start|>", tokenizer_config={"add_bos_token": False}),
+            [],
+            [],
+            {},
+        ),
+        ("no BOS", _changed(base, "nameless", tokenizer_config={"bos_token": None}), [], [], {}),
+        ("two ends", _changed(base, "ends", config={"eos_token_id": [0, 2]}), [], [], {}),
+    ]
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     python = _python()
     folder = tmp_path_factory.mktemp("harness")
-    write_model(folder / "model")
+    write_model(folder / "model", vocab_size=tokenizer().vocab_size)  # hf would draw rows that have no token
     items = choice_items(12)
     for number, item in enumerate(items):
         item["text"] = f"the {WORDS[number % 8]} jumps " * (2 + 12 * (number == 5))
@@ -76,23 +153,47 @@ def pair(tmp_path_factory):
         data = f"task: {name}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {folder / 'items.jsonl'}}}}}\n"
         shots = "fewshot_split: test\n" if "shots" in body else ""
         (folder / f"{name}.yaml").write_text(data + "test_split: test\n" + shots + body.format(shots=2))
-    script = [python, Path(__file__).with_name("harness_pair.py"), folder / "model", folder, ",".join(TASKS), "128"]
+    keys = ("name", "model", "arguments", "tasks", "options")
+    runs = [dict(zip(keys, run, strict=True)) for run in _runs(folder / "model")]
+    for run in runs:
+        run["arguments"] = ["max_length=200", *run["arguments"]]
+    (folder / "runs.json").write_text(json.dumps(runs, default=str))
+    script = [python, Path(__file__).with_name("harness_pair.py"), folder, folder / "runs.json"]
     result = subprocess.run(script, env=_environment(folder), capture_output=True, text=True, check=False, timeout=280)
     assert result.returncode == 0, result.stderr[-4000:]
     return folder, items, json.loads(result.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_results_are_those_of_its_own_model(pair, task):
+@pytest.mark.parametrize("name", ["plain", "begins", "chat", "one turn", "strict"])
+def test_results_are_those_of_its_own_model(pair, name):
     _, _, found = pair
-    theirs, ours = found["hf"], found["textmill"]
-    for metric, value in theirs["results"][task].items():
-        if isinstance(value, float):
-            assert ours["results"][task][metric] == pytest.approx(value, rel=1e-5), metric
-    for their, our in zip(theirs["samples"][task], ours["samples"][task], strict=True):
-        assert their["target"] == our["target"]
-        for a, b in zip(_flat(their["resps"]), _flat(our["resps"]), strict=True):
-            assert b == (pytest.approx(a, rel=1e-5, abs=1e-5) if isinstance(a, float) else a)
+    theirs, ours = found[name]["hf"]["run"], found[name]["textmill"]["run"]
+    for task in theirs["results"]:
+        for metric, value in theirs["results"][task].items():
+            if isinstance(value, float):
+                assert ours["results"][task][metric] == pytest.approx(value, rel=1e-5), (task, metric)
+        for their, our in zip(theirs["samples"][task], ours["samples"][task], strict=True):
+            assert their["prompt"] == our["prompt"]
+            assert their["target"] == our["target"]
+            for a, b in zip(_flat(their["resps"]), _flat(our["resps"]), strict=True):
+                assert b == (pytest.approx(a, rel=1e-5, abs=1e-5) if isinstance(a, float) else a), task
+
+
+def test_texts_become_the_tokens_of_its_own_model(pair):
+    _, _, found = pair
+    for name, both in found.items():
+        assert both["textmill"]["ids"] == both["hf"]["ids"], name
+    assert found["begins"]["hf"]["ids"] != found["plain"]["hf"]["ids"]
+    assert found["asks in vain"]["hf"]["ids"] == found["plain"]["hf"]["ids"]
+    assert found["two ends"]["hf"]["ids"] == found["plain"]["hf"]["ids"]
+
+
+def test_a_message_that_is_gone_on_with_stays_open(pair):
+    _, _, found = pair
+    asked = json.dumps(found["chat"]["textmill"]["run"]["samples"]["tiny_prefilled"][5]["prompt"])
+    assert "Be brief." in asked
+    assert asked.count("<|im_start|>") == 7  # system, two examples of two turns, the question, its answer
+    assert '<|im_start|>assistant\\nThe answer is"' in asked
 
 
 def _flat(value):
@@ -108,25 +209,47 @@ def _flat(value):
 def test_our_own_tasks_score_the_same(pair, tmp_path):
     """Its sampler leaves an item out of its own examples: those after the first three have the same two as ours."""
     folder, items, found = pair
-    model = open_evaluated(folder / "model", weights="f32", context=128, threads=1)
+    model = open_evaluated(folder / "model", weights="f32", context=200, threads=1)
     path = tmp_path / "choice.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in ({"task": {"shots": 2}}, *items)))
     measure_task(model, read_task(path), path, tmp_path / "out")
-    _, records = read_results(tmp_path / "out/choice.jsonl")
-    theirs = found["hf"]["samples"]["tiny_choice"]
+    records = read_results(tmp_path / "out/choice.jsonl").records
+    theirs = found["plain"]["hf"]["run"]["samples"]["tiny_choice"]
     for record, their in zip(records[1:], theirs[3:], strict=True):
         assert record["logprobs"] == pytest.approx([float(one[0]) for one in their["resps"]], abs=1e-4)
 
 
-def test_the_command_runs_it(pair):
+def test_the_command_runs_it(pair, tmp_path):
     folder, _, found = pair
-    options = ["--include", folder, "--weights", "f32", "--context", "128", "--json"]
+    options = ["-o", tmp_path / "out", "--include", folder, "--weights", "f32", "--context", "200", "--json"]
     result = _eval(folder, "tiny_choice", *options)
     assert result.returncode == 0, result.stderr[-4000:]
     told = json.loads(result.stdout[result.stdout.index("{") :])
-    theirs = found["hf"]["results"]["tiny_choice"]
+    theirs = found["plain"]["hf"]["run"]["results"]["tiny_choice"]
     assert told["harness"]["tiny_choice"]["acc,none"] == pytest.approx(theirs["acc,none"])
     assert told["harness"]["tiny_choice"]["acc_norm,none"] == pytest.approx(theirs["acc_norm,none"])
+
+
+def test_the_command_keeps_what_the_harness_keeps(pair, tmp_path):
+    folder, _, found = pair
+    options = ["--include", folder, "--weights", "f32", "--context", "200", "--limit", "4", "-o", tmp_path / "out"]
+    options += ["--chat", "--system", "Be brief.", "--log-samples"]
+    result = _eval(folder, "tiny_prefilled", *options)
+    assert result.returncode == 0, result.stderr[-4000:]
+    (kept,) = (tmp_path / "out/harness").iterdir()
+    assert kept.name == str(folder / "model").replace("/", "__")
+    (figures,) = kept.glob("results_*.json")
+    told = json.loads(figures.read_text())
+    assert told["system_instruction"] == "Be brief."
+    assert told["chat_template"] == TEMPLATE
+    assert told["fewshot_as_multiturn"] is True
+    assert told["config"]["model_num_parameters"] > 0
+    assert told["n-samples"]["tiny_prefilled"]["effective"] == 4
+    (samples,) = kept.glob("samples_tiny_prefilled_*.jsonl")
+    written = [json.loads(line)["filtered_resps"] for line in samples.read_text().splitlines()]
+    assert written == [one["resps"] for one in found["chat"]["textmill"]["run"]["samples"]["tiny_prefilled"][:4]]
+    assert str(figures) in result.stderr
+    assert "no results of the same name" not in result.stderr
 
 
 def _eval(folder, tasks, *options):

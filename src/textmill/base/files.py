@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,13 +19,15 @@ from textmill.base.failpoints import failpoint
 _READ_BYTES = 1 << 20
 
 
-def sha256_file(path: Path) -> str:
-    """Hash a file's bytes; returns 64 hexadecimal digits."""
+def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """Hash a file's bytes; returns 64 hexadecimal digits. ``progress`` is called with the bytes of each read."""
     digest = hashlib.sha256()
     block = memoryview(bytearray(_READ_BYTES))  # one for all reads: new memory for each costs more than the read
     with path.open("rb", buffering=0) as file:
         while num_bytes := file.readinto(block):
             digest.update(block[:num_bytes])
+            if progress is not None:
+                progress(num_bytes)
     return digest.hexdigest()
 
 

@@ -122,4 +122,6 @@ def _text_rules(config: ModelConfig, tokenizer: Tokenizer) -> TextRules:
         bos_token_id=prefix_ids[0] if prefix_ids else config.bos_token_id,
         prefix_ids=prefix_ids,
         stop_ids=frozenset({*config.eos_token_ids, *tokenizer.stop_ids}),
+        tokenizer_bos_id=config.bos_token_id,
+        tokenizer_eos_id=next(iter(config.eos_token_ids), None),
     )

@@ -24,6 +24,9 @@ class TextRules:
     """What every prompt begins with: the BOS, or nothing."""
     stop_ids: frozenset[int]
     """Every eos and eot id that some file names."""
+    tokenizer_bos_id: int | None = None
+    """What the tokenizer's own files call BOS, whatever the model's say; ``tokenizer_eos_id`` what they call EOS."""
+    tokenizer_eos_id: int | None = None
 
 
 def load_text_rules(folder: Path, config: ModelConfig, tokenizer: Tokenizer) -> TextRules:
@@ -38,8 +41,8 @@ def load_text_rules(folder: Path, config: ModelConfig, tokenizer: Tokenizer) -> 
     eos = token_id_of(tokenizer_config.get("eos_token"), tokenizer)
     if eos is not None:
         stop_ids.add(eos)
-    bos = token_id_of(tokenizer_config.get("bos_token"), tokenizer)
-    bos = config.bos_token_id if bos is None else bos
+    named_bos = token_id_of(tokenizer_config.get("bos_token"), tokenizer)
+    bos = config.bos_token_id if named_bos is None else named_bos
     prefix_ids = () if tokenizer_config.get("add_bos_token") is False else tokenizer.prefix_ids
     if tokenizer_config.get("add_bos_token") and not prefix_ids:
         if bos is None:
@@ -49,7 +52,11 @@ def load_text_rules(folder: Path, config: ModelConfig, tokenizer: Tokenizer) -> 
             )
         prefix_ids = (bos,)
     return TextRules(
-        bos_token_id=prefix_ids[0] if prefix_ids else bos, prefix_ids=prefix_ids, stop_ids=frozenset(stop_ids)
+        bos_token_id=prefix_ids[0] if prefix_ids else bos,
+        prefix_ids=prefix_ids,
+        stop_ids=frozenset(stop_ids),
+        tokenizer_bos_id=named_bos,
+        tokenizer_eos_id=eos,
     )
 
 

@@ -11,31 +11,34 @@ from cyclopts import App, Parameter
 from textmill.base import units
 from textmill.base.errors import ConfigError
 from textmill.cli.arguments import WholeNumber, program
-from textmill.cli.eval_options import ScoringOptions
+from textmill.cli.eval_options import HarnessCommandOptions, ScoringOptions
 from textmill.cli.eval_tables import bits_as_table, bits_lines, position_lines, task_as_table, task_lines
 from textmill.cli.model_argument import find_model
 from textmill.cli.output import Output
 
 if TYPE_CHECKING:
     from textmill.eval.evaluated_model import EvaluatedModel
+    from textmill.eval.harness_run import HarnessOptions
     from textmill.eval.tasks.summary import TaskScore
     from textmill.eval.text_bits import SourceBits
 
 _Words = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 _Flag = Annotated[bool, Parameter(negative="")]
 _SCORING = ScoringOptions()
+_HARNESS = HarnessCommandOptions()
 
 eval_app = App(
     name="eval",
     help="""Measure a model: bits per byte of text, tasks, and other projects' tasks.
 
 For example:
-    textmill eval runs/tiny --data web=heldout/web books=heldout/books
+    textmill eval runs/tiny
+    textmill eval runs/tiny --data notes.txt books=texts/books
     textmill eval smollm2-135m-instruct --data notes.txt --by position
     textmill eval smollm2-135m-instruct --tasks arc.jsonl gsm8k.jsonl --shots 5
     textmill eval compare evals/one evals/other
     textmill eval report runs/tiny
-    textmill eval runs/tiny --harness arc_easy,piqa
+    textmill eval runs/tiny --harness arc_easy,piqa --chat
 """,
     help_format="plaintext",
 )
@@ -55,23 +58,24 @@ def evaluate(
     stride: WholeNumber | None = None,
     shots: WholeNumber | None = None,
     limit: WholeNumber | None = None,
-    include: Path | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     restart: _Flag = False,
     run_unprotected: _Flag = False,
     json: _Flag = False,
     scoring: ScoringOptions = _SCORING,
+    of_the_harness: HarnessCommandOptions = _HARNESS,
 ) -> int:
     """Measure a model.
 
-    Results go to a file for each source and task, an item a line; what was interrupted goes on there.
+    Results go to a file for each source and task, an item a line; what was interrupted goes on there. A run is measured
+    on what it holds out unless there is something else to measure.
 
     Parameters
     ----------
     model
         A model folder, a .gguf file, a run (its last checkpoint), or a name from `textmill model get`.
     data
-        Text to write down, in bits per byte: files, folders or globs, each a source; NAME=PATH names it.
+        Text to write down, in bits per byte: files, folders, globs or shard sets, each a source; NAME=PATH names it.
     tasks
         Task files: JSON lines with items of the kinds choice, cloze, generate and code (docs/reference/tasks.md).
     harness
@@ -84,8 +88,6 @@ def evaluate(
         Examples before each item, in place of the task's own number.
     limit
         Documents of each source, or items of each task, at most: the first.
-    include
-        A folder with more tasks for the harness.
     output
         The folder of results; evals/MODEL unless given.
     restart
@@ -95,18 +97,25 @@ def evaluate(
     json
         Print all figures as JSON.
     """
-    from textmill.eval.evaluated_model import open_evaluated
+    from textmill.eval.harness_run import HarnessOptions
     from textmill.eval.measure import EVALS
 
-    if not (data or tasks or harness):
-        raise ConfigError("there is nothing to measure: give --data FILES, --tasks FILES or --harness TASKS")
     for name, value in (("--limit", limit), ("--stride", stride)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}, and must be 1 or more")
+    if of_the_harness != _HARNESS and not harness:
+        raise ConfigError(
+            "--include, --chat, --system, --fewshot-as-multiturn and --log-samples are for --harness; a task file says "
+            '"chat" and "description" in its first line'
+        )
+    if of_the_harness.system is not None and not of_the_harness.chat:
+        raise ConfigError("--system is what a system message says, which only chats have: give --chat, too")
     out = Output()
     path = find_model(model, out)
+    if not (data or tasks or harness):
+        data = _held_out(path)
     read = _read_tasks(tasks or (), shots=shots, limit=limit)
-    opened = open_evaluated(path, **scoring.given())
+    opened = _open(out, path, scoring)
     folder = output or EVALS / opened.name
     told: dict[str, Any] = {"model": opened.header}
     if data:
@@ -122,13 +131,41 @@ def evaluate(
         if not json:
             _print(out, task_lines(scores, out.data_width))
     if harness:
-        told["harness"] = _run_harness(out, opened, harness, include, shots=shots, limit=limit, quiet=json)
+        options = HarnessOptions(shots=shots, limit=limit, **of_the_harness.given())
+        told["harness"] = _run_harness(out, opened, path, harness, folder=folder, options=options, quiet=json)
     if json:
         out.json(told)
     if data or read:
         out.say(f"results are in {folder}")
         out.hint(f"next: {program()} eval report {model}, or eval compare {folder} OTHER")
     return 0
+
+
+def _held_out(model: Path) -> list[str]:
+    """Where a run's held-out text lies, which is what it is measured on unless it is told otherwise."""
+    from textmill.eval.report.lineage import run_of
+    from textmill.eval.shard_texts import held_out_sets
+
+    run = run_of(model)
+    found = [] if run is None else held_out_sets(run)
+    if not found:
+        has_none = "" if run is None else f", for {run} holds no text out"
+        raise ConfigError(f"there is nothing to measure{has_none}: give --data FILES, --tasks FILES or --harness TASKS")
+    return [str(one) for one in found]
+
+
+def _open(out: Output, path: Path, scoring: ScoringOptions) -> EvaluatedModel:
+    from textmill.eval.evaluated_model import fingerprint, name_of, open_evaluated
+
+    name = name_of(path)
+    with out.bar(f"hashing {name}", None) as bar:
+        sha256 = fingerprint(path, progress=lambda done, total: bar.update(done, _of(done, total)))
+    with out.waiting(f"loading {name}"):
+        return open_evaluated(path, sha256=sha256, **scoring.given())
+
+
+def _of(done: int, total: int) -> str:
+    return f"{units.num_bytes(done)} of {units.num_bytes(total)}"
 
 
 def _read_tasks(paths: Sequence[str], **settings: Any) -> list[tuple[Path, Any]]:
@@ -195,14 +232,23 @@ def _measure_tasks(
 
 
 def _run_harness(
-    out: Output, model: EvaluatedModel, tasks: Sequence[str], include: Path | None, *, quiet: bool, **options: Any
+    out: Output,
+    model: EvaluatedModel,
+    path: Path,
+    tasks: Sequence[str],
+    *,
+    folder: Path,
+    options: HarnessOptions,
+    quiet: bool,
 ) -> dict[str, Any]:
     from textmill.eval.harness_run import run_harness
 
     names = [name for words in tasks for name in words.split(",") if name]
-    found = run_harness(model.lm, names, include=include, **options)
+    out.say("starting lm-evaluation-harness, which takes some seconds")
+    found = run_harness(model.lm, path, names, folder / "harness", options)
     if not quiet:
         out.data(found.table)
+    out.say(f"the harness's results are in {', '.join(str(file) for file in found.files)}")
     return found.results
 
 

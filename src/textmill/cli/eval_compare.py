@@ -33,7 +33,8 @@ def compare(a: Path, b: Path, /, *, json: Annotated[bool, Parameter(negative="")
     from textmill.eval.compare import compare_results
 
     out = Output()
-    differences = compare_results(a, b)
+    with out.waiting("comparing"):  # tests draw at random, thousands of times
+        differences = compare_results(a, b)
     if json:
         out.json([difference_as_table(one) for one in differences])
         return 0

@@ -1,11 +1,12 @@
-"""How a model is loaded to be measured."""
+"""How a model is loaded to be measured, and how lm-evaluation-harness is run on it."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from textmill.cli.arguments import WholeNumber
 from textmill.cli.model_options import LOADING
@@ -26,6 +27,30 @@ class ScoringOptions:
     """Threads of the CPU; all cores unless given."""
     device: str = "cpu"
     """cpu, or another device as torch names it."""
+
+    def given(self) -> dict[str, Any]:
+        """The options, as the library takes them."""
+        return dataclasses.asdict(self)
+
+
+_OF_THE_HARNESS = Group("With --harness", sort_key=8)
+
+
+@Parameter(name="*", group=_OF_THE_HARNESS)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class HarnessCommandOptions:
+    """How tasks of lm-evaluation-harness are put; the names are its own, where it has one."""
+
+    include: Path | None = None
+    """A folder with more tasks."""
+    chat: Annotated[bool, Parameter(negative="")] = False
+    """Lay texts out by the model's chat template."""
+    system: str | None = None
+    """What the system message says."""
+    fewshot_as_multiturn: bool = True
+    """In a chat examples are turns before, and not part of one message."""
+    log_samples: Annotated[bool, Parameter(negative="")] = False
+    """Keep what the model was asked and said, item by item."""
 
     def given(self) -> dict[str, Any]:
         """The options, as the library takes them."""

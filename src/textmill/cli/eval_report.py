@@ -41,18 +41,20 @@ def report(
     against
         Evaluation sets (.jsonl, task files too): their items are looked for in all that the run trained on.
     """
-    from textmill.eval.evaluated_model import name_of
+    from textmill.eval.evaluated_model import fingerprint, name_of
     from textmill.eval.measure import EVALS
     from textmill.eval.report.page import write_model_report
 
     out = Output()
     path = find_model(model, out)
     folder = results or EVALS / name_of(path)
+    with out.waiting(f"hashing {name_of(path)}"):
+        sha256 = fingerprint(path)
     with out.bar("looking for items", None) as bar:
 
         def tell(tokens: int) -> None:
             bar.update(tokens, f"{units.count(tokens)} tokens")
 
-        page = write_model_report(path, folder, output, against=against or (), progress=tell)
+        page = write_model_report(path, folder, output, against=against or (), sha256=sha256, progress=tell)
     out.data(str(page))
     return 0

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from rich.text import Text
 from textmill.base.errors import StorageError
 
 LINE_EVERY_S = 5.0
+# Nobody wonders before that whether anything goes on.
+FIRST_LINE_S = 2.0
 _WIDE = 120
 
 
@@ -122,6 +125,21 @@ class Output:
         finally:
             bar.close()
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say what goes on where the block, which cannot tell how far it is, takes more than a moment."""
+        if self.messages.is_terminal:
+            with self.bar(what, None):
+                yield
+            return
+        timer = threading.Timer(FIRST_LINE_S, self.say, (f"  {what}",))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
 
 class Bar:
     """How far a piece of work is.
@@ -179,11 +197,11 @@ class TerminalBar(Bar):
 
 
 class LineBar(Bar):
-    """A line every few seconds, for logs and pipes."""
+    """A line every few seconds, for logs and pipes; the first comes sooner."""
 
     def __init__(self, output: Output, what: str, total: int | None) -> None:
         self._output, self._what, self._total = output, what, total
-        self._next = time.monotonic() + LINE_EVERY_S
+        self._next = time.monotonic() + FIRST_LINE_S
 
     def update(self, done: int, note: str = "") -> None:
         """Write a line if the last one is some seconds old."""

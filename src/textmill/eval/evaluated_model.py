@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,17 +57,19 @@ def open_evaluated(
     context: int | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    sha256: str | None = None,
 ) -> EvaluatedModel:
     """Load a model folder or GGUF file; arguments and errors as in ``textmill.load``.
 
     Keys and values are kept in float32 unless told otherwise: a score should be the model's, not its cache's.
+    ``sha256`` is the model's fingerprint where it is known.
     """
     lm = load(path, device=device, weights=weights, kv=kv, context=context, threads=threads)
     with lm.batcher.lend_runner() as runner:
         engine = f"native {runner.isa}" if isinstance(runner, NativeRunner) else f"torch {device}"
     header = {
         "name": name_of(path),
-        "model_sha256": fingerprint(path),
+        "model_sha256": sha256 or fingerprint(path),
         "weights": weights,
         "kv": kv,
         "context": lm.context,
@@ -89,30 +92,57 @@ def name_of(path: Path) -> str:
     return re.sub(r"[^\w.+-]+", "-", name) or "model"
 
 
-def fingerprint(path: Path, *, num_above: int = 0) -> str:
+def fingerprint(path: Path, *, progress: Callable[[int, int], None] | None = None) -> str:
     """Hash what a model's answers depend on: its weights, sizes and tokenizer; 64 hexadecimal digits.
 
     Args:
         path: a folder or a file; an adapter's is hashed together with its base.
-        num_above: adapters that are on top of it.
+        progress: called with the bytes that are hashed, and with those of all.
 
     Raises:
         DataError: there are no weights, or an adapter's base is not there.
     """
+    layers = [(layer, _files_of(layer)) for layer in _layers(path)]
+    total = sum(file.stat().st_size for _, files in layers for file in files)
+    done = 0
+
+    def tell(num_bytes: int) -> None:
+        nonlocal done
+        done += num_bytes
+        if progress is not None:
+            progress(done, total)
+
+    below = ""
+    for layer, files in reversed(layers):
+        if layer.is_file():
+            below = sha256_file(layer, tell)
+            continue
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(f"{file.name}\n{sha256_file(file, tell)}\n".encode())
+        if below:
+            digest.update(f"base\n{below}\n".encode())
+        below = digest.hexdigest()
+    return below
+
+
+def _layers(path: Path) -> Iterator[Path]:
+    """A model; where it is an adapter, its base behind it, and that one's."""
+    for _ in range(_MOST_ADAPTERS + 1):
+        yield path
+        if path.is_file() or not is_adapter(path) or (path / "config.json").is_file():
+            return
+        path = base_of(path, read_config(path))
+    raise DataError(f"{path} is the {_MOST_ADAPTERS}th adapter on top of others; is it its own base? See {CONFIG}")
+
+
+def _files_of(path: Path) -> list[Path]:
     if path.is_file():
-        return sha256_file(path)
+        return [path]
     files = sorted({file for pattern in _FILES for file in path.glob(pattern) if file.name != OPTIMIZER})
     if not any(file.match(_WEIGHTS) for file in files):
         raise DataError(f"{path} holds no weights ({_WEIGHTS}), so there is nothing that tells this model from others")
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\n{sha256_file(file)}\n".encode())
-    if is_adapter(path) and not (path / "config.json").is_file():
-        if num_above >= _MOST_ADAPTERS:
-            raise DataError(f"{path} is the {num_above}th adapter on top of others; is it its own base? See {CONFIG}")
-        base = fingerprint(base_of(path, read_config(path)), num_above=num_above + 1)
-        digest.update(f"base\n{base}\n".encode())
-    return digest.hexdigest()
+    return files
 
 
 def first_id(lm: LanguageModel) -> int:

@@ -5,11 +5,13 @@
 
 Its answers are those of the harness's own ``hf`` model on the same weights, as far as float32 rounds alike; what the
 requests of a document share is computed once. A text is encoded as that model does it: what reads like a control token
-becomes one, for a chat template's text comes as a string.
+becomes one, for a chat template's text comes as a string; and before it comes what the post-processor of tokenizer.json
+puts there, whatever ``add_bos_token`` of tokenizer_config.json says, which transformers 5 passes over.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,14 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window  # pyr
 from tqdm import tqdm  # pyrefly: ignore
 
 from textmill.base.errors import ConfigError, DataError, did_you_mean
+from textmill.checkpoint.json_files import read_optional_json
 from textmill.checkpoint.sources import resolve_model
 from textmill.eval.prefix_tree import ScoredText
 from textmill.eval.scorer import open_scorer
 from textmill.infer.engine import LanguageModel, load
 from textmill.tokenizer.end_of_text import end_of_text
+
+_log = logging.getLogger(__name__)
 
 _Request = tuple[Any, list[int], list[int]]
 _TEXTS_AT_ONCE = 256
@@ -36,6 +41,8 @@ _MAX_GEN_TOKS = 256
 _MOST_TOKENS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 _DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 _OF_OTHERS = ("do_sample", "until", *_MOST_TOKENS)
+# Stands at the end of a message that is to be gone on with, while the template lays it out.
+_GOES_ON = "<<textmill: the message goes on here>>"
 
 
 @register_model("textmill")
@@ -48,8 +55,11 @@ class TextmillLM(TemplateLM):
         weights: as for ``textmill.load``; ``kv`` is float32 unless given, so that scores are the model's.
         max_length: tokens of prompt and answer together.
         threads: of the CPU.
+        add_bos_token: begin texts with BOS, or with nothing; with what the tokenizer's files say unless given.
+        prefix_token_id: what a text without a context follows; BOS unless given, EOS where there is none.
         batch_size: is the harness's, and not needed: passes are filled whatever the requests.
         max_batch_size: the same.
+        source: where a model that is loaded comes from.
     """
 
     backend = "causal"
@@ -63,29 +73,52 @@ class TextmillLM(TemplateLM):
         kv: str = "f32",
         max_length: int | None = None,
         threads: int | None = None,
+        add_bos_token: bool | None = None,
+        prefix_token_id: int | None = None,
         batch_size: int | str | None = None,
         max_batch_size: int | None = None,
+        source: Path | None = None,
     ) -> None:
         super().__init__()
         if isinstance(pretrained, LanguageModel):
-            self.lm, self._name = pretrained, "textmill"
+            self.lm = pretrained
         else:
-            path = resolve_model(pretrained)
-            self.lm = load(path, device or "cpu", weights, kv, max_length, threads)
-            self._name = str(path)
+            source = resolve_model(pretrained)
+            self.lm = load(source, device or "cpu", weights, kv, max_length, threads)
         self.tokenizer = self.lm.tokenizer
+        self._name = "textmill" if source is None else str(source)
         self._device = device or "cpu"
+        self._prefix_token_id = prefix_token_id
+        self._prefix_ids = self._what_texts_begin_with(add_bos_token)
+        self._control_ids = frozenset(token.id for token in self.tokenizer.vocabulary.added if token.is_special)
+        self._penalty = None if source is None else _repetition_penalty(source)
+
+    def _what_texts_begin_with(self, add_bos_token: bool | None) -> list[int]:
+        bos = self.lm.rules.tokenizer_bos_id
+        if add_bos_token is not None:
+            return [bos] if add_bos_token and bos is not None else []
+        if self.tokenizer.prefix_ids != self.lm.rules.prefix_ids:
+            _log.warning(
+                "tokenizer_config.json and the post-processor of tokenizer.json do not agree on whether a text begins "
+                "with BOS. The post-processor counts here, as for the hf model; add_bos_token says otherwise"
+            )
+        return list(self.tokenizer.prefix_ids)
 
     @property
     def eot_token_id(self) -> int:
         """What ends a text."""
+        eos = self.lm.rules.tokenizer_eos_id
+        if eos is not None:
+            return eos
         ids = self.lm.config.eos_token_ids or tuple(sorted(self.lm.rules.stop_ids))
         return ids[0] if ids else end_of_text(self.tokenizer)
 
     @property
     def prefix_token_id(self) -> int:
-        """What a text without a context follows: BOS, or what ends texts where there is none."""
-        bos = self.lm.rules.bos_token_id
+        """What a text without a context follows: the tokenizer's BOS, or what ends texts where it has none."""
+        if self._prefix_token_id is not None:
+            return self._prefix_token_id
+        bos = self.lm.rules.tokenizer_bos_id
         return self.eot_token_id if bos is None else bos
 
     @property
@@ -103,20 +136,45 @@ class TextmillLM(TemplateLM):
         """A name for the harness's caches."""
         return self._name.replace("/", "__")
 
+    def get_model_info(self) -> dict[str, Any]:
+        """What the harness writes of the model beside its results."""
+        return {"model_num_parameters": self.lm.config.num_parameters}
+
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        """Encode a text; BOS comes before it where the model's files ask for it, unless it is there."""
+        """Encode a text, with what texts begin with before it unless it begins with BOS itself."""
         ids = self.tokenizer.encode(string, special="parse")
-        prefix = list(self.lm.rules.prefix_ids)
-        if add_special_tokens is False or ids[: len(prefix)] == prefix:
+        if add_special_tokens is False or (add_special_tokens is None and ids[:1] == [self.prefix_token_id]):
             return ids
-        return [*prefix, *ids]
+        return [*self._prefix_ids, *ids]
 
     def apply_chat_template(self, chat_history: Sequence[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Lay out a conversation by the model's template, as a text."""
+        """Lay out a conversation by the model's template, as a text.
+
+        Without a generation prompt the last message is left open, to be gone on with. A template that refuses a
+        conversation gets it without its system message, which is told.
+        """
         if self.tokenizer.chat_template is None:
-            raise DataError("this model has no chat template; evaluate it without apply_chat_template")
-        ids = self.tokenizer.apply_chat_template(chat_history, add_generation_prompt=add_generation_prompt)
-        return self.tokenizer.decode(ids)
+            raise DataError("this model has no chat template; evaluate it without apply_chat_template (--chat)")
+        try:
+            return self._laid_out(chat_history, add_generation_prompt)
+        except DataError as error:
+            others = [message for message in chat_history if message["role"] != "system"]
+            if len(others) == len(chat_history):
+                raise
+            _log.warning("%s. The system message is left out", error)
+            return self._laid_out(others, add_generation_prompt)
+
+    def _laid_out(self, messages: Sequence[dict[str, str]], add_generation_prompt: bool) -> str:
+        if add_generation_prompt:
+            return self.tokenizer.decode(self.tokenizer.apply_chat_template(messages))
+        *before, last = messages
+        # With a space behind it, as a template may take off spaces at a message's end.
+        last = {**last, "content": f"{last['content']}{_GOES_ON} "}
+        ids = self.tokenizer.apply_chat_template([*before, last], add_generation_prompt=False)
+        text, mark, behind = self.tokenizer.decode(ids).rpartition(_GOES_ON)
+        if not mark:
+            raise DataError("the chat template leaves out what the last message says, which is to be gone on with")
+        return text if behind.startswith(" ") else text.rstrip()
 
     def _loglikelihood_tokens(
         self, requests: Sequence[_Request], disable_tqdm: bool = False, **kwargs: Any
@@ -177,10 +235,18 @@ class TextmillLM(TemplateLM):
                     )
                 prompts = [self.tok_encode(request.args[0])[-most:] for request in batch]
                 for request, completion in zip(batch, self.lm.generate(prompts, **options), strict=True):
-                    found.append(completion.text)
-                    self.cache_hook.add_partial("generate_until", request.args, completion.text)
+                    text = self._written(completion.ids, options["stop"])
+                    found.append(text)
+                    self.cache_hook.add_partial("generate_until", request.args, text)
                     bar.update(1)
         return found
+
+    def _written(self, ids: Sequence[int], stop: Sequence[str]) -> str:
+        """What a model wrote without its control tokens, up to what stops it."""
+        text = self.tokenizer.decode([token_id for token_id in ids if token_id not in self._control_ids])
+        for end in stop:
+            text = text.partition(end)[0]
+        return text
 
     def _options(self, given: dict[str, Any]) -> dict[str, Any]:
         unknown = sorted(set(given) - {*_OF_OTHERS, *_DRAWING})
@@ -189,7 +255,8 @@ class TextmillLM(TemplateLM):
             raise ConfigError(
                 f'a task asks for "{unknown[0]}", which is not known here{did_you_mean(unknown[0], known)}'
             )
-        options = {name: given[name] for name in _DRAWING if given.get(name) is not None}
+        options: dict[str, Any] = {} if self._penalty is None else {"repetition_penalty": self._penalty}
+        options |= {name: given[name] for name in _DRAWING if given.get(name) is not None}
         if given.get("do_sample") is False or "temperature" not in options:
             options["temperature"] = 0.0
         until = given.get("until") or []
@@ -197,6 +264,12 @@ class TextmillLM(TemplateLM):
         limits = [given[name] for name in _MOST_TOKENS if given.get(name) is not None]
         options["max_tokens"] = int(limits[0]) if limits else _MAX_GEN_TOKS
         return options
+
+
+def _repetition_penalty(model: Path) -> float | None:
+    """What the model's own defaults say, which transformers' generation takes for greedy answers, too."""
+    value = read_optional_json(model / "generation_config.json").get("repetition_penalty") if model.is_dir() else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _alike(requests: Sequence[Any]) -> list[list[Any]]:

@@ -32,6 +32,7 @@ def write_model_report(
     output: Path | None = None,
     *,
     against: Sequence[str] = (),
+    sha256: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
     """Draw a model's report.
@@ -41,7 +42,8 @@ def write_model_report(
         results: the folder that ``textmill eval`` wrote; what is missing there is left out.
         output: the page; ``report.html`` in ``results`` unless given.
         against: evaluation sets whose items are looked for in the run's training text.
-        progress: called with the tokens of it that are done.
+        sha256: the model's fingerprint where it is known.
+        progress: called with the tokens of the training text that are done.
 
     Raises:
         DataError: the model or a file of results is damaged, or the results are another model's; or there is no
@@ -51,7 +53,7 @@ def write_model_report(
     path = output or results / REPORT
     folder = run_of(model)
     run = None if folder is None else read_run(folder)
-    sha256 = fingerprint(model)
+    sha256 = sha256 or fingerprint(model)
     evidence = read_evidence(results, sha256)
     found = None
     if against:
@@ -107,7 +109,7 @@ def _facts(model: Path, sha256: str, run: RunRecord | None) -> Iterator[tuple[st
 
 
 def _configuration(evidence: Evidence, run: RunRecord | None) -> str:
-    settings = [header for header, _ in (*evidence.bits, *evidence.tasks)]
+    settings = [one.header for one in (*evidence.bits, *evidence.tasks)]
     blocks: list[tuple[str, Any]] = [("what was measured with what", settings)] if settings else []
     if run is not None:
         blocks.append(("the recipe, the plan and the environment of the run", run.config))
