@@ -213,7 +213,9 @@ def _measure_tasks(
     scores = []
     for path, task in tasks:
         if task.shots and not task.settings.shots_from:
-            out.say(f"{task.settings.name}: its first {len(task.shots)} items are the examples, and are not scored")
+            count = len(task.shots)
+            said = f"first {count} items are the examples, and are" if count > 1 else "first item is the example, and is"
+            out.say(f"{task.settings.name}: its {said} not scored")
         with out.bar(f"{task.settings.name}", len(task.items)) as bar:
 
             def tell(done: int, bar: Any = bar, total: int = len(task.items)) -> None:
