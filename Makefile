@@ -58,11 +58,14 @@ test-python-slow: $(VENV)/.installed-tools
 	$(PYTEST) -m "slow and alone"
 
 SANITIZED := build/tests
-test-cpp: $(VENV)/.installed-tools
+.PHONY: build-sanitized
+build-sanitized: $(VENV)/.installed-tools
 	$(CMAKE) -B $(SANITIZED) -DTEXTMILL_TESTS=ON -DTEXTMILL_PYTHON=ON -DTEXTMILL_SANITIZE=address,undefined \
 		-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) \
 		> $(SANITIZED).log || (cat $(SANITIZED).log; exit 1)
 	$(BIN)/cmake --build $(SANITIZED)
+
+test-cpp: build-sanitized
 	$(BIN)/ctest --test-dir $(SANITIZED) --output-on-failure --parallel 2
 
 # The kernels as they are shipped: what the optimiser makes of them is not what the sanitizers see.
@@ -80,7 +83,7 @@ test-threads: $(VENV)/.installed-tools
 
 # The extension under ASan and UBSan, below the Python tests that give it the hardest texts. libstdc++ is loaded early
 # because ASan looks for its exceptions at the start, and -S keeps the extension that is installed out of the way.
-test-sanitized: test-cpp
+test-sanitized: build-sanitized
 	$(BIN)/cmake --install $(SANITIZED) --prefix $(SANITIZED)/site > /dev/null
 	cp -r src/textmill $(SANITIZED)/site
 	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libstdc++.so)" \

@@ -167,7 +167,7 @@ PARTS: dict[str, tuple[str, int, Callable[[str, bool], str]]] = {
     "kernels": ("Where a decoding step's time goes", 40, _kernels),
     "training": ("A training step beside the CPU's", 60, _training_parity),
     "training-speed": ("Training", 200, _training_speed),
-    "training-memory": ("The memory of a training step", 80, _training_memory),
+    "training-memory": ("The memory of a training step", 120, _training_memory),
 }
 
 

@@ -95,6 +95,13 @@ def save(run: Path, rounds: int) -> dict[str, Any]:
     ended = {event.step: event.time_s for event in events if event.kind == "step"}
     saves = [event for event in events if event.kind == "checkpoint" and event.step % (2 * HALF) == 0][:rounds]
     steps = [after - before for before, after in pairwise(ended.values())]
+    for event in saves:
+        begin, end = ended[event.step], ended[event.step + HALF]
+        if begin + event.fields["time_s"] > end:
+            raise RuntimeError(
+                f"the save of step {event.step} was whole after {event.fields['time_s']:.2f} s, and {HALF} steps took "
+                f"{end - begin:.2f} s: what it costs is spread over more steps than are compared"
+            )
     costs = []
     for event in (saved.step for saved in saves):
         before, with_save, after = (

@@ -65,6 +65,10 @@ def _extension_bars(figures: dict[str, Any]) -> Iterator[Sequence[str]]:
     near, far = after[1], fmean(after[4:8])
     work = "extended from 256 to 1,024 tokens: bits per byte at positions 512 to 1,023"
     yield (work, f"below {near:.3f}, at 128 to 255", f"{far:.3f}", "", _met(far < near))
+    gain, *interval = figures["gain"]
+    low, high = interval or (gain, gain)
+    work = "the same, beside the last 128 positions of one trained on at 256: bits per byte less"
+    yield (work, "> 0, its interval, too", f"{gain:.4f}", f"{low:.4f} to {high:.4f}", _met(low > 0))
     for name, words in (("before", "the model it came from"), ("without", "one trained on at 256")):
         lost = fmean(after[:2]) / fmean(figures[name][:2]) - 1
         work = f"the same, below 256, beside {words}"

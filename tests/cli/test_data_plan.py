@@ -27,6 +27,8 @@ def test_llama_65b(capsys):
         "  books              4.5 %      63B    28.3B     2.23     2.23",
         "  GPU-hours      1,025,730 on A100",
         "  days           20.9 on 2,048 GPUs",
+        # 65.3 x 10^9 parameters: 3 x 12 bytes over 2,048 GPUs, 8 of them on a host, and the model twice.
+        "  host memory    531 GB on a host of 8 GPUs, beside theirs",
         "  MFU            47.6 % of 312 TFLOP/s by the first count, 49.4 % by the second",
     ):
         assert line in out.splitlines(), out
@@ -85,7 +87,8 @@ def test_everything_as_json(capsys):
         "name", "weight", "num_tokens", "num_tokens_so_far", "unique_tokens", "unique_tokens_from", "epochs",
         "epochs_so_far",
     }  # fmt: skip
-    assert found["compute"]["num_gpus"] == 8
+    assert found["compute"]["num_gpus"] == found["compute"]["gpus_of_a_host"] == 8
+    assert found["compute"]["host_bytes"] > found["host_memory"]["state"] > found["host_memory"]["model"]
     assert len(found["compute"]["stage_days"]) == 5
 
 

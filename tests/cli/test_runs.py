@@ -98,7 +98,7 @@ def test_show(capsys):
     assert lines[1].startswith("state         finished at step 60 of 60, ")
     assert "stages        stable: steps 1 to 30, context 16; 100 % code" in lines
     assert "              decay: steps 31 to 60, context 32; 75 % b, 25 % c" in lines
-    assert "all       2.117       60  2.117       60" in lines
+    assert "all       2.117  1.867 to 2.367       60  2.117       60" in lines
     assert "  step 33: spike (loss 9, limit 4; grad norm 7, limit 2); back to step 28" in lines
     assert "  │     return <b>&</b>" in lines
     assert sum("┤" in line for line in lines) == 3

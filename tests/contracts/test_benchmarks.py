@@ -36,3 +36,16 @@ def test_without_the_model_nothing_is_built(tmp_path):
     assert result.returncode == 2
     assert "Fetch it with: textmill model get smollm2-135m-instruct" in result.stderr
     assert "building" not in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_part_of_memory_counts_twelve_kinds_of_steps():
+    """On a CPU in the device's place: MemTracker counts each, of a model that any machine runs at once."""
+    pytest.importorskip("torch")
+    command = [sys.executable, "gpu.py", "--device", "cpu", "--small", "--only", "training-memory"]
+    result = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = [line.split("|")[1:-1] for line in result.stdout.splitlines() if line.startswith(("| 124M", "| 350M"))]
+    assert len(rows) == 12
+    assert all(row[6].strip().endswith("%") for row in rows), "by MemTracker"

@@ -16,7 +16,7 @@ from textmill.train.recipe import Recipe
 # The last keys are optimizer.ema_decay and optimizer.z_loss: what they are worth depends on the run, and no rule that
 # is published gives them from its size or length; and schedule.warmup_fraction: where epochs of data say how long a run
 # is, its steps are not known when the recipe is written.
-NUM_RECIPE_KEYS, NUM_SIZES, NUM_TUNE_KEYS = 61, 13, 25
+NUM_RECIPE_KEYS, NUM_SIZES, NUM_TUNE_KEYS = 60, 13, 25
 # The last is --mesh: which processes there are, and what joins them, is of the machines and not of the run.
 NUM_TRAIN_OPTIONS = 9
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "recipes.md"

@@ -14,8 +14,9 @@ from torch import distributed
 from fakes.listener import Silent
 from textmill.base.errors import StorageError
 from textmill.checkpoint import parts
-from textmill.checkpoint.store import latest_checkpoint, load_checkpoint
+from textmill.checkpoint.store import latest_checkpoint, load_checkpoint, remove_checkpoint
 from textmill.model.llama import Llama
+from textmill.tokenizer.end_of_text import end_of_text
 from textmill.train import loop
 from textmill.train.layout import Layout
 from textmill.train.overlapped import OverlappedLayout
@@ -26,6 +27,7 @@ from textmill.train.run import load_run
 from textmill.train.saves import Saves
 from textmill.train.step import accumulate
 from textmill.train.trainer import assemble
+from textmill.train.validation import bits_per_byte, sample_held_out
 
 
 @contextlib.contextmanager
@@ -132,6 +134,73 @@ def save_in_parts(rank, size, meeting, *, run, mesh):
             assert all(np.array_equal(found[name], expected[name]) for name in found), other
         if ranks.is_first:
             np.savez(run / "state.npz", **expected)
+
+
+def look(rank, size, meeting, *, run, mesh, place):
+    """Score the model between steps, gather it, copy and save it; the first process writes what came out.
+
+    Steps come out as they do where nobody looks.
+    """
+    with joined(rank, size, meeting) as ranks:
+        trainer = laid_out(run, ranks, mesh)
+        trainer.layout.init_weights(7)
+        first = whole(trainer.layout, trainer.layout.named_parameters())
+        first = {name: array.copy() for name, array in first.items()}  # where nothing is parted it is the weights' own
+        scores, gathered = [], None
+        for number in range(4):
+            step(trainer, number, dtype=torch.float32)
+            trainer.optimizers.step(1.0)
+            if number % 2:
+                scores.append(scored(trainer))
+                gathered = trainer.layout.gathered()
+        unseen = laid_out(run, ranks, mesh)
+        unseen.layout.init_weights(7)
+        for number in range(4):
+            step(unseen, number, dtype=torch.float32)
+            unseen.optimizers.step(1.0)
+        expected, found = state(unseen), state(trainer)
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
+        kept = bytes_kept(trainer)
+        total = ranks.sum_count(kept)
+        if ranks.is_first:
+            assert all(np.array_equal(gathered[name].numpy(), found[name]) for name in gathered)
+            weights = {f"weights/{name}": tensor.numpy() for name, tensor in gathered.items()}
+            np.savez(place, scores=scores, bytes=total, **{f"first/{name}": a for name, a in first.items()}, **weights)
+        else:
+            assert gathered is None
+
+
+def scored(trainer):
+    """Bits per byte of what is held out, as the loop does it; NaN where the first rank does it alone."""
+    samples = sample_held_out(trainer.held_out, trainer.tokenizer, 4096)
+    with trainer.layout.read() as model:
+        if model is None:
+            return float("nan")
+        found = bits_per_byte(
+            model, samples, first_id=end_of_text(trainer.tokenizer), context=32, precision="f32", rows=4
+        )
+    return found.of["all"]
+
+
+def bytes_kept(trainer):
+    """Bytes that this process holds of a run's copies, once there are two to go back to and one is saved."""
+    for number in (16, 32):
+        trainer.snapshots.keep(number, trainer.layout.named_parameters(), trainer.optimizers, {})
+    trainer.step = 40
+    with Saves(trainer, lambda *args, **fields: None) as saves:
+        saves.save(wait=True)
+        to_save = len(saves._parts._memory) + len(saves._saver._snapshot._memory)
+    remove_checkpoint_of_all(trainer)
+    copies = [tensor for one in trainer.snapshots._kept for tensor in (*one.model.values(), *one.optimizer.values())]
+    return to_save + sum(tensor.nbytes for tensor in copies)
+
+
+def remove_checkpoint_of_all(trainer):
+    """Take the checkpoint of step 40 away again."""
+    trainer.layout.ranks.wait()
+    if trainer.layout.ranks.is_first:
+        remove_checkpoint(trainer.run.folder, 40)
+    trainer.layout.ranks.wait()
 
 
 def save_to_a_full_disk(rank, size, meeting, *, run, mesh):

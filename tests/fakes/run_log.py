@@ -39,7 +39,9 @@ def write_log(folder, *, steps=60, planned=60, eval_every=10, spike_at=None, end
             log.write("spike", step + 5, loss=9.0, loss_limit=4.0, grad_norm=7.0, grad_norm_limit=2.0, rewind_to=step)
             continue
         if step % eval_every == 0:
-            log.write("eval", step, bits_per_byte={name_of_source: 2.0 + 1 / step, "all": 2.1 + 1 / step})
+            scores = {name_of_source: 2.0 + 1 / step, "all": 2.1 + 1 / step}
+            intervals = {name: (score - 0.25, score + 0.25) for name, score in scores.items()}
+            log.write("eval", step, bits_per_byte=scores, intervals=intervals)
             log.write("checkpoint", step, pause_s=0.1, time_s=0.5, num_bytes=1_000_000)
             log.write("sample", step, prompt="def ", text=f"f{step}():\n    return <b>&</b>")
     if end:

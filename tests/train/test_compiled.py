@@ -2,9 +2,9 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +14,16 @@ from fakes.tiny_run import write_recipe
 
 torch = pytest.importorskip("torch")
 
+from textmill.base.errors import TextmillError  # noqa: E402
+from textmill.base.events import read_events  # noqa: E402
+from textmill.checkpoint.store import list_checkpoints, load_checkpoint, remove_checkpoint, step_of  # noqa: E402
 from textmill.data.loader import Batch  # noqa: E402
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.model.llama import Llama  # noqa: E402
 from textmill.train import compiled, decide  # noqa: E402
+from textmill.train.compiler_failure import failure_to_compile  # noqa: E402
 from textmill.train.pipeline import run_recipe  # noqa: E402
-from textmill.train.ranks import CPU  # noqa: E402
+from textmill.train.ranks import CPU, Ranks  # noqa: E402
 from textmill.train.recipe import load_recipe  # noqa: E402
 from textmill.train.step import accumulate  # noqa: E402
 
@@ -82,21 +86,92 @@ def test_minutes_are_more_steps_where_blocks_are_compiled(monkeypatch, tmp_path)
     assert (plan.compiled, plan.num_steps, plan.step_time_s) == (True, 24_000, 0.1)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(200)
-def test_without_a_compiler_a_run_that_was_compiled_goes_on(tmp_path):
-    """As on a machine to which a run is moved: the plan says compiled, and CXX names nothing."""
-    run = run_recipe(load_recipe(write_recipe(tmp_path), ["budget.steps=3"]), Silent())
-    shutil.rmtree(run.folder / "checkpoints")
+def compiler_that_fails(folder):
+    """It says its version, and compiles nothing."""
+    script = folder / "c++"
+    script.write_text('#!/bin/sh\ncase "$*" in *--version*) echo "c++ 12.2.0"; exit 0;; esac\necho no >&2\nexit 1\n')
+    script.chmod(0o755)
+    return script
+
+
+def planned_as_compiled(tmp_path, *, step):
+    """A run of ten steps, as it stood after so many, whose plan says that blocks are compiled; and its last weights."""
+    run = run_recipe(load_recipe(write_recipe(tmp_path), ["budget.steps=10", "checkpoint.keep=9"]), Silent())
+    weights = load_checkpoint(list_checkpoints(run.folder)[-1]).model
+    weights = {name: np.array(array) for name, array in weights.items()}
+    for folder in list_checkpoints(run.folder):
+        if step_of(folder) > step:
+            remove_checkpoint(run.folder, step_of(folder))
     table = json.loads((run.folder / "config.json").read_text())
     table["plan"]["compiled"] = True
     (run.folder / "config.json").write_text(json.dumps(table))
-    environment = os.environ | {"CXX": "/nonexistent", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    command = [sys.executable, "-m", "textmill", "train", str(run.folder), "--resume"]
+    return run.folder, weights
+
+
+def resumed(folder, compiler, cache):
+    """What going on with a run says, by a compiler; the compiler's cache is empty."""
+    environment = os.environ | {"CXX": str(compiler), "TORCHINDUCTOR_CACHE_DIR": str(cache)}
+    command = [sys.executable, "-m", "textmill", "train", str(folder), "--resume"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "blocks are not compiled as they were: there is no C++ compiler that works" in result.stderr
-    assert "the first step was done after" in result.stderr
+    return result.stderr
+
+
+def is_compiled(folder):
+    return json.loads((folder / "config.json").read_text())["plan"]["compiled"]
+
+
+def not_compiled(folder):
+    (told,) = [event for event in read_events(folder / "events.jsonl") if event.kind == "not_compiled"]
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("kind", ["missing", "failing"])
+def test_a_run_whose_first_step_cannot_be_compiled_does_without_and_keeps_to_it(tmp_path, kind):
+    """The plan says compiled, and CXX names nothing, or what fails: the bytes are those of a run that never was."""
+    folder, weights = planned_as_compiled(tmp_path, step=0)
+    said = resumed(folder, "/nonexistent" if kind == "missing" else compiler_that_fails(tmp_path), tmp_path / "cache")
+    reason = "there is no C++ compiler that works" if kind == "missing" else "the compiler failed"
+    assert f"blocks are not compiled: {reason}" in said
+    assert "config.json says so, for a resume, too" in said
+    assert "the first step was done after" in said
+    assert not is_compiled(folder)
+    assert not_compiled(folder).fields["from_the_start"]
+    found = load_checkpoint(list_checkpoints(folder)[-1]).model
+    assert all(np.array_equal(found[name], weights[name]) for name in weights)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("kind", ["missing", "failing"])
+def test_a_resume_that_cannot_compile_goes_on_and_says_that_bytes_may_differ(tmp_path, kind):
+    folder, _ = planned_as_compiled(tmp_path, step=5)
+    said = resumed(folder, "/nonexistent" if kind == "missing" else compiler_that_fails(tmp_path), tmp_path / "cache")
+    assert "blocks are not compiled as they were: " in said
+    assert "may differ from those that it would have had" in said
+    assert is_compiled(folder), "where there is a compiler a resume compiles again"
+    told = not_compiled(folder)
+    assert (told.step, told.fields["from_the_start"]) == (5, False)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the compiler's own
+def test_several_ranks_end_together_where_one_cannot_compile(tmp_path):
+    """Others wait for it within a step; it says how to start all of them."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    trainer = SimpleNamespace(model=Llama(CONFIG), layout=SimpleNamespace(ranks=Ranks(1, 2)), step=3)
+    error = TorchDynamoException("ld: no such library")
+    assert failure_to_compile(trainer, error) is None, "nothing is compiled"
+    compiled.compile_blocks(trainer.model)
+    assert failure_to_compile(trainer, RuntimeError("another")) is None
+    with pytest.raises(TextmillError, match=r"rank 1 of 2 cannot compile.*step 4.*TORCHDYNAMO_DISABLE=1"):
+        failure_to_compile(trainer, error)
+    compiled.run_as_written(trainer.model)
+    assert not compiled.are_compiled(trainer.model)
+    assert failure_to_compile(trainer, error) is None
 
 
 @pytest.mark.slow

@@ -8,8 +8,10 @@ from textmill.model.machine import PEAK_FLOPS, published_peak
 
 torch = pytest.importorskip("torch")
 
+from textmill.base.errors import ConfigError  # noqa: E402
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.model.llama import Llama  # noqa: E402
+from textmill.train.host_memory import host_memory  # noqa: E402
 from textmill.train.layout import Layout  # noqa: E402
 from textmill.train.memory import choose_memory, predicted_bytes  # noqa: E402
 from textmill.train.mesh import spread_of  # noqa: E402
@@ -95,13 +97,75 @@ def test_ranks_that_share_a_model_need_less_each(tmp_path):
     assert alone - shared == pytest.approx(state * 7 / 8, rel=0.15)  # less what is gathered meanwhile
 
 
+def test_ranks_with_some_heads_each_hold_tables_whole(tmp_path):
+    """With 64 blocks the optimizer's moment is the peak of neither: what differs is tables, and what is gathered."""
+    asked, deep = recipe(tmp_path), dataclasses.replace(CONFIG, num_hidden_layers=64)
+    split, shared = (
+        predicted_bytes(asked, deep, (1,), "none", Spread(device="cuda", num_holders=2, shares_tables=shares))
+        for shares in (False, True)
+    )
+    tables, block = 2 * 512 * 128, 128 * (128 + 64 + 64 + 128) + 3 * 128 * 352
+    # Weights, gradients and two moments: half of the tables more of each, less tables and two blocks of the first two.
+    assert split - shared == 4 * (4 * tables // 2 - 2 * (tables + 2 * block))
+
+
+def host(tmp_path, **spread):
+    """What a host keeps by hand: weights are 4 bytes a parameter, and what is copied 12."""
+    return host_memory(recipe(tmp_path), CONFIG).of_host(Spread(device="cuda", **spread))
+
+
+def test_what_a_host_keeps(tmp_path):
+    """Two copies to go back to, one to save, the whole model, and the engine's for a sample."""
+    weights = 4 * CONFIG.num_parameters
+    assert host(tmp_path) == (3 * 3 + 2) * weights
+    # Each of 8 processes has copies of all; the first one saves.
+    assert host(tmp_path, num_readers=8, num_here=8) == (8 * 2 * 3 + 3 + 2) * weights
+    # Shared out, all of them have as much as one.
+    shared = host(tmp_path, num_readers=8, num_holders=8, num_here=8)
+    assert shared == pytest.approx((3 * 3 + 2) * weights, rel=1e-3)
+    # On two hosts, half of that each, and the whole model on the first.
+    halves = host(tmp_path, num_readers=8, num_holders=8, num_here=4)
+    assert halves == pytest.approx((3 * 3 / 2 + 2) * weights, rel=1e-3)
+
+
+def test_a_host_without_room_is_refused_with_what_would_fit(tmp_path):
+    said = []
+    spread = Spread(device="cuda", num_readers=8, num_here=8)
+    weights = 4 * CONFIG.num_parameters
+    enough = choose_memory(recipe(tmp_path), CONFIG, said.append, 1 << 36, spread, host_available=1 << 36)
+    assert enough.predicted_host_bytes == host(tmp_path, num_readers=8, num_here=8)
+    assert "the host's memory" in said[-1]
+
+    def refused(available):
+        with pytest.raises(ConfigError, match="in the memory of each host of 8 GPUs") as error:
+            choose_memory(recipe(tmp_path), CONFIG, said.append, 1 << 36, spread, host_available=int(available / 0.9))
+        return str(error.value)
+
+    assert "--set spikes.action=off takes" in refused(5.5 * weights)
+    assert "--mesh fsdp takes" in refused(12 * weights)
+    assert "sample_tokens" not in refused(12 * weights), "one way alone is enough"
+    assert "--set spikes.action=off --set eval.sample_tokens=0 takes" in refused(4.5 * weights)
+    assert refused(weights).endswith("fewer processes on each host, or a smaller model, take less")
+
+
+def test_on_a_cpu_one_rank_has_the_whole_model_at_times(tmp_path):
+    """Blocks are few and tables large: the model that is gathered is more than a step's gradients and activations."""
+    asked = recipe(tmp_path, "batch.rows=8", "spikes.action=off")
+    deep = dataclasses.replace(CONFIG, num_hidden_layers=64)
+    shared = predicted_bytes(asked, deep, (1,), "full", Spread(num_readers=8, num_holders=8, num_here=8))
+    kept = host_memory(asked, deep)
+    assert shared >= 2 * kept.part(Spread(num_holders=8)) + 2 * kept.model
+
+
 @pytest.mark.parametrize(
     ("mesh", "readers", "holders"), [("ddp", 8, 1), ("fsdp", 8, 8), ("hsdp=4", 8, 4), ("tp=2", 4, 2)]
 )
 def test_who_reads_and_who_holds(mesh, readers, holders, monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     found = spread_of(mesh, Ranks(0, 8, GPU))
-    assert found == Spread(device="cuda", num_readers=readers, num_holders=holders, num_here=4)
+    assert found == Spread(
+        device="cuda", num_readers=readers, num_holders=holders, num_here=4, shares_tables=mesh != "tp=2"
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

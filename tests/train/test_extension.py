@@ -1,5 +1,7 @@
 """The extension of the context, on held-out modules: more text before a token helps, and short texts lose nothing.
 
+Beside it stands a run without: the same steps on the same text, at the old context throughout.
+
 Minutes, so it runs where TEXTMILL_EXTENSION_STEPS says for how many steps before the extension and in it (700,700).
 """
 
@@ -30,4 +32,6 @@ def test_a_longer_context_is_used_and_the_shorter_one_kept(tmp_path):
     scores = json.loads(result.stdout)
     after, without = scores["after"], scores["without"]
     assert fmean(after[4:8]) < after[1], "bits per byte at positions 512 to 1,023, and at 128 to 255"
+    gain, low, high = scores["gain"]
+    assert 0 < low < gain < high, "at 512 to 1,023, less than at the last positions without, by more than chance"
     assert fmean(after[:2]) <= 1.01 * fmean(without[:2]), "below 256, beside as many steps more at 256"

@@ -30,10 +30,12 @@ from textmill.checkpoint.store import (  # noqa: E402
     verify_checkpoint,
 )
 from textmill.model.config import ModelConfig  # noqa: E402
-from textmill.train.mesh import check_mesh, make_layout  # noqa: E402
+from textmill.train.host_memory import host_memory  # noqa: E402
+from textmill.train.mesh import check_mesh, make_layout, spread_of  # noqa: E402
 from textmill.train.pipeline import run_recipe  # noqa: E402
 from textmill.train.ranks import ALONE, Ranks  # noqa: E402
 from textmill.train.recipe import load_recipe  # noqa: E402
+from textmill.train.recipe_tables.steps import SpikesTable  # noqa: E402
 from textmill.train.trainer import assemble  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -93,6 +95,31 @@ def test_two_ranks_do_what_one_does(runs, alone, mesh, tmp_path):
     assert_near(alone["bf16"], found["bf16"], 2e-2)
     for kind in ("adamw", "muon"):
         assert_near(alone[kind], found[kind], 1e-9)
+
+
+@pytest.mark.parametrize("mesh", ["ddp", "overlapped", "fsdp", "hsdp=1", "tp=2"])
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_look_at_a_model_in_parts_sees_it_whole_and_changes_nothing(runs, kind, mesh, tmp_path):
+    """Scores are those of the whole model; the first weights are the same bytes; copies take what was reckoned."""
+    run, place = runs[kind], tmp_path / "found.npz"
+    assert go(laid_out.look, 2, tmp_path / "meeting", run=run, mesh=mesh, place=place) == [0, 0]
+    with np.load(place) as arrays:
+        found = {name: arrays[name] for name in arrays.files}
+    trainer = assemble(laid_out.opened(run))
+    trainer.layout.init_weights(7)
+    for name, parameter in trainer.model.named_parameters():
+        assert np.array_equal(found[f"first/{name}"], parameter.detach().numpy()), name
+        parameter.data.copy_(torch.from_numpy(found[f"weights/{name}"]))
+    assert found["scores"][-1] == pytest.approx(laid_out.scored(trainer), rel=1e-6)
+
+    ranks = Ranks(0, 2, torch.device("cuda", 0))
+    spread = dataclasses.replace(spread_of("ddp" if mesh == "overlapped" else mesh, ranks), num_here=2)
+    recipe = dataclasses.replace(
+        trainer.run.recipe, spikes=SpikesTable(), eval=dataclasses.replace(trainer.run.recipe.eval, sample_tokens=0)
+    )
+    kept = host_memory(recipe, trainer.run.plan.model)
+    headers = 2 * (2 * 2048 * len(list(trainer.model.parameters())) + (4 << 10) * 4)  # of files, a scalar each, pages
+    assert 0 <= found["bytes"] - (kept.of_host(spread) - kept.model) <= headers
 
 
 @pytest.mark.parametrize("mesh", ["fsdp", "tp=2"])

@@ -20,6 +20,9 @@ def test_the_facts_of_a_run(tmp_path):
     assert (facts.state, facts.step, facts.num_steps, facts.mfu) == ("finished", 60, 60, 0.4)
     assert [score.source for score in facts.scores] == ["all", "code", "training"]
     assert facts.scores[0].best_step == 60
+    low, high = facts.scores[0].interval
+    assert (low, high) == pytest.approx((facts.scores[0].last - 0.25, facts.scores[0].last + 0.25))
+    assert facts.scores[-1].interval is None, "of training text there is none"
     assert [(one.step, one.num_bytes) for one in facts.checkpoints] == [(60, 100)]
     assert [(stage.name, stage.last_step) for stage in facts.stages] == [("stable", 30), ("decay", 60)]
     assert told(facts.incidents[0]) == ("step 33: spike (loss 9, limit 4; grad norm 7, limit 2); back to step 28")

@@ -77,6 +77,18 @@ def test_a_rewind_takes_back_what_came_of_its_steps(tmp_path):
     assert history.state == "finished"
 
 
+def test_intervals_are_those_of_the_last_evaluation():
+    def of(*told):
+        return History([Event("eval", n, float(n), {"intervals": each}) for n, each in enumerate(told)]).intervals()
+
+    assert of({"all": [1.0, 2.0]}, {"all": [1.5, 1.75], "code": [0.5, 0.75]}) == {
+        "all": (1.5, 1.75),
+        "code": (0.5, 0.75),
+    }
+    assert of({"all": [1.0, 2.0]}, None) == of() == {}
+    assert of({"all": [1.0], "a": None, "b": ["x", 1.0], "c": [0.0, float("nan")], "d": [1, 2]}) == {"d": (1.0, 2.0)}
+
+
 def test_axes(tmp_path):
     history = read_run(write_log(tmp_path / "run", spike_at=33)).history
     assert history.axis("tokens")[-1] == 60 * 64

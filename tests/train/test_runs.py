@@ -23,6 +23,7 @@ from textmill.checkpoint.store import list_checkpoints
 from textmill.cli.run_sampler import write_sample
 from textmill.train.pipeline import run_recipe
 from textmill.train.recipe import load_recipe
+from textmill.train.run import load_run
 
 
 def train(path, *settings, resume=False, listener=None):
@@ -78,6 +79,18 @@ def test_events_tell_the_story(straight):
     assert kinds.count("checkpoint") == 3
     evals = [event for event in read_events(straight / "events.jsonl") if event.kind == "eval"]
     assert set(evals[-1].fields["bits_per_byte"]) == {"words", "sums", "all"}
+    for name, (low, high) in evals[-1].fields["intervals"].items():
+        assert low <= evals[-1].fields["bits_per_byte"][name] <= high
+
+
+def test_a_run_of_format_2_has_adamws_numbers_apart(straight, tmp_path):
+    """As releases before had them; the recipe that is read is the same."""
+    table = json.loads((straight / "config.json").read_text())
+    first, second = table["recipe"]["optimizer"].pop("betas")
+    table["recipe"]["optimizer"] |= {"beta1": first, "beta2": second}
+    table["format_version"] = 2
+    (tmp_path / "config.json").write_text(json.dumps(table))
+    assert load_run(tmp_path).recipe == load_run(straight).recipe
 
 
 def test_the_same_recipe_gives_the_same_bytes(straight, tmp_path):

@@ -79,7 +79,7 @@ def test_it_equals_bits_counted_token_by_token(model, tokenizer, held_out):
         for name, texts in {"short": SHORT, "long": LONG}.items()
     }
     num_bytes = {name: sum(len(t.encode()) for t in texts) for name, texts in {"short": SHORT, "long": LONG}.items()}
-    assert found == pytest.approx(
+    assert found.of == pytest.approx(
         {
             "short": bits["short"] / num_bytes["short"],
             "long": bits["long"] / num_bytes["long"],
@@ -92,7 +92,7 @@ def test_it_equals_bits_counted_token_by_token(model, tokenizer, held_out):
 def test_windows_that_hold_the_documents_give_the_same(model, tokenizer, held_out):
     samples = sample_held_out(held_out(short=SHORT), tokenizer, 1 << 20)
     longest = max(len(document) for document in samples["short"].documents)
-    scores = [score(model, samples, tokenizer, longest + more)["all"] for more in (0, 1, 40)]
+    scores = [score(model, samples, tokenizer, longest + more).of["all"] for more in (0, 1, 40)]
     assert scores == pytest.approx([scores[0]] * 3, rel=1e-6)
 
 
@@ -101,7 +101,7 @@ def test_the_same_text_in_the_same_order_every_time(model, tokenizer, held_out):
     before = (torch.get_rng_state(), [parameter.clone() for parameter in model.parameters()])
     one, other = (sample_held_out(shards, tokenizer, 100) for _ in range(2))
     for name, sample in one.items():
-        assert sample.num_bytes == other[name].num_bytes
+        assert sample.bytes_D == other[name].bytes_D
         assert all(np.array_equal(a, b) for a, b in zip(sample.documents, other[name].documents, strict=True))
     assert score(model, one, tokenizer) == score(model, other, tokenizer)
     assert torch.equal(before[0], torch.get_rng_state())
@@ -114,5 +114,17 @@ def test_a_part_of_a_text_counts_the_bytes_of_that_part(tokenizer, held_out, all
     samples = sample_held_out(held_out(short=SHORT, long=LONG), tokenizer, allowed)
     for sample in samples.values():
         assert sample.documents
-        assert sample.num_bytes == sum(len(tokenizer.decode_bytes(d.tolist())) for d in sample.documents)
+        assert sample.bytes_D == [len(tokenizer.decode_bytes(d.tolist())) for d in sample.documents]
     assert sum(len(d) for sample in samples.values() for d in sample.documents) <= max(allowed, len(samples))
+
+
+def test_intervals_are_over_documents(model, tokenizer, held_out):
+    """Of documents alike there is no doubt, of different ones some, and one alone says nothing of others."""
+    samples = sample_held_out(held_out(alike=SHORT[:1] * 4, short=SHORT, one=LONG[:1]), tokenizer, 1 << 20)
+    found = score(model, samples, tokenizer)
+    assert set(found.intervals) == {"alike", "short", "all"}
+    assert found.intervals["alike"] == pytest.approx((found.of["alike"],) * 2, rel=1e-9)
+    for name in ("short", "all"):
+        low, high = found.intervals[name]
+        assert low < found.of[name] < high
+    assert score(model, samples, tokenizer).intervals == found.intervals

@@ -135,6 +135,12 @@ def _compute_lines(planned: DataPlan, compute: ComputePlan) -> Iterator[str]:
     yield _fact("GPU-hours", f"{_hours(compute.gpu_hours)} on {compute.gpu.upper()}")
     if compute.days is not None:
         yield _fact("days", f"{compute.days:.3g} on {compute.num_gpus:,} GPUs")
+    if compute.host_bytes is not None:
+        yield _fact(
+            "host memory",
+            f"{units.num_bytes(compute.host_bytes)} on a host of {compute.gpus_of_a_host} "
+            f"{units.plural(compute.gpus_of_a_host or 0, 'GPU')}, beside theirs",
+        )
     yield _fact("speed", f"{compute.tokens_per_s:,.0f} tokens/s a GPU")
     peak, by_first, by_second = compute.peak_flops / 1e12, 100 * compute.mfu, 100 * compute.mfu_with_attention
     yield _fact("MFU", f"{by_first:.3g} % of {peak:.0f} TFLOP/s by the first count, {by_second:.3g} % by the second")

@@ -18,7 +18,7 @@ from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.run import Run
 from textmill.train.run_facts import documents_of, told
 from textmill.train.run_history import TUNED
-from textmill.train.run_record import EVENTS
+from textmill.train.run_record import CONFIG, EVENTS
 
 _SPEED_STEPS = 20
 # About 10,000 steps of the log, read in a tenth of a second.
@@ -119,7 +119,7 @@ class TrainListener:
         elif event.kind == "first_step" and self._is_compiled:
             self.output.say(f"the first step was done after {units.seconds(event.fields['time_s'])}")
         elif event.kind == "not_compiled":
-            self.output.warning(f"blocks are not compiled as they were: {event.fields['reason']}; steps are slower")
+            self._tell_not_compiled(event)
         elif event.kind in ("spike", "discard", "micro_rows", "save_failed"):
             self._tell_incident(event)
         elif event.kind in ("end", "stop"):
@@ -140,6 +140,17 @@ class TrainListener:
             self.output.warning(f"{message}; going on from the checkpoint before it")
         finished = ", which is its last: the run is done already" if event.step == self._num_steps else ""
         self.output.say(f"going on from step {event.step:,}{finished}")
+
+    def _tell_not_compiled(self, event: Event) -> None:
+        reason = event.fields["reason"]
+        if event.fields.get("from_the_start"):
+            message = f"blocks are not compiled: {reason}; steps are slower. {CONFIG} says so, for a resume, too"
+        else:
+            message = (
+                f"blocks are not compiled as they were: {reason}; steps are slower, and from here on the run's bytes "
+                "may differ from those that it would have had"
+            )
+        self.output.warning(for_terminal(message))
 
     def _tell_incident(self, event: Event) -> None:
         documents = documents_of(event)

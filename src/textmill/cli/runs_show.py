@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 _NAME_WIDTH = 14
 _CHART_LINES = 10
 _SHOWN = 5
+_INTERVAL = Column("95 %", rank=3)
 _SCORES = (
     Column("source", is_text=True, least=10),
     Column("last"),
+    _INTERVAL,
     Column("at step", rank=2),
     Column("best"),
     Column("at step", rank=1),
@@ -109,10 +111,18 @@ def _lines(facts: RunFacts, history: History, now_s: float, width: int) -> Itera
     if facts.scores:
         yield "\nbits per byte"
         rows = [
-            [for_terminal(s.source), f"{s.last:.3f}", f"{s.last_step:,}", f"{s.best:.3f}", f"{s.best_step:,}"]
+            [
+                for_terminal(s.source),
+                f"{s.last:.3f}",
+                "" if s.interval is None else f"{s.interval[0]:.3f} to {s.interval[1]:.3f}",
+                f"{s.last_step:,}",
+                f"{s.best:.3f}",
+                f"{s.best_step:,}",
+            ]
             for s in facts.scores
         ]
-        yield from draw_table(_SCORES, rows, width)
+        kept = [n for n, one in enumerate(_SCORES) if one is not _INTERVAL or any(s.interval for s in facts.scores)]
+        yield from draw_table([_SCORES[n] for n in kept], [[row[n] for n in kept] for row in rows], width)
     yield from _checkpoint_lines(facts)
     for line in _incident_lines(facts):
         yield from _wrapped(line, width, 4)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from textmill.base.bootstrap import bootstrap_ratio
+
 _Z = 1.959963984540054  # of the normal distribution, two sides of 95 %
-_RESAMPLES = 1000
 _EXACT_MAX = 20  # differences whose signs are flipped in every way, 2^19 of them up to the sign of all
 _FLIPS = 9_999
 _DRAWS_AT_ONCE = 1 << 22
@@ -29,43 +30,9 @@ def wilson(num_right: float, count: int) -> tuple[float, float]:
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-def bootstrap_ratio(amounts_N: np.ndarray, sizes_N: np.ndarray) -> tuple[float, float] | None:
-    """The 95 % interval of ``sum(amounts) / sum(sizes)``, over documents drawn with replacement (percentiles).
-
-    Args:
-        amounts_N: float64 [N], such as each document's bits.
-        sizes_N: float64 [N], such as its bytes; above 0.
-
-    Returns:
-        None for fewer than two documents: one says nothing of others.
-    """
-    ratios = _resampled_ratios(np.asarray(amounts_N, np.float64)[None], np.asarray(sizes_N, np.float64))
-    return None if ratios is None else _middle_95(ratios[0])
-
-
 def bootstrap_difference(a_N: np.ndarray, b_N: np.ndarray, sizes_N: np.ndarray) -> tuple[float, float] | None:
     """The 95 % interval of ``sum(b - a) / sum(sizes)`` where both were measured on the same N documents or items."""
     return bootstrap_ratio(np.asarray(b_N, np.float64) - np.asarray(a_N, np.float64), sizes_N)
-
-
-def _resampled_ratios(amounts_KN: np.ndarray, sizes_N: np.ndarray) -> np.ndarray | None:
-    count = len(sizes_N)
-    if count < 2:
-        return None
-    rng = np.random.default_rng(_SEED)
-    ratios = np.empty((len(amounts_KN), _RESAMPLES))
-    step = max(1, _DRAWS_AT_ONCE // count)
-    for begin in range(0, _RESAMPLES, step):
-        drawn_RN = rng.integers(0, count, (min(step, _RESAMPLES - begin), count))
-        sums_R = sizes_N[drawn_RN].sum(axis=1)
-        for row, amounts_N in enumerate(amounts_KN):
-            ratios[row, begin : begin + len(drawn_RN)] = amounts_N[drawn_RN].sum(axis=1) / sums_R
-    return ratios
-
-
-def _middle_95(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)
 
 
 @dataclass(frozen=True, slots=True)

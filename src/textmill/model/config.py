@@ -145,9 +145,13 @@ class ModelConfig:
     @property
     def num_parameters(self) -> int:
         """Parameters in all; a head tied to the input table counts once."""
-        tables = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
         blocks = self.num_hidden_layers * self.num_layer_parameters
-        return tables + blocks + self.num_value_embedding_parameters + self.hidden_size
+        return self.num_table_parameters + blocks + self.num_value_embedding_parameters + self.hidden_size
+
+    @property
+    def num_table_parameters(self) -> int:
+        """Parameters of the input table and the head, which are one where they are tied."""
+        return self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
 
     def window_of(self, layer: int) -> int | None:
         """How many tokens a query of this layer sees at most, itself included; None where it sees all before it."""

@@ -27,6 +27,8 @@ from textmill.model.rope import Rope, Rotation
 from textmill.model.segments import Segments
 from textmill.model.swiglu import swiglu_down
 
+Residual = Literal["zero", "scaled"]
+
 
 class Llama(nn.Module):
     """Token ids in, logits of the next token out.
@@ -108,35 +110,40 @@ class Llama(nn.Module):
         self.model.rope = Rope(config)
 
     @torch.no_grad()
-    def init_weights(self, seed: int, *, residual: Literal["zero", "scaled"] = "zero") -> Llama:
-        """Fill every tensor from its own random numbers, keyed by the seed and the tensor's name; returns itself.
-
-        ====================== ============================================================================
-        embed_tokens, lm_head  normal(0, initializer_range)
-        q, k, v, gate, up      normal(0, initializer_range)
-        o_proj, down_proj      0: each block starts as the identity (arXiv:1901.09321 §3, rule 1); or, with
-                               ``residual="scaled"``, normal(0, initializer_range / sqrt(2 * layers)), which
-                               keeps the residual stream's variance (GPT-2 §2.3)
-        value_embeddings       as these: a new model is that without them
-        norms                  1
-        biases                 0
-        ====================== ============================================================================
-
-        The numbers are drawn on the CPU in f32, so every device and dtype starts from the same model.
-        """
-        deviation = self.config.initializer_range
-        scaled = 0.0 if residual == "zero" else deviation / (2 * self.config.num_hidden_layers) ** 0.5
+    def init_weights(self, seed: int, *, residual: Residual = "zero") -> Llama:
+        """Fill every tensor with its ``first_values``; returns itself."""
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 1:
-                parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
-                continue
-            std = scaled if name.endswith(("o_proj.weight", "down_proj.weight", VALUE_EMBEDDINGS)) else deviation
-            if std == 0.0:
-                parameter.zero_()
-                continue
-            generator = torch.Generator().manual_seed(_seed_of(seed, name))
-            parameter.copy_(torch.empty(parameter.shape).normal_(0.0, std, generator=generator))
+            parameter.copy_(first_values(self.config, name, tuple(parameter.shape), seed, residual=residual))
         return self
+
+
+def first_values(
+    config: ModelConfig, name: str, shape: tuple[int, ...], seed: int, *, residual: Residual = "zero"
+) -> torch.Tensor:
+    """What a new model has in a tensor: random numbers of its own, keyed by the seed and the tensor's name.
+
+    ====================== ============================================================================
+    embed_tokens, lm_head  normal(0, initializer_range)
+    q, k, v, gate, up      normal(0, initializer_range)
+    o_proj, down_proj      0: each block starts as the identity (arXiv:1901.09321 §3, rule 1); or, with
+                           ``residual="scaled"``, normal(0, initializer_range / sqrt(2 * layers)), which
+                           keeps the residual stream's variance (GPT-2 §2.3)
+    value_embeddings       as these: a new model is that without them
+    norms                  1
+    biases                 0
+    ====================== ============================================================================
+
+    The numbers are drawn on the CPU in f32, so every device and dtype starts from the same model.
+    """
+    if len(shape) == 1:
+        return torch.full((1,), 0.0 if name.endswith(".bias") else 1.0).expand(shape)
+    deviation = config.initializer_range
+    if name.endswith(("o_proj.weight", "down_proj.weight", VALUE_EMBEDDINGS)):
+        deviation = 0.0 if residual == "zero" else deviation / (2 * config.num_hidden_layers) ** 0.5
+    if deviation == 0.0:
+        return torch.zeros(()).expand(shape)
+    generator = torch.Generator().manual_seed(_seed_of(seed, name))
+    return torch.empty(shape).normal_(0.0, deviation, generator=generator)
 
 
 class Decoder(nn.Module):

@@ -128,12 +128,11 @@ def training_bytes(
     parameters, num_tokens, size = config.num_parameters, micro_rows * context, _BYTES[dtype]
     layers = config.num_hidden_layers
     block = saved_bytes_per_block(config, batch=micro_rows, context=context, dtype=dtype, remat=remat)
-    by_muon = layers * block_matrix_parameters(config) if optimizer == "muon" else 0
     head = config.vocab_size * config.hidden_size
     return TrainingBytes(
         weights=_F32 * parameters,
         gradients=_F32 * parameters,
-        optimizer_state=_F32 * ((3 if averages else 2) * parameters - by_muon),
+        optimizer_state=state_bytes(config, optimizer, averages=averages) - _F32 * parameters,
         saved_activations=layers * block.activations,
         weight_casts=layers * block.casts,
         states=num_tokens * (3 * size * config.hidden_size + _F32),
@@ -146,6 +145,16 @@ def training_bytes(
         accumulates=accumulates,
         tied=config.tie_word_embeddings,
     )
+
+
+def state_bytes(
+    config: ModelConfig, optimizer: Optimizer, *, averages: bool = False, learned: int | None = None
+) -> int:
+    """What a run goes on from: weights, AdamW's two moments of each or Muon's one of blocks' matrices, the average."""
+    if learned is not None:
+        return _F32 * (4 if averages else 3) * learned
+    by_muon = config.num_hidden_layers * block_matrix_parameters(config) if optimizer == "muon" else 0
+    return _F32 * ((4 if averages else 3) * config.num_parameters - by_muon)
 
 
 def _of_adapters(whole: TrainingBytes, learned: int, *, averages: bool) -> TrainingBytes:

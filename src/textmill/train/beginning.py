@@ -10,7 +10,8 @@ from pathlib import Path
 from textmill.base import units
 from textmill.base.errors import StorageError
 from textmill.checkpoint.store import lies_in_parts, list_checkpoints
-from textmill.train.compiled import compile_blocks, why_not
+from textmill.train.compiled import compile_blocks, failure_of_trial, why_not
+from textmill.train.compiler_failure import go_on_without
 from textmill.train.objective import Objective
 from textmill.train.ranks import Ranks
 from textmill.train.run import Run
@@ -32,12 +33,12 @@ def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None, objective: O
             f"{run.folder} has {units.num_bytes(free)} free, and a checkpoint and the model take "
             f"{units.num_bytes(needed)}: the training would be lost. Free some space"
         )
-    plan = run.plan
     trainer = assemble(run, ranks, mesh, objective)
     trainer.load(None)
     if objective is not None:
         objective.begin(trainer)
     _compile(trainer, tell)
+    plan = trainer.run.plan
     tell(
         "start",
         trainer.step,
@@ -50,6 +51,7 @@ def begin_run(run: Run, tell: Tell, ranks: Ranks, mesh: str | None, objective: O
         micro_rows=plan.stages[0].micro_rows,
         threads=plan.threads,
         predicted_bytes=plan.predicted_bytes,
+        **({} if plan.predicted_host_bytes is None else {"predicted_host_bytes": plan.predicted_host_bytes}),
         **_place(trainer),
         compiled=plan.compiled,
         stages=[
@@ -104,14 +106,17 @@ def _gather(folder: Path) -> None:
 
 
 def _compile(trainer: Trainer, tell: Tell) -> None:
-    """Compile the blocks where the plan says so and this machine can."""
+    """Compile the blocks where the plan says so and this machine can; several ranks all do, or none."""
     if not trainer.run.plan.compiled:
         return
-    reason = why_not(trainer.layout.device)
-    if reason is None:
-        compile_blocks(trainer.model)
+    ranks, device = trainer.layout.ranks, trainer.layout.device
+    reason = why_not(device)
+    if reason is None and ranks.size > 1:  # in a step, others would wait for one whose compiler fails
+        reason = failure_of_trial(device)
+    if ranks.any(reason is not None):
+        go_on_without(trainer, reason or "another process cannot compile", tell)
     else:
-        tell("not_compiled", trainer.step, reason=reason)
+        compile_blocks(trainer.model)
 
 
 def _place(trainer: Trainer) -> dict[str, object]:

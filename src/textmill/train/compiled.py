@@ -31,6 +31,19 @@ def compile_blocks(model: Llama) -> None:
         block.once = torch.compile(block.once, dynamic=False)  # type: ignore[assignment]
 
 
+def run_as_written(model: Llama) -> None:
+    """Undo ``compile_blocks``."""
+    for block in model.model.layers:
+        vars(block).pop("once", None)
+        for left_out in ("forward", "within_documents"):
+            vars(block.self_attn).pop(left_out, None)
+
+
+def are_compiled(model: Llama) -> bool:
+    """Whether ``compile_blocks`` was called for a model, and not undone."""
+    return any("once" in vars(block) for block in model.model.layers)
+
+
 def why_not(device: torch.device) -> str | None:
     """Why nothing can be compiled for a device, as a sentence; None where it can."""
     try:
@@ -44,6 +57,24 @@ def why_not(device: torch.device) -> str | None:
     except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on without
         return f"there is no C++ compiler that works ({_first_line(error)})"
     return None
+
+
+def failure_of_trial(device: torch.device) -> str | None:
+    """Why a function of one line cannot be compiled for a device, as a sentence; None where it can. Takes seconds."""
+    try:
+        torch.compile(_trial, dynamic=False)(torch.ones(8, device=device))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on without
+        return failure_of_compiler(error)
+    return None
+
+
+def failure_of_compiler(error: BaseException) -> str:
+    """What a compiler's error comes to, as a sentence."""
+    return f"the compiler failed ({_first_line(error)})"
+
+
+def _trial(x: torch.Tensor) -> torch.Tensor:
+    return x.sin() + 1
 
 
 def faster_step_s(
@@ -67,7 +98,7 @@ def faster_step_s(
     try:
         compiled_s, took_s = time_compiled()
     except Exception as error:  # noqa: BLE001 - a compiler may fail in any way, and nothing depends on it
-        say(f"blocks are not compiled: the compiler failed ({_first_line(error)})")
+        say(f"blocks are not compiled: {failure_of_compiler(error)}")
         return None
     saved_s = (eager_s - compiled_s) * num_steps
     it_pays = saved_s > took_s

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from textmill.base.errors import ConfigError, did_you_mean
 from textmill.model.machine import PEAK_FLOPS
 from textmill.train.data_plan import DataPlan
+from textmill.train.host_memory import GPUS_OF_A_HOST
+from textmill.train.spread import Spread
 
 # Between small models on many GPUs and large ones; LLaMA's 65B ran at 0.476 (arXiv:2302.13971 §2.4).
 DEFAULT_MFU = 0.4
@@ -23,6 +25,8 @@ class ComputePlan:
         mfu_with_attention: the same speed with attention's operations counted.
         tokens_per_s: of one GPU.
         gpu_hours: of the run; ``stage_gpu_hours`` of each stage.
+        gpus_of_a_host: how many share a host's memory: those of a board, or all where they are fewer.
+        host_bytes: what each host keeps of the run, with the model shared out among all GPUs.
         days: of the run on ``num_gpus``; ``stage_days`` of each stage.
     """
 
@@ -34,6 +38,8 @@ class ComputePlan:
     tokens_per_s: float
     gpu_hours: float
     stage_gpu_hours: tuple[float, ...]
+    gpus_of_a_host: int | None
+    host_bytes: int | None
     days: float | None
     stage_days: tuple[float, ...] | None
 
@@ -53,6 +59,7 @@ def plan_compute(
     if not 0 < mfu <= 1:
         raise ConfigError(f"mfu is {mfu:g}, and must be above 0 and at most 1, as in 0.4")
     speed = PEAK_FLOPS[gpu] * mfu
+    here = None if num_gpus is None else min(num_gpus, GPUS_OF_A_HOST)
     hours = tuple(stage.flops / speed / 3600 for stage in plan.stages)
     return ComputePlan(
         gpu=gpu,
@@ -63,6 +70,12 @@ def plan_compute(
         tokens_per_s=speed / (6 * plan.num_parameters),
         gpu_hours=sum(hours),
         stage_gpu_hours=hours,
+        gpus_of_a_host=here,
+        host_bytes=None if num_gpus is None or here is None else plan.host_memory.of_host(_shared(num_gpus, here)),
         days=None if num_gpus is None else sum(hours) / num_gpus / 24,
         stage_days=None if num_gpus is None else tuple(h / num_gpus / 24 for h in hours),
     )
+
+
+def _shared(num_gpus: int, here: int) -> Spread:
+    return Spread(device="cuda", num_readers=num_gpus, num_holders=num_gpus, num_here=here)

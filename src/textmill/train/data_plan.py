@@ -18,6 +18,7 @@ from textmill.model.flops import training_flops_per_token
 from textmill.train.corpus import check_whole_shards, is_shard_folder
 from textmill.train.dial.derive import derive
 from textmill.train.dial.reasons import DerivedValue
+from textmill.train.host_memory import HostMemory, host_memory
 from textmill.train.planned_model import planned_model, planned_vocab_size
 from textmill.train.recipe import Recipe
 from textmill.train.recipe_tables.data import SourceTable, StageTable
@@ -92,6 +93,7 @@ class DataPlan:
     Attributes:
         num_parameters: of the model.
         tokens_per_step: the same in every stage.
+        host_memory: what hosts keep of it, where it trains on GPUs.
         derived: what the recipe leaves open, and what it is therefore.
         warnings: what is amiss and not refused, a sentence each.
     """
@@ -103,6 +105,7 @@ class DataPlan:
     flops: float
     flops_with_attention: float
     stages: tuple[StagePlan, ...]
+    host_memory: HostMemory
     derived: tuple[DerivedValue, ...]
     warnings: tuple[str, ...]
 
@@ -165,6 +168,7 @@ def plan_data(recipe: Recipe) -> DataPlan:
         flops=sum(stage.flops for stage in stages),
         flops_with_attention=sum(stage.flops_with_attention for stage in stages),
         stages=tuple(stages),
+        host_memory=host_memory(recipe, model),
         derived=derived,
         warnings=tuple(_warnings(recipe, stages)),
     )

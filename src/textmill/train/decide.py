@@ -85,6 +85,7 @@ def make_plan(
         threads=torch.get_num_threads(),
         step_time_s=step_s,
         predicted_bytes=memory.predicted_bytes,
+        predicted_host_bytes=memory.predicted_host_bytes,
         peak_flops_per_s=peak_flops_per_s(precision, device),
         compiled=compiled_s is not None,
         learned_parameters=learned,

@@ -16,7 +16,7 @@ from torch import nn
 
 from textmill.checkpoint.tensors import as_torch, check_shapes
 from textmill.model.config import ModelConfig
-from textmill.model.llama import Llama
+from textmill.model.llama import Llama, first_values
 from textmill.model.loss import summed_nats
 from textmill.model.remat import Remat
 from textmill.train.ranks import ALONE, Ranks
@@ -117,13 +117,11 @@ class Layout:
         """As ``Llama.set_rope`` does."""
         self.model.set_rope(config)
 
+    @torch.no_grad()
     def init_weights(self, seed: int) -> None:
-        """Fill what this rank holds; the model is the same in every layout."""
-        if not self.has_parts:
-            self.model.init_weights(seed)
-            return
-        whole = Llama(self._whole_config()).init_weights(seed)
-        self.fill(dict(whole.named_parameters()))
+        """Fill what this rank holds, a tensor at a time; the model is the same in every layout."""
+        for name, parameter in self.named_parameters():
+            parameter.copy_(self.part(name, first_values(self.model.config, name, self.shape_of(name), seed)))
 
     @torch.no_grad()
     def fill(self, tensors: Mapping[str, np.ndarray | torch.Tensor], where: str = "the checkpoint") -> None:
@@ -146,20 +144,26 @@ class Layout:
         for name, parameter in self.named_parameters():
             parameter.copy_(parts[name])
 
-    def gathered(self) -> Llama | None:
-        """The whole model, on the first rank; None on others. All ranks have to ask."""
-        if not self.has_parts:
-            return self.model if self.ranks.is_first else None
-        whole = None
-        if self.ranks.is_first:
-            with self.device:
-                whole = Llama(self._whole_config())
-        with torch.no_grad(), self.ranks.watched():
-            for name, part in self.named_parameters():
-                tensor = self.whole(name, part.detach())
-                if whole is not None:
-                    whole.get_parameter(name).copy_(tensor)
-        return whole
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Llama | None]:
+        """The model for a while, to be run forward without gradients; nothing of it may be changed.
 
-    def _whole_config(self) -> ModelConfig:
-        return self.model.config
+        Where ranks hold parts all have to ask, and to run the same through it: what they lack comes as it is needed.
+        Else it is the first rank's alone, and None on others.
+        """
+        yield self.model if self.ranks.is_first else None
+
+    def gathered(self) -> dict[str, torch.Tensor] | None:
+        """The whole model's tensors, on the first rank; None on others. All ranks have to ask.
+
+        Where ranks hold parts they come into the host's memory one after the other, so that no device holds more than
+        one of them whole; else they are the model's own.
+        """
+        if not self.has_parts:
+            return self.model.state_dict() if self.ranks.is_first else None
+        whole = {}
+        for name, part in self.named_parameters():
+            tensor = self.whole(name, part.detach())
+            if self.ranks.is_first:
+                whole[name] = tensor.cpu()
+        return whole if self.ranks.is_first else None

@@ -18,6 +18,7 @@ from textmill.checkpoint.huggingface import save_model
 from textmill.data.loader import Batch
 from textmill.model.flops import training_flops_per_token
 from textmill.train.beginning import Tell, begin_run, resume_run
+from textmill.train.compiler_failure import failure_to_compile, go_on_without
 from textmill.train.looks import Looks, Sampler
 from textmill.train.objective import Objective, ObjectiveLoader, Rows
 from textmill.train.out_of_memory import halve_micro_rows, is_out_of_memory
@@ -101,10 +102,10 @@ def _save_finished(trainer: Trainer, folder: Path) -> None:
         trainer.adapters.save(trainer.run.folder / ADAPTER, trainer.model)
         tensors = trainer.whole_weights()
     else:
-        model = trainer.layout.gathered()
-        if model is None:
+        gathered = trainer.layout.gathered()
+        if gathered is None:
             return
-        tensors = model.state_dict()
+        tensors = gathered
     save_model(folder, trainer.run.plan.model, tensors, trainer.tokenizer, **trainer.small_files)
 
 
@@ -202,7 +203,7 @@ class _Loop:
         return True
 
     def _gradient(self, batch: Batch | Rows) -> tuple[float, float]:
-        """Loss and gradient norm of a batch; fewer rows go through at once where memory runs out."""
+        """Loss and gradient norm of a batch; with fewer rows at once, or uncompiled, where memory or compiler fail."""
         trainer, stage = self.trainer, self.stage
         assert stage is not None
         while True:
@@ -211,10 +212,14 @@ class _Loop:
                 loss = self._accumulate(batch, micro_rows)
                 return loss, trainer.layout.clip(trainer.run.recipe.optimizer.clip_grad_norm)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                not_compiled = failure_to_compile(trainer, error)
+                if not_compiled is None and not is_out_of_memory(error):
                     raise
             trainer.layout.drop_gradients()
-            halve_micro_rows(trainer, stage, min(micro_rows, len(batch.inputs)), self.tell, self.ranks)
+            if not_compiled is not None:
+                go_on_without(trainer, not_compiled, self.tell)
+            else:
+                halve_micro_rows(trainer, stage, min(micro_rows, len(batch.inputs)), self.tell, self.ranks)
 
     def _accumulate(self, batch: Batch | Rows, micro_rows: int) -> float:
         trainer = self.trainer

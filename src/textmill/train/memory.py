@@ -17,6 +17,7 @@ from textmill.model.activation_bytes import block_matrix_parameters
 from textmill.model.config import ModelConfig
 from textmill.model.machine import memory
 from textmill.model.training_bytes import Remat, TrainingBytes, training_bytes
+from textmill.train.host_memory import SNAPSHOTS, HostMemory, host_memory, what_takes_less
 from textmill.train.recipe import Recipe
 from textmill.train.recipe_tables.data import StageTable
 from textmill.train.spread import HERE, Spread
@@ -39,11 +40,13 @@ class MemoryChoice:
         micro_rows: rows at once, of each stage.
         remat: what is recomputed in the backward pass.
         predicted_bytes: the run's peak, by the formula.
+        predicted_host_bytes: what it keeps in the host's memory beside that, where it trains on GPUs.
     """
 
     micro_rows: tuple[int, ...]
     remat: Remat
     predicted_bytes: int
+    predicted_host_bytes: int | None = None
 
 
 def choose_memory(  # noqa: PLR0917  each is another thing
@@ -53,6 +56,7 @@ def choose_memory(  # noqa: PLR0917  each is another thing
     available: int | None = None,
     spread: Spread = HERE,
     learned: int | None = None,
+    host_available: int | None = None,
 ) -> MemoryChoice:
     """Choose what recomputes least and fits, then as many rows at once as fit; what the recipe says is kept.
 
@@ -63,9 +67,10 @@ def choose_memory(  # noqa: PLR0917  each is another thing
         available: bytes that a process may take; what the machine or its GPU has free unless given.
         spread: the processes that train, and on what.
         learned: numbers that are learned where the model is frozen.
+        host_available: bytes that a host of GPUs may be asked for; what this one has free unless given.
 
     Raises:
-        ConfigError: nothing that the recipe allows fits.
+        ConfigError: nothing that the recipe allows fits, or the host has no room for the copies that a run keeps.
     """
     limit = int(_USABLE * (_available(spread) if available is None else available))
     choices = list(_choices(recipe, config, spread, learned))
@@ -78,7 +83,31 @@ def choose_memory(  # noqa: PLR0917  each is another thing
         f"memory {units.num_bytes(fitting.predicted_bytes)} at most, of {units.num_bytes(limit)} that may be used: "
         f"{rows} row{'s' if rows != '1' else ''} at once, remat {fitting.remat}"
     )
-    return fitting
+    if spread.device == "cpu":
+        return fitting
+    host_bytes = _check_host(
+        host_memory(recipe, config, learned), spread, memory().available if host_available is None else host_available
+    )
+    say(f"the host's memory {units.num_bytes(host_bytes)} beside: copies of the state, and the whole model at times")
+    return dataclasses.replace(fitting, predicted_host_bytes=host_bytes)
+
+
+def _check_host(kept: HostMemory, spread: Spread, available: int) -> int:
+    """What a host is asked for, where it has that."""
+    needed, limit = kept.of_host(spread), int(_USABLE * available)
+    if needed <= limit:
+        return needed
+    ways = [f"{words} takes {units.num_bytes(taken)}" for words, taken in what_takes_less(kept, spread, limit)]
+    ways.append(
+        "fewer processes on each host, or a smaller model, take less"
+        if spread.num_here > 1
+        else "a smaller model takes less"
+    )
+    raise ConfigError(
+        f"the run keeps {units.num_bytes(needed)} in the memory of each host of {spread.num_here} "
+        f"{units.plural(spread.num_here, 'GPU')} (copies to go back to and to save, and the whole model at times), and "
+        f"{units.num_bytes(limit)} may be used. {'; '.join(ways)}"
+    )
 
 
 def predicted_bytes(  # noqa: PLR0917  each is another thing
@@ -91,7 +120,8 @@ def predicted_bytes(  # noqa: PLR0917  each is another thing
 ) -> int:
     """Reckon a run's peak on one process: the largest stage's step, and the copies that a run keeps.
 
-    Those of a run on a GPU are in the machine's memory, and not counted.
+    Those of a run on a GPU are in the host's memory, and reckoned by ``host_memory``. On a CPU the first rank has the
+    whole model beside them for a while, where ranks share it.
     """
     either: tuple[Literal["f32", "bf16"], ...] = ("f32", "bf16") if spread.device == "cpu" else ("bf16",)
     dtypes = either if recipe.run.precision == "auto" else (recipe.run.precision,)
@@ -111,22 +141,29 @@ def predicted_bytes(  # noqa: PLR0917  each is another thing
         for stage, rows in zip(recipe.stages, micro_rows, strict=True)
         for dtype in dtypes
     ]
-    copies = 0 if spread.device != "cpu" else 3 if recipe.spikes.action == "rewind" else 1
+    kept = host_memory(recipe, config, learned)
     if spread.num_holders > 1:
-        reckoned = [_shared_out(config, step, spread.num_holders) for step in reckoned]
-    weights = reckoned[0].weights if learned is None else 4 * learned
-    return max(step.peak for step in reckoned) + copies * (weights + reckoned[0].optimizer_state)
+        reckoned = [_shared_out(config, step, spread, averages=recipe.optimizer.ema_decay > 0) for step in reckoned]
+    peak = max(step.peak for step in reckoned)
+    if spread.device != "cpu":
+        return peak
+    if spread.num_holders > 1:  # no gradient is there then, nor an activation
+        peak = max(peak, kept.part(spread) + kept.model * (2 if kept.samples else 1))
+    return peak + (1 + (SNAPSHOTS if kept.rewinds else 0)) * kept.part(spread)
 
 
-def _shared_out(config: ModelConfig, step: TrainingBytes, num_holders: int) -> TrainingBytes:
-    """A rank's part, and what it gathers meanwhile: table and head, the block that computes and the next one."""
-    tables = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
-    blocks = 2 * block_matrix_parameters(config)
+def _shared_out(config: ModelConfig, step: TrainingBytes, spread: Spread, *, averages: bool) -> TrainingBytes:
+    """A rank's part, and what it gathers meanwhile: table and head, the block that computes and the next one.
+
+    Where each rank has some heads, it has table and head anyway, and gathers nothing.
+    """
+    tables = 4 * config.num_table_parameters
+    gathered = tables + 8 * block_matrix_parameters(config) if spread.shares_tables else 0
     return dataclasses.replace(
         step,
-        weights=step.weights // num_holders + 4 * (tables + blocks),
-        gradients=step.gradients // num_holders + 4 * (tables + blocks),
-        optimizer_state=step.optimizer_state // num_holders,
+        weights=spread.part_of(step.weights, tables) + gathered,
+        gradients=spread.part_of(step.gradients, tables) + gathered,
+        optimizer_state=spread.part_of(step.optimizer_state, (3 if averages else 2) * tables),
     )
 
 

@@ -45,6 +45,7 @@ def spread_of(mesh: str, ranks: Ranks) -> Spread:
         num_readers=ranks.size // shared if match[2] == "tp" else ranks.size,
         num_holders=ranks.size if match[1] == "fsdp" else shared,
         num_here=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        shares_tables=match[2] != "tp",
     )
 
 

@@ -66,7 +66,7 @@ class Optimizers:
         plain = [p for p, name in self._names.items() if p.ndim != 2 or _is_table(name)]
         is_tied = "lm_head.weight" not in self._names.values()
         fast = [p for p in plain if by_muon and not is_tied and self._names[p] == INPUT_TABLE]
-        betas = table.beta1, table.beta2
+        betas = table.betas[0], table.betas[1]
         self._all: list[tuple[AdamW | Muon, float]] = [
             (AdamW(decayed, weight_decay=table.weight_decay, betas=betas, eps=table.eps), peak_lr),
             (AdamW([p for p in plain if p not in set(fast)], weight_decay=0.0, betas=betas, eps=table.eps), peak_lr),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ class PlacedLayout(Layout):
     ) -> None:
         super().__init__(model, ranks)
         self.places, self.leaves, self.holders = places, leaves, holders
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Llama | None]:
+        """On every rank."""
+        with self.ranks.watched():
+            yield self.model
 
     def named_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Its own leaves."""

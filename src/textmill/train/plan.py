@@ -49,6 +49,7 @@ class Plan:
         threads: threads of torch; results are exact for one number of them.
         step_time_s: what a step of the first stage took when it was measured, or None where nothing was.
         predicted_bytes: what the training holds at its peak, by the formula, or None where there is none.
+        predicted_host_bytes: what it keeps in the memory of a host of GPUs beside that, by the formula.
         peak_flops_per_s: of this machine, or of its GPU, in ``precision``; see ``precision.peak_flops_per_s``.
         compiled: whether blocks are compiled, because a probe said that it pays.
         start_step: steps that were done elsewhere, in the run that this one branches from; 0 where it does not.
@@ -63,6 +64,7 @@ class Plan:
     threads: int
     step_time_s: float | None = None
     predicted_bytes: int | None = None
+    predicted_host_bytes: int | None = None
     peak_flops_per_s: float | None = None
     compiled: bool = False
     start_step: int = 0

@@ -55,6 +55,12 @@ def evaluations(history: History) -> str:
     ]
     best = [min(points, key=lambda point: point[1]) for points in held_out.values()]
     rows.append(["best", *(f"{value:.3f} at {step:,}" for step, value in best)])
+    intervals = history.intervals()
+    if intervals:
+        ends = (f"{low:.3f} to {high:.3f}" for low, high in (intervals.get(name, (0, 0)) for name in held_out))
+        rows.append(
+            ["last, 95 %", *(text if name in intervals else "" for name, text in zip(held_out, ends, strict=True))]
+        )
     left_out = f" {_ROWS} of {len(by_step)} are shown." if len(by_step) > _ROWS else ""
     return (
         f"<h2>Evaluations</h2><p>Bits per byte of a sample of held-out text, the same each time.{left_out}</p>"

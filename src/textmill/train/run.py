@@ -37,7 +37,7 @@ from textmill.train.plan import Plan
 from textmill.train.recipe import Recipe
 from textmill.train.run_record import CONFIG, EVENTS
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _NAMES = frozenset(
     {
         CONFIG,
@@ -173,6 +173,9 @@ def load_run(folder: Path) -> Run:
         table = json.loads(path.read_text())
         if table["format_version"] == 1:
             table["plan"] = plan_of_format_1(table["plan"], table["recipe"])
+        if table["format_version"] < 3:
+            for recipe in filter(None, (table["recipe"], table.get("asked"))):
+                join_betas(recipe)
         return Run(
             folder,
             from_table(Recipe, table["recipe"]),
@@ -193,6 +196,13 @@ def plan_of_format_1(plan: dict[str, Any], recipe: dict[str, Any]) -> dict[str, 
     first = {"name": stage.get("name", "stable"), "first_step": 0, "mixture": mixture}
     first |= {"rope_theta": plan["model"]["rope_theta"], **{name: plan[name] for name in own}}
     return {**kept, "stages": [first]}
+
+
+def join_betas(recipe: dict[str, Any]) -> None:
+    """Say AdamW's two numbers, which runs before format 3 have apart, as one pair."""
+    optimizer = recipe.get("optimizer", {})
+    if "beta1" in optimizer or "beta2" in optimizer:
+        optimizer["betas"] = [optimizer.pop("beta1", 0.9), optimizer.pop("beta2", 0.95)]
 
 
 def resumable(folder: Path, recipe: Recipe) -> Run | None:

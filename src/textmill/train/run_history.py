@@ -172,6 +172,16 @@ class History:
                     found.setdefault(name, []).append((event.step, number(value)))
         return {name: found[name] for name in sorted(found, key=lambda name: (name != "all", name))}
 
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The 95 % intervals of bits per byte at the last evaluation, of sources with two documents or more."""
+        told = self._events["eval"][-1].fields.get("intervals") if self._events["eval"] else None
+        found = {}
+        for name, ends in told.items() if isinstance(told, dict) else ():
+            low, high = map(number, ends) if isinstance(ends, list) and len(ends) == 2 else (math.nan, math.nan)
+            if math.isfinite(low) and math.isfinite(high):
+                found[name] = (low, high)
+        return found
+
     def stages(self) -> list[StageSpan]:
         """The stages: as they were planned, or as they came where the log has no plan of them."""
         planned = self.start.fields.get("stages") if self.start else None

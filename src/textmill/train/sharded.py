@@ -76,6 +76,22 @@ class ShardedLayout(PlacedLayout):
         with self.ranks.watched():
             yield
 
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Llama | None]:
+        """Blocks gather their weights as they run; table, last norm and head, which are the root's, stay meanwhile.
+
+        A step has to have been taken before: FSDP takes what is run first for the root.
+        """
+        root = self.nats
+        assert isinstance(root, FSDPModule)
+        with super().read() as model:
+            root.unshard()
+            try:
+                yield model
+            finally:
+                # It parts them again, and forgets the order of these blocks, which no backward follows.
+                root.reset_iter_state()
+
     def finish_gradients(self) -> None:
         """They were sent; what is left is to hand them on."""
         for name, parameter in self.model.named_parameters():

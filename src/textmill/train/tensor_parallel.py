@@ -25,7 +25,7 @@ from textmill.train.placed import Place, PlacedLayout
 from textmill.train.ranks import Ranks
 
 _ROWS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
-_COLUMNS = ("o_proj", "down_proj")
+_COLUMNS = ("o_proj", "down_proj", "value_embeddings")
 
 
 class SplitLayout(PlacedLayout):
@@ -56,7 +56,6 @@ class SplitLayout(PlacedLayout):
         }
         super().__init__(model, ranks, places, dict(model.named_parameters()), holders)
         self.readers = Ranks(mesh["data"].get_local_rank(), ranks.size // size, ranks.device, mesh["data"].get_group())
-        self._config = config
 
     def finish_gradients(self) -> None:
         """A block's norms feed heads and the part of a feed-forward that a rank has: what they get is added up."""
@@ -67,10 +66,6 @@ class SplitLayout(PlacedLayout):
     def set_rope(self, config: ModelConfig) -> None:
         """Of the whole model's sizes."""
         self.model.set_rope(_part_of(config, self.holders.size, self.ranks.size))
-        self._config = config
-
-    def _whole_config(self) -> ModelConfig:
-        return self._config
 
 
 class SplitBlock(Block):

@@ -86,6 +86,7 @@ class OptimizerTable:
     """``[optimizer]``: AdamW for everything, or Muon for the blocks' matrices and AdamW for the rest.
 
     Attributes:
+        betas: of AdamW: how much of the gradient's mean and of its square's a step keeps.
         weight_decay: of matrices; norms, biases and tables that tokens look rows up in do not decay.
         ema_decay: how much of the weights' moving average a step keeps, 0.999 for one; 0 keeps no average. It is what
             is validated, sampled from and left as the finished model.
@@ -94,8 +95,7 @@ class OptimizerTable:
 
     kind: Literal["adamw", "muon"] = "adamw"
     muon_lr: float = 0.02
-    beta1: float = 0.9
-    beta2: float = 0.95
+    betas: tuple[float, ...] = (0.9, 0.95)
     eps: float = 1e-8
     weight_decay: float = 0.1
     clip_grad_norm: float = 1.0
@@ -107,12 +107,14 @@ class OptimizerTable:
             ("muon_lr", 0.0, math.inf),
             ("ema_decay", 0.0, 1.0),
             ("z_loss", 0.0, 1.0),
-            ("beta1", 0.0, 1.0),
-            ("beta2", 0.0, 1.0),
             ("weight_decay", 0.0, math.inf),
         ):
             if not low <= getattr(self, name) < high:
                 raise ConfigError(f"optimizer.{name} is {getattr(self, name):g}, and must be {low:g} to {high:g}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(
+                f"optimizer.betas is {list(self.betas)}, and must be two numbers from 0 to below 1, as in [0.9, 0.95]"
+            )
         for name in ("eps", "clip_grad_norm"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"optimizer.{name} is {getattr(self, name):g}, and must be above 0")
