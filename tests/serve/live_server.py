@@ -97,7 +97,7 @@ class LiveServer:
         """The sum of a metric's samples."""
         status, body = self.get("/metrics")
         assert status == 200
-        found = re.findall(rf"^vllm:{name}(?:{{.*}})? (\S+)$", body.decode(), re.MULTILINE)
+        found = re.findall(rf"^vllm:{name}(?:_total)?(?:{{.*}})? (\S+)$", body.decode(), re.MULTILINE)
         assert found, f"there is no metric {name}"
         return sum(map(float, found))
 
