@@ -164,7 +164,7 @@ def deadline_passed() -> ApiError:
 
 def _facts(model: ServedModel, job: Job) -> dict[str, object]:
     """What the log says of answers."""
-    reasons = {answer.finish_reason or "error" for answer in job.answers}
+    reasons = {answer.finish_reason or ("error" if answer.error else "abort") for answer in job.answers}
     first_s = None if job.first_at is None else round(job.first_at - job.submitted_at, 4)
     return {
         "model": model.name,
