@@ -1,4 +1,4 @@
-"""Environments of clients' packages, each by itself as their pins exclude one another: made once, under build/, and kept."""
+"""Environments of clients' packages, one each as their pins exclude one another: made once, under build/, and kept."""
 
 import functools
 import subprocess

@@ -1,8 +1,7 @@
-"""LangChain's own tests of chat models, on ``ChatOpenAI``, run by ``test_clients.py`` in an environment that has them."""
+"""LangChain's own tests of chat models, on ``ChatOpenAI``, run by ``test_clients.py``, in an environment of its own."""
 
 import os
 
-import pytest
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 

@@ -8,13 +8,13 @@ import litellm
 import pytest
 
 URL, KEY = os.environ["TEXTMILL_URL"] + "/v1", os.environ["TEXTMILL_TEST_KEY"]
-ASKED = [{"role": "user", "content": "What is the capital of France?"}]
+ASKED = [{"role": "user", "content": "Say hello."}]
 GREEDY = {
     "model": "openai/smollm2",
     "api_base": URL,
     "api_key": KEY,
     "messages": ASKED,
-    "max_tokens": 24,
+    "max_tokens": 48,
     "temperature": 0,
     "num_retries": 0,
 }
@@ -40,7 +40,7 @@ def text():
 
 
 def test_a_chat(text):
-    assert "Paris" in text
+    assert "Hello" in text
 
 
 def test_a_stream(text):
@@ -75,7 +75,9 @@ def test_completions_and_embeddings():
     options = {name: GREEDY[name] for name in ("api_base", "api_key", "max_tokens", "temperature")}
     made = litellm.text_completion(model="text-completion-openai/smollm2", prompt="The capital of France is", **options)
     assert made.choices[0].text
-    vectors = litellm.embedding(model="openai/smollm2", input=["a mill"], api_base=URL, api_key=KEY, encoding_format="float")
+    vectors = litellm.embedding(
+        model="openai/smollm2", input=["a mill"], api_base=URL, api_key=KEY, encoding_format="float"
+    )
     assert len(vectors.data[0]["embedding"]) == 576
 
 

@@ -4,6 +4,7 @@ TEXTMILL_URL is the server's address; TEXTMILL_TEST_KEY the key that opens it.
 """
 
 import asyncio
+import json
 import os
 
 import openai
@@ -11,8 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 URL, KEY, MODEL = os.environ["TEXTMILL_URL"] + "/v1", os.environ["TEXTMILL_TEST_KEY"], "smollm2"
-ASKED = [{"role": "user", "content": "What is the capital of France?"}]
-GREEDY = {"model": MODEL, "messages": ASKED, "max_tokens": 24, "temperature": 0}
+ASKED = [{"role": "user", "content": "Say hello."}]
+GREEDY = {"model": MODEL, "messages": ASKED, "max_tokens": 48, "temperature": 0}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,8 @@ def test_models(client):
 def test_a_chat(answer):
     assert answer.object == "chat.completion"
     (choice,) = answer.choices
-    assert "Paris" in choice.message.content
-    assert choice.finish_reason in ("stop", "length")
+    assert "Hello" in choice.message.content
+    assert choice.finish_reason == "stop"
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
@@ -69,7 +70,7 @@ def test_a_stream_that_is_left(client, answer):
 
 def test_content_in_parts_and_names_of_limits(client, answer):
     parts = [{"role": "user", "content": [{"type": "text", "text": ASKED[0]["content"]}]}]
-    options = GREEDY | {"messages": parts, "max_completion_tokens": 24}
+    options = GREEDY | {"messages": parts, "max_completion_tokens": 48}
     del options["max_tokens"]
     assert client.chat.completions.create(**options).choices[0].message.content == answer.choices[0].message.content
 
@@ -127,8 +128,6 @@ WEATHER = {
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
 def test_a_tool_that_must_be_called(client, choice):
-    import json
-
     options = GREEDY | {"max_tokens": 200, "tools": [WEATHER], "tool_choice": choice}
     made = client.chat.completions.create(**options)
     (call,) = made.choices[0].message.tool_calls[:1]
@@ -155,7 +154,9 @@ def test_completions(client):
     told = made.choices[0].logprobs
     assert told.token_logprobs[0] is None
     assert "".join(told.tokens) == made.choices[0].text
-    assert [made.choices[0].text[offset:][: len(token)] for offset, token in zip(told.text_offset, told.tokens, strict=True)] == told.tokens
+    assert [
+        made.choices[0].text[offset:][: len(token)] for offset, token in zip(told.text_offset, told.tokens, strict=True)
+    ] == told.tokens
     streamed = "".join(chunk.choices[0].text for chunk in client.completions.create(**options, stream=True))
     assert options["prompt"] + streamed == made.choices[0].text
     both = client.completions.create(**options | {"prompt": [options["prompt"], "Once upon"], "n": 2})
@@ -180,7 +181,13 @@ def test_embeddings(client):
         ({"temperature": -1}, openai.BadRequestError),
         ({"messages": []}, openai.BadRequestError),
         ({"model": "nothing"}, openai.NotFoundError),
-        ({"max_tokens": 2, "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": 5}}}}, openai.BadRequestError),
+        (
+            {
+                "max_tokens": 2,
+                "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": 5}}},
+            },
+            openai.BadRequestError,
+        ),
         ({"messages": [{"role": "user", "content": "word " * 20_000}]}, openai.BadRequestError),
     ],
 )
@@ -191,7 +198,10 @@ def test_errors_have_their_classes(client, options, error):
 
 
 def test_a_wrong_key():
-    with openai.OpenAI(base_url=URL, api_key="wrong", max_retries=0) as client, pytest.raises(openai.AuthenticationError):
+    with (
+        openai.OpenAI(base_url=URL, api_key="wrong", max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError),
+    ):
         client.models.list()
 
 
