@@ -2,10 +2,12 @@
 
 import io
 import json
+import os
 
 import pytest
 
 from serve.conftest import make_client
+from textmill.serve.access_log import AccessLog
 from textmill.serve.doors import is_loopback
 
 HELLO = {"messages": [{"role": "user", "content": "the quick brown fox"}], "max_tokens": 3, "temperature": 0}
@@ -113,3 +115,16 @@ class TestLog:
         assert "the quick brown fox" in lines[0]["prompt"]
         assert lines[0]["texts"] == [alone]
         assert lines[1]["texts"] == {"0": alone}
+
+    def test_nobody_who_reads_it_is_no_reason_to_wait(self):
+        """A pipe that is full loses lines, and tells how many when it is read again."""
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "w") as file, os.fdopen(reading, "rb") as pipe:
+            log = AccessLog(file)
+            for number in range(5000):
+                log.event("e", number=number, filling="x" * 100)
+            pipe.read1(1 << 20)
+            log.event("last")
+            told = json.loads(pipe.read1(1 << 20).splitlines()[-1])
+            assert told["event"] == "last"
+            assert 0 < told["lines_lost"] < 5000
