@@ -36,7 +36,7 @@ test: test-cpp test-kernels test-python
 
 test-slow: test-threads test-sanitized test-fuzz test-arm test-python-slow
 
-# The proofs that CI runs shortened, at full length: about 50 minutes on 2 cores.
+# The proofs that CI runs shortened, at full length: about an hour on 2 cores.
 test-long: $(VENV)/.installed-tools
 	TEXTMILL_INVARIANCE_CASES=10000 $(BIN)/python -m pytest tests/infer/test_native_invariance.py
 	TEXTMILL_KILLS=40 $(BIN)/python -m pytest tests/data/test_prepare_killed.py
@@ -46,6 +46,7 @@ test-long: $(VENV)/.installed-tools
 	TEXTMILL_POISON_BATCHES=50 $(BIN)/python -m pytest tests/train/test_spikes.py
 	TEXTMILL_PARITY_STEPS=200 $(BIN)/python -m pytest tests/train/test_parity.py
 	TEXTMILL_EXTENSION_STEPS=700,700 $(BIN)/python -m pytest tests/train/test_extension.py
+	TEXTMILL_LOAD_SECONDS=300 $(BIN)/python -m pytest tests/serve/test_load.py
 
 # Two processes share the files of tests; those that need the machine to themselves follow.
 PYTEST := $(BIN)/python -m pytest --durations 15
@@ -196,7 +197,7 @@ $(VENV)/.made:
 # pip prints nothing while it downloads torch (about 200 MB), so the line before it says what is going on.
 $(VENV)/.installed: $(VENV)/.made $(NATIVE)
 	@echo "building textmill and installing torch, about a minute"
-	$(INSTALL) --build-constraint constraints.txt --editable '.[train]'
+	$(INSTALL) --build-constraint constraints.txt --editable '.[train,serve]'
 	@touch $@
 
 $(VENV)/.installed-tools: $(VENV)/.installed

@@ -30,7 +30,7 @@ class ByteTokenizer:
     vocab_size = 258
     prefix_ids = ()
     vocabulary = SimpleNamespace(
-        tokens=[*(bytes([i]) for i in range(256)), b"<|endoftext|>", b"<|end|>"], characters=None
+        tokens=[*(bytes([i]) for i in range(256)), b"<|endoftext|>", b"<|end|>"], characters=None, added=()
     )
     chat_template = None
     special_tokens = MappingProxyType({"<|endoftext|>": BOS, "<|end|>": END})
@@ -44,7 +44,7 @@ class ByteTokenizer:
     def stream_decoder(self, prompt=()):
         return ByteStream()
 
-    def apply_chat_template(self, messages, add_generation_prompt=True):
+    def apply_chat_template(self, messages, add_generation_prompt=True, *, continue_final_message=False):
         return self.encode("".join(f"{m['role']}:{m['content']};" for m in messages) + "assistant:")
 
     def save(self, path):
