@@ -200,6 +200,7 @@ class LanguageModel:
         *,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
         """Lay out a conversation as the model's chat template does, ready to be answered; raises like ``chat``.
 
@@ -214,6 +215,7 @@ class LanguageModel:
             messages,
             add_generation_prompt=add_generation_prompt,
             continue_final_message=continue_final_message,
+            tools=tools,
         )
         return self._checked(ids)
 
