@@ -97,6 +97,14 @@ class TestGoneClients:
         server.wait_for(lambda: idle(server), "the answer to end", 5)
         assert server.metric("kv_cache_usage_perc") == 0
 
+    def test_answers_end_that_others_wait_behind(self, server):
+        """Requests that were sent before the first one was answered."""
+        sock = server.connect()
+        sock.sendall(http_request(chat_body(**LONG, stream=True)) * 3)
+        server.wait_for(lambda: server.metric("num_requests_running") == 1, "the answer to begin")
+        sock.close()
+        server.wait_for(lambda: idle(server), "the answer to end", 5)
+
     def test_others_go_on(self, server, lm):
         other = server.post_raw(chat_body(**LONG, stream=True))
         results = []
