@@ -11,12 +11,13 @@ import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from textmill.base.errors import ConfigError, TextmillError
 from textmill.infer.answer import Answer
-from textmill.infer.blocks import BlockPool
+from textmill.infer.blocks import BlockPool, OnChange
 from textmill.infer.request import Delta
 from textmill.infer.runners.runner import Runner
 from textmill.infer.scheduler import Scheduler, Work
@@ -50,6 +51,26 @@ class Statistics:
     num_failed: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Blocks:
+    """The blocks of a KV cache at a moment.
+
+    Attributes:
+        num_blocks, block_size: how many there are, of how many tokens.
+        held: those that texts hold, and how many do.
+        kept: those that are published and nobody holds, the first to be evicted first.
+    """
+
+    num_blocks: int
+    block_size: int
+    held: dict[int, int]
+    kept: list[int]
+
+
+OnStep: TypeAlias = Callable[[Sequence[Work]], object]
+"""Hears what a step has computed."""
+
+
 class Batcher:
     """Carries answers from their prompts to their ends."""
 
@@ -80,6 +101,7 @@ class Batcher:
         self._is_lending = False  # blocks and lists of answers are being changed; left so by an interruption
         self._taking: Answer | None = None
         self._done = _Done()
+        self._on_step: OnStep | None = None
 
     @property
     def capacity(self) -> int:
@@ -173,6 +195,21 @@ class Batcher:
                 self._is_lending = self._is_lent = False
             self._end_turn()
 
+    def watch(self, on_change: OnChange | None, on_step: OnStep | None) -> Blocks:
+        """Have somebody hear of each change of the blocks and of each step, or nobody any more.
+
+        Both are called by the thread that makes the step, and must neither fail nor take long. Returns how the blocks
+        are as the first change comes.
+        """
+        try:
+            self._turn.take(unless=_never)
+            pool = self._scheduler.pool
+            self._scheduler.watch(on_change)
+            self._on_step = on_step
+            return Blocks(num_blocks=pool.num_blocks, block_size=pool.block_size, held=pool.held(), kept=pool.kept())
+        finally:
+            self._end_turn()
+
     def statistics(self) -> Statistics:
         """Count what there is; while another thread makes a step, numbers may be from before or after it."""
         scheduler = self._scheduler
@@ -254,6 +291,8 @@ class Batcher:
                 self._take(work, logits[first : first + work.chunk.num_logits])
                 first += work.chunk.num_logits
             self._done.num_steps += 1
+            if self._on_step is not None:
+                self._on_step(works)
         return bool(works)
 
     def _take(self, work: Work, logits_TV: np.ndarray) -> None:
@@ -271,6 +310,8 @@ class Batcher:
         self._done.count(work, num_right, answer.num_drawn - num_drawn)
         if answer.is_finished:
             self._scheduler.remove(answer)
+            if self._scheduler.pool.on_change is not None:
+                self._scheduler.pool.on_change("finish", None, answer.number)
             self._done.num_finished += answer.error is None
             self._done.num_failed += answer.error is not None
         self._is_lending = False
