@@ -222,7 +222,8 @@ class Tail:
             if event.kind == "start":
                 restarted, fresh, lasting, back_to, had = True, [], [], 0, 0
             elif keep is not None:
-                fresh = [one for one in fresh if one.step <= keep]
+                while fresh and fresh[-1].step > keep:
+                    fresh.pop()
                 back_to = min(back_to, keep)
             if event.kind == "step" or event.kind in TIMELINE:
                 fresh.append(event)
