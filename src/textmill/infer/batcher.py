@@ -32,13 +32,17 @@ TOKENS_WITH_GUESSES = 16
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Statistics:
-    """What a batcher has now, and what it has done since it was made; numbers of answers, tokens or blocks."""
+    """What a batcher has now, and what it has done since it was made; numbers of answers, tokens or blocks.
+
+    Blocks that are published and that no answer holds are kept until their place is needed; they are not in use.
+    """
 
     num_running: int
     num_waiting: int
     num_blocks: int
     num_blocks_in_use: int
     num_blocks_published: int
+    num_blocks_kept: int
     num_steps: int
     num_prompt_tokens: int
     num_cached_tokens: int
@@ -219,6 +223,7 @@ class Batcher:
             num_blocks=scheduler.pool.num_blocks,
             num_blocks_in_use=scheduler.pool.num_blocks - scheduler.pool.num_available,
             num_blocks_published=scheduler.pool.num_published,
+            num_blocks_kept=scheduler.pool.num_kept,
             num_preempted=scheduler.num_preempted,
             **dataclasses.asdict(self._done),
         )

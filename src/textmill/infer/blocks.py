@@ -76,6 +76,11 @@ class BlockPool:
         """How many blocks can be found by another text."""
         return len(self._keys)
 
+    @property
+    def num_kept(self) -> int:
+        """How many of those no text holds."""
+        return len(self._unheld)
+
     def held(self) -> dict[int, int]:
         """How many texts hold each block that any does."""
         return {block: num_holders for block, num_holders in enumerate(self._num_holders) if num_holders}

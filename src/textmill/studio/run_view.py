@@ -212,6 +212,10 @@ class Tail:
         self.offset += num_bytes
         return self._told(events, restarted=restarted)
 
+    def read_or_nothing(self) -> dict[str, Any]:
+        """What is new, without anything in it where nothing is."""
+        return self.read() or self._told([], restarted=False)
+
     def _told(self, events: list[Event], *, restarted: bool) -> dict[str, Any]:
         had = self.step
         back_to = had
@@ -265,6 +269,12 @@ def _told_event(event: Event) -> dict[str, Any]:
     return {"kind": event.kind, "step": event.step, "time_s": event.time_s, **event.fields}
 
 
-def compared(runs: list[RunRecord]) -> dict[str, Any]:
-    """Runs beside each other."""
-    return dataclasses.asdict(compare_runs(runs))
+def compared(runs: list[RunRecord], names: list[str]) -> dict[str, Any]:
+    """Runs beside each other, by the names that the studio has for them."""
+    comparison = compare_runs(runs)
+    table = dataclasses.asdict(comparison)
+    by_name = dict(zip(comparison.names, names, strict=True))
+    for rows in table["scores"].values():
+        for row in rows:
+            row["run"] = by_name[row["run"]]
+    return table | {"names": names}
