@@ -137,7 +137,9 @@ class _Server:
             loop.add_signal_handler(number, self._stop, number)
         stepper = Stepper(loop, on_failure=lambda error: self._log.event("engine_failed", error=repr(error)))
         self._service = Service(self._settings, stepper=stepper, metrics=Metrics(self._settings.metrics_prefix))
-        listener = await loop.create_server(protocol_factory(App(self._service, self._log), self._connections), sock=sock, backlog=_BACKLOG)
+        listener = await loop.create_server(
+            protocol_factory(App(self._service, self._log), self._connections), sock=sock, backlog=_BACKLOG
+        )
         loading = asyncio.ensure_future(stepper.run(open_models))
         await asyncio.wait([loading, self._stopped], return_when=asyncio.FIRST_COMPLETED)
         if not self._stopped.done():

@@ -80,9 +80,9 @@ class Loaded:
             run.read()
             yield run
 
-    def is_loaded(self, path: Path) -> bool:
-        """Whether a model, a folder or file, is ready to run."""
-        return path in self._models
+    def is_loaded(self, place: Path) -> bool:
+        """Whether a model that lies at a place, or in it, is ready to run."""
+        return any(place == path or place in path.parents for path in list(self._models))
 
     @contextlib.asynccontextmanager
     async def lease(self, name: str) -> AsyncIterator[LanguageModel]:
@@ -106,6 +106,7 @@ class Loaded:
     @contextlib.asynccontextmanager
     async def watching(self, lm: LanguageModel, watch: Watch) -> AsyncIterator[Blocks]:
         """Have one watch hear what a model's engine does; several may. Gives how the blocks are as it begins."""
+
         def tell(change: Callable[[tuple[Watch, ...]], tuple[Watch, ...]]) -> Blocks:
             """Watch for others from one moment on: who is new hears of nothing that was before it."""
             with self._watch_lock:
@@ -114,7 +115,7 @@ class Loaded:
                     del self._watches[lm.batcher]
                     return lm.batcher.watch(None, None)
                 return lm.batcher.watch(
-                    lambda *what: [one.on_change(*what) for one in watches],
+                    lambda what, block, answer: [one.on_change(what, block, answer) for one in watches],
                     lambda works: [one.on_step(works) for one in watches],
                 )
 

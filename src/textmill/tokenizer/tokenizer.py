@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from textmill.text.text_batch import TextBatch
     from textmill.tokenizer.corpus import Source
     from textmill.tokenizer.explanation import Explanation
-    from textmill.tokenizer.outline import Outline
     from textmill.tokenizer.merge_table import MergeTable
+    from textmill.tokenizer.outline import Outline
     from textmill.tokenizer.why_not_answer import WhyNot
 
 FILE_NAME = files.TOKENIZER_JSON

@@ -56,7 +56,14 @@ CALLS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "chat": (
         "POST",
         "/api/chat",
-        {"model": "example", "prompt": TEMPLATE_PROMPT, "max_tokens": 48, "temperature": 0, "alternatives": 5, "seed": 1},
+        {
+            "model": "example",
+            "prompt": TEMPLATE_PROMPT,
+            "max_tokens": 48,
+            "temperature": 0,
+            "alternatives": 5,
+            "seed": 1,
+        },
     ),
 }
 
@@ -115,8 +122,8 @@ async def _record(folder: Path, tokenizer: Path) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     try:
         app = App(Desk(Loaded(Subjects(["example", str(tokenizer)], folder / "runs")), stepper))
-        for name, (method, path, body) in CALLS.items():
-            path = path.format(offset=_tail_offset(), step=_tail_step())
+        for name, (method, template, body) in CALLS.items():
+            path = template.format(offset=_tail_offset(), step=_tail_step())
             answers[name] = _parsed(*await _call(app, method, path, body))
     finally:
         stepper.stop(10.0)
