@@ -26,7 +26,8 @@ export const SOMEBODY = -1;
 
 export function openCache(pool: Pool): Cache {
   const blocks = Array.from({ length: pool.num_blocks }, () => FREE);
-  for (const [block, texts] of pool.held) blocks[block] = { ...FREE, holders: Array.from({ length: texts }, () => SOMEBODY) };
+  for (const [block, texts] of pool.held)
+    blocks[block] = { ...FREE, holders: Array.from({ length: texts }, () => SOMEBODY) };
   for (const block of pool.cached) blocks[block] = { ...FREE, isPublished: true, isKept: true };
   return { blocks, totals: { taken: 0, hits: 0, evicted: 0, preempted: 0 } };
 }

@@ -22,7 +22,8 @@ export function unpack({ dtype, shape, base64 }: Packed): Float32Array {
   const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
   const size = shape.reduce((product, length) => product * length, 1);
   const width = dtype === "float16" ? 2 : 4;
-  if (bytes.length !== size * width) throw new Error(`${bytes.length} bytes were packed, and ${size * width} expected for ${shape}`);
+  if (bytes.length !== size * width)
+    throw new Error(`${bytes.length} bytes were packed, and ${size * width} expected for ${shape}`);
   const view = new DataView(bytes.buffer);
   if (dtype === "float32") return Float32Array.from({ length: size }, (_, at) => view.getFloat32(4 * at, true));
   const table = halfTable();

@@ -49,7 +49,10 @@ class AttentionRun {
   }
 
   #add(layer: AttentionLayer): void {
-    this.layers = [...this.layers, { maps: unpack(layer.maps), entropyBits: layer.entropy_bits, firstTokenShare: layer.first_token_share }];
+    this.layers = [
+      ...this.layers,
+      { maps: unpack(layer.maps), entropyBits: layer.entropy_bits, firstTokenShare: layer.first_token_share },
+    ];
   }
 }
 
