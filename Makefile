@@ -193,7 +193,7 @@ $(VENV)/.made:
 # pip prints nothing while it downloads torch (about 200 MB), so the line before it says what is going on.
 $(VENV)/.installed: $(VENV)/.made $(NATIVE)
 	@echo "building textmill and installing torch, about a minute"
-	$(INSTALL) --build-constraint constraints.txt --editable '.[train]'
+	$(INSTALL) --build-constraint constraints.txt --editable '.[train,serve]'
 	@touch $@
 
 $(VENV)/.installed-tools: $(VENV)/.installed

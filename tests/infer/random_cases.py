@@ -32,12 +32,15 @@ class Asked:
     options: dict
     arrives: int
     leaves: int | None
+    client: str
 
     def answers(self, vocab_size):
         request = Request.of(**self.options)
         stop_ids = frozenset() if request.ignore_eos else frozenset({vocab_size - 1})
         ending = Ending(max_tokens=request.max_tokens, stop_ids=stop_ids | {*request.stop_ids}, num_ids=vocab_size)
         answers = [Answer(self.prompt, request, ending, seed=seed, decoder=Letters()) for seed in seeds(request)]
+        for answer in answers:
+            answer.client = self.client
         for answer in answers[1:]:
             answer.elder = answers[0]
         return answers
@@ -80,7 +83,8 @@ def _asked(rng, beginnings, letters, longest):
     max_tokens = rng.randint(1, min(longest - len(prompt), 24))
     arrives = rng.choice([0, 0, rng.randint(0, 12)])
     leaves = arrives + rng.randint(0, 12) if rng.random() < 0.15 else None
-    return Asked(prompt, {"max_tokens": max_tokens} | _options(rng, letters), arrives, leaves)
+    options = {"max_tokens": max_tokens} | _options(rng, letters)
+    return Asked(prompt, options, arrives, leaves, rng.choice(["one", "one", "two", "three"]))
 
 
 def _options(rng, letters):

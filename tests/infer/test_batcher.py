@@ -65,6 +65,19 @@ def interrupt_at(line, work):
     return False
 
 
+def of(client, prompt, **options):
+    one = answer(prompt, **options)
+    one.client = client
+    return one
+
+
+def order_of_ends(batcher, answers):
+    ends = []
+    while batcher.step():
+        ends += [i for i, one in enumerate(answers) if one.is_finished and i not in ends]
+    return ends
+
+
 def run_all(batcher):
     while batcher.step():
         batcher.check()
@@ -110,6 +123,79 @@ class TestOrder:
         run_all(batcher)
         assert batcher.statistics().num_preempted > 0
         assert [result(one) for one in answers] == [solo(p, max_tokens=20, ignore_eos=True) for p in prompts]
+
+    def test_clients_take_turns(self):
+        batcher = make(max_running=1)
+        answers = [of(client, [i], max_tokens=2) for i, client in enumerate("aaaabbc")]
+        for one in answers:
+            batcher.submit(one)
+        assert order_of_ends(batcher, answers) == [0, 4, 6, 1, 5, 2, 3]
+
+    def test_who_comes_later_is_in_the_next_turn(self):
+        batcher = make(max_running=1)
+        answers = [of("a", [i], max_tokens=2) for i in range(3)]
+        for one in answers:
+            batcher.submit(one)
+        batcher.step()  # the first turn has begun
+        late = [of(client, [5], max_tokens=2) for client in "bc"]
+        for one in late:
+            batcher.submit(one)
+        assert order_of_ends(batcher, answers + late) == [0, 1, 3, 4, 2]
+
+    def test_a_client_with_many_long_answers_makes_room(self):
+        batcher = make(max_running=4, num_blocks=64)
+        many = [of("a", [i], max_tokens=30, ignore_eos=True, speculate=0) for i in range(8)]
+        for one in many:
+            batcher.submit(one)
+        batcher.step()
+        few = [of(client, [9], max_tokens=3, ignore_eos=True, speculate=0) for client in "bcde"]
+        for one in few:
+            batcher.submit(one)
+        for _ in range(3):
+            batcher.step()
+            batcher.check()
+        assert [one.num_drawn for one in few] == [3, 3, 3, 0], "each but the last has taken a place of the first client"
+        assert many[0].num_drawn == 4, "the oldest goes on"
+        run_all(batcher)
+        assert [result(one) for one in many] == [
+            solo([i], max_tokens=30, ignore_eos=True, speculate=0) for i in range(8)
+        ]
+        assert batcher.statistics().num_preempted == 4
+
+    def test_a_client_without_a_place_waits_where_blocks_are_short(self):
+        batcher = make(max_running=2, num_blocks=12)
+        many = [of("a", [i], max_tokens=20, speculate=0, ignore_eos=True) for i in range(2)]
+        for one in many:
+            batcher.submit(one)
+        batcher.step()
+        large = of("b", list(range(15)) * 3, max_tokens=2)
+        batcher.submit(large)
+        batcher.step()
+        assert batcher.statistics().num_preempted == 0
+        run_all(batcher)
+        assert large.is_finished
+
+    def test_blocks_are_taken_from_who_has_most_answers(self):
+        batcher = make(num_blocks=13, max_running=8)
+        many = [of("a", [i, i, i], max_tokens=20, speculate=0, ignore_eos=True) for i in range(3)]
+        for one in many:
+            batcher.submit(one)
+        batcher.step()
+        one = of("b", [9, 9, 9], max_tokens=20, speculate=0, ignore_eos=True)
+        batcher.submit(one)
+        while not one.is_finished:
+            batcher.step()
+            batcher.check()
+            assert one.table is not None or one.is_finished, "the youngest is preempted, though another has three"
+        run_all(batcher)
+        assert batcher.statistics().num_preempted > 0
+
+    def test_turns_that_are_over_are_forgotten(self):
+        batcher = make(max_running=2)
+        for i in range(5000):
+            batcher.submit(of(f"client {i}", [1], max_tokens=1))
+            batcher.step()
+        assert len(batcher._scheduler._last_turns) < 2000
 
     def test_a_crowd_of_newcomers_starves_nobody(self):
         batcher = make(num_blocks=10, tokens_per_step=8)

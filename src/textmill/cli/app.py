@@ -29,6 +29,8 @@ For example:
     textmill eval runs/tiny --data notes.txt   bits per byte, tasks, comparisons
     textmill model get smollm2-135m-instruct   fetch a real model
     textmill chat smollm2-135m-instruct        talk to it
+    textmill serve smollm2-135m-instruct       let programs talk to it
+    textmill studio                            see inside tokenizers, models and runs
     textmill tokenizer explain runs/tiny "né"  see how text becomes tokens
 """
 _EPILOGUE = """Exit codes: 0 ok, 1 the run failed, 2 usage or configuration, 3 bad input data,
@@ -52,6 +54,8 @@ _COMMANDS = {
     "runs": "runs:runs_app",
     "generate": "generate:generate",
     "chat": "chat:chat",
+    "serve": "serve:serve",
+    "studio": "studio:studio",
     "eval": "eval:eval_app",
     "model": "model:model_app",
     "tokenizer": "tokenizer:tokenizer_app",

@@ -19,7 +19,7 @@ from textmill.cli.output import Output
 
 _PARTS = {
     "torch": ("train", "training, and running models on other devices than the CPU"),
-    "fastapi": ("serve", "serving"),
+    "uvicorn": ("serve", "serving"),
     "pyarrow": ("data", "reading .parquet"),
     "huggingface_hub": ("hub", "fetching models"),
 }

@@ -72,7 +72,9 @@ class Answer:
             self.prompt_logprobs = [None] * len(prompt)
             self.on_prompt_rows = self._note_prompt_logprobs
 
+        self.client = ""  # whose it is, where clients take turns
         self.number = -1  # in the order of arrival
+        self.place: tuple[int, int] | None = None  # among those that wait and run: its client's turn, and its number
         self.table: BlockTable | None = None
         self.num_computed = 0
         self.num_cached: int | None = None

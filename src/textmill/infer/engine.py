@@ -190,14 +190,28 @@ class LanguageModel:
         """
         return self._complete([self.chat_ids(messages)], Request.of(**options))[0]
 
-    def chat_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Lay out a conversation as the model's chat template does, ready to be answered; raises like ``chat``."""
+    def chat_ids(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+    ) -> list[int]:
+        """Lay out a conversation as the model's chat template does, ready to be answered; raises like ``chat``.
+
+        With ``continue_final_message``, and without the other, the last message is what is to be gone on with.
+        """
         if self.tokenizer.chat_template is None:
             raise DataError(
                 "this model has no chat template (chat_template.jinja): it was not trained to answer, only to go on "
                 "from a text. Use generate, or tune it on conversations first"
             )
-        return self._checked(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True))
+        ids = self.tokenizer.apply_chat_template(
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+        )
+        return self._checked(ids)
 
     def logits(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Logits of the token after each id, float32 [T, vocab]; the text is taken as it is.

@@ -1,0 +1,182 @@
+"""``textmill serve``: a model behind OpenAI's API."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from textmill import __version__
+from textmill.base import units
+from textmill.base.errors import ConfigError, require_extra
+from textmill.cli.arguments import WholeNumber
+from textmill.cli.model_argument import find_model
+from textmill.cli.model_options import LoadingOptions, load_model
+from textmill.cli.output import Output
+
+if TYPE_CHECKING:
+    from textmill.serve.models import Models
+
+_LIMITS = Group("Limits", sort_key=3)
+_DOORS = Group("Who may come in", sort_key=4)
+_LOADING = LoadingOptions()
+_KEYS = "TEXTMILL_API_KEYS"
+
+
+def serve(
+    model: list[str],
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: WholeNumber = 8000,
+    queue: Annotated[WholeNumber, Parameter(group=_LIMITS)] = 256,
+    max_body: Annotated[WholeNumber, Parameter(group=_LIMITS)] = 4 << 20,
+    timeout: Annotated[float, Parameter(group=_LIMITS)] = 600.0,
+    drain: Annotated[float, Parameter(group=_LIMITS)] = 30.0,
+    allow_host: Annotated[list[str] | None, Parameter(group=_DOORS, negative="")] = None,
+    cors_origin: Annotated[list[str] | None, Parameter(group=_DOORS, negative="")] = None,
+    access_log: bool = True,
+    log_prompts: Annotated[bool, Parameter(negative="")] = False,
+    metrics_prefix: str = "vllm:",
+    loading: LoadingOptions = _LOADING,
+) -> int:
+    """Serve models to any client of OpenAI's API.
+
+    For example:
+        textmill serve smollm2-135m-instruct
+        textmill serve mine=runs/mine other=model.gguf --port 8080
+        TEXTMILL_API_KEYS=one,two textmill serve model.gguf --host 0.0.0.0
+
+    The address goes to standard output when requests are taken, a line of JSON for each of them to standard error.
+    Ctrl-C or SIGTERM lets running ones finish, a second one does not. docs/reference/server.md lists what is answered.
+
+    Parameters
+    ----------
+    model
+        A model folder, a .gguf file, a run, or a name from `textmill model get`; NAME=MODEL says what clients call it.
+    host
+        The address to listen on; 0.0.0.0 is every address of this machine.
+    port
+        The port to listen on; 0 takes a free one.
+    queue
+        Answers that may wait beside those that are being made; more are told to come again (429).
+    max_body
+        Bytes of a request at most.
+    timeout
+        Seconds that a request may take in all.
+    drain
+        Seconds that running requests may go on when the server is stopped.
+    allow_host
+        Another name that clients may call the server by, where it listens on this machine only; may be given several
+        times.
+    cors_origin
+        A page that browsers may call the server from, * for any; may be given several times.
+    access_log
+        Write the line for each request.
+    log_prompts
+        Have it hold what was asked and answered.
+    metrics_prefix
+        What the names of metrics begin with.
+    """
+    for module in ("uvicorn", "httptools", "msgspec", "prometheus_client"):
+        require_extra(module, "serve", "textmill serve")
+    from textmill.serve import server
+    from textmill.serve.settings import Settings
+
+    out = Output()
+    _check(queue=queue, max_body=max_body, timeout=timeout, drain=drain, port=port)
+    settings = Settings(
+        host=host,
+        port=port,
+        keys=tuple(key.strip() for key in os.environ.get(_KEYS, "").split(",") if key.strip()),
+        allowed_hosts=tuple(allow_host or ()),
+        cors_origins=tuple(cors_origin or ()),
+        max_queue=queue,
+        max_body_bytes=max_body,
+        timeout_s=timeout,
+        drain_s=drain,
+        log_prompts=log_prompts,
+        metrics_prefix=metrics_prefix,
+    )
+    found = {name: find_model(path, out) for name, path in _named(model).items()}
+    sock = server.listen(host, port)
+    address = server.address_of(sock, host)
+    out.say(f"textmill {__version__}: loading {', '.join(found)} for {address}")
+    return server.run(
+        sock,
+        settings,
+        lambda: _load(found, loading),
+        lambda models: _tell(out, address, models, loading, has_keys=bool(settings.keys)),
+        log=sys.stderr if access_log else None,
+    )
+
+
+def _check(*, queue: int, max_body: int, timeout: float, drain: float, port: int) -> None:
+    if not 0 <= port < 1 << 16:
+        raise ConfigError(f"--port is {port}, and must be 0 to 65535")
+    for name, value, least in (("queue", queue, 0), ("max-body", max_body, 1), ("drain", drain, 0)):
+        if not value >= least:
+            raise ConfigError(f"--{name} is {value}, and must be at least {least}")
+    if not timeout > 0:
+        raise ConfigError(f"--timeout is {timeout:g}, and must be above 0 seconds")
+
+
+def _named(models: list[str]) -> dict[str, str]:
+    """What clients call each model, and where it is."""
+    named: dict[str, str] = {}
+    for argument in models:
+        name, equals, path = argument.partition("=")
+        if not equals or Path(argument).exists():
+            name, path = _own_name(argument), argument
+        if not name or not path:
+            raise ConfigError(f'"{argument}" is not NAME=MODEL')
+        if name in named:
+            raise ConfigError(
+                f'two models are called "{name}"; give one of them another name: NAME={shlex.quote(path)}'
+            )
+        named[name] = path
+    return named
+
+
+def _own_name(path: str) -> str:
+    """The last part of a path, without the ending of a file."""
+    return path.rstrip("/").rpartition("/")[2].removesuffix(".gguf") or path
+
+
+def _load(found: dict[str, Path], loading: LoadingOptions) -> Models:
+    from textmill.checkpoint.sampling_defaults import load_sampling_defaults
+    from textmill.serve.models import Models, ServedModel
+
+    return Models(
+        [
+            ServedModel(name=name, lm=load_model(path, loading), defaults=load_sampling_defaults(path))
+            for name, path in found.items()
+        ]
+    )
+
+
+def _tell(out: Output, address: str, models: Models, loading: LoadingOptions, *, has_keys: bool) -> None:
+    from textmill.model.flops import kv_cache_bytes_of
+
+    for model in models.loaded:
+        lm = model.lm
+        cache = units.num_bytes(kv_cache_bytes_of(lm.config, lm.batcher.capacity, loading.kv))
+        out.say(
+            f"  {model.name}: {units.count(lm.config.num_parameters)} parameters, context {lm.context:,}; keys and "
+            f"values of {lm.batcher.capacity:,} tokens take up to {cache}"
+        )
+    first = models.loaded[0]
+    is_chat = first.lm.tokenizer.chat_template is not None
+    path = "chat/completions" if is_chat else "completions"
+    asked = '"messages": [{"role": "user", "content": "Hello!"}]' if is_chat else '"prompt": "Once upon"'
+    key = f' -H "Authorization: Bearer ${_KEYS}"' if has_keys else ""
+    out.say(f"ready: {address}/v1")
+    out.hint(
+        f"  curl {address}/v1/{path}{key} -H 'Content-Type: application/json' "
+        f'-d \'{{"model": "{first.name}", {asked}, "max_tokens": 64}}\''
+    )
+    out.data(address)

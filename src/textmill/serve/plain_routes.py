@@ -1,0 +1,149 @@
+"""The routes that make no text: models, tokens, embeddings, and how the server is."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import unquote
+
+import numpy as np
+
+from textmill.serve.api_error import ApiError
+from textmill.serve.chat import chat_prompt
+from textmill.serve.exchange import Exchange
+from textmill.serve.metrics import CONTENT_TYPE
+from textmill.serve.models import ServedModel, unknown_model
+from textmill.serve.openapi import schema
+from textmill.serve.prompts import ids_of_all
+from textmill.serve.service import Service, refused_as_request
+from textmill.serve.wire_requests import DetokenizeRequest, EmbeddingRequest, TokenizeRequest
+from textmill.serve.wire_responses import (
+    Detokenized,
+    Embedding,
+    EmbeddingList,
+    EmbeddingUsage,
+    Health,
+    ModelCard,
+    ModelList,
+    Tokenized,
+)
+
+MODEL_PATH = "/v1/models/"
+
+
+async def health(service: Service, exchange: Exchange) -> None:
+    """Say whether requests are taken: 200, or 503 while models are loaded and while the server ends."""
+    check_ready(service)
+    await exchange.respond_json(Health(status="ok"))
+
+
+def check_ready(service: Service) -> None:
+    """Raise ``ApiError`` unless requests are taken."""
+    if service.phase == "loading":
+        raise ApiError(503, "the model is being loaded", code="loading", headers=[(b"retry-after", b"1")])
+    if service.phase == "draining":
+        raise ApiError(503, "the server is being stopped", code="draining", headers=[(b"retry-after", b"5")])
+
+
+async def metrics(service: Service, exchange: Exchange) -> None:
+    """Tell what was counted."""
+    await exchange.respond(200, service.metrics.render(), [(b"content-type", CONTENT_TYPE)])
+
+
+async def openapi(service: Service, exchange: Exchange) -> None:
+    """Describe all of this."""
+    await exchange.respond_json(schema())
+
+
+async def models(service: Service, exchange: Exchange) -> None:
+    """List the models."""
+    assert service.models is not None
+    await exchange.respond_json(ModelList(data=[_card(service, name) for name in service.models.names]))
+
+
+async def one_model(service: Service, exchange: Exchange) -> None:
+    """Tell of one model; its name may hold slashes."""
+    assert service.models is not None
+    name = unquote(exchange.path.removeprefix(MODEL_PATH))
+    if name not in service.models.names:
+        raise unknown_model(name, service.models.names)
+    await exchange.respond_json(_card(service, name))
+
+
+def _card(service: Service, name: str) -> ModelCard:
+    assert service.models is not None
+    contexts = {model.name: model.lm.context for model in service.models.loaded}
+    return ModelCard(id=name, created=service.created, max_model_len=contexts.get(name))
+
+
+async def tokenize(service: Service, exchange: Exchange) -> None:
+    """Turn a text, or a conversation, into ids."""
+    body = await exchange.read_json(TokenizeRequest, service.settings.max_body_bytes)
+    if (body.prompt is None) == (body.messages is None):
+        raise ApiError(400, "give a prompt or messages, one of them", param="prompt")
+    async with service.lease(body.model) as model:
+        ids = await _ids(service, model, body)
+        strings = [model.lm.tokenizer.token_bytes(token_id).decode(errors="replace") for token_id in ids]
+        await exchange.respond_json(
+            Tokenized(
+                count=len(ids),
+                max_model_len=model.lm.context,
+                tokens=ids,
+                token_strs=strings if body.return_token_strs else None,
+            )
+        )
+
+
+async def _ids(service: Service, model: ServedModel, body: TokenizeRequest) -> list[int]:
+    if body.messages is not None:
+        return await chat_prompt(
+            service,
+            model,
+            body.messages,
+            add_generation_prompt=body.add_generation_prompt,
+            continue_final_message=body.continue_final_message,
+        )
+    text = body.prompt or ""
+    ids = await service.lay_out(len(text), lambda: model.lm.tokenizer.encode(text))
+    return ids if body.add_special_tokens is False else [*model.lm.rules.prefix_ids, *ids]
+
+
+async def detokenize(service: Service, exchange: Exchange) -> None:
+    """Turn ids into text."""
+    body = await exchange.read_json(DetokenizeRequest, service.settings.max_body_bytes)
+    async with service.lease(body.model) as model:
+        with refused_as_request():
+            text = model.lm.tokenizer.decode(body.tokens)
+        await exchange.respond_json(Detokenized(prompt=text))
+
+
+async def embeddings(service: Service, exchange: Exchange) -> None:
+    """Turn texts into vectors: the mean of the last layer's normed states over a text's tokens, at length 1."""
+    body = await exchange.read_json(EmbeddingRequest, service.settings.max_body_bytes)
+    async with service.lease(body.model) as model:
+        width = model.lm.config.hidden_size
+        if body.dimensions is not None and body.dimensions != width:
+            raise ApiError(
+                400,
+                f"dimensions is {body.dimensions}, and this model's vectors have {width}: they are not made to be cut",
+                param="dimensions",
+            )
+        prompts = await ids_of_all(service, model, body.input)
+        vectors_NC = await service.stepper.run(lambda: model.lm.embed(prompts))
+        lengths_N1 = np.linalg.norm(vectors_NC, axis=1, keepdims=True)
+        unit_NC = vectors_NC / np.where(lengths_N1 == 0, 1, lengths_N1)
+        num_tokens = sum(map(len, prompts))
+        exchange.facts |= {"model": model.name, "prompt_tokens": num_tokens}
+        await exchange.respond_json(
+            EmbeddingList(
+                model=model.name,
+                data=[
+                    Embedding(index=index, embedding=_told(vector_C, body.encoding_format == "base64"))
+                    for index, vector_C in enumerate(unit_NC.astype("<f4"))
+                ],
+                usage=EmbeddingUsage(prompt_tokens=num_tokens, total_tokens=num_tokens),
+            )
+        )
+
+
+def _told(vector_C: np.ndarray, as_base64: bool) -> list[float] | str:
+    return base64.b64encode(vector_C.tobytes()).decode() if as_base64 else vector_C.tolist()

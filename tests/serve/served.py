@@ -1,0 +1,112 @@
+"""A server in a process of its own, as a user starts it, and raw connections to it."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+HELLO = [{"role": "user", "content": "the quick brown fox"}]
+CHAT = "/v1/chat/completions"
+
+
+class Served:
+    """``textmill serve`` of a model, ready to answer.
+
+    Attributes:
+        address: where it listens.
+        process: its process.
+    """
+
+    def __init__(self, *arguments, port=0, environment=None):
+        options = ["--port", str(port), "--threads", "1"]
+        command = [sys.executable, "-m", "textmill", "serve", *map(str, arguments), *options]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | (environment or {}),
+        )
+        self.address = self.process.stdout.readline().strip()
+        if not self.address:
+            raise RuntimeError(self.process.communicate()[1])
+        parts = urlsplit(self.address)
+        self.host, self.port = parts.hostname, parts.port
+
+    def connect(self, *, receive_bytes=None):
+        sock = socket.socket()
+        if receive_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        sock.settimeout(60)
+        sock.connect((self.host, self.port))
+        return sock
+
+    def request(self, method, path, body=None, headers=None):
+        """A whole exchange: the status, the headers in small letters, and the body, as JSON where it is."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        with contextlib.closing(connection):
+            content = json.dumps(body).encode() if isinstance(body, dict) else body
+            connection.request(method, path, content, headers or {})
+            response = connection.getresponse()
+            data = response.read()
+            told = {name.lower(): value for name, value in response.getheaders()}
+        is_json = told.get("content-type") == "application/json"
+        return response.status, told, json.loads(data) if is_json else data.decode()
+
+    def chat(self, **options):
+        status, _, body = self.request("POST", CHAT, chat_body(**options))
+        assert status == 200, body
+        return body
+
+    def post_raw(self, body, path=CHAT):
+        """Send a request and return the connection, without reading anything."""
+        sock = self.connect()
+        sock.sendall(http_request(body, path))
+        return sock
+
+    def metric(self, name):
+        """The sum of a metric's samples."""
+        _, _, text = self.request("GET", "/metrics")
+        lines = [line for line in text.splitlines() if line.startswith((f"vllm:{name}{{", f"vllm:{name} "))]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    def wait_for(self, condition, what, seconds=30):
+        until = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < until, f"waited {seconds} s for {what}"
+            time.sleep(0.02)
+
+    def stop(self, number=signal.SIGTERM):
+        """Stop it and return its exit code and the lines of its log."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=60)
+        lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+        return self.process.returncode, lines, errors
+
+
+def chat_body(**options):
+    return {"messages": HELLO, "temperature": 0, "max_tokens": 8} | options
+
+
+def http_request(body, path=CHAT):
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
+    return f"{head}\r\n\r\n".encode() + data
+
+
+@contextlib.contextmanager
+def served(*arguments, port=0, environment=None):
+    server = Served(*arguments, port=port, environment=environment)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.process.communicate()

@@ -1,0 +1,115 @@
+"""Keys, names and origins; and what the log says."""
+
+import io
+import json
+
+import pytest
+
+from serve.conftest import make_client
+from textmill.serve.doors import is_loopback
+
+HELLO = {"messages": [{"role": "user", "content": "the quick brown fox"}], "max_tokens": 3, "temperature": 0}
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def closed(lm, loop):
+    return make_client(lm, loop, keys=("first", "sécond"))
+
+
+class TestKeys:
+    @pytest.mark.parametrize("key", ["first", "sécond"])
+    def test_each_opens(self, closed, key):
+        headers = {"Authorization": f"Bearer {key}".encode()}
+        assert closed.post(CHAT, HELLO, headers=headers).status_code == 200
+
+    @pytest.mark.parametrize("value", ["Bearer other", "Bearer", "Bearer firs", "Basic first", "first", ""])
+    def test_nothing_else_does(self, closed, value):
+        response = closed.post(CHAT, HELLO, headers={"Authorization": value})
+        assert response.status_code == 401
+        assert response.json()["error"]["type"] == "authentication_error"
+        assert response.headers["www-authenticate"] == "Bearer"
+
+    def test_what_is_behind(self, closed):
+        assert closed.get("/health").status_code == 200
+        for path in ("/v1/models", "/metrics", "/openapi.json", "/nothing"):
+            assert closed.get(path).status_code == 401
+        assert closed.post(CHAT, HELLO).status_code == 401
+
+    def test_without_any_every_key_does(self, client):
+        assert client.post(CHAT, HELLO, headers={"Authorization": "Bearer whatever"}).status_code == 200
+
+
+class TestNames:
+    @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:99", "[::1]:8000"])
+    def test_its_own(self, client, host):
+        assert client.get("/health", headers={"Host": host}).status_code == 200
+
+    @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[::2]", "localhost.evil:80"])
+    def test_others(self, client, host):
+        response = client.get("/health", headers={"Host": host})
+        assert response.status_code == 403
+        assert "--allow-host" in response.json()["error"]["message"]
+
+    def test_that_are_allowed(self, lm, loop):
+        client = make_client(lm, loop, allowed_hosts=("mill.example",))
+        assert client.get("/health", headers={"Host": "mill.example:443"}).status_code == 200
+        assert client.get("/health", headers={"Host": "evil.example"}).status_code == 403
+
+    def test_a_public_server_has_any(self, lm, loop):
+        client = make_client(lm, loop, host="0.0.0.0")
+        assert client.get("/health", headers={"Host": "any.example"}).status_code == 200
+
+    def test_what_is_this_machine(self):
+        assert [is_loopback(host) for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost", "0.0.0.0", "mill")] == [
+            *[True] * 4,
+            *[False] * 2,
+        ]
+
+
+class TestOrigins:
+    def test_none_unless_asked_for(self, client):
+        response = client.get("/v1/models", headers={"Origin": "https://page.example"})
+        assert "access-control-allow-origin" not in response.headers
+
+    def test_those_that_are(self, lm, loop):
+        client = make_client(lm, loop, cors_origins=("https://page.example",), keys=("k",))
+        page = {"Origin": "https://page.example"}
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization, x-a"}
+        preflight = client.request("OPTIONS", CHAT, headers=page | asked)
+        assert preflight.status_code == 204
+        assert preflight.headers["access-control-allow-headers"] == "authorization, x-a"
+        assert client.get("/v1/models", headers=page).headers["access-control-allow-origin"] == page["Origin"]
+        other = client.request("OPTIONS", CHAT, headers=asked | {"Origin": "https://other.example"})
+        assert other.status_code == 401
+        assert "access-control-allow-origin" not in other.headers
+
+    def test_any(self, lm, loop):
+        client = make_client(lm, loop, cors_origins=("*",))
+        assert client.get("/health", headers={"Origin": "x"}).headers["access-control-allow-origin"] == "*"
+
+
+class TestLog:
+    def ask(self, lm, loop, **settings):
+        file = io.StringIO()
+        client = make_client(lm, loop, log=file, **settings)
+        client.post(CHAT, HELLO, headers={"X-Request-Id": "r1"})
+        client.post(CHAT, HELLO | {"stream": True})
+        client.get("/nothing")
+        return [json.loads(line) for line in file.getvalue().splitlines()], file.getvalue()
+
+    def test_a_line_each_without_what_was_said(self, lm, loop):
+        lines, text = self.ask(lm, loop)
+        assert [line["status"] for line in lines] == [200, 200, 404]
+        assert lines[0]["request_id"] == "r1"
+        assert lines[0]["completion_tokens"] == 3
+        assert {"time", "event", "peer", "method", "path", "seconds", "model", "first_token_s"} <= lines[0].keys()
+        assert "fox" not in text
+        assert "texts" not in lines[0]
+
+    def test_with_it(self, lm, loop):
+        lines, _ = self.ask(lm, loop, log_prompts=True)
+        alone = lm.chat(HELLO["messages"], max_tokens=3).text
+        assert "the quick brown fox" in lines[0]["prompt"]
+        assert lines[0]["texts"] == [alone]
+        assert lines[1]["texts"] == {"0": alone}
