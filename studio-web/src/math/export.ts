@@ -6,7 +6,15 @@ export function asJson(turns: readonly Turn[]): string {
     user: said,
     replies: replies.flatMap((reply) =>
       reply
-        ? [{ model: reply.model, seed: reply.seed, text: reply.text, end: reply.end, tokens: reply.tokens.map(({ id, token, logprob }) => ({ id, token, logprob })) }]
+        ? [
+            {
+              model: reply.model,
+              seed: reply.seed,
+              text: reply.text,
+              end: reply.end,
+              tokens: reply.tokens.map(({ id, token, logprob }) => ({ id, token, logprob })),
+            },
+          ]
         : [],
     ),
   }));
@@ -14,7 +22,10 @@ export function asJson(turns: readonly Turn[]): string {
 }
 
 export function asMarkdown(turns: readonly Turn[]): string {
-  const parts = turns.map(({ said, replies }) => [`## You\n\n${said}`, ...replies.flatMap((reply) => (reply ? [`## ${reply.model}\n\n${reply.text}`] : []))]);
+  const parts = turns.map(({ said, replies }) => [
+    `## You\n\n${said}`,
+    ...replies.flatMap((reply) => (reply ? [`## ${reply.model}\n\n${reply.text}`] : [])),
+  ]);
   return `${parts.flat().join("\n\n")}\n`;
 }
 

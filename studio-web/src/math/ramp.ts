@@ -25,7 +25,7 @@ export function ramp(share: number): string {
 export function inkOn(share: number): string {
   const at = 3 * place(share);
   const ground = luminance(TABLE[at]!, TABLE[at + 1]!, TABLE[at + 2]!);
-  return 1.05 / (ground + 0.05) >= 4.5 ? "#ffffff" : "#0b0d10";
+  return 1.05 / (ground + 0.05) >= 4.5 ? "#ffffff" : "#000000";
 }
 
 /** Write a share of 0 to 1 into the four bytes of a pixel. */

@@ -22,7 +22,10 @@ export function smooth(values: Values, weight: number): (number | null)[] {
 }
 
 /** Columns with places of their own as columns over the same places: where one has no point, it has null. */
-export function align(columns: readonly { x: ArrayLike<number>; values: Values }[]): { x: number[]; values: (number | null)[][] } {
+export function align(columns: readonly { x: ArrayLike<number>; values: Values }[]): {
+  x: number[];
+  values: (number | null)[][];
+} {
   const places = new Set<number>();
   for (const { x } of columns) for (let at = 0; at < x.length; at++) places.add(x[at]!);
   const x = Array.from(places).sort((a, b) => a - b);

@@ -5,13 +5,10 @@ export function short(value: number, digits = 3): string {
   if (!Number.isFinite(value)) return "–";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size < 1e-3) return value.toExponential(Math.max(0, digits - 1));
-  if (size < 1000) return trim(value.toPrecision(digits));
-  const power = Math.min(PREFIXES.length - 1, Math.floor(Math.log10(size) / 3));
-  const scaled = value / 1000 ** power;
-  return Math.abs(Number(scaled.toPrecision(digits))) >= 1000 && power < PREFIXES.length - 1
-    ? `${trim((scaled / 1000).toPrecision(digits))}${PREFIXES[power + 1]}`
-    : `${trim(scaled.toPrecision(digits))}${PREFIXES[power]}`;
+  if (size < 1e-3) return trimExponential(value.toExponential(digits - 1));
+  const rounded = Number(value.toPrecision(digits));
+  const power = Math.min(PREFIXES.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(rounded)) / 3)));
+  return `${trim((rounded / 1000 ** power).toPrecision(digits))}${PREFIXES[power]}`;
 }
 
 export function bytes(value: number): string {
@@ -19,6 +16,11 @@ export function bytes(value: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   const power = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10));
   return `${trim((value / 1024 ** power).toPrecision(power ? 3 : 4))} ${units[power]}`;
+}
+
+export function flops(value: number): string {
+  const [, number = "–", prefix = ""] = short(value).match(/^(.*?)([kMGTPE]?)$/) ?? [];
+  return `${number} ${prefix}FLOP`;
 }
 
 export function whole(value: number): string {
@@ -41,4 +43,8 @@ export function duration(seconds: number): string {
 function trim(text: string): string {
   if (text.includes("e")) return String(Number(text));
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+function trimExponential(text: string): string {
+  return text.replace(/\.?0*e/, "e");
 }

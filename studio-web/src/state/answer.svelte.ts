@@ -1,3 +1,4 @@
+import { untrack } from "svelte";
 import { isAbort, messageFor } from "../api/client.ts";
 
 /**
@@ -12,7 +13,10 @@ export class Answer<T> {
 
   ask(question: () => Promise<T>): void {
     this.#next = question;
-    if (!this.isWaiting) void this.#work();
+    // An effect that asks must not run again because an answer came.
+    untrack(() => {
+      if (!this.isWaiting) void this.#work();
+    });
   }
 
   async #work(): Promise<void> {

@@ -80,7 +80,13 @@ class Chat {
     this.#answer(turn, side, model, hasTemplate, sampling);
   }
 
-  edit(turn: number, text: string, models: readonly string[], hasTemplate: readonly boolean[], sampling: Sampling): void {
+  edit(
+    turn: number,
+    text: string,
+    models: readonly string[],
+    hasTemplate: readonly boolean[],
+    sampling: Sampling,
+  ): void {
     this.stop();
     this.turns = this.turns.slice(0, turn);
     this.say(text, models, hasTemplate, sampling);
@@ -98,7 +104,9 @@ class Chat {
   #answer(turn: number, side: number, model: string, hasTemplate: boolean, sampling: Sampling): void {
     const reply = new Reply(model);
     const body = hasTemplate ? { messages: this.#messages(turn, side) } : { prompt: this.turns[turn]?.said ?? "" };
-    this.turns = this.turns.map((one, at) => (at === turn ? { ...one, replies: Object.assign([...one.replies], { [side]: reply }) } : one));
+    this.turns = this.turns.map((one, at) =>
+      at === turn ? { ...one, replies: Object.assign([...one.replies], { [side]: reply }) } : one,
+    );
     void reply.ask({ ...body, ...sampling });
   }
 

@@ -74,7 +74,11 @@ class Runs {
     const path = `runs/${encodeURIComponent(name)}`;
     const facts = await get<RunAnswer>(path);
     const { axis, points, range } = this.#look;
-    const query = new URLSearchParams([...facts.figures.map((figure) => ["figure", figure]), ["x", axis], ["points", String(points)]]);
+    const query = new URLSearchParams([
+      ...facts.figures.map((figure) => ["figure", figure]),
+      ["x", axis],
+      ["points", String(points)],
+    ]);
     if (range) {
       query.set("from", String(range[0]));
       query.set("to", String(range[1]));
