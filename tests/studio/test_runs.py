@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes.run_log import write_log, write_step
-from textmill.base.events import EventLog, read_events
+from textmill.base.events import Event, EventLog, parse_event
 from textmill.studio.run_view import Tail, WatchedRun, series, told_run
 from textmill.train.run_compare import compare_runs
 from textmill.train.run_facts import describe_run
@@ -52,8 +52,6 @@ def test_runs_are_compared(studio, place):
 def history_of(values):
     """A run of a step for each value, None where the log lacks it."""
     history = History()
-    from textmill.base.events import Event
-
     for step, value in enumerate(values, 1):
         fields = {"tokens": 64 * step, "tokens_per_s": 640.0} | ({} if value is None else {"loss": value})
         history.add(Event("step", step, 0.0, fields))
@@ -130,8 +128,10 @@ class Page:
         self.state = tail["state"] or self.state
 
     def check(self, folder):
-        """Against the run, read whole."""
-        history = History(read_events(folder / "events.jsonl"))
+        """Against the run, read whole; a line without its end is left for the next time, be it whole or torn."""
+        lines = (folder / "events.jsonl").read_bytes().splitlines(keepends=True)
+        events = (parse_event(line) for line in lines if line.endswith(b"\n"))
+        history = History(event for event in events if event is not None)
         assert sorted(self.steps) == history.steps.tolist()
         for name in FIGURES:
             ours = [self.steps[step][name] for step in sorted(self.steps)]
