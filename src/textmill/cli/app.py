@@ -30,6 +30,7 @@ For example:
     textmill model get smollm2-135m-instruct   fetch a real model
     textmill chat smollm2-135m-instruct        talk to it
     textmill serve smollm2-135m-instruct       let programs talk to it
+    textmill studio                            see inside tokenizers, models and runs
     textmill tokenizer explain runs/tiny "né"  see how text becomes tokens
 """
 _EPILOGUE = """Exit codes: 0 ok, 1 the run failed, 2 usage or configuration, 3 bad input data,
@@ -54,6 +55,7 @@ _COMMANDS = {
     "generate": "generate:generate",
     "chat": "chat:chat",
     "serve": "serve:serve",
+    "studio": "studio:studio",
     "eval": "eval:eval_app",
     "model": "model:model_app",
     "tokenizer": "tokenizer:tokenizer_app",

@@ -11,12 +11,13 @@ import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from textmill.base.errors import ConfigError, TextmillError
 from textmill.infer.answer import Answer
-from textmill.infer.blocks import BlockPool
+from textmill.infer.blocks import BlockPool, OnChange
 from textmill.infer.request import Delta
 from textmill.infer.runners.runner import Chunk, Runner
 from textmill.infer.scheduler import Scheduler, Work
@@ -31,13 +32,17 @@ TOKENS_WITH_GUESSES = 16
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Statistics:
-    """What a batcher has now, and what it has done since it was made; numbers of answers, tokens or blocks."""
+    """What a batcher has now, and what it has done since it was made; numbers of answers, tokens or blocks.
+
+    Blocks that are published and that no answer holds are kept until their place is needed; they are not in use.
+    """
 
     num_running: int
     num_waiting: int
     num_blocks: int
     num_blocks_in_use: int
     num_blocks_published: int
+    num_blocks_kept: int
     num_steps: int
     num_prompt_tokens: int
     num_cached_tokens: int
@@ -48,6 +53,26 @@ class Statistics:
     num_finished: int
     num_aborted: int
     num_failed: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Blocks:
+    """The blocks of a KV cache at a moment.
+
+    Attributes:
+        num_blocks, block_size: how many there are, of how many tokens.
+        held: those that texts hold, and how many do.
+        kept: those that are published and nobody holds, the first to be evicted first.
+    """
+
+    num_blocks: int
+    block_size: int
+    held: dict[int, int]
+    kept: list[int]
+
+
+OnStep: TypeAlias = Callable[[Sequence[Work]], object]
+"""Hears what a step has computed."""
 
 
 class Batcher:
@@ -80,6 +105,7 @@ class Batcher:
         self._is_lending = False  # blocks and lists of answers are being changed; left so by an interruption
         self._taking: Answer | None = None
         self._done = _Done()
+        self._on_step: OnStep | None = None
 
     @property
     def capacity(self) -> int:
@@ -173,6 +199,21 @@ class Batcher:
                 self._is_lending = self._is_lent = False
             self._end_turn()
 
+    def watch(self, on_change: OnChange | None, on_step: OnStep | None) -> Blocks:
+        """Have somebody hear of each change of the blocks and of each step, or nobody any more.
+
+        Both are called by the thread that makes the step, and must neither fail nor take long. Returns how the blocks
+        are as the first change comes.
+        """
+        try:
+            self._turn.take(unless=_never)
+            pool = self._scheduler.pool
+            self._scheduler.watch(on_change)
+            self._on_step = on_step
+            return Blocks(num_blocks=pool.num_blocks, block_size=pool.block_size, held=pool.held(), kept=pool.kept())
+        finally:
+            self._end_turn()
+
     def statistics(self) -> Statistics:
         """Count what there is; while another thread makes a step, numbers may be from before or after it."""
         scheduler = self._scheduler
@@ -182,6 +223,7 @@ class Batcher:
             num_blocks=scheduler.pool.num_blocks,
             num_blocks_in_use=scheduler.pool.num_blocks - scheduler.pool.num_available,
             num_blocks_published=scheduler.pool.num_published,
+            num_blocks_kept=scheduler.pool.num_kept,
             num_preempted=scheduler.num_preempted,
             **dataclasses.asdict(self._done),
         )
@@ -251,6 +293,8 @@ class Batcher:
             self._forward([work for work in works if not work.answer.reads_states], self._runner.forward)
             self._forward([work for work in works if work.answer.reads_states], self._runner.states)
             self._done.num_steps += 1
+            if self._on_step is not None:
+                self._on_step(works)
         return bool(works)
 
     def _forward(self, works: Sequence[Work], forward: Callable[[Sequence[Chunk]], np.ndarray]) -> None:
@@ -278,6 +322,8 @@ class Batcher:
         self._done.count(work, num_right, answer.num_drawn - num_drawn)
         if answer.is_finished:
             self._scheduler.remove(answer)
+            if self._scheduler.pool.on_change is not None:
+                self._scheduler.pool.on_change("finish", None, answer.number)
             self._done.num_finished += answer.error is None
             self._done.num_failed += answer.error is not None
         self._is_lending = False

@@ -14,12 +14,21 @@ import dataclasses
 import heapq
 from array import array
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeAlias
 
 _Key: TypeAlias = tuple[int, bytes]
 _BEGINNING = 0
 """The parent of a text's first block."""
+
+Change: TypeAlias = Literal["take", "share", "publish", "give", "keep", "leave", "evict", "preempt", "finish", "reset"]
+OnChange: TypeAlias = Callable[[Change, int | None, int | None], object]
+"""Hears what happens to a block, and for whose text: by the number of the block, and of the answer.
+
+``take``: a block is lent; ``share``: a published one, to one more text; ``publish``: it is full and can be found;
+``give``, ``keep``, ``leave``: a text gives it back, and it is free, stays published, or is held by others still;
+``evict``: what a published one holds is forgotten. Of answers: ``preempt``, ``finish``; of all there is: ``reset``.
+"""
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -30,19 +39,26 @@ class BlockTable:
         blocks: their numbers.
         num_published: how many of the first of them are published, or are the same as published ones.
         parent: the number under which the last of those is known.
+        owner: the number of the answer whose text it is, for whoever watches.
     """
 
     blocks: list[int]
     num_published: int = 0
     parent: int = _BEGINNING
+    owner: int | None = None
 
 
 class BlockPool:
-    """All blocks of a runner: lent to texts, published, or free."""
+    """All blocks of a runner: lent to texts, published, or free.
 
-    def __init__(self, num_blocks: int, block_size: int) -> None:
+    Attributes:
+        on_change: hears of every change, where somebody watches; it must neither fail nor take long.
+    """
+
+    def __init__(self, num_blocks: int, block_size: int, on_change: OnChange | None = None) -> None:
         self.num_blocks = num_blocks
         self.block_size = block_size
+        self.on_change = on_change
         self._num_holders = [0] * num_blocks
         self._free = list(range(num_blocks))  # a heap: the lowest first, so memory is touched only when it is needed
         self._unheld: OrderedDict[int, None] = OrderedDict()  # published ones, the least recently held first
@@ -60,13 +76,26 @@ class BlockPool:
         """How many blocks can be found by another text."""
         return len(self._keys)
 
+    @property
+    def num_kept(self) -> int:
+        """How many of those no text holds."""
+        return len(self._unheld)
+
+    def held(self) -> dict[int, int]:
+        """How many texts hold each block that any does."""
+        return {block: num_holders for block, num_holders in enumerate(self._num_holders) if num_holders}
+
+    def kept(self) -> list[int]:
+        """The published blocks that no text holds, those first that are evicted first."""
+        return list(self._unheld)
+
     def blocks_for(self, num_tokens: int) -> int:
         """How many blocks so many tokens take."""
         return -(-num_tokens // self.block_size)
 
-    def open(self, ids: Sequence[int]) -> BlockTable:
+    def open(self, ids: Sequence[int], owner: int | None = None) -> BlockTable:
         """Begin a text with the published blocks that hold its beginning, as many as are full of ``ids``."""
-        table = BlockTable([])
+        table = BlockTable([], owner=owner)
         for key_ids in self._full_blocks(ids, 0):
             found = self._published.get((table.parent, key_ids))
             if found is None:
@@ -74,6 +103,7 @@ class BlockPool:
             block, table.parent = found
             self._hold(block)
             table.blocks.append(block)
+            self._tell("share", block, owner)
         table.num_published = len(table.blocks)
         return table
 
@@ -86,6 +116,7 @@ class BlockPool:
             block = self._take()
             self._num_holders[block] = 1
             table.blocks.append(block)
+            self._tell("take", block, table.owner)
         return True
 
     def publish(self, table: BlockTable, ids: Sequence[int], num_written: int) -> None:
@@ -102,6 +133,7 @@ class BlockPool:
                 self._num_parents += 1
                 self._published[key] = (block, self._num_parents)
                 self._keys[block] = key
+                self._tell("publish", block, table.owner)
             table.parent = self._published[key][1]
             table.num_published += 1
 
@@ -110,11 +142,14 @@ class BlockPool:
         while table.blocks:
             block = table.blocks.pop()
             self._num_holders[block] -= 1
-            if self._num_holders[block] == 0:
-                if block in self._keys:
-                    self._unheld[block] = None
-                else:
-                    heapq.heappush(self._free, block)
+            if self._num_holders[block]:
+                self._tell("leave", block, table.owner)
+            elif block in self._keys:
+                self._unheld[block] = None
+                self._tell("keep", block, table.owner)
+            else:
+                heapq.heappush(self._free, block)
+                self._tell("give", block, table.owner)
         table.num_published, table.parent = 0, _BEGINNING
 
     def check(self, tables: Iterable[BlockTable]) -> None:
@@ -137,7 +172,12 @@ class BlockPool:
             return heapq.heappop(self._free)
         block, _ = self._unheld.popitem(last=False)
         del self._published[self._keys.pop(block)]
+        self._tell("evict", block, None)
         return block
+
+    def _tell(self, change: Change, block: int, owner: int | None) -> None:
+        if self.on_change is not None:
+            self.on_change(change, block, owner)
 
     def _full_blocks(self, ids: Sequence[int], first: int) -> Iterable[bytes]:
         """The tokens of each full block from the ``first`` on, as bytes: Python salts the hashes of those."""

@@ -5,34 +5,56 @@ T tokens, D width, H query heads, K key-value heads, Q head size, F feed-forward
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from textmill.model.config import ModelConfig
 from textmill.model.rope_scaling import rope_frequencies
 
-Weights = Mapping[str, np.ndarray]
+Weights: TypeAlias = Mapping[str, np.ndarray]
+Look: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
 
 
 def logits_of(config: ModelConfig, tensors: Weights, ids_T: Sequence[int]) -> np.ndarray:
     """Logits [T, V] of the token after each of ``ids_T``, in the dtype of the tensors (Hugging Face names)."""
-    head = "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
-    return states_of(config, tensors, ids_T) @ tensors[head].T
+    return head(config, tensors, states_of(config, tensors, ids_T))
 
 
 def states_of(config: ModelConfig, tensors: Weights, ids_T: Sequence[int]) -> np.ndarray:
     """States [T, D] of the last layer, normed."""
-    table_VD = tensors["model.embed_tokens.weight"]
-    x_TD = table_VD[np.asarray(ids_T)]
+    x_TD = tensors["model.embed_tokens.weight"][np.asarray(ids_T)]
     for layer in range(config.num_hidden_layers):
-        prefix = f"model.layers.{layer}."
-        weights = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        normed_TD = rms_norm(x_TD, weights["input_layernorm.weight"], config.rms_norm_eps)
-        x_TD = x_TD + attention(config, layer, weights, normed_TD, ids_T)
-        normed_TD = rms_norm(x_TD, weights["post_attention_layernorm.weight"], config.rms_norm_eps)
-        x_TD = x_TD + feed_forward(weights, normed_TD)
+        x_TD = block(config, layer, layer_weights(tensors, layer), x_TD, ids_T)
     return rms_norm(x_TD, tensors["model.norm.weight"], config.rms_norm_eps)
+
+
+def layer_weights(tensors: Weights, layer: int) -> Weights:
+    """The tensors of one layer, without the prefix that numbers it."""
+    prefix = f"model.layers.{layer}."
+    return {name[len(prefix) :]: tensors[name] for name in tensors if name.startswith(prefix)}
+
+
+def block(
+    config: ModelConfig,
+    layer: int,
+    weights: Weights,
+    x_TD: np.ndarray,
+    ids_T: Sequence[int],
+    *,
+    look: Look | None = None,
+) -> np.ndarray:
+    """One layer; ``look`` is shown how its heads attend."""
+    normed_TD = rms_norm(x_TD, weights["input_layernorm.weight"], config.rms_norm_eps)
+    x_TD = x_TD + attention(config, layer, weights, normed_TD, ids_T, look=look)
+    normed_TD = rms_norm(x_TD, weights["post_attention_layernorm.weight"], config.rms_norm_eps)
+    return x_TD + feed_forward(weights, normed_TD)
+
+
+def head(config: ModelConfig, tensors: Weights, states_TD: np.ndarray) -> np.ndarray:
+    """Logits [T, V] from normed states [T, D]."""
+    return states_TD @ tensors["model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"].T
 
 
 def rms_norm(x_TD: np.ndarray, weight_D: np.ndarray, eps: float) -> np.ndarray:
@@ -46,10 +68,19 @@ def linear(weights: Weights, name: str, x_TD: np.ndarray) -> np.ndarray:
     return product_TX + weights[f"{name}.bias"] if f"{name}.bias" in weights else product_TX
 
 
-def attention(config: ModelConfig, layer: int, weights: Weights, x_TD: np.ndarray, ids_T: Sequence[int]) -> np.ndarray:
+def attention(
+    config: ModelConfig,
+    layer: int,
+    weights: Weights,
+    x_TD: np.ndarray,
+    ids_T: Sequence[int],
+    *,
+    look: Look | None = None,
+) -> np.ndarray:
     """Each token gathers values of the tokens that it sees, weighted by how its query meets their keys.
 
-    Query head h reads key-value head h // (H / K) (arXiv:2305.13245).
+    Query head h reads key-value head h // (H / K) (arXiv:2305.13245). ``look(map_HTT, k_KTQ, v_KTQ)`` is shown what
+    each query (row) gives each key (column), and the keys and values that a cache would keep.
     """
     q_TX, k_TX, v_TX = (linear(weights, f"self_attn.{name}_proj", x_TD) for name in "qkv")
     if config.embeds_values(layer):
@@ -61,11 +92,14 @@ def attention(config: ModelConfig, layer: int, weights: Weights, x_TD: np.ndarra
     if config.rotates(layer):
         q_HTQ, k_KTQ = rotate(config, q_HTQ), rotate(config, k_KTQ)
     seen_TT = seen(len(x_TD), config.window_of(layer))
-    heads = []
-    for head, q_TQ in enumerate(q_HTQ):
-        shared = head // config.queries_per_key_value_head
+    maps, heads = [], []
+    for number, q_TQ in enumerate(q_HTQ):
+        shared = number // config.queries_per_key_value_head
         scores_TT = q_TQ @ k_KTQ[shared].T / np.sqrt(config.head_dim).astype(x_TD.dtype)
-        heads.append(softmax(np.where(seen_TT, scores_TT, -np.inf)) @ v_KTQ[shared])
+        maps.append(softmax(np.where(seen_TT, scores_TT, -np.inf)))
+        heads.append(maps[-1] @ v_KTQ[shared])
+    if look is not None:
+        look(np.stack(maps), k_KTQ, v_KTQ)
     return linear(weights, "self_attn.o_proj", np.concatenate(heads, axis=-1))
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 
 from textmill.infer.answer import Answer
-from textmill.infer.blocks import BlockPool
+from textmill.infer.blocks import BlockPool, OnChange
 from textmill.infer.runners.runner import Chunk
 
 # Logits of a vocabulary of 49k tokens for 64 rows are 13 MB.
@@ -75,6 +75,10 @@ class Scheduler:
         self._tokens_with_guesses = tokens_with_guesses
         self._guess_unasked = guess_unasked
 
+    def watch(self, on_change: OnChange | None) -> None:
+        """Have somebody hear what happens to blocks and answers, or nobody any more."""
+        self.pool.on_change = on_change
+
     def add(self, answer: Answer) -> None:
         """Let an answer wait in its place, once. A new one gets its client's next turn."""
         if answer.place is None:
@@ -105,11 +109,13 @@ class Scheduler:
 
     def start_over(self) -> None:
         """Forget what blocks hold, after a step that did not end: all answers are computed again, to the same ends."""
-        self.pool = BlockPool(self.pool.num_blocks, self.pool.block_size)
+        self.pool = BlockPool(self.pool.num_blocks, self.pool.block_size, self.pool.on_change)
         self.waiting = sorted({*self.waiting, *self.running}, key=_by_place)
         self.running = []
         for answer in self.waiting:
             answer.table, answer.num_computed = None, 0
+        if self.pool.on_change is not None:
+            self.pool.on_change("reset", None, None)
 
     def check(self) -> None:
         """Assert that no block is lost or lent twice."""
@@ -151,6 +157,8 @@ class Scheduler:
         self.pool.close(answer.table)
         answer.table, answer.num_computed = None, 0
         self.num_preempted += 1
+        if self.pool.on_change is not None:
+            self.pool.on_change("preempt", None, answer.number)
 
     def _prefill(self, counts: dict[Answer, int]) -> None:
         for answer in self.running:
@@ -201,7 +209,7 @@ class Scheduler:
         if self.running and self.pool.num_available == 0:
             return False
         # The logits after the last token are wanted, so it is computed whatever is cached.
-        table = self.pool.open([] if answer.on_prompt_rows is not None else answer.ids[:-1])
+        table = self.pool.open([] if answer.on_prompt_rows is not None else answer.ids[:-1], answer.number)
         num_cached = len(table.blocks)
         if needed_now - num_cached + len(self.running) > self.pool.num_available or not self.pool.grow(
             table, len(answer.ids)

@@ -9,8 +9,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Awaitable, Callable
+from typing import TextIO, TypeAlias
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from textmill.base.errors import ConfigError
 from textmill.serve.access_log import AccessLog
 from textmill.serve.app import App
+from textmill.serve.exchange import Receive, Scope, Send
 from textmill.serve.metrics import Metrics
 from textmill.serve.models import Models
 from textmill.serve.protocol import Connection
@@ -25,6 +26,7 @@ from textmill.serve.service import Service
 from textmill.serve.settings import Settings
 from textmill.serve.stepper import Stepper
 
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 # Browsers and proxies keep connections for a minute.
 _KEEP_ALIVE_S = 75
@@ -86,7 +88,7 @@ def run(
         whatever ``open_models`` raises.
     """
     _allow_many_connections()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_Server(settings, AccessLog(log)).serve(sock, open_models, on_ready))
 
 
@@ -101,12 +103,32 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The quickest event loop that there is here."""
     try:
         import uvloop
     except ImportError:  # not made for Windows
         return None
     return uvloop.new_event_loop
+
+
+def protocol_factory(app: Application, connections: ServerState) -> Callable[[], asyncio.Protocol]:
+    """What makes the connections of an application; ``connections`` knows those that are open, and their requests."""
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+    logging.getLogger("uvicorn").propagate = False
+    config = Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        interface="asgi3",
+        timeout_keep_alive=_KEEP_ALIVE_S,
+    )
+    config.load()
+    return lambda: Connection(config, connections, {})
 
 
 class _Server:
@@ -128,7 +150,9 @@ class _Server:
             loop.add_signal_handler(number, self._stop, number)
         stepper = Stepper(loop, on_failure=lambda error: self._log.event("engine_failed", error=repr(error)))
         self._service = Service(self._settings, stepper=stepper, metrics=Metrics(self._settings.metrics_prefix))
-        listener = await loop.create_server(self._protocol_factory(), sock=sock, backlog=_BACKLOG)
+        listener = await loop.create_server(
+            protocol_factory(App(self._service, self._log), self._connections), sock=sock, backlog=_BACKLOG
+        )
         loading = asyncio.ensure_future(stepper.run(open_models))
         await asyncio.wait([loading, self._stopped], return_when=asyncio.FIRST_COMPLETED)
         if not self._stopped.done():
@@ -140,23 +164,6 @@ class _Server:
         if not stepper.stop(_LAST_STEP_S):
             self._exit_now(number)
         return EXIT_CODES[number]
-
-    def _protocol_factory(self) -> Callable[[], asyncio.Protocol]:
-        logging.getLogger("uvicorn").addHandler(logging.NullHandler())
-        logging.getLogger("uvicorn").propagate = False
-        config = Config(
-            App(self._service, self._log),
-            http=Connection,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            interface="asgi3",
-            timeout_keep_alive=_KEEP_ALIVE_S,
-        )
-        config.load()
-        return lambda: Connection(config, self._connections, {})
 
     def _stop(self, number: signal.Signals) -> None:
         """The first signal lets requests finish, the second one does not."""

@@ -49,7 +49,7 @@ class Explainer:
         places = iter(spans)
         pieces: list[Piece] = []
         prepared: list[bytes] = []
-        changes = list(_normalized(parts))
+        changes = list(normalized_changes(parts))
         for number, part in enumerate(parts):
             if part.token_id is not None:
                 prepared.append(part.text)
@@ -59,13 +59,10 @@ class Explainer:
             encoder = self.encoders[number > 0]
             if isinstance(encoder, _core.CharacterEncoder):
                 text_of_part, part_pieces = self._character_pieces(encoder, part.text, begin, places)
-                if text_of_part != part.text:
-                    end = part_pieces[-1].end if part_pieces else begin + len(part.text)
-                    changes.append(Change(begin, end, text[begin:end], text_of_part, "the tokenizer's normaliser"))
             else:
                 text_of_part, part_pieces = self._pieces(encoder, part.text, begin, places)
-                if len(text_of_part) > len(part.text):
-                    changes.append(Change(begin, begin, b"", b" ", PREFIX_SPACE))
+            end = part_pieces[-1].end if part_pieces else begin + len(part.text)
+            changes += changes_before_splitting(encoder, text[begin:end], part.text, text_of_part, begin)
             prepared.append(text_of_part)
             pieces += part_pieces
         pattern = self.vocabulary.pattern
@@ -199,7 +196,18 @@ def _earlier_matches(pattern: Pattern, text: bytes, ends: Sequence[int]) -> list
     return matches
 
 
-def _normalized(parts: Sequence[Part]) -> Iterator[Change]:
+def changes_before_splitting(
+    encoder: Encoder, original: bytes, text: bytes, prepared: bytes, begin: int
+) -> Iterator[Change]:
+    """What an encoder changes in ordinary text, which begins at ``begin`` and is ``original`` as it was given."""
+    if isinstance(encoder, _core.CharacterEncoder):
+        if prepared != text:
+            yield Change(begin, begin + len(original), original, prepared, "the tokenizer's normaliser")
+    elif len(prepared) > len(text):
+        yield Change(begin, begin, b"", b" ", PREFIX_SPACE)
+
+
+def normalized_changes(parts: Sequence[Part]) -> Iterator[Change]:
     """What normalisation form C changed, from the segments that the parts were cut from."""
     seen: set[int] = set()
     for part in parts:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from textmill.tokenizer.corpus import Source
     from textmill.tokenizer.explanation import Explanation
     from textmill.tokenizer.merge_table import MergeTable
+    from textmill.tokenizer.outline import Outline
     from textmill.tokenizer.why_not_answer import WhyNot
 
 FILE_NAME = files.TOKENIZER_JSON
@@ -365,6 +366,19 @@ class Tokenizer(_core.EncodeCall):
         counts = self._training_report.merge_counts if self._training_report else None
         explainer = Explainer(self._vocabulary, self.merge_table, (texts.at_start, texts.after_token), counts)
         return explainer.explain(data, texts.added.split(data, special), self.encode_with_spans(data, special)[1])
+
+    def outline(self, text: Text, special: SpecialPolicy = "text") -> Outline:
+        """Take a text apart as ``explain`` does, in columns: quick enough for every keystroke of 10 KB.
+
+        Raises:
+            DataError: ``special="forbid"`` and the text holds a special token.
+        """
+        from textmill.tokenizer.outline import Outliner
+
+        data = to_bytes(text)
+        ids, spans = self.encode_with_spans(data, special)
+        outliner = Outliner(self._vocabulary, self.merge_table, (self._texts.at_start, self._texts.after_token))
+        return outliner.outline(data, self._texts.added.split(data, special), ids, [end for _, end in spans])
 
     def why_not(self, token: Text) -> WhyNot:
         """Say whether a text is one token, whether a text can become it, and if not, which merge is missing or lost.

@@ -1,0 +1,1 @@
+"""The studio: a page on this machine that shows what is inside tokenizers, models and runs."""

@@ -1,0 +1,25 @@
+import { EventSourceParserStream } from "eventsource-parser/stream";
+
+/** One event of a stream: its name, and its data as JSON. */
+export interface StreamEvent<T> {
+  event: string;
+  data: T;
+}
+
+/** Read server-sent events from an answer until it ends; leaving the loop closes it. */
+export async function* readEvents<T>(response: Response): AsyncGenerator<StreamEvent<T>> {
+  if (!response.body) return;
+  const reader = response.body
+    .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array<ArrayBuffer>>)
+    .pipeThrough(new EventSourceParserStream())
+    .getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || value.data === "[DONE]") return;
+      yield { event: value.event ?? "message", data: JSON.parse(value.data) as T };
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}

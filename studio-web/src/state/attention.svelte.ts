@@ -1,0 +1,59 @@
+import { isAbort, messageFor, send } from "../api/client.ts";
+import { readEvents } from "../api/stream.ts";
+import type { AttentionEnd, AttentionLayer, AttentionStart } from "../api/types.ts";
+import { unpack } from "../math/packed.ts";
+
+export interface Layer {
+  /** [head, query, key]. */
+  maps: Float32Array;
+  entropyBits: number[];
+  firstTokenShare: number[];
+}
+
+/** A prompt through the model, its layers as they come. */
+class AttentionRun {
+  start = $state.raw<AttentionStart>();
+  layers = $state.raw<readonly Layer[]>([]);
+  end = $state.raw<AttentionEnd>();
+  error = $state<string>();
+  isRunning = $state(false);
+  /** What was asked last, so that a view that comes back shows it again and computes nothing. */
+  asked = "";
+  #control: AbortController | undefined;
+
+  async run(model: string, text: string, maxTokens: number): Promise<void> {
+    this.stop();
+    const control = new AbortController();
+    this.#control = control;
+    this.asked = JSON.stringify([model, text, maxTokens]);
+    [this.start, this.layers, this.end, this.error, this.isRunning] = [undefined, [], undefined, undefined, true];
+    try {
+      const response = await send("attention", { model, text, max_tokens: maxTokens }, control.signal);
+      for await (const { event, data } of readEvents<unknown>(response)) {
+        if (control.signal.aborted) return;
+        if (event === "start") this.start = data as AttentionStart;
+        else if (event === "layer") this.#add(data as AttentionLayer);
+        else if (event === "end") this.end = data as AttentionEnd;
+        else if (event === "error") this.error = (data as { error: { message: string } }).error.message;
+      }
+    } catch (error) {
+      if (!isAbort(error)) this.error = messageFor(error);
+    } finally {
+      if (this.#control === control) this.isRunning = false;
+    }
+  }
+
+  stop(): void {
+    this.#control?.abort();
+    this.isRunning = false;
+  }
+
+  #add(layer: AttentionLayer): void {
+    this.layers = [
+      ...this.layers,
+      { maps: unpack(layer.maps), entropyBits: layer.entropy_bits, firstTokenShare: layer.first_token_share },
+    ];
+  }
+}
+
+export const attention = new AttentionRun();
