@@ -13,7 +13,7 @@ import textmill.eval.harness  # noqa: F401  registers the model
 TEXTS = (
     "the quick fox", "<|im_start|>the fox", "<|im_end|>a", "<|endoftext|>the", " the fox", " ", "\n", "née 東京",
 )  # fmt: skip
-MODELS = {"hf": "dtype=float32", "textmill": "weights=f32,kv=f32,threads=1"}
+MODELS = {"hf": "dtype=float32,device=cpu", "textmill": "weights=f32,kv=f32,threads=1"}
 
 
 def results(lm, tasks, manager, options):
@@ -36,15 +36,21 @@ def encoded(lm):
 
 
 def main(tasks_folder, runs):
-    """``runs``: objects with a name, a model, its ``arguments``, tasks, and ``options`` of ``simple_evaluate``."""
+    """Evaluate what the file ``runs`` lists, on all of ``MODELS`` unless a run names others.
+
+    A run has a name, a model, its ``arguments``, ``tasks``, and ``options`` of ``simple_evaluate``.
+    """
     manager = TaskManager(include_path=tasks_folder, include_defaults=False)
     found = {}
     for run in json.loads(Path(runs).read_text()):
         found[run["name"]] = {}
-        for name, arguments in MODELS.items():
+        for name, arguments in run.get("models", MODELS).items():
             given = ",".join([f"pretrained={run['model']}", arguments, *run["arguments"]])
-            lm = get_model(name).create_from_arg_string(given, {"batch_size": 8, "device": "cpu"})
-            found[run["name"]][name] = {"ids": encoded(lm), "run": results(lm, run["tasks"], manager, run["options"])}
+            lm = get_model(name).create_from_arg_string(given, {"batch_size": 8})
+            found[run["name"]][name] = {
+                "ids": encoded(lm) if name in MODELS else None,
+                "run": results(lm, run["tasks"], manager, run["options"]),
+            }
     print(json.dumps(found, default=str))
 
 

@@ -1,15 +1,12 @@
 """lm-evaluation-harness beside ours: its own ``hf`` model and textmill on the same weights, in float32."""
 
 import json
-import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from eval.test_run_task import WORDS, choice_items
-from fakes.peer_environment import peer_python
+from eval.harness_tasks import TASKS, check_equal, harness_environment, harness_python, run_pair, write_tasks
 from fakes.tiny_model import TEMPLATE, tokenizer, write_model
 from textmill.eval.evaluated_model import open_evaluated
 from textmill.eval.measure import measure_task
@@ -17,67 +14,10 @@ from textmill.eval.results import read_results
 from textmill.eval.tasks.task_file import read_task
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
-ROOT = Path(__file__).parents[2]
-TASKS = {
-    "tiny_choice": """
-output_type: multiple_choice
-num_fewshot: {shots}
-fewshot_config: {{sampler: first_n}}
-doc_to_text: "{{{{prompt}}}}"
-doc_to_choice: "{{{{choices}}}}"
-doc_to_target: answer
-metric_list: [{{metric: acc}}, {{metric: acc_norm}}]
-""",
-    "tiny_cloze": """
-output_type: loglikelihood
-doc_to_text: "{{{{prompt}}}}"
-doc_to_target: " {{{{choices[answer]}}}}"
-metric_list: [{{metric: perplexity}}, {{metric: acc}}]
-""",
-    "tiny_rolling": """
-output_type: loglikelihood_rolling
-doc_to_text: ""
-doc_to_target: "{{{{text}}}}"
-metric_list: [{{metric: bits_per_byte}}]
-""",
-    "tiny_generate": """
-output_type: generate_until
-doc_to_text: "{{{{prompt}}}}"
-doc_to_target: "x"
-generation_kwargs: {{until: ["z"], max_gen_toks: 12, do_sample: false}}
-metric_list: [{{metric: exact_match}}]
-""",
-    "tiny_prefilled": """
-output_type: generate_until
-num_fewshot: {shots}
-fewshot_config: {{sampler: first_n}}
-doc_to_text: "{{{{prompt}}}}"
-doc_to_target: "{{{{choices[answer]}}}}"
-gen_prefix: "The answer is"
-generation_kwargs: {{until: ["z"], max_gen_toks: 12, do_sample: false}}
-metric_list: [{{metric: exact_match}}]
-""",
-}
-
-
 # Refuses a system message, as some templates do; takes the spaces off what messages say.
 STRICT = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + TEMPLATE.replace(
     "m['content']", "m['content'] | trim"
 )
-
-
-def _python():
-    return peer_python("lm-eval-0.4.13", "lm-eval==0.4.13", "accelerate==1.15.0")
-
-
-def _environment(folder):
-    paths = [os.environ.get("PYTHONPATH", ""), str(ROOT / "src")]
-    return os.environ | {
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_CACHE": str(folder / "cache"),
-        "HF_HOME": str(folder / "home"),
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
 
 
 def _changed(base, name, *, begins_with=None, template=None, **changes):
@@ -142,41 +82,20 @@ def _runs(base):
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    python = _python()
     folder = tmp_path_factory.mktemp("harness")
     write_model(folder / "model", vocab_size=tokenizer().vocab_size)  # hf would draw rows that have no token
-    items = choice_items(12)
-    for number, item in enumerate(items):
-        item["text"] = f"the {WORDS[number % 8]} jumps " * (2 + 12 * (number == 5))
-    (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
-    for name, body in TASKS.items():
-        data = f"task: {name}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {folder / 'items.jsonl'}}}}}\n"
-        shots = "fewshot_split: test\n" if "shots" in body else ""
-        (folder / f"{name}.yaml").write_text(data + "test_split: test\n" + shots + body.format(shots=2))
+    items = write_tasks(folder)
     keys = ("name", "model", "arguments", "tasks", "options")
     runs = [dict(zip(keys, run, strict=True)) for run in _runs(folder / "model")]
     for run in runs:
         run["arguments"] = ["max_length=200", *run["arguments"]]
-    (folder / "runs.json").write_text(json.dumps(runs, default=str))
-    script = [python, Path(__file__).with_name("harness_pair.py"), folder, folder / "runs.json"]
-    result = subprocess.run(script, env=_environment(folder), capture_output=True, text=True, check=False, timeout=280)
-    assert result.returncode == 0, result.stderr[-4000:]
-    return folder, items, json.loads(result.stdout.splitlines()[-1])
+    return folder, items, run_pair(folder, runs)
 
 
 @pytest.mark.parametrize("name", ["plain", "begins", "chat", "one turn", "strict"])
 def test_results_are_those_of_its_own_model(pair, name):
     _, _, found = pair
-    theirs, ours = found[name]["hf"]["run"], found[name]["textmill"]["run"]
-    for task in theirs["results"]:
-        for metric, value in theirs["results"][task].items():
-            if isinstance(value, float):
-                assert ours["results"][task][metric] == pytest.approx(value, rel=1e-5), (task, metric)
-        for their, our in zip(theirs["samples"][task], ours["samples"][task], strict=True):
-            assert their["prompt"] == our["prompt"]
-            assert their["target"] == our["target"]
-            for a, b in zip(_flat(their["resps"]), _flat(our["resps"]), strict=True):
-                assert b == (pytest.approx(a, rel=1e-5, abs=1e-5) if isinstance(a, float) else a), task
+    check_equal(found[name]["hf"]["run"], found[name]["textmill"]["run"])
 
 
 def test_texts_become_the_tokens_of_its_own_model(pair):
@@ -194,16 +113,6 @@ def test_a_message_that_is_gone_on_with_stays_open(pair):
     assert "Be brief." in asked
     assert asked.count("<|im_start|>") == 7  # system, two examples of two turns, the question, its answer
     assert '<|im_start|>assistant\\nThe answer is"' in asked
-
-
-def _flat(value):
-    """What samples hold, numbers as numbers: JSON writes some of them as texts."""
-    if isinstance(value, list):
-        return [inner for one in value for inner in _flat(one)]
-    try:
-        return [float(value)]
-    except (TypeError, ValueError):
-        return [value]
 
 
 def test_our_own_tasks_score_the_same(pair, tmp_path):
@@ -253,5 +162,5 @@ def test_the_command_keeps_what_the_harness_keeps(pair, tmp_path):
 
 
 def _eval(folder, tasks, *options):
-    command = [_python(), "-m", "textmill", "eval", folder / "model", "--harness", tasks, *options]
-    return subprocess.run(command, env=_environment(folder), capture_output=True, text=True, check=False)
+    command = [harness_python(), "-m", "textmill", "eval", folder / "model", "--harness", tasks, *options]
+    return subprocess.run(command, env=harness_environment(folder), capture_output=True, text=True, check=False)

@@ -214,7 +214,9 @@ def _measure_tasks(
     for path, task in tasks:
         if task.shots and not task.settings.shots_from:
             count = len(task.shots)
-            said = f"first {count} items are the examples, and are" if count > 1 else "first item is the example, and is"
+            said = (
+                f"first {count} items are the examples, and are" if count > 1 else "first item is the example, and is"
+            )
             out.say(f"{task.settings.name}: its {said} not scored")
         with out.bar(f"{task.settings.name}", len(task.items)) as bar:
 

@@ -24,7 +24,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window  # pyr
 from tqdm import tqdm  # pyrefly: ignore
 
 from textmill.base.errors import ConfigError, DataError, did_you_mean
-from textmill.checkpoint.json_files import read_optional_json
+from textmill.checkpoint.sampling_defaults import load_sampling_defaults
 from textmill.checkpoint.sources import resolve_model
 from textmill.eval.prefix_tree import ScoredText
 from textmill.eval.scorer import open_scorer
@@ -91,7 +91,8 @@ class TextmillLM(TemplateLM):
         self._prefix_token_id = prefix_token_id
         self._prefix_ids = self._what_texts_begin_with(add_bos_token)
         self._control_ids = frozenset(token.id for token in self.tokenizer.vocabulary.added if token.is_special)
-        self._penalty = None if source is None else _repetition_penalty(source)
+        defaults = {} if source is None else load_sampling_defaults(source)
+        self._penalty = defaults.get("repetition_penalty")  # which transformers takes for greedy answers, too
 
     def _what_texts_begin_with(self, add_bos_token: bool | None) -> list[int]:
         bos = self.lm.rules.tokenizer_bos_id
@@ -264,12 +265,6 @@ class TextmillLM(TemplateLM):
         limits = [given[name] for name in _MOST_TOKENS if given.get(name) is not None]
         options["max_tokens"] = int(limits[0]) if limits else _MAX_GEN_TOKS
         return options
-
-
-def _repetition_penalty(model: Path) -> float | None:
-    """What the model's own defaults say, which transformers' generation takes for greedy answers, too."""
-    value = read_optional_json(model / "generation_config.json").get("repetition_penalty") if model.is_dir() else None
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _alike(requests: Sequence[Any]) -> list[list[Any]]:
