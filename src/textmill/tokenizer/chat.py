@@ -33,13 +33,24 @@ class ChatTemplate:
         """Whether the template says what the model is to write: ``{% generation %}`` ... ``{% endgeneration %}``."""
         return _GENERATION_TAG.search(self.text) is not None
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> list[RenderedPart]:
+    def facts(self) -> dict[str, Any]:
+        """All that it writes by, as JSON holds it."""
+        now = None if self.now is None else self.now.isoformat()
+        return {"text": self.text, "variables": [list(one) for one in self.variables], "now": now}
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[RenderedPart]:
         """Render messages to parts, in order; their texts together are the whole.
 
         Raises:
-            ConfigError: the messages are not a list of objects that hold text.
+            ConfigError: the messages or the tools are not a list of objects that hold text.
             DataError: the template is wrong, raises an exception of its own, or cannot be followed.
         """
         from textmill.tokenizer.chat_render import render  # jinja2 is not needed to load a tokenizer
 
-        return render(self, messages, add_generation_prompt=add_generation_prompt)
+        return render(self, messages, add_generation_prompt=add_generation_prompt, tools=tools)

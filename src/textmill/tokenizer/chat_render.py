@@ -33,14 +33,22 @@ _TEMPLATE_ERRORS = (
 
 
 def render(
-    template: ChatTemplate, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool
+    template: ChatTemplate,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    add_generation_prompt: bool,
+    tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[RenderedPart]:
     """Do what ``ChatTemplate.render`` describes."""
-    messages = _checked(messages)
+    given = {"messages": _checked(messages), "tools": None if tools is None else _checked_tools(tools)}
     now = template.now or datetime.datetime.now(tz=datetime.UTC).astimezone()
     placeholders = Placeholders()
-    marked = _render(template, wrap(messages, placeholders), add_generation_prompt, now, placeholders)
-    plain = _render(template, wrap(messages, None), add_generation_prompt, now, None)
+
+    def rendered(placeholders: Placeholders | None) -> str:
+        wrapped = {name: wrap(value, placeholders) for name, value in given.items()}
+        return _render(template, wrapped | {"add_generation_prompt": add_generation_prompt}, now, placeholders)
+
+    marked, plain = rendered(placeholders), rendered(None)
     parts = list(placeholders.take_apart(marked))
     if "".join(part.text for part in parts) != plain:
         raise DataError(
@@ -52,8 +60,7 @@ def render(
 
 def _render(
     chat_template: ChatTemplate,
-    messages: Any,
-    add_generation_prompt: bool,
+    given: Mapping[str, Any],
     now: datetime.datetime,
     placeholders: Placeholders | None,
 ) -> str:
@@ -67,7 +74,7 @@ def _render(
     try:
         template = jinja2.Template.from_code(sandbox, compiled(chat_template.text), sandbox.make_globals(None))
         variables = dict(chat_template.variables)
-        for piece in template.generate(messages=messages, add_generation_prompt=add_generation_prompt, **variables):
+        for piece in template.generate(**given, **variables):
             size += len(piece)
             if size > MAX_RENDERED_CHARACTERS:
                 raise DataError(f"the chat template writes more than {MAX_RENDERED_CHARACTERS} characters")
@@ -79,6 +86,14 @@ def _render(
     except (RecursionError, MemoryError) as error:
         raise DataError(f"the chat template needs too much: {type(error).__name__}") from error
     return "".join(pieces)
+
+
+def _checked_tools(tools: Any) -> list[Mapping[str, Any]]:
+    is_list = isinstance(tools, Iterable) and not isinstance(tools, str | bytes | Mapping)
+    items = list(tools) if is_list else []
+    if not is_list or not all(isinstance(tool, Mapping) for tool in items):
+        raise ConfigError('tools must be a list of objects such as {"type": "function", "function": {"name": "f"}}')
+    return items
 
 
 def _checked(messages: Any) -> list[Mapping[str, Any]]:

@@ -389,18 +389,28 @@ class Tokenizer(_core.EncodeCall):
         return self.encode(self.decode_bytes(ids), special) == ids
 
     def apply_chat_template(
-        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
         """Render messages with the model's chat template, to token ids.
 
-        Control tokens come from the template's own text only: whatever a message holds is encoded as ordinary text.
+        Control tokens come from the template's own text only: whatever a message or a tool holds is encoded as ordinary
+        text.
+
+        Args:
+            messages: with ``role`` and ``content``.
+            add_generation_prompt: whether what an answer begins with stands at the end.
+            tools: what the model may call, as OpenAI's API has them; a template may pass over them.
 
         Raises:
             ConfigError: there is no chat template.
             DataError: the template fails, or refuses the messages.
         """
         return self._texts.encode_rendered(
-            self._need_chat_template().render(messages, add_generation_prompt=add_generation_prompt)
+            self._need_chat_template().render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
         )
 
     def _need_chat_template(self) -> ChatTemplate:
@@ -411,7 +421,9 @@ class Tokenizer(_core.EncodeCall):
             )
         return self._chat_template
 
-    def chat_with_answers(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[bool]]:
+    def chat_with_answers(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> tuple[list[int], list[bool]]:
         """Render a conversation to token ids, and tell which of them the template marks as the model's to write.
 
         Marks are the blocks ``{% generation %}``; a template without them marks nothing (``marks_answers``).
@@ -421,7 +433,7 @@ class Tokenizer(_core.EncodeCall):
             DataError: the template fails, or refuses the messages.
         """
         return self._texts.encode_rendered_with_marks(
-            self._need_chat_template().render(messages, add_generation_prompt=False)
+            self._need_chat_template().render(messages, add_generation_prompt=False, tools=tools)
         )
 
     @property
@@ -460,6 +472,11 @@ class Tokenizer(_core.EncodeCall):
     def chat_template(self) -> str | None:
         """The Jinja text of the chat template."""
         return self._chat_template.text if self._chat_template else None
+
+    @property
+    def template_facts(self) -> dict[str, Any] | None:
+        """All that the chat template writes by, as JSON holds it: text, variables, and the time where it is fixed."""
+        return None if self._chat_template is None else self._chat_template.facts()
 
     @property
     def vocab_size(self) -> int:
