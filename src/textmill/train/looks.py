@@ -30,6 +30,11 @@ class Looks:
 
     def look(self, stage: TrainStage) -> None:
         """Score and sample, on the first rank; nothing where no text is held out. All ranks have to ask."""
+        if self._trainer.objective is not None:
+            scores = self._trainer.objective.scores(self._trainer)
+            if scores:
+                self._tell("eval", self._trainer.step, held_out=dict(scores))
+            return
         if not self._held_out:
             return
         trainer = self._trainer
