@@ -8,10 +8,14 @@ pytest.importorskip("torch")
 
 import torch
 
+from fakes.listener import Silent
 from fakes.tiny_model import write_model
+from textmill.base.events import read_events
 from textmill.model.llama import Llama
+from textmill.train.recipe import load_recipe
 from textmill.tune.base_model import BaseModel, open_base
 from textmill.tune.lora import LoraAdapters, LoraSettings
+from textmill.tune.pipeline import run_tuning
 from tune.tiny_tuning import tune, write_recipe
 
 ADAPTS = ("tune.rank=3", "tune.dropout=0.2")
@@ -26,8 +30,6 @@ def built(monkeypatch):
 
 
 def first_loss(folder):
-    from textmill.base.events import read_events
-
     return next(e.fields["loss"] for e in read_events(folder / "run/events.jsonl") if e.kind == "step")
 
 
@@ -55,10 +57,6 @@ def test_a_resume_that_lacks_them_asks_the_first_model_again(tmp_path, built, se
 
 
 def stopped(path, settings, at):
-    from fakes.listener import Silent
-    from textmill.train.recipe import load_recipe
-    from textmill.tune.pipeline import run_tuning
-
     def strike(event):
         if event.kind == "step" and event.step == at:
             raise KeyboardInterrupt
@@ -74,7 +72,7 @@ def test_rewards_hold_to_the_model_with_its_adapters_lifted_off(tmp_path, built,
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["f32", "bf16"])
 def test_a_model_without_its_adapters_is_the_base_bit_for_bit(tmp_path, dtype):
-    write_model(tmp_path / "base", qkv_bias=True)
+    write_model(tmp_path / "base", qkv_bias=True, o_bias=True)
     base = open_base(str(tmp_path / "base"), 64)
     targets = ("q_proj", "v_proj", "down_proj", "o_proj")
     adapters = LoraAdapters(base, LoraSettings(rank=3, alpha=5.0, dropout=0.5, targets=targets), seed=7)

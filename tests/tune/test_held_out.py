@@ -1,4 +1,4 @@
-"""What is held out of tuning: the same share whatever else there is, scored on the way, and nothing of the run changed."""
+"""What is held out of tuning: the same share whatever else there is, scored on the way; the run does not change."""
 
 import json
 import math
@@ -17,7 +17,9 @@ from textmill.base.events import read_events
 from textmill.checkpoint.huggingface import load_llama
 from textmill.checkpoint.store import list_checkpoints
 from textmill.train.report import write_report
-from textmill.tune.chat_tokens import ChatTokens
+from textmill.tune.base_model import open_base
+from textmill.tune.chat_records import chat_of
+from textmill.tune.chat_tokens import ChatTokens, tokens_of
 from textmill.tune.held_out import place_of, sample, split
 from textmill.tune.preference_tokens import Pair
 from tune.tiny_tuning import tune, write_recipe
@@ -105,10 +107,6 @@ def test_a_score_is_that_of_each_answer_by_itself(tmp_path):
     tune(path, "sft", (f"eval.data={tmp_path / 'other.jsonl'}", "eval.max_tokens=100000"))
     (last,) = evaluations(tmp_path).values()
     model = load_llama(tmp_path / "run/model")
-    from textmill.tune.base_model import open_base
-    from textmill.tune.chat_records import chat_of
-    from textmill.tune.chat_tokens import tokens_of
-
     base = open_base(str(tmp_path / "base"), 128)
     nats = count = 0
     for line in lines[:3]:

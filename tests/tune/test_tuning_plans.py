@@ -53,7 +53,6 @@ def test_no_blocks_are_compiled_where_every_step_has_another_shape(tmp_path, mon
     assert "blocks are not compiled: every step's rows have a length of their own" in said
 
 
-@pytest.mark.parametrize(("kind", "settings"), [("sft", ("tune.rank=2",)), ("grpo", ())])
 @pytest.mark.parametrize(("asked", "planned_as"), [("auto", "f32"), ("f32", "f32"), ("bf16", "bf16")])
 def test_answers_are_learned_from_in_the_precision_that_they_are_drawn_in(tmp_path, monkeypatch, asked, planned_as):
     monkeypatch.setattr(decide, "step_time_s", lambda recipe, config, memory, name, *args: 1.0 + (name == "f32"))
@@ -106,6 +105,7 @@ def test_a_plan_counts_the_engine_and_the_reference(tmp_path):
     assert 2 * whole + (80 << 20) <= sft < 2.3 * whole + (80 << 20), "merged at the end"
 
 
+@pytest.mark.parametrize(("kind", "settings"), [("sft", ("tune.rank=2",)), ("grpo", ())])
 def test_minutes_are_refused_where_steps_are_not_timed(tmp_path, kind, settings):
     path = write_recipe(tmp_path, kind)
     with pytest.raises(ConfigError, match=r"5 minutes, and steps of .* give steps or epochs.*--set budget.steps"):
