@@ -262,7 +262,7 @@ def test_configurations_that_are_refused(run, tmp_path, changes, what):
         open_model(copied(run, tmp_path, **changes))
 
 
-# As PEFT 0.18 writes one.
+# As PEFT 0.21 writes one.
 OF_PEFT = {
     "alora_invocation_tokens": None,
     "alpha_pattern": {},
@@ -276,24 +276,29 @@ OF_PEFT = {
     "fan_in_fan_out": False,
     "inference_mode": True,
     "init_lora_weights": True,
+    "kasa_config": None,
     "layer_replication": None,
     "layers_pattern": None,
     "layers_to_transform": None,
     "loftq_config": {},
     "lora_bias": False,
+    "lora_ga_config": None,
     "megatron_config": None,
     "megatron_core": "megatron.core",
     "modules_to_save": None,
-    "peft_version": "0.18.0",
+    "monteclora_config": None,
+    "peft_version": "0.21.2",
     "qalora_group_size": 16,
     "rank_pattern": {},
     "revision": None,
     "target_parameters": None,
     "task_type": "CAUSAL_LM",
     "trainable_token_indices": None,
+    "use_bdlora": None,
     "use_dora": False,
     "use_qalora": False,
     "use_rslora": False,
+    "velora_config": None,
 }
 
 

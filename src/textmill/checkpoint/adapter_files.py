@@ -53,6 +53,7 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "trainable_token_indices": (None, [], {}),
     "alora_invocation_tokens": (None, []),
     "arrow_config": (None, {}),
+    "kasa_config": (None, {}),
     "monteclora_config": (None, {}),
     "velora_config": (None, {}),
     "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),

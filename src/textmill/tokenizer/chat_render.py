@@ -40,15 +40,13 @@ def render(
     tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[RenderedPart]:
     """Do what ``ChatTemplate.render`` describes."""
-    given = {"messages": _checked(messages), "tools": None if tools is None else _checked_tools(tools)}
+    said: dict[str, Any] = {"messages": _checked(messages)}
+    if tools is not None:
+        said["tools"] = list(tools)
     now = template.now or datetime.datetime.now(tz=datetime.UTC).astimezone()
     placeholders = Placeholders()
-
-    def rendered(placeholders: Placeholders | None) -> str:
-        wrapped = {name: wrap(value, placeholders) for name, value in given.items()}
-        return _render(template, wrapped | {"add_generation_prompt": add_generation_prompt}, now, placeholders)
-
-    marked, plain = rendered(placeholders), rendered(None)
+    marked = _render(template, _wrapped(said, placeholders), add_generation_prompt, now, placeholders)
+    plain = _render(template, _wrapped(said, None), add_generation_prompt, now, None)
     parts = list(placeholders.take_apart(marked))
     if "".join(part.text for part in parts) != plain:
         raise DataError(
@@ -58,9 +56,14 @@ def render(
     return parts
 
 
+def _wrapped(said: Mapping[str, Any], placeholders: Placeholders | None) -> dict[str, Any]:
+    return {name: wrap(value, placeholders) for name, value in said.items()}
+
+
 def _render(
     chat_template: ChatTemplate,
-    given: Mapping[str, Any],
+    said: Mapping[str, Any],
+    add_generation_prompt: bool,
     now: datetime.datetime,
     placeholders: Placeholders | None,
 ) -> str:
@@ -74,7 +77,7 @@ def _render(
     try:
         template = jinja2.Template.from_code(sandbox, compiled(chat_template.text), sandbox.make_globals(None))
         variables = dict(chat_template.variables)
-        for piece in template.generate(**given, **variables):
+        for piece in template.generate(**said, add_generation_prompt=add_generation_prompt, **variables):
             size += len(piece)
             if size > MAX_RENDERED_CHARACTERS:
                 raise DataError(f"the chat template writes more than {MAX_RENDERED_CHARACTERS} characters")
@@ -86,14 +89,6 @@ def _render(
     except (RecursionError, MemoryError) as error:
         raise DataError(f"the chat template needs too much: {type(error).__name__}") from error
     return "".join(pieces)
-
-
-def _checked_tools(tools: Any) -> list[Mapping[str, Any]]:
-    is_list = isinstance(tools, Iterable) and not isinstance(tools, str | bytes | Mapping)
-    items = list(tools) if is_list else []
-    if not is_list or not all(isinstance(tool, Mapping) for tool in items):
-        raise ConfigError('tools must be a list of objects such as {"type": "function", "function": {"name": "f"}}')
-    return items
 
 
 def _checked(messages: Any) -> list[Mapping[str, Any]]:

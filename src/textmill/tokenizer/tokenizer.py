@@ -15,7 +15,7 @@ from textmill import _core
 from textmill.base.errors import ConfigError, DataError
 from textmill.tokenizer import model_folder, self_check
 from textmill.tokenizer.batch import TokenBatch
-from textmill.tokenizer.chat import ChatTemplate
+from textmill.tokenizer.chat import ChatTemplate, without_end
 from textmill.tokenizer.formats import files
 from textmill.tokenizer.patterns import DEFAULT_PATTERN
 from textmill.tokenizer.report import TrainingReport, read_report, report_file
@@ -393,6 +393,7 @@ class Tokenizer(_core.EncodeCall):
         messages: Sequence[Mapping[str, Any]],
         add_generation_prompt: bool = True,
         *,
+        continue_final_message: bool = False,
         tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
         """Render messages with the model's chat template, to token ids.
@@ -401,17 +402,21 @@ class Tokenizer(_core.EncodeCall):
         text.
 
         Args:
-            messages: with ``role`` and ``content``.
-            add_generation_prompt: whether what an answer begins with stands at the end.
-            tools: what the model may call, as OpenAI's API has them; a template may pass over them.
+            messages: objects with a role and a content.
+            add_generation_prompt: end with what an answer begins with.
+            continue_final_message: end within the last message, right after its content, so that it can be gone on
+                with; nothing may be added then.
+            tools: what the template is given under this name, as ``{"type": "function", "function": {...}}`` each; one
+                that does not ask for tools leaves them out.
 
         Raises:
-            ConfigError: there is no chat template.
+            ConfigError: there is no chat template, or both are asked for.
             DataError: the template fails, or refuses the messages.
         """
-        return self._texts.encode_rendered(
-            self._need_chat_template().render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
-        )
+        if continue_final_message and add_generation_prompt:
+            raise ConfigError("add_generation_prompt begins a new message, and continue_final_message goes on with one")
+        parts = self._need_chat_template().render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
+        return self._texts.encode_rendered(without_end(parts, messages) if continue_final_message else parts)
 
     def _need_chat_template(self) -> ChatTemplate:
         if self._chat_template is None:
