@@ -161,6 +161,27 @@ def test_a_pipe_gets_lines(monkeypatch, capsys, tmp_path):
     assert "warning: step 33: spike (loss 9, limit 4; grad norm 7, limit 2); back to step 28" in lines
 
 
+def test_what_tuning_scores_on_what_it_holds_out_is_shown(capsys, monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    from textmill.cli.listener import TrainListener
+
+    step = {"loss": 1.5, "tokens_per_s": 640.0, "reward_margin": 0.25}
+    scored = Event("eval", 1, 1.0, {"held_out": {"loss": 1.25, "reward_margin": 0.5}})
+    screen = TrainScreen(terminal(), "run", 60)
+    now = [0.0]
+    monkeypatch.setattr("textmill.cli.output.time", SimpleNamespace(monotonic=lambda: now[0]))
+    run = SimpleNamespace(folder=tmp_path / "run", plan=SimpleNamespace(num_steps=60))
+    with TrainListener(Output()) as listener:
+        listener._begin_steps(run)
+        for event in (Event("step", 1, 1.0, step), scored, Event("step", 2, 2.0, step)):
+            now[0] += 9.0
+            screen.event(event)
+            listener.event(event)
+    lines = [line.plain for line in screen.lines(79, 24, colour=False)]
+    assert "  held-out loss 1.250   held-out reward margin 0.500" in lines
+    assert "held-out loss 1.25  held-out reward margin 0.5" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("height", [24, 10])
 def test_a_word_on_the_way_takes_nothing_off_the_screen(tmp_path, height):
     """What is said while steps are timed or taken stands above the bar, or the view, which goes on."""

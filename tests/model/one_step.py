@@ -1,19 +1,25 @@
 """A step of SmolLM2-135M's sizes in a process of its own: prints by how many bytes its memory grew at the peak.
 
-Arguments: remat, rows at once, dtype, and sizes that are other than SmolLM2's, as JSON.
+Arguments: remat, rows at once, dtype, sizes that are other than SmolLM2's, as JSON; what the loss is of; and where
+adapters of rank 16 are learned, the share of their inputs that is dropped.
 """
 
 import dataclasses
+import gc
 import json
 import sys
 from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from model.adapted_model import adapt
 from textmill.model.allocator import give_back_at_once
 from textmill.model.llama import Llama
-from textmill.model.loss import summed_nats
+from textmill.model.loss import head_nats, summed_nats
 from textmill.model.presets import preset
+from textmill.model.token_nats import token_nats
 
 
 def status(field):
@@ -22,39 +28,54 @@ def status(field):
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def step(model, optimizer, ids_BT, *, remat, dtype):
+def step(model, optimizer, ids_BT, *, remat, dtype, targets):
     """Add the gradient of a micro-batch to what is there, and move the weights."""
-    x_BTD = model.backbone(ids_BT, dtype=dtype, remat=remat)
-    (summed_nats(model, x_BTD, ids_BT.roll(-1, 1)) / ids_BT.numel()).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    x_BTD, targets_BT = model.backbone(ids_BT, dtype=dtype, remat=remat), ids_BT.roll(-1, 1)
+    if targets == "all":
+        nats = summed_nats(model, x_BTD, targets_BT)
+    else:
+        is_target_BT = torch.ones_like(ids_BT, dtype=torch.bool)
+        sum_of = head_nats if targets == "some" else lambda *inputs: token_nats(*inputs).sum()
+        nats = sum_of(x_BTD[is_target_BT], model.head_weight, targets_BT[is_target_BT])
+    del x_BTD
+    (nats / ids_BT.numel()).backward()
+    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     optimizer.step()
 
 
-def make(config):
+def make(config, *, dtype, dropout):
     """A model and its optimizer, with gradients and state there as in the middle of a run."""
     model = Llama(config).init_weights(1, residual="scaled")
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    for parameter in model.parameters():
+    if dropout is not None:
+        adapt(model, rank=16, dropout=dropout, dtype=dtype)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learned, fused=True)
+    for parameter in learned:
         parameter.grad = torch.empty_like(parameter).fill_(0.0)  # zeros alone would not be there until written to
     optimizer.step()
     return model, optimizer
 
 
-def main(remat, micro_rows, dtype, changes):
+def main(micro_rows, changes, *, remat, dtype, targets, dropout):
     """Take a small step, so that torch's own code is there, and measure a large one."""
     assert give_back_at_once()
     torch.manual_seed(0)
     config = dataclasses.replace(preset("smollm2-135m"), **changes)
-    small = make(dataclasses.replace(config, num_hidden_layers=1, vocab_size=64))
-    step(*small, torch.zeros(1, 64, dtype=torch.int64), remat=remat, dtype=dtype)
+    small = make(dataclasses.replace(config, num_hidden_layers=1, vocab_size=64), dtype=dtype, dropout=dropout)
+    step(*small, torch.zeros(1, 64, dtype=torch.int64), remat=remat, dtype=dtype, targets=targets)
     del small
     before = status("VmRSS:")
-    model, optimizer = make(config)
+    model, optimizer = make(config, dtype=dtype, dropout=dropout)
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # a model that becomes one of adapters is made whole first
     ids_BT = torch.randint(config.vocab_size, (micro_rows, 1024))
-    step(model, optimizer, ids_BT, remat=remat, dtype=dtype)
+    step(model, optimizer, ids_BT, remat=remat, dtype=dtype, targets=targets)
     print(status("VmHWM:") - before)
 
 
 if __name__ == "__main__":
     dtypes = {"f32": torch.float32, "bf16": torch.bfloat16}
-    main(sys.argv[1], int(sys.argv[2]), dtypes[sys.argv[3]], json.loads(sys.argv[4]))
+    remat, micro_rows, dtype, changes, targets, *drops = sys.argv[1:]
+    dropout = float(drops[0]) if drops else None
+    options = {"remat": remat, "dtype": dtypes[dtype], "targets": targets, "dropout": dropout}
+    main(int(micro_rows), json.loads(changes), **options)

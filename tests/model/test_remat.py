@@ -232,12 +232,17 @@ def saved_bytes(model, run):
 
 
 def measured_bytes(config, batch, context, *, dtype, remat, lengths=None):
-    """Bytes that one more block saves: a model of three blocks against one of the first two."""
+    """Bytes that one more block of a model saves."""
     options = {"dtype": dtype, "remat": remat}
     if lengths is not None:
         numbers, positions = segments_of(*lengths)
         options |= {"segments_BT": numbers.expand(batch, -1), "positions_BT": positions.expand(batch, -1)}
-    model, ids_BT = make_model(config), ids_of(config, batch, context)
+    return measured_blocks(make_model(config), batch, context, **options)
+
+
+def measured_blocks(model, batch, context, **options):
+    """Bytes that a model's third block saves: three blocks against the first two."""
+    ids_BT = ids_of(model.config, batch, context)
     del model.model.layers[3:]
     of_three = sum(saved_bytes(model, lambda: model.backbone(ids_BT, **options)).values())
     del model.model.layers[2:]

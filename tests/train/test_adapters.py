@@ -155,6 +155,12 @@ def test_a_run_has_one_id(tmp_path):
     assert run_id(tmp_path / "a b") != run_id(tmp_path / "c" / "a b")
 
 
+def test_what_tuning_holds_out_has_figures():
+    assert figures_of(SimpleNamespace(kind="eval", fields={"held_out": {"loss": 1.5, "accuracy": "?"}})) == {
+        "held_out/loss": 1.5
+    }
+
+
 def test_events_of_another_shape_have_no_figures():
     assert figures_of(SimpleNamespace(kind="eval", fields={"bits_per_byte": None})) == {}
     assert figures_of(SimpleNamespace(kind="odd", fields={"loss": 1.0})) == {}

@@ -1,5 +1,7 @@
 """Answers of a step: written by the model as it is, graded, kept, and the same when they are read back."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -115,7 +117,7 @@ def test_answers_that_are_gone_are_named(tmp_path, reward):
 
 def test_the_reference_counts_where_there_is_one(tmp_path, reward):
     base = model(seed=7)
-    source = source_of(tmp_path, reward, reference=base)
+    source = source_of(tmp_path, reward, reference=lambda: nullcontext(base))
     answers = answers_of(source, 0, model())
     batch = source.batch(0, answers, lambda count: 2 * count)
     assert batch.num_answers == 24

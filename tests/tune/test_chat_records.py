@@ -66,6 +66,13 @@ def test_no_tools_are_no_obstacle():
     assert said({"messages": [ASKED, SAID], "tools": [], "functions": None})[1] == [False, True]
 
 
+@pytest.mark.parametrize("tools", [[{"type": "function"}], '[{"type": "function"}]'], ids=["list", "json"])
+def test_tools_are_for_the_template(tools):
+    assert chat_of({"messages": [ASKED, SAID], "tools": tools}, "f:1").tools == ({"type": "function"},)
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+    assert chat_of({"conversations": turns, "tools": tools}, "f:1").tools == ({"type": "function"},)
+
+
 def test_tools_answer_an_assistant():
     call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
     chat = chat_of({"messages": [ASKED, call, {"role": "tool", "content": "1"}, SAID]}, "f:1")
@@ -92,12 +99,10 @@ def test_tools_answer_an_assistant():
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, SAID]}, "the type 'image_url'"),
         ({"messages": [ASKED, {**SAID, "weight": 0.5}]}, "the weight 0.5"),
         ({"messages": [ASKED, {**SAID, "weight": 0}]}, "nothing to learn"),
-        ({"messages": [ASKED, SAID], "tools": [{"type": "function"}]}, '"tools" are not written.*leave "tools" out'),
-        ({"messages": [ASKED, SAID], "functions": [{"name": "f"}]}, '"functions" are not written'),
-        (
-            {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "tools": "[{}]"},
-            '"tools" are not written',
-        ),
+        ({"messages": [ASKED, SAID], "tools": {"type": "function"}}, '"tools" must be a list of objects'),
+        ({"messages": [ASKED, SAID], "tools": ["f"]}, '"tools" must be a list of objects'),
+        ({"messages": [ASKED, SAID], "tools": "f(x)"}, '"tools" is a text, and no JSON'),
+        ({"messages": [ASKED, SAID], "functions": [{"name": "f"}]}, '"functions" is OpenAI.s older form.*"tools"'),
         (
             {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "weight": 2}]},
             "the weight 2",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fakes.tiny_model import TEMPLATE, tokenizer
 from textmill.base.errors import DataError
 from textmill.tune.chat_records import Chat, chat_of
-from textmill.tune.chat_tokens import tokenize_chats, tokens_of
+from textmill.tune.chat_tokens import ChatTokenizer, tokens_of
 
 WORDS = st.lists(st.sampled_from(["fox", "dog", "the lazy", "<|im_end|>", "é", "box\n"]), min_size=1).map(" ".join)
 STOPS = (tokenizer().special_tokens["<|im_end|>"],)
@@ -110,10 +110,10 @@ def test_what_does_not_nest_names_model_and_remedy():
 
 
 def limited(too_long, *chats, context=40):
-    said = []
-    return tokenize_chats(
-        chats, tokenizer(), model="m", stop_ids=STOPS, context=context, too_long=too_long, say=said.append
-    ), said
+    make = ChatTokenizer(
+        tokenizer=tokenizer(), model="m", stop_ids=frozenset(STOPS), context=context, too_long=too_long
+    )
+    return [make({"messages": list(one.messages)}, "f:1") for one in chats]
 
 
 def test_what_is_too_long():
@@ -123,9 +123,9 @@ def test_what_is_too_long():
         DataError, match=r"^f:1: the conversation has \d+ tokens, \d+ of them answers, and the context is 40"
     ):
         limited("refuse", short, long)
-    kept, said = limited("drop", short, long)
-    assert len(kept) == 1
-    assert said == ["1 conversation longer than 40 tokens left out"]
-    kept, said = limited("cut", short, long, hopeless)
-    assert [one.num_inputs for one in kept] == [kept[0].num_inputs, 40]
-    assert said == ["1 conversation longer than 40 tokens left out", "1 conversation longer than 40 tokens cut"]
+    (kept, _), dropped = limited("drop", short, long)
+    assert kept.num_inputs < 40
+    assert dropped == (None, False)
+    (_, is_cut), (kept, is_cut_too), hopeless_is = limited("cut", short, long, hopeless)
+    assert (is_cut, is_cut_too, kept.num_inputs) == (False, True, 40)
+    assert hopeless_is == (None, False)

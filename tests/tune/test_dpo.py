@@ -1,5 +1,7 @@
 """DPO on a model: its loss and gradient are those of a loop over pairs, each answer alone, whatever the packing."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,12 @@ def log_p(model, text):
     return logits.log_softmax(-1).gather(1, torch.tensor(text.answer)[:, None]).sum()
 
 
+def reference_of(folder, base, pairs, weights=""):
+    return reference.reference_log_p(
+        folder, lambda: nullcontext(base), pairs, weights=weights, dtype=torch.float32, rows_at_once=3
+    )
+
+
 def by_hand(model, base, pairs, settings):
     """Losses and margins of pairs, from the definition."""
     losses, margins = [], []
@@ -59,7 +67,7 @@ def by_hand(model, base, pairs, settings):
 def test_loss_gradient_and_what_is_told_are_those_of_pairs_alone(tmp_path, micro_rows, length_normalized):
     settings = DpoSettings(beta=0.3, label_smoothing=0.1, length_normalized=length_normalized)
     base, model, pairs = tiny_llama(seed=1), tiny_llama(seed=2), random_pairs()
-    sums = reference.reference_log_p(tmp_path, base, pairs, dtype=torch.float32, rows_at_once=3)
+    sums = reference_of(tmp_path, base, pairs)
     source = PairSource(pairs, sums, pairs_per_step=len(pairs), seed=1)
     batch = source.batch(0)
     total, told = 0.0, {}
@@ -85,7 +93,7 @@ def test_loss_gradient_and_what_is_told_are_those_of_pairs_alone(tmp_path, micro
 
 def test_before_the_first_step_all_margins_are_nothing(tmp_path):
     base, pairs = tiny_llama(), random_pairs()
-    sums = reference.reference_log_p(tmp_path, base, pairs, dtype=torch.float32, rows_at_once=2)
+    sums = reference_of(tmp_path, base, pairs)
     batch = PairSource(pairs, sums, pairs_per_step=4, seed=1).batch(0)
     loss, told = pairs_loss(answer_tokens(base, batch, slice(None), dtype=torch.float32), batch, SETTINGS)
     assert loss.item() / 4 == pytest.approx(np.log(2), abs=1e-5)
@@ -127,15 +135,16 @@ def test_reference_log_p_are_computed_once_and_again_for_what_is_missing_or_dama
     monkeypatch.setattr(reference, "_PAIRS_A_FILE", 4)
     counting = Counting(monkeypatch)
 
-    def get(model, pairs):
-        return reference.reference_log_p(tmp_path, model, pairs, dtype=torch.float32, rows_at_once=2)
+    def get(model, pairs, weights="1"):
+        return reference_of(tmp_path, model, pairs, weights)
 
     base, pairs = tiny_llama(), random_pairs()
     first = get(base, pairs)
     assert counting.calls == [4, 4, 3]
     np.testing.assert_allclose(first[:, 1], [log_p(base, pair.rejected).item() for pair in pairs], rtol=1e-5)
     assert np.array_equal(get(base, pairs), first)
-    assert counting.calls == [4, 4, 3], "all of it was kept"
+    assert np.array_equal(get(None, pairs), first)
+    assert counting.calls == [4, 4, 3], "all of it was kept, and no model asked"
 
     files = sorted(tmp_path.rglob("*.npy"))
     files[0].unlink()
@@ -143,7 +152,7 @@ def test_reference_log_p_are_computed_once_and_again_for_what_is_missing_or_dama
     assert np.array_equal(get(base, pairs), first)
     assert counting.calls[3:] == [4, 3]
 
-    get(tiny_llama(seed=2), pairs)
+    get(tiny_llama(seed=2), pairs, "2")
     get(base, random_pairs(seed=1))
     assert counting.calls[5:] == [4, 4, 3] * 2, "another model, other pairs"
 
@@ -153,4 +162,4 @@ def test_a_reference_that_is_not_finite_is_named_with_its_pair(tmp_path):
     with torch.no_grad():
         base.model.embed_tokens.weight[pairs[3].chosen.prompt[0]] = float("nan")
     with pytest.raises(DataError, match=r"pairs:\d+: .*not finite"):
-        reference.reference_log_p(tmp_path, base, pairs, dtype=torch.float32, rows_at_once=2)
+        reference_of(tmp_path, base, pairs)

@@ -230,6 +230,13 @@ def test_an_adapter_for_another_base_is_refused_by_name(run, tmp_path):
     (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "../other"}))
     with pytest.raises(DataError, match="another model than .*sizes are the same, and weights are not"):
         open_model(folder)
+    write_model(tmp_path / "other")
+    open_model(folder)
+    last = {name: values.copy() for name, values in tensors.items()}
+    last["model.layers.1.mlp.up_proj.weight"][-1, -1] += 1e-3
+    save(tmp_path / "other/model.safetensors", last)
+    with pytest.raises(DataError, match="weights are not"):
+        open_model(folder)
     (folder / "adapter_base.json").unlink()  # as PEFT writes adapters, without a fingerprint
     open_model(folder)
 
@@ -243,6 +250,8 @@ def test_an_adapter_for_another_base_is_refused_by_name(run, tmp_path):
         ({"peft_type": "IA3"}, "only LORA"),
         ({"use_dora": True}, "use_dora is True, which is not reproduced"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"use_qalora": True}, "use_qalora is True, which is not reproduced"),
+        ({"use_lora_of_tomorrow": {"a": 1}}, "use_lora_of_tomorrow is {'a': 1}, and is no key that is known"),
         ({"r": 5}, r"have the ranks \(4, 4\), and adapter_config.json says 5"),
         ({"r": 0}, "r is 0"),
         ({"lora_alpha": "a"}, "lora_alpha is 'a'"),
@@ -251,6 +260,50 @@ def test_an_adapter_for_another_base_is_refused_by_name(run, tmp_path):
 def test_configurations_that_are_refused(run, tmp_path, changes, what):
     with pytest.raises(DataError, match=what):
         open_model(copied(run, tmp_path, **changes))
+
+
+# As PEFT 0.21 writes one.
+OF_PEFT = {
+    "alora_invocation_tokens": None,
+    "alpha_pattern": {},
+    "arrow_config": None,
+    "auto_mapping": None,
+    "bias": "none",
+    "corda_config": None,
+    "ensure_weight_tying": False,
+    "eva_config": None,
+    "exclude_modules": None,
+    "fan_in_fan_out": False,
+    "inference_mode": True,
+    "init_lora_weights": True,
+    "kasa_config": None,
+    "layer_replication": None,
+    "layers_pattern": None,
+    "layers_to_transform": None,
+    "loftq_config": {},
+    "lora_bias": False,
+    "lora_ga_config": None,
+    "megatron_config": None,
+    "megatron_core": "megatron.core",
+    "modules_to_save": None,
+    "monteclora_config": None,
+    "peft_version": "0.21.2",
+    "qalora_group_size": 16,
+    "rank_pattern": {},
+    "revision": None,
+    "target_parameters": None,
+    "task_type": "CAUSAL_LM",
+    "trainable_token_indices": None,
+    "use_bdlora": None,
+    "use_dora": False,
+    "use_qalora": False,
+    "use_rslora": False,
+    "velora_config": None,
+}
+
+
+def test_keys_of_pefts_that_change_nothing_are_passed_over(run, tmp_path):
+    open_model(copied(run, tmp_path, **OF_PEFT))
 
 
 def test_files_of_adapters_that_are_refused(run, tmp_path):

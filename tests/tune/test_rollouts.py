@@ -1,5 +1,9 @@
 """Answers of a model in memory: those of the same model on the disk, and with the probabilities that torch gives."""
 
+import gc
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,7 +16,7 @@ from fakes.tiny_model import tokenizer, write_model
 from textmill.checkpoint.huggingface import load_llama
 from textmill.checkpoint.stored_model import open_model
 from textmill.model.score import nats_of
-from textmill.tune.rollouts import draw, open_weights, seed_of
+from textmill.tune.rollouts import draw, engine_bytes, open_weights, seed_of
 
 PROMPTS = [[5, 6, 7, 8], [9, 10], list(range(11, 40))]
 SEEDS = [seed_of(1, 0, place) for place in range(3)]
@@ -91,6 +95,28 @@ def test_the_engine_and_torch_agree_on_how_probable_an_answer_is(folder, llama):
         logits = llama(ids[:, :-1])[0, :, : tokenizer().vocab_size]  # the rows that pad the table are never drawn
         nats = nats_of(logits, ids[0, 1:])[len(prompt) - 1 :]
     np.testing.assert_allclose(completion.logprobs, -nats, atol=2e-5)  # f32 in another order
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_engine_takes_the_memory_that_is_reckoned(tmp_path):
+    """Weights of 90 MB, and keys and values of 8 texts of 512 tokens, all of which are written."""
+    sizes = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 5, "max_position_embeddings": 512}
+    config = write_model(tmp_path / "model", **sizes, num_attention_heads=8, num_key_value_heads=8, head_dim=64)
+    llama = load_llama(tmp_path / "model")
+    drawn(engine_of(tmp_path / "model", llama, context=512), [[5]], [1], num_answers=1)  # code that is read in
+    gc.collect()
+    before = resident_bytes()
+    engine = engine_of(tmp_path / "model", llama, context=512)
+    drawn(engine, [[number] * 500 for number in range(5, 13)], list(range(8)), num_answers=1)
+    reckoned = engine_bytes(config, context=512, num_answers=8, device="cpu")
+    assert reckoned == 4 * config.num_parameters + 8 * 512 * 5 * 2 * 8 * 64 * 4
+    # The scratch of a pass is beside it: at most 512 tokens of some widths.
+    assert 0.9 * reckoned < resident_bytes() - before < 1.1 * reckoned + (16 << 20)
+
+
+def resident_bytes():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
 def test_seeds_of_steps_and_prompts_differ():

@@ -14,6 +14,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from numpy.typing import NDArray
 from textmill.base import safetensors
 from textmill.base.errors import DataError
 from textmill.base.files import write_file
-from textmill.checkpoint.converted_tensor import first_values
+from textmill.checkpoint.converted_tensor import values_by_parts
 from textmill.checkpoint.json_files import read_json, read_optional_json, to_json
-from textmill.checkpoint.stored_model import StoredModel
+from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.checkpoint.tensors import cast
+from textmill.model.machine import num_cores
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -35,10 +37,11 @@ BASE = "adapter_base.json"
 _IN_CHECKPOINT = "model.safetensors"
 _PREFIX = "base_model.model."
 _FACTOR = re.compile(r"(?:base_model\.model\.)?(.+)\.(lora_[AB])\.weight")
-_FINGERPRINT_VALUES = 256
-# What changes the product, and is not reproduced; each with what stands for its absence.
+# Keys of PEFT's that change the product, each with what stands for its absence: other values are refused.
 _REFUSED: dict[str, tuple[Any, ...]] = {
     "use_dora": (False, None),
+    "use_qalora": (False, None),
+    "use_bdlora": (False, None, {}),
     "fan_in_fan_out": (False, None),
     "bias": ("none", None),
     "lora_bias": (False, None),
@@ -49,8 +52,24 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "target_parameters": (None, []),
     "trainable_token_indices": (None, [], {}),
     "alora_invocation_tokens": (None, []),
+    "arrow_config": (None, {}),
+    "kasa_config": (None, {}),
+    "monteclora_config": (None, {}),
+    "velora_config": (None, {}),
     "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),
 }
+# Keys that are read, and those that say where an adapter came from, how it was learned, or which layers it may lie in:
+# which it does lie in, its file of factors says.
+_KNOWN = frozenset(
+    {
+        *_REFUSED,
+        *("peft_type", "base_model_name_or_path", "r", "lora_alpha", "target_modules", "use_rslora"),
+        *("task_type", "auto_mapping", "revision", "inference_mode", "peft_version", "lora_dropout"),
+        *("exclude_modules", "layers_to_transform", "layers_pattern", "ensure_weight_tying", "qalora_group_size"),
+        *("loftq_config", "eva_config", "corda_config", "lora_ga_config", "megatron_config", "megatron_core"),
+        *("runtime_config",),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +144,12 @@ def read_config(folder: Path) -> AdapterConfig:
     table = read_json(path)
     if table.get("peft_type") != "LORA":
         raise DataError(f"{path}: peft_type is {table.get('peft_type')!r}, and only LORA is read")
+    for key in table.keys() - _KNOWN:
+        raise DataError(
+            f"{path}: {key} is {table[key]!r}, and is no key that is known of adapters: what it means cannot be "
+            "reproduced. Take it out if it means nothing, or merge the adapter with PEFT (merge_and_unload) and take "
+            "the whole model"
+        )
     for key, absent in _REFUSED.items():
         if key in table and table[key] not in absent:
             raise DataError(
@@ -199,13 +224,21 @@ def merged(weight_OI: NDArray[np.float32], factors: Factors, scale: float) -> ND
 
 
 def fingerprint_of(model: StoredModel) -> dict[str, Any]:
-    """What tells a model from others: its sizes, and a hash of the first values of each tensor as float32."""
-    digest = hashlib.sha256()
-    for name in sorted(model.tensors):
-        stored = model.tensors[name]
-        digest.update(f"{name} {tuple(stored.shape)}".encode())
-        digest.update(np.ascontiguousarray(first_values(stored, _FINGERPRINT_VALUES), "<f4").tobytes())
-    return {"num_parameters": model.config.num_parameters, "sha256": digest.hexdigest()}
+    """What tells a model from others: its sizes, and a hash of all its values as float32, however they are stored."""
+    names = sorted(model.tensors)
+    with ThreadPoolExecutor(max_workers=num_cores()) as threads:
+        hashes = list(threads.map(lambda name: _hash_of(name, model.tensors[name]), names))
+    return {
+        "num_parameters": model.config.num_parameters,
+        "values_sha256": hashlib.sha256("".join(hashes).encode()).hexdigest(),
+    }
+
+
+def _hash_of(name: str, stored: StoredTensor) -> str:
+    digest = hashlib.sha256(f"{name} {tuple(stored.shape)}".encode())
+    for values in values_by_parts(stored):
+        digest.update(np.ascontiguousarray(values, "<f4").data)
+    return digest.hexdigest()
 
 
 def check_base(folder: Path, config: AdapterConfig, factors: Mapping[str, Factors], base: StoredModel) -> None:
@@ -223,8 +256,8 @@ def check_base(folder: Path, config: AdapterConfig, factors: Mapping[str, Factor
                 f"{folder} is an adapter for another model than {base.path}: it changes {name}, {list(shape)}, and the "
                 f"model {there}. {_advice(folder, config)}"
             )
-    known = read_optional_json(folder / BASE).get("sha256")
-    if known is not None and known != fingerprint_of(base)["sha256"]:
+    known = read_optional_json(folder / BASE).get("values_sha256")
+    if known is not None and known != fingerprint_of(base)["values_sha256"]:
         raise DataError(
             f"{folder} is an adapter for another model than {base.path}: sizes are the same, and weights are not. "
             f"{_advice(folder, config)}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,13 +89,14 @@ def read_values(stored: StoredTensor) -> NDArray[np.float32]:
     return dequantize(stored.type, rows.reshape(-1), stored.shape)
 
 
-def first_values(stored: StoredTensor, count: int) -> NDArray[np.float32]:
-    """Return the first ``count`` values, or all where there are fewer, as ``read_values`` would, reading their rows."""
-    size = _row_size(stored)
-    num_rows = min(stored.shape[0], -(-count // size))
-    rows = _rows(stored)
-    rows = rows[:num_rows] if stored.row_order is None else rows[stored.row_order[:num_rows]]
-    return dequantize(stored.type, rows.reshape(-1), (num_rows, size)).reshape(-1)[:count]
+def values_by_parts(stored: StoredTensor) -> Iterator[NDArray[np.float32]]:
+    """Yield the values of a tensor as ``read_values`` would give them, a few million at a time: float32[rows, rest]."""
+    rows, size = _rows(stored), _row_size(stored)
+    step = max(1, _VALUES_AT_ONCE // max(1, size))
+    for begin in range(0, len(rows), step):
+        place = slice(begin, begin + step)
+        part = rows[place] if stored.row_order is None else rows[stored.row_order[place]]
+        yield dequantize(stored.type, part.reshape(-1), (len(part), size))
 
 
 def _rows(stored: StoredTensor) -> NDArray[np.uint8]:

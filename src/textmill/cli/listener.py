@@ -34,7 +34,7 @@ class TrainListener:
         self._bar: Bar | None = None
         self._screen: TrainScreen | None = None
         self._num_steps, self._events, self._is_compiled = 0, Path(), False
-        self._held_out = ""
+        self._held_out = self._scores = ""
         self._tokens_per_s: list[float] = []
 
     def __enter__(self) -> TrainListener:
@@ -112,8 +112,9 @@ class TrainListener:
         if event.kind == "step":
             self._move_bar(event)
         elif event.kind == "eval":
-            bits = event.fields.get("bits_per_byte", {})
+            bits, scores = event.fields.get("bits_per_byte", {}), event.fields.get("held_out", {})
             self._held_out = f" (held out {bits['all']:.2f})" if "all" in bits else ""
+            self._scores = "".join(f"  held-out {name.replace('_', ' ')} {scores[name]:.3g}" for name in scores)
         elif event.kind == "resume":
             self._tell_resume(event)
         elif event.kind == "first_step" and self._is_compiled:
@@ -133,7 +134,7 @@ class TrainListener:
         speed = units.count(statistics.median(self._tokens_per_s))
         bits = f"  {fields['bits_per_byte']:.2f}{self._held_out} bits/byte" if "bits_per_byte" in fields else ""
         tuned = "".join(f"  {name.replace('_', ' ')} {fields[name]:.3g}" for name in TUNED if name in fields)
-        self._bar.update(event.step, f"{speed} tok/s  loss {fields['loss']:.2f}{bits}{tuned}")
+        self._bar.update(event.step, f"{speed} tok/s  loss {fields['loss']:.2f}{bits}{tuned}{self._scores}")
 
     def _tell_resume(self, event: Event) -> None:
         for message in event.fields.get("passed_over", []):

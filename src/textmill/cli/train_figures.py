@@ -71,7 +71,7 @@ class TrainFigures:
 
     Attributes:
         last: fields of the last step.
-        held_out: the last bits per byte by source, and at which step they were.
+        held_out: the last bits per byte by source, or scores of what tuning holds out, and at which step they were.
         checkpoint: the last one's step, when it was saved, and its bytes.
     """
 
@@ -98,7 +98,7 @@ class TrainFigures:
         if event.kind == "step":
             self._add_step(event.step, fields, when_s)
         elif event.kind == "eval":
-            self._add_eval(event.step, fields.get("bits_per_byte"))
+            self._add_eval(event.step, fields.get("bits_per_byte", _of_items(fields.get("held_out"))))
         elif event.kind in ("start", "resume"):
             self._go_to(event.step)
             self._begin(fields, when_s)
@@ -162,6 +162,13 @@ class TrainFigures:
             return None
         (begin, first), (end, last) = self._passed[0], self._passed[-1]
         return (self.num_steps - last) * (end - begin) / (last - first) if last > first else None
+
+
+def _of_items(scores: object) -> object:
+    """Scores of what tuning holds out, named so that they are not taken for those of steps."""
+    return (
+        {f"held-out {name}".replace("_", " "): scores[name] for name in scores} if isinstance(scores, dict) else scores
+    )
 
 
 def figure(fields: dict[str, Any], name: str) -> float | None:

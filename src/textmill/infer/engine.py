@@ -244,7 +244,9 @@ class LanguageModel:
         alone. Raises as ``generate`` does for prompts.
         """
         if not _is_batch(prompts):
-            raise ConfigError("embed takes a list of texts, or of lists of ids, and this is one of them; put it in a list")
+            raise ConfigError(
+                "embed takes a list of texts, or of lists of ids, and this is one of them; put it in a list"
+            )
         means = [MeanState(self.prompt_ids(prompt), num_ids=self._num_ids) for prompt in prompts]
         self.batcher.run([mean.answer for mean in means])
         vectors = [mean.value() for mean in means]

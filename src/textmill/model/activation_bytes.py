@@ -13,7 +13,8 @@ full      d: x                                                             nothi
 ========= ================================================================ ======================================
 
 Where q and k of each head are normed, ``llama`` saves them as they were projected, and both a norm for each head.
-Nothing here needs torch.
+Adapters add a value for each of their ranks, and where inputs are dropped a byte for each input (``AdapterSizes``);
+with ``full`` no more than in the block that is made again. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -41,6 +42,28 @@ class BlockBytes:
 
     activations: int
     casts: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterSizes:
+    """What adapters add to a model, and what they keep of each token from forward to backward.
+
+    Attributes:
+        num_parameters: numbers that are learned; in f32, in the place of the model's.
+        ranks: for each layer, the ranks of its adapters together: so many activations.
+        num_masked: for each layer, the inputs of its adapters together, a byte each; 0 where none are dropped.
+    """
+
+    num_parameters: int
+    ranks: tuple[int, ...]
+    num_masked: tuple[int, ...]
+
+    def saved_bytes(self, num_tokens: int, dtype: ActivationType) -> tuple[int, ...]:
+        """Bytes that the adapters of each layer save, with another ``remat`` than ``full``."""
+        return tuple(
+            num_tokens * (ranks * _BYTES[dtype] + masked)
+            for ranks, masked in zip(self.ranks, self.num_masked, strict=True)
+        )
 
 
 def saved_bytes_per_block(

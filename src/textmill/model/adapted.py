@@ -1,7 +1,7 @@
 """Products with low-rank adapters: ``x W^T + scale * drop(x) A^T B^T``, W frozen (LoRA, arXiv:2106.09685 §4.1).
 
 What is learned are A and B alone, so no gradient of W is computed: a step takes two thirds of the products of one that
-learns all weights. Backward needs what goes in, and ``drop(x) A^T``, which is thin.
+learns all weights. Backward needs what goes in, ``drop(x) A^T``, which is thin, and which inputs were dropped.
 N rows, I inputs, O outputs, R rank.
 """
 
@@ -43,13 +43,13 @@ class KeyedDropout:
         """Count the passes through a model, which ``decoder`` begins."""
         decoder.register_forward_pre_hook(self._enter)
 
-    def mask(self, name: str, x: torch.Tensor) -> torch.Tensor | None:
-        """Which values of ``x`` are kept, bool of its shape, or None where all are."""
+    def mask(self, name: str, shape: tuple[int, int], device: torch.device) -> torch.Tensor | None:
+        """Which values of an adapter's inputs [N, I] are kept, bool, or None where all are."""
         if not self.rate or not self._is_on:
             return None
         digest = hashlib.sha256(f"{self._seed}/{self._step}/{self._pass}/{name}".encode()).digest()
-        generator = torch.Generator(x.device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-        return torch.empty(x.shape, dtype=torch.bool, device=x.device).bernoulli_(1 - self.rate, generator=generator)
+        generator = torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+        return torch.empty(shape, dtype=torch.bool, device=device).bernoulli_(1 - self.rate, generator=generator)
 
     def _enter(self, module: nn.Module, arguments: Any) -> None:
         self._is_on = torch.is_grad_enabled()
@@ -85,32 +85,40 @@ class _Path(NamedTuple):
     def dropped(self, x_NI: torch.Tensor) -> torch.Tensor:
         return x_NI if self.mask is None else (x_NI * self.mask).div_(self.keep)
 
-    def add(self, out_NO: torch.Tensor, x_NI: torch.Tensor, a_RI: torch.Tensor, b_OR: torch.Tensor) -> torch.Tensor:
-        """Add the adapter's outputs; returns the thin product [N, R], for backward."""
+    def add(self, out_NO: torch.Tensor, x_NI: torch.Tensor, a_RI: torch.Tensor, b_OR: torch.Tensor) -> _Added:
+        """Add the adapter's outputs."""
         thin_NR = self.dropped(x_NI) @ a_RI.to(x_NI.dtype).t()
         out_NO[:, self.outputs].addmm_(thin_NR, b_OR.to(x_NI.dtype).t(), alpha=self.scale)
-        return thin_NR
+        return _Added(self, a_RI, b_OR, thin_NR)
 
-    def add_back(  # noqa: PLR0917  each is another thing
-        self,
-        d_x_NI: torch.Tensor,
-        gradient_NO: torch.Tensor,
-        x_NI: torch.Tensor,
-        thin_NR: torch.Tensor,
-        a_RI: torch.Tensor,
-        b_OR: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add what comes through the adapter to the gradient of ``x``; returns the gradients of A and B."""
-        gradient = gradient_NO[:, self.outputs]
-        d_thin_NR = (gradient @ b_OR.to(gradient.dtype)).mul_(self.scale)
-        d_b_OR = (gradient.t() @ thin_NR).mul_(self.scale)
-        d_a_RI = d_thin_NR.t() @ self.dropped(x_NI)
-        cast_RI = a_RI.to(gradient.dtype)
-        if self.mask is None:
+
+class _Added(NamedTuple):
+    """What backward needs of an adapter whose outputs were added: A [R, I], B [O, R], the thin product [N, R]."""
+
+    path: _Path
+    a: torch.Tensor
+    b: torch.Tensor
+    thin: torch.Tensor
+
+    def d_thin(self, gradient_NO: torch.Tensor) -> torch.Tensor:
+        """Gradient of the thin product [N, R]."""
+        return (gradient_NO[:, self.path.outputs] @ self.b.to(gradient_NO.dtype)).mul_(self.path.scale)
+
+    def add_d_x(self, d_x_NI: torch.Tensor, d_thin_NR: torch.Tensor) -> None:
+        """Add what comes through the adapter to the gradient of ``x``."""
+        cast_RI = self.a.to(d_thin_NR.dtype)
+        if self.path.mask is None:
             d_x_NI.addmm_(d_thin_NR, cast_RI)
         else:
-            d_x_NI += self.dropped(d_thin_NR @ cast_RI)
-        return d_a_RI.to(a_RI.dtype), d_b_OR.to(b_OR.dtype)
+            d_x_NI += (d_thin_NR @ cast_RI).mul_(self.path.mask).div_(self.path.keep)
+
+    def d_factors(
+        self, gradient_NO: torch.Tensor, d_thin_NR: torch.Tensor, x_NI: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradients of A and B."""
+        d_a_RI = d_thin_NR.t() @ self.path.dropped(x_NI)
+        d_b_OR = (gradient_NO[:, self.path.outputs].t() @ self.thin).mul_(self.path.scale)
+        return d_a_RI.to(self.a.dtype), d_b_OR.to(self.b.dtype)
 
 
 def adapted_norm_linear(
@@ -137,27 +145,47 @@ def adapted_linear(x: torch.Tensor, layer: Linear) -> torch.Tensor:
     return result
 
 
-def adapted_swiglu_down(gate_up_BTF: torch.Tensor, down: Linear) -> torch.Tensor:
-    """As ``swiglu_down``, of a frozen layer with an adapter; saves gate, up and their product."""
-    gated_BTF: torch.Tensor = _Swiglu.apply(gate_up_BTF)
-    return adapted_linear(gated_BTF, down)
+def adapted_swiglu_down(gate_up_BTF: torch.Tensor, down: Linear, *, keeps_all: bool) -> torch.Tensor:
+    """As ``swiglu_down``, of a frozen layer with an adapter."""
+    paths, factors = _paths([down], gate_up_BTF)
+    x_BTD: torch.Tensor = _AdaptedSwigluDown.apply(gate_up_BTF, down.weight, down.bias, keeps_all, paths, *factors)
+    return x_BTD
 
 
 def _paths(layers: Sequence[Linear], x: torch.Tensor) -> tuple[list[_Path], list[torch.Tensor]]:
+    """Paths and factors of those of the layers that have adapters; ``x`` has as many rows as goes into them."""
     paths, factors, begin = [], [], 0
     for layer in layers:
-        end, adapter = begin + len(layer.weight), layer.adapter
+        num_out, num_in = layer.weight.shape
+        end, adapter = begin + num_out, layer.adapter
         if adapter is not None:
             assert isinstance(adapter, Adapter)
-            mask = adapter.dropout.mask(adapter.name, x.reshape(-1, x.shape[-1]))
+            mask = adapter.dropout.mask(adapter.name, (x.numel() // x.shape[-1], num_in), x.device)
             paths.append(_Path(slice(begin, end), adapter.scale, 1 - adapter.dropout.rate, mask))
             factors += [adapter.lora_A.weight, adapter.lora_B.weight]
         begin = end
     return paths, factors
 
 
+def _save(ctx: Any, added: Sequence[_Added], *tensors: torch.Tensor | None) -> None:
+    """Save tensors for backward, and what it needs of adapters; masks, too, lie with autograd."""
+    ctx.paths = [one.path._replace(mask=None) for one in added]
+    ctx.save_for_backward(*tensors, *(t for path, a, b, thin in added for t in (path.mask, a, b, thin)))
+
+
+def _saved(ctx: Any) -> tuple[tuple[Any, ...], list[_Added]]:
+    """What ``_save`` saved: the tensors, and the adapters."""
+    saved = ctx.saved_tensors
+    num_tensors = len(saved) - 4 * len(ctx.paths)
+    fours = zip(*(saved[num_tensors + place :: 4] for place in range(4)), strict=True)
+    added = [
+        _Added(path._replace(mask=mask), a, b, thin) for path, (mask, a, b, thin) in zip(ctx.paths, fours, strict=True)
+    ]
+    return saved[:num_tensors], added
+
+
 class _AdaptedNormLinear(torch.autograd.Function):
-    """Saves x, a number for each row, thin products, and with ``keeps_all`` the normed rows."""
+    """Saves x, a number for each row, and with ``keeps_all`` the normed rows."""
 
     @staticmethod
     def forward(  # noqa: PLR0917  autograd takes no keywords
@@ -176,9 +204,11 @@ class _AdaptedNormLinear(torch.autograd.Function):
         rows_ND = rows.reshape(-1, rows.shape[-1])
         bias_O = None if frozen[1] is None else joined(frozen[1::2], x.dtype)
         out_NO = product(rows_ND, joined(frozen[::2], x.dtype), bias_O)
-        thin = [path.add(out_NO, rows_ND, a, b) for path, a, b in zip(paths, factors[::2], factors[1::2], strict=True)]
-        ctx.eps, ctx.has_added, ctx.paths, ctx.num_frozen = eps, added is not None, paths, num_frozen
-        ctx.save_for_backward(total, inverse, norm_weight, rows if keeps_all else None, *parameters, *thin)
+        through = [
+            path.add(out_NO, rows_ND, a, b) for path, a, b in zip(paths, factors[::2], factors[1::2], strict=True)
+        ]
+        ctx.eps, ctx.has_added, ctx.num_frozen = eps, added is not None, num_frozen
+        _save(ctx, through, total, inverse, norm_weight, rows if keeps_all else None, *frozen)
         return total, out_NO.view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -186,22 +216,28 @@ class _AdaptedNormLinear(torch.autograd.Function):
     def backward(  # type: ignore[bad-override]
         ctx: Any, d_total: torch.Tensor, gradient: torch.Tensor
     ) -> tuple[torch.Tensor | None, ...]:
-        x, inverse, norm_weight, rows, *rest = ctx.saved_tensors
-        frozen, rest = rest[: ctx.num_frozen], rest[ctx.num_frozen :]
-        factors, thin = rest[: 2 * len(ctx.paths)], rest[2 * len(ctx.paths) :]
+        (x, inverse, norm_weight, rows, *frozen), added = _saved(ctx)
         rows = norm_rows(x, norm_weight, ctx.eps)[0] if rows is None else rows
-        rows_ND = rows.reshape(-1, x.shape[-1])
         gradient_NO = gradient.reshape(-1, gradient.shape[-1])
-        d_rows_ND = gradient_NO @ joined(frozen[::2], x.dtype)
-        d_factors = _add_back(ctx.paths, d_rows_ND, gradient_NO, rows_ND, thin, factors)
+        thin = [one.d_thin(gradient_NO) for one in added]
+        rows_ND = rows.reshape(-1, x.shape[-1])
+        d_factors = [
+            d_factor
+            for one, d_thin_NR in zip(added, thin, strict=True)
+            for d_factor in one.d_factors(gradient_NO, d_thin_NR, rows_ND)
+        ]
+        del rows, rows_ND
         d_x = None
         if any(ctx.needs_input_grad[:2]):
+            d_rows_ND = gradient_NO @ joined(frozen[::2], x.dtype)
+            for one, d_thin_NR in zip(added, thin, strict=True):
+                one.add_d_x(d_rows_ND, d_thin_NR)
             d_x, _ = norm_backward(d_rows_ND.view(x.shape), x, inverse, norm_weight, d_total)
         return d_x, d_x if ctx.has_added else None, *(None,) * (5 + ctx.num_frozen), *d_factors
 
 
 class _AdaptedLinear(torch.autograd.Function):
-    """Saves x and the thin product."""
+    """Saves x."""
 
     @staticmethod
     def forward(  # noqa: PLR0917  autograd takes no keywords
@@ -215,49 +251,54 @@ class _AdaptedLinear(torch.autograd.Function):
     ) -> torch.Tensor:
         x_NI = x.reshape(-1, x.shape[-1])
         out_NO = product(x_NI, weight.to(x.dtype), bias)
-        thin = paths[0].add(out_NO, x_NI, a_RI, b_OR)
-        ctx.paths = paths
-        ctx.save_for_backward(x, weight, a_RI, b_OR, thin)
+        _save(ctx, [paths[0].add(out_NO, x_NI, a_RI, b_OR)], x, weight)
         return out_NO.view(*x.shape[:-1], -1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
-        x, weight, a_RI, b_OR, thin = ctx.saved_tensors
+        (x, weight), (added,) = _saved(ctx)
         gradient_NO = gradient.reshape(-1, gradient.shape[-1])
+        d_thin_NR = added.d_thin(gradient_NO)
+        d_factors = added.d_factors(gradient_NO, d_thin_NR, x.reshape(-1, x.shape[-1]))
         d_x_NI = gradient_NO @ weight.to(x.dtype)
-        x_NI = x.reshape(-1, x.shape[-1])
-        d_factors = _add_back(ctx.paths, d_x_NI, gradient_NO, x_NI, [thin], [a_RI, b_OR])
+        added.add_d_x(d_x_NI, d_thin_NR)
         return d_x_NI.view(x.shape), None, None, None, *d_factors
 
 
-def _add_back(  # noqa: PLR0917  each is another thing
-    paths: Sequence[_Path],
-    d_x_NI: torch.Tensor,
-    gradient_NO: torch.Tensor,
-    x_NI: torch.Tensor,
-    thin: Sequence[torch.Tensor],
-    factors: Sequence[torch.Tensor],
-) -> list[torch.Tensor]:
-    """Gradients of A and B of each path in turn; what comes through them is added to ``d_x_NI``."""
-    return [
-        gradient
-        for path, thin_NR, a, b in zip(paths, thin, factors[::2], factors[1::2], strict=True)
-        for gradient in path.add_back(d_x_NI, gradient_NO, x_NI, thin_NR, a, b)
-    ]
-
-
-class _Swiglu(torch.autograd.Function):
-    """``silu(gate) * up``; saves both."""
+class _AdaptedSwigluDown(torch.autograd.Function):
+    """Saves gate and up, and with ``keeps_all`` their product."""
 
     @staticmethod
-    def forward(ctx: Any, gate_up: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(gate_up)
-        return (kernels.swiglu if kernels.fit(gate_up) else plain_swiglu)(*gate_up.chunk(2, dim=-1))
+    def forward(  # noqa: PLR0917  autograd takes no keywords
+        ctx: Any,
+        gate_up: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        keeps_all: bool,
+        paths: list[_Path],
+        a_RI: torch.Tensor,
+        b_OR: torch.Tensor,
+    ) -> torch.Tensor:
+        gated = (kernels.swiglu if kernels.fit(gate_up) else plain_swiglu)(*gate_up.chunk(2, dim=-1))
+        gated_NF = gated.reshape(-1, gated.shape[-1])
+        out_ND = product(gated_NF, weight.to(gate_up.dtype), bias)
+        _save(ctx, [paths[0].add(out_ND, gated_NF, a_RI, b_OR)], gate_up, weight, gated if keeps_all else None)
+        return out_ND.view(*gate_up.shape[:-1], -1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[bad-override]
-        (gate_up,) = ctx.saved_tensors
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[bad-override]
+        (gate_up, weight, gated), (added,) = _saved(ctx)
+        width, inner = weight.shape
+        gradient_ND = gradient.reshape(-1, width)
+        d_thin_NR = added.d_thin(gradient_ND)
+        d_gated_NF = gradient_ND @ weight.to(gate_up.dtype)
+        added.add_d_x(d_gated_NF, d_thin_NR)
         run = kernels.swiglu_backward if kernels.fit(gate_up) else plain_swiglu_backward
-        return run(gradient.contiguous(), *gate_up.chunk(2, dim=-1), again=False)[0]
+        d_gated = d_gated_NF.view(*gradient.shape[:-1], inner)
+        d_gate_up, again = run(d_gated, *gate_up.chunk(2, dim=-1), again=gated is None)
+        gated = again if gated is None else gated
+        del d_gated, d_gated_NF, again
+        d_factors = added.d_factors(gradient_ND, d_thin_NR, gated.reshape(-1, inner))
+        return d_gate_up, None, None, None, None, *d_factors

@@ -70,7 +70,7 @@ class _SummedNats(torch.autograd.Function):
             if d_x_ND is not None:
                 torch.mm(d_logits_CV, cast_VD, out=d_x_ND[chunk])
             if d_weight_VD is not None:
-                _add_product(d_weight_VD, d_logits_CV.t(), x_CD, product_VD)
+                add_product(d_weight_VD, d_logits_CV.t(), x_CD, product_VD)
         ctx.gradients = d_x_ND, d_weight_VD
         return total
 
@@ -115,7 +115,7 @@ def plain_cross_entropy(
     return nats
 
 
-def _add_product(
+def add_product(
     total_VD: torch.Tensor, left_VC: torch.Tensor, right_CD: torch.Tensor, product_VD: torch.Tensor | None
 ) -> None:
     """Add a product to ``total``, by way of ``product`` where their dtypes differ."""

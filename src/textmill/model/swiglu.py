@@ -20,7 +20,7 @@ def swiglu_down(gate_up_BTF: torch.Tensor, down: Linear, *, keeps_all: bool) -> 
     if down.adapter is not None:
         from textmill.model.adapted import adapted_swiglu_down  # which builds on this file
 
-        return adapted_swiglu_down(gate_up_BTF, down)
+        return adapted_swiglu_down(gate_up_BTF, down, keeps_all=keeps_all)
     x_BTD: torch.Tensor = _SwigluDown.apply(gate_up_BTF, down.weight, down.bias, keeps_all)
     return x_BTD
 

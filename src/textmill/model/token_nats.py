@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from textmill.model.activation_bytes import CHUNK_ROWS_ON_GPU, chunk_rows
+from textmill.model.loss import add_product
 
 
 def token_nats(x_ND: torch.Tensor, weight_VD: torch.Tensor, targets_N: torch.Tensor) -> torch.Tensor:
@@ -35,6 +36,7 @@ class _TokenNats(torch.autograd.Function):
         for chunk in _chunks(x_ND, weight_VD):
             log_p_CV = _log_softmax(x_ND[chunk], cast_VD)
             nats_N[chunk] = -log_p_CV.gather(1, targets_N[chunk, None]).squeeze(1)
+            del log_p_CV  # or the next chunk's would lie beside it
         ctx.save_for_backward(x_ND, weight_VD, targets_N)
         return nats_N
 
@@ -46,6 +48,7 @@ class _TokenNats(torch.autograd.Function):
         cast_VD = weight_VD.to(x_ND.dtype)
         d_x_ND = torch.empty_like(x_ND) if needs_x else None
         d_weight_VD = torch.zeros_like(weight_VD) if needs_weight else None
+        product_VD = torch.empty_like(cast_VD) if needs_weight and weight_VD.dtype != x_ND.dtype else None
         for chunk in _chunks(x_ND, weight_VD):
             d_logits_CV = _log_softmax(x_ND[chunk], cast_VD).exp_()
             d_logits_CV.scatter_add_(1, targets_N[chunk, None], d_logits_CV.new_full((len(d_logits_CV), 1), -1.0))
@@ -53,7 +56,8 @@ class _TokenNats(torch.autograd.Function):
             if d_x_ND is not None:
                 torch.mm(d_logits_CV, cast_VD, out=d_x_ND[chunk])
             if d_weight_VD is not None:
-                d_weight_VD += d_logits_CV.t() @ x_ND[chunk]
+                add_product(d_weight_VD, d_logits_CV.t(), x_ND[chunk], product_VD)
+            del d_logits_CV
         return d_x_ND, d_weight_VD, None
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 from textmill.model.activation_bytes import (
     CHUNK_ROWS_ON_GPU,
     ActivationType,
+    AdapterSizes,
     block_matrix_parameters,
     chunk_rows,
     saved_bytes_per_block,
@@ -21,10 +22,17 @@ from textmill.model.config import VALUE_EMBEDDINGS, ModelConfig
 
 Remat = Literal["none", "llama", "full"]
 Optimizer = Literal["adamw", "muon"]
+Targets = Literal["all", "some", "each"]
+"""What the loss is of: the mean of all tokens, of some that are gathered, or of some whose nats are weighed one by one.
+
+Where nats are weighed (``token_nats``), logits are made again in backward, and their softmax is in f32.
+"""
 _F32 = 4
 _BYTES: dict[ActivationType, int] = {"f32": 4, "bf16": 2}
 # What the libraries of matrix products keep for themselves, and code that is read in: 70 to 90 MB were measured.
 _RUNTIME = 80 << 20
+# Into the last norm, out of it, the gradient of that; rows that have a target, and those once more in backward.
+_STATES: dict[Targets, int] = {"all": 3, "some": 4, "each": 5}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +40,8 @@ class TrainingBytes:
     """What a step of training holds, in bytes.
 
     Attributes:
-        weights: in f32.
-        gradients: in f32.
+        weights: in f32; frozen matrices in the type of activations.
+        gradients: in f32, of what is learned.
         optimizer_state: AdamW's two moments of each parameter, Muon's one of blocks' matrices; the weights' average.
         saved_activations: what all blocks save for backward.
         weight_casts: of blocks' weights to the activations' type, as far as they are held with those.
@@ -64,9 +72,14 @@ class TrainingBytes:
     tied: bool
 
     @property
+    def between(self) -> int:
+        """What is held between steps, when there are neither activations nor gradients."""
+        return self.weights + self.optimizer_state + self.runtime
+
+    @property
     def peak(self) -> int:
         """The largest of the moments."""
-        always = self.weights + self.optimizer_state + self.runtime
+        always = self.between
         activations = self.saved_activations + self.weight_casts + self.states
         early = always + activations + (self.gradients if self.accumulates else 0)
         late = always + self.gradients
@@ -91,7 +104,8 @@ def training_bytes(
     averages: bool = False,
     accumulates: bool = True,
     on_gpu: bool = False,
-    learned: int | None = None,
+    targets: Targets = "all",
+    adapters: AdapterSizes | None = None,
 ) -> TrainingBytes:
     """Reckon with a step on rows of ``context`` tokens, ``micro_rows`` at once.
 
@@ -108,36 +122,22 @@ def training_bytes(
         averages: whether a moving average of the weights is kept.
         accumulates: whether a step has more than one micro-batch.
         on_gpu: whether the loss cuts logits as it does on a GPU.
-        learned: numbers that are learned where the model is frozen: those of adapters.
+        targets: what the loss is of.
+        adapters: what is learned where the model is frozen.
     """
-    if learned is not None:
-        return _of_adapters(
-            training_bytes(
-                config,
-                micro_rows=micro_rows,
-                context=context,
-                dtype=dtype,
-                remat=remat,
-                averages=averages,
-                accumulates=accumulates,
-                on_gpu=on_gpu,
-            ),
-            learned,
-            averages=averages,
-        )
     parameters, num_tokens, size = config.num_parameters, micro_rows * context, _BYTES[dtype]
     layers = config.num_hidden_layers
     block = saved_bytes_per_block(config, batch=micro_rows, context=context, dtype=dtype, remat=remat)
     head = config.vocab_size * config.hidden_size
-    return TrainingBytes(
+    whole = TrainingBytes(
         weights=_F32 * parameters,
         gradients=_F32 * parameters,
         optimizer_state=state_bytes(config, optimizer, averages=averages) - _F32 * parameters,
         saved_activations=layers * block.activations,
         weight_casts=layers * block.casts,
-        states=num_tokens * (3 * size * config.hidden_size + _F32),
+        states=num_tokens * (_STATES[targets] * size * config.hidden_size + _F32),
         head_gradient=_F32 * head,
-        loss=_loss(config, num_tokens, size, on_gpu=on_gpu),
+        loss=_loss(config, num_tokens, size, targets, on_gpu=on_gpu, learns_head=adapters is None),
         block_backward=_block_backward(config, micro_rows, context, dtype, remat),
         table_gradient=_F32 * head,
         optimizer=_muon(config) if optimizer == "muon" else 0,
@@ -145,6 +145,9 @@ def training_bytes(
         accumulates=accumulates,
         tied=config.tie_word_embeddings,
     )
+    if adapters is None:
+        return whole
+    return _of_adapters(whole, config, adapters, num_tokens=num_tokens, dtype=dtype, remat=remat, averages=averages)
 
 
 def state_bytes(
@@ -157,28 +160,64 @@ def state_bytes(
     return _F32 * ((4 if averages else 3) * config.num_parameters - by_muon)
 
 
-def _of_adapters(whole: TrainingBytes, learned: int, *, averages: bool) -> TrainingBytes:
-    """As much, less what a frozen model has not: gradients and optimizer state. Weights are reckoned in f32."""
+def _of_adapters(
+    whole: TrainingBytes,
+    config: ModelConfig,
+    adapters: AdapterSizes,
+    *,
+    num_tokens: int,
+    dtype: ActivationType,
+    remat: Remat,
+    averages: bool,
+) -> TrainingBytes:
+    """As much, less what a frozen model has not: gradients, optimizer state, casts and weights in f32."""
+    learned, size = adapters.num_parameters, _BYTES[dtype]
+    frozen = sum(math.prod(shape) * (size if len(shape) == 2 else _F32) for shape in config.tensor_shapes().values())
+    saved = adapters.saved_bytes(num_tokens, dtype)
     return dataclasses.replace(
         whole,
-        weights=whole.weights + _F32 * learned,
+        weights=frozen + _F32 * learned,
         gradients=_F32 * learned,
         optimizer_state=_F32 * (3 if averages else 2) * learned,
+        saved_activations=whole.saved_activations + (0 if remat == "full" else sum(saved)),
+        weight_casts=0,
         head_gradient=0,
+        block_backward=_adapted_backward(config, adapters, num_tokens, dtype, remat),
         table_gradient=0,
     )
 
 
-def _loss(config: ModelConfig, num_tokens: int, size: int, *, on_gpu: bool) -> int:
+def _adapted_backward(
+    config: ModelConfig, adapters: AdapterSizes, num_tokens: int, dtype: ActivationType, remat: Remat
+) -> int:
+    """The most of SwiGLU's backward and of that of the products before it, whose weights are put together.
+
+    No weight has a gradient. Where inputs are dropped they are dropped again, and so is what comes back through them.
+    """
+    size, width, inner = _BYTES[dtype], config.hidden_size, config.intermediate_size
+    drops = any(adapters.num_masked)
+    swiglu = num_tokens * size * (3 * inner + 2 * width + (inner if drops else 0))
+    joined = 2 * inner * width * size
+    products = num_tokens * size * (2 * inner + 4 * width + (width if drops else 0)) + joined
+    if remat != "full":
+        return max(swiglu, products)
+    again = saved_bytes_per_block(config, batch=1, context=num_tokens, dtype=dtype, remat="none")
+    return max(swiglu, products) + again.activations + max(adapters.saved_bytes(num_tokens, dtype))
+
+
+def _loss(config: ModelConfig, num_tokens: int, size: int, targets: Targets, *, on_gpu: bool, learns_head: bool) -> int:
     """Logits, whose gradient takes their place; the head's cast and a product of it, where they are not in f32.
 
-    So it is on a CPU. On other devices torch's softmax takes 4 bytes for each logit of a chunk beside that.
+    So it is on a CPU. On other devices torch's softmax takes 4 bytes for each logit of a chunk beside that, and where
+    nats are weighed everywhere: for what goes into it, too, where that is not in f32. A frozen head is in the type of
+    activations, and has no gradient.
     """
     rows = CHUNK_ROWS_ON_GPU if on_gpu else chunk_rows(config.vocab_size)
     logits = min(num_tokens, rows) * config.vocab_size
     head = config.vocab_size * config.hidden_size
-    softmax = _F32 * logits if on_gpu else 0
-    return logits * size + softmax + (0 if size == _F32 else 2 * head * size)
+    softmax = _F32 * logits if on_gpu or targets == "each" else 0
+    widened = _F32 * logits if targets == "each" and size != _F32 else 0
+    return logits * size + softmax + widened + (2 * head * size if learns_head and size != _F32 else 0)
 
 
 def _block_backward(config: ModelConfig, micro_rows: int, context: int, dtype: ActivationType, remat: Remat) -> int:

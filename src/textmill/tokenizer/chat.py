@@ -35,6 +35,11 @@ class ChatTemplate:
         """Whether the template says what the model is to write: ``{% generation %}`` ... ``{% endgeneration %}``."""
         return _GENERATION_TAG.search(self.text) is not None
 
+    def facts(self) -> dict[str, Any]:
+        """All that it writes by, as JSON holds it."""
+        now = None if self.now is None else self.now.isoformat()
+        return {"text": self.text, "variables": [list(one) for one in self.variables], "now": now}
+
     def render(
         self,
         messages: Sequence[Mapping[str, Any]],

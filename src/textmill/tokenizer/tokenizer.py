@@ -440,7 +440,9 @@ class Tokenizer(_core.EncodeCall):
             )
         return self._chat_template
 
-    def chat_with_answers(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[bool]]:
+    def chat_with_answers(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] | None = None
+    ) -> tuple[list[int], list[bool]]:
         """Render a conversation to token ids, and tell which of them the template marks as the model's to write.
 
         Marks are the blocks ``{% generation %}``; a template without them marks nothing (``marks_answers``).
@@ -450,7 +452,7 @@ class Tokenizer(_core.EncodeCall):
             DataError: the template fails, or refuses the messages.
         """
         return self._texts.encode_rendered_with_marks(
-            self._need_chat_template().render(messages, add_generation_prompt=False)
+            self._need_chat_template().render(messages, add_generation_prompt=False, tools=tools)
         )
 
     @property
@@ -489,6 +491,11 @@ class Tokenizer(_core.EncodeCall):
     def chat_template(self) -> str | None:
         """The Jinja text of the chat template."""
         return self._chat_template.text if self._chat_template else None
+
+    @property
+    def template_facts(self) -> dict[str, Any] | None:
+        """All that the chat template writes by, as JSON holds it: text, variables, and the time where it is fixed."""
+        return None if self._chat_template is None else self._chat_template.facts()
 
     @property
     def vocab_size(self) -> int:

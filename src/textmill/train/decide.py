@@ -11,7 +11,7 @@ from textmill.base import units
 from textmill.base.errors import ConfigError
 from textmill.model.config import ModelConfig
 from textmill.train.compiled import faster_step_s
-from textmill.train.memory import MemoryChoice, choose_memory
+from textmill.train.memory import UNTUNED, MemoryChoice, Tuned, choose_memory
 from textmill.train.plan import Plan, TrainStage
 from textmill.train.precision import Precision, peak_flops_per_s
 from textmill.train.ranks import CPU, own_device
@@ -30,7 +30,7 @@ def make_plan(
     *,
     rope_theta: float = 10_000.0,
     spread: Spread = HERE,
-    learned: int | None = None,
+    tuned: Tuned = UNTUNED,
     shapes_vary: bool = False,
 ) -> Plan:
     """Decide a run.
@@ -41,19 +41,19 @@ def make_plan(
         say: told each decision with its reason.
         rope_theta: RoPE's base of stages that name none.
         spread: the processes that train, and on what.
-        learned: numbers that are learned where the model is frozen. No step is timed then: a whole model that learns
-            may not fit where this run does.
+        tuned: what a run that tunes a model holds. Of one that learns adapters no step is timed: a whole model that
+            learns may not fit where this run does.
         shapes_vary: whether rows are as long as a step's texts happen to be, so that no blocks are compiled.
 
     Raises:
         ConfigError: the run does not fit into memory, or budget and stages disagree.
     """
     set_threads(recipe)
-    memory = choose_memory(recipe, config, say, spread=spread, learned=learned)
+    memory = choose_memory(recipe, config, say, spread=spread, tuned=tuned)
     times: dict[Precision, float] = {}
     candidates = precisions(recipe, spread)
     device = own_device() if spread.device == "cuda" else CPU
-    if learned is not None:
+    if tuned.adapters is not None:
         precision = _precision_of_products(candidates, device, say)
     else:
         if len(candidates) > 1 or recipe.budget.minutes is not None or spread.device == "cuda":
@@ -88,7 +88,7 @@ def make_plan(
         predicted_host_bytes=memory.predicted_host_bytes,
         peak_flops_per_s=peak_flops_per_s(precision, device),
         compiled=compiled_s is not None,
-        learned_parameters=learned,
+        learned_parameters=None if tuned.adapters is None else tuned.adapters.num_parameters,
     )
 
 

@@ -29,7 +29,12 @@ class Looks:
         self._held_out = sample_held_out(trainer.held_out, trainer.tokenizer, trainer.run.recipe.eval.max_tokens)
 
     def look(self, stage: TrainStage) -> None:
-        """Score and sample; nothing where no text is held out. All ranks have to ask."""
+        """Score and sample; nothing where nothing is held out. All ranks have to ask."""
+        if self._trainer.objective is not None:
+            scores = self._trainer.objective.scores(self._trainer)
+            if scores:
+                self._tell("eval", self._trainer.step, held_out=dict(scores))
+            return
         if not self._held_out:
             return
         trainer = self._trainer

@@ -1,7 +1,7 @@
 """How many rows go through the model at once, and what is recomputed: by the formula of what a step holds.
 
 The run holds more than its steps do: a copy of weights and optimizer that a checkpoint is written from, and two to go
-back to where the loss jumps.
+back to where the loss jumps; and where a model is tuned what ``Tuned`` tells.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Literal
 
 from textmill.base import units
 from textmill.base.errors import ConfigError
-from textmill.model.activation_bytes import block_matrix_parameters
+from textmill.model.activation_bytes import AdapterSizes, block_matrix_parameters
 from textmill.model.config import ModelConfig
 from textmill.model.machine import memory
-from textmill.model.training_bytes import Remat, TrainingBytes, training_bytes
+from textmill.model.training_bytes import Remat, Targets, TrainingBytes, training_bytes
 from textmill.train.host_memory import SNAPSHOTS, HostMemory, host_memory, what_takes_less
 from textmill.train.recipe import Recipe
 from textmill.train.recipe_tables.data import StageTable
@@ -49,13 +49,34 @@ class MemoryChoice:
     predicted_host_bytes: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tuned:
+    """What a run that tunes a model holds otherwise than one of pretraining.
+
+    Attributes:
+        targets: what its loss is of.
+        adapters: what is learned where the model is frozen.
+        beside_bytes: what is held all the time beside the model: another one that it is compared with.
+        between_bytes: what is held between steps, when activations and gradients are not: an engine that writes answers
+            with the model's weights, or these with adapters merged.
+    """
+
+    targets: Targets = "all"
+    adapters: AdapterSizes | None = None
+    beside_bytes: int = 0
+    between_bytes: int = 0
+
+
+UNTUNED = Tuned()
+
+
 def choose_memory(  # noqa: PLR0917  each is another thing
     recipe: Recipe,
     config: ModelConfig,
     say: Callable[[str], None],
     available: int | None = None,
     spread: Spread = HERE,
-    learned: int | None = None,
+    tuned: Tuned = UNTUNED,
     host_available: int | None = None,
 ) -> MemoryChoice:
     """Choose what recomputes least and fits, then as many rows at once as fit; what the recipe says is kept.
@@ -66,18 +87,18 @@ def choose_memory(  # noqa: PLR0917  each is another thing
         say: told of the decision.
         available: bytes that a process may take; what the machine or its GPU has free unless given.
         spread: the processes that train, and on what.
-        learned: numbers that are learned where the model is frozen.
+        tuned: what tuning holds.
         host_available: bytes that a host of GPUs may be asked for; what this one has free unless given.
 
     Raises:
         ConfigError: nothing that the recipe allows fits, or the host has no room for the copies that a run keeps.
     """
     limit = int(_USABLE * (_available(spread) if available is None else available))
-    choices = list(_choices(recipe, config, spread, learned))
+    choices = list(_choices(recipe, config, spread, tuned))
     fitting = next((choice for choice in choices if choice.predicted_bytes <= limit), None)
     if fitting is None:
         least = min(choices, key=lambda choice: choice.predicted_bytes)
-        raise ConfigError(_advice(recipe, config, least, limit, spread, learned))
+        raise ConfigError(_advice(recipe, config, least, limit, spread, tuned))
     rows = ", ".join(str(number) for number in dict.fromkeys(fitting.micro_rows))
     say(
         f"memory {units.num_bytes(fitting.predicted_bytes)} at most, of {units.num_bytes(limit)} that may be used: "
@@ -85,11 +106,15 @@ def choose_memory(  # noqa: PLR0917  each is another thing
     )
     if spread.device == "cpu":
         return fitting
-    host_bytes = _check_host(
-        host_memory(recipe, config, learned), spread, memory().available if host_available is None else host_available
-    )
+    free = memory().available if host_available is None else host_available
+    host_bytes = _check_host(host_memory(recipe, config, _learned(tuned)), spread, free)
     say(f"the host's memory {units.num_bytes(host_bytes)} beside: copies of the state, and the whole model at times")
     return dataclasses.replace(fitting, predicted_host_bytes=host_bytes)
+
+
+def _learned(tuned: Tuned) -> int | None:
+    """Numbers that are learned where the model is frozen."""
+    return None if tuned.adapters is None else tuned.adapters.num_parameters
 
 
 def _check_host(kept: HostMemory, spread: Spread, available: int) -> int:
@@ -116,9 +141,9 @@ def predicted_bytes(  # noqa: PLR0917  each is another thing
     micro_rows: tuple[int, ...],
     remat: Remat,
     spread: Spread = HERE,
-    learned: int | None = None,
+    tuned: Tuned = UNTUNED,
 ) -> int:
-    """Reckon a run's peak on one process: the largest stage's step, and the copies that a run keeps.
+    """Reckon a run's peak on one process: the largest stage's step, or what lies between two, and the run's copies.
 
     Those of a run on a GPU are in the host's memory, and reckoned by ``host_memory``. On a CPU the first rank has the
     whole model beside them for a while, where ranks share it.
@@ -136,15 +161,16 @@ def predicted_bytes(  # noqa: PLR0917  each is another thing
             averages=recipe.optimizer.ema_decay > 0,
             on_gpu=spread.device != "cpu",
             accumulates=rows < _rows_of_rank(recipe, stage, spread),
-            learned=learned,
+            targets=tuned.targets,
+            adapters=tuned.adapters,
         )
         for stage, rows in zip(recipe.stages, micro_rows, strict=True)
         for dtype in dtypes
     ]
-    kept = host_memory(recipe, config, learned)
+    kept = host_memory(recipe, config, _learned(tuned))
     if spread.num_holders > 1:
         reckoned = [_shared_out(config, step, spread, averages=recipe.optimizer.ema_decay > 0) for step in reckoned]
-    peak = max(step.peak for step in reckoned)
+    peak = tuned.beside_bytes + max(max(step.peak, step.between + tuned.between_bytes) for step in reckoned)
     if spread.device != "cpu":
         return peak
     if spread.num_holders > 1:  # no gradient is there then, nor an activation
@@ -179,7 +205,7 @@ def _rows_of_rank(recipe: Recipe, stage: StageTable, spread: Spread) -> int:
     return -(-rows_of(recipe, stage) // spread.num_readers)
 
 
-def _choices(recipe: Recipe, config: ModelConfig, spread: Spread, learned: int | None) -> Iterator[MemoryChoice]:
+def _choices(recipe: Recipe, config: ModelConfig, spread: Spread, tuned: Tuned) -> Iterator[MemoryChoice]:
     """All that the recipe allows, the quickest first."""
     remats = _REMATS if recipe.run.remat == "auto" else (recipe.run.remat,)
     for remat in remats:
@@ -190,7 +216,7 @@ def _choices(recipe: Recipe, config: ModelConfig, spread: Spread, learned: int |
                 or _micro_rows(_rows_of_rank(recipe, stage, spread), _most_rows(stage, config, spread) // cut)
                 for stage in recipe.stages
             )
-            yield MemoryChoice(micro_rows, remat, predicted_bytes(recipe, config, micro_rows, remat, spread, learned))
+            yield MemoryChoice(micro_rows, remat, predicted_bytes(recipe, config, micro_rows, remat, spread, tuned))
             if recipe.batch.micro_rows is not None or max(micro_rows) == 1:
                 break
             cut *= 2
@@ -210,7 +236,7 @@ def _micro_rows(rows: int, most: int) -> int:
 
 
 def _advice(  # noqa: PLR0917  each is another thing
-    recipe: Recipe, config: ModelConfig, least: MemoryChoice, limit: int, spread: Spread, learned: int | None
+    recipe: Recipe, config: ModelConfig, least: MemoryChoice, limit: int, spread: Spread, tuned: Tuned
 ) -> str:
     """Say what does not fit, and what would."""
     longest = max(stage.context for stage in recipe.stages)
@@ -226,12 +252,12 @@ def _advice(  # noqa: PLR0917  each is another thing
         (ones, "full", "--set batch.micro_rows=1 --set run.remat=full"),
     )
     for micro_rows, remat, words in options:
-        needed = predicted_bytes(recipe, config, micro_rows, remat, spread, learned)
+        needed = predicted_bytes(recipe, config, micro_rows, remat, spread, tuned)
         if needed <= limit:
             remedies.append(f"{words} takes {units.num_bytes(needed)}")
     if not remedies:
         no_copies = dataclasses.replace(recipe, spikes=dataclasses.replace(recipe.spikes, action="off"))
-        needed = predicted_bytes(no_copies, config, ones, "full", spread, learned)
+        needed = predicted_bytes(no_copies, config, ones, "full", spread, tuned)
         if needed <= limit:
             remedies.append(f"{words} --set spikes.action=off takes {units.num_bytes(needed)}")
     remedies.append("a shorter context or a smaller model takes less")

@@ -48,11 +48,6 @@ class Origin:
 class Adapters(Protocol):
     """What a run learns where it learns adapters, and the model itself is frozen."""
 
-    @property
-    def num_parameters(self) -> int:
-        """Numbers that are learned."""
-        ...
-
     def adapt(self, model: Llama, dtype: torch.dtype) -> None:
         """Fill a model with frozen weights, in the type of products, and add parameters that are learned, empty."""
         ...
@@ -112,6 +107,10 @@ class Objective(Protocol):
         Returns:
             the loss, and what else is told of the step; both the same on every rank.
         """
+        ...
+
+    def scores(self, trainer: Trainer) -> Mapping[str, float]:
+        """Score the model as it is on what is held out, by names; nothing where nothing is. It changes nothing."""
         ...
 
     def documents(self, step: int) -> Sequence[str]:

@@ -141,6 +141,7 @@ def run_recipe(
                     run = tuning.plan(folder, recipe, listener, spread)
                 save_run(run)
         ask_to_skip(run, skip_steps, listener.say)
+        objective = None if tuning is None else tuning.objective(run, listener)
         listener.plan(run)
         ranks.wait()
         try:
@@ -158,7 +159,7 @@ def run_recipe(
                     sampler=sampler,
                     ranks=ranks,
                     mesh=mesh,
-                    objective=None if tuning is None else tuning.objective(run, listener),
+                    objective=objective,
                 )
         except BaseException:
             with contextlib.suppress(OSError, DataError):  # what went wrong first is what is told

@@ -23,6 +23,7 @@ from textmill.train.recipe_tables.model import ARCHITECTURES, ModelTable
 from textmill.train.recipe_tables.run import BudgetTable, CheckpointTable, EvalTable, RunTable
 from textmill.train.recipe_tables.steps import BatchTable, OptimizerTable, ScheduleTable, SpikesTable
 from textmill.train.recipe_tables.tune import TuneTable
+from textmill.train.recipe_tables.tune_defaults import with_tuning_defaults
 from textmill.train.run_record import RUNS, list_runs
 
 SIZE_KEYS = (
@@ -67,6 +68,8 @@ class Recipe:
             return
         if not self.data.sources:
             raise ConfigError("[data.sources] is empty; name at least one source")
+        if not self.eval.holdout:
+            raise ConfigError("eval.holdout is 0, and must be between 0 and 1, as in 0.05")
         if not self.stages:
             raise ConfigError("the recipe has no [[stages]]; leave the key out, or give one stage at least")
         if self.has_no_length and self.model.params is None and "budget.tokens" not in self.left_open:
@@ -234,9 +237,9 @@ def _unset_the_other_length(table: dict[str, Any], settings: Iterable[str]) -> N
 def _does_nothing_in_tuning(recipe: Recipe) -> Iterator[str]:
     """Keys of other tables that a recipe gives beside ``[tune]`` in vain."""
     plain = EvalTable()
-    for key in dataclasses.fields(EvalTable):
-        if getattr(recipe.eval, key.name) != getattr(plain, key.name):
-            yield f"eval.{key.name}"
+    for name in ("holdout_kind", "prompt", "sample_tokens"):
+        if getattr(recipe.eval, name) != getattr(plain, name):
+            yield f"eval.{name}"
     if recipe.optimizer.z_loss:
         yield "optimizer.z_loss"
     if recipe.run.branch is not None:
@@ -245,7 +248,9 @@ def _does_nothing_in_tuning(recipe: Recipe) -> Iterator[str]:
 
 def _read(table: dict[str, Any]) -> Recipe:
     """Check a recipe's table, and mark what it leaves open."""
-    if "tune" in table or not from_table(ModelTable, table.get("model", {}), "model").leaves_size_open:
+    if "tune" in table:
+        return from_table(Recipe, with_tuning_defaults(table))
+    if not from_table(ModelTable, table.get("model", {}), "model").leaves_size_open:
         return from_table(Recipe, table)
     recipe = from_table(Recipe, _with_rows(table))
     given = {f"{name}.{key}" for name, keys in table.items() if isinstance(keys, dict) for key in keys}

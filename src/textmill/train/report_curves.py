@@ -114,13 +114,18 @@ class _Drawing:
         plain: bool = False,
         factor: float = 1.0,
     ) -> str:
-        """A figure of one column of the log."""
+        """A figure of one column of the log, and of what is held out of tuning beside it."""
         ys = self._history.figures(name) * factor
+        held_out = self._history.held_out_items().get(name, [])
 
         def series(axis: RunAxis) -> list[Series]:
-            return [Series("", axis.xs, ys)] if plain else smoothed("", axis.xs, ys)
+            lines = [Series("", axis.xs, ys)] if plain else smoothed("training" if held_out else "", axis.xs, ys)
+            if held_out:
+                steps, values = (np.array(column, np.float64) for column in zip(*held_out, strict=True))
+                lines.append(Series("held out", axis.at(steps), values, 1))
+            return lines
 
-        return figure(title, self._each(series, y_title, scales=scales), is_main=is_main)
+        return figure(title, self._each(series, y_title, scales=scales, legend=bool(held_out)), is_main=is_main)
 
     def bits(self) -> str:
         """Bits per byte of the training text and, by source, of held-out text."""
@@ -148,7 +153,7 @@ class _Drawing:
         return figure("Mixture by stage", charts)
 
     def _each(
-        self, series: Callable[[RunAxis], list[Series]], y_title: str, *, scales: bool
+        self, series: Callable[[RunAxis], list[Series]], y_title: str, *, scales: bool, legend: bool = False
     ) -> dict[str, str | dict[str, str]]:
         charts: dict[str, str | dict[str, str]] = {}
         for key, axis in self._axes.items():
@@ -164,7 +169,7 @@ class _Drawing:
                     for scale in SCALES
                 }
             else:
-                charts[key] = draw_chart(Axes(axis.title, y_title), lines, marks=marks, bands=bands, legend=False)
+                charts[key] = draw_chart(Axes(axis.title, y_title), lines, marks=marks, bands=bands, legend=legend)
         return charts
 
     def _marks(self, axis: RunAxis) -> list[Mark]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from textmill.base import units
@@ -41,18 +41,11 @@ def validation(history: History) -> str:
 
 
 def evaluations(history: History) -> str:
-    """Bits per byte by source at the evaluations, as many as fit a table."""
+    """Bits per byte by source at the evaluations, or what tuning was scored by; as many as fit a table."""
     held_out = history.held_out()
     if not held_out:
-        return ""
-    by_step: dict[int, dict[str, float]] = {}
-    for name, points in held_out.items():
-        for step, value in points:
-            by_step.setdefault(step, {})[name] = value
-    rows = [
-        [f"{step:,}", *(f"{by_step[step][name]:.3f}" if name in by_step[step] else "" for name in held_out)]
-        for step in _spread(sorted(by_step))
-    ]
+        return _of_items(history.held_out_items())
+    rows, left_out = _by_step(held_out)
     best = [min(points, key=lambda point: point[1]) for points in held_out.values()]
     rows.append(["best", *(f"{value:.3f} at {step:,}" for step, value in best)])
     intervals = history.intervals()
@@ -61,11 +54,34 @@ def evaluations(history: History) -> str:
         rows.append(
             ["last, 95 %", *(text if name in intervals else "" for name, text in zip(held_out, ends, strict=True))]
         )
-    left_out = f" {_ROWS} of {len(by_step)} are shown." if len(by_step) > _ROWS else ""
     return (
         f"<h2>Evaluations</h2><p>Bits per byte of a sample of held-out text, the same each time.{left_out}</p>"
         + table(("step", *held_out), rows)
     )
+
+
+def _of_items(scores: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """Scores of tuning on what was held out of it."""
+    if not scores:
+        return ""
+    rows, left_out = _by_step(scores)
+    names = [name.replace("_", " ") for name in scores]
+    return f"<h2>Evaluations</h2><p>Of what is held out of tuning, the same each time.{left_out}</p>" + table(
+        ("step", *names), rows
+    )
+
+
+def _by_step(scores: Mapping[str, Sequence[tuple[int, float]]]) -> tuple[list[list[str]], str]:
+    """A row for each step, as many as fit a table, and how many there are where not all do."""
+    by_step: dict[int, dict[str, float]] = {}
+    for name, points in scores.items():
+        for step, value in points:
+            by_step.setdefault(step, {})[name] = value
+    rows = [
+        [f"{step:,}", *(f"{by_step[step][name]:.3f}" if name in by_step[step] else "" for name in scores)]
+        for step in _spread(sorted(by_step))
+    ]
+    return rows, f" {_ROWS} of {len(by_step)} are shown." if len(by_step) > _ROWS else ""
 
 
 def stages(history: History) -> str:

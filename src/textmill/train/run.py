@@ -7,6 +7,7 @@ runs/NAME/
 ├── interventions.json   batches passed over and the like, where anything was decided on the way
 ├── packing/             packing tables that could not be kept beside their shards
 ├── inputs.json          of tuning: hashes of what it began with, and when
+├── tokens/              of tuning: conversations or pairs in tokens, by a hash of all that they depend on
 ├── reference/           of preferences: log-probabilities under the model that tuning began from
 ├── rollouts/            of rewards: the answers of each step, and what they were worth
 ├── checkpoints/step-*/  each a model folder and the optimizer's state
@@ -49,6 +50,7 @@ _NAMES = frozenset(
         "packing",
         "reference",
         "rollouts",
+        "tokens",
         "adapter",
         "inputs.json",
         INTERVENTIONS,

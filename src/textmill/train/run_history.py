@@ -164,13 +164,21 @@ class History:
 
     def held_out(self) -> dict[str, list[tuple[int, float]]]:
         """Bits per byte of held-out text by source: (step, value) of each evaluation; ``all`` comes first."""
+        found = self._evaluated("bits_per_byte")
+        return {name: found[name] for name in sorted(found, key=lambda name: (name != "all", name))}
+
+    def held_out_items(self) -> dict[str, list[tuple[int, float]]]:
+        """What a run of tuning scored on held-out conversations, pairs or prompts: (step, value) by name, as told."""
+        return self._evaluated("held_out")
+
+    def _evaluated(self, field: str) -> dict[str, list[tuple[int, float]]]:
         found: dict[str, list[tuple[int, float]]] = {}
         for event in self._events["eval"]:
-            scores = event.fields.get("bits_per_byte")
+            scores = event.fields.get(field)
             for name, value in scores.items() if isinstance(scores, dict) else ():
                 if math.isfinite(number(value)):
                     found.setdefault(name, []).append((event.step, number(value)))
-        return {name: found[name] for name in sorted(found, key=lambda name: (name != "all", name))}
+        return found
 
     def intervals(self) -> dict[str, tuple[float, float]]:
         """The 95 % intervals of bits per byte at the last evaluation, of sources with two documents or more."""

@@ -6,6 +6,7 @@ All of it is a pure function of the weights, the prompts, the seed and the step.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from textmill.tune.grpo_loss import Scale, group_advantages
 from textmill.tune.order import numbers_of
 from textmill.tune.questions import Question
 from textmill.tune.rewards import Reward
-from textmill.tune.rollouts import draw, open_weights, seed_of
+from textmill.tune.rollouts import Rollout, draw, open_weights, seed_of
 
 if TYPE_CHECKING:
     from textmill.tokenizer.tokenizer import Tokenizer
@@ -71,8 +72,7 @@ class AnswerSource:
         tokenizer: the model's, and how its texts end.
         drawing: how it is done.
         run: the folder that answers are kept in.
-        reference: the model that tuning began from; None where it does not count.
-        say: told what may take a while.
+        reference: opens the model that tuning began from; None where it does not count.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class AnswerSource:
         drawing: Drawing,
         *,
         run: Path,
-        reference: Llama | None = None,
+        reference: Callable[[], AbstractContextManager[Llama]] | None = None,
     ) -> None:
         self._questions, self._reward = questions, reward
         self._tokenizer, self._rules = tokenizer
@@ -116,14 +116,55 @@ class AnswerSource:
         drawing = self._drawing
         rows = self._rows(answers)
         is_first = step % drawing.updates == 0
+        reference_log_p = None
+        if self._reference is not None:
+            with self._reference() as reference:
+                reference_log_p = self._log_p(reference, rows)
         return GradedBatch(
             **rows.parts(),
             advantages=np.array([answer.advantage for answer in answers]),
             num_answers=sum_count(len(answers)),
             num_tokens=sum_count(sum(len(answer.ids) for answer in answers)),
             old_log_p=None if is_first else _laid_out(rows, [answer.log_p for answer in answers]),
-            reference_log_p=None if self._reference is None else self._log_p(self._reference, rows),
+            reference_log_p=reference_log_p,
         )
+
+    def drawn(
+        self,
+        questions: Sequence[Question],
+        seeds: Sequence[int],
+        model: Llama,
+        weights: Mapping[str, torch.Tensor],
+        *,
+        num_answers: int,
+    ) -> list[list[Rollout]]:
+        """Draw answers to each of some prompts, by seeds of their own, from a model as it is."""
+        drawing = self._drawing
+        engine = open_weights(
+            model.config,
+            weights,
+            self._tokenizer,
+            self._rules,
+            device=model.head_weight.device.type,
+            context=drawing.context,
+            num_answers=num_answers * len(questions),
+            threads=drawing.threads,
+        )
+        return draw(
+            engine,
+            [question.ids for question in questions],
+            seeds,
+            num_answers=num_answers,
+            max_tokens=drawing.max_tokens,
+            temperature=drawing.temperature,
+        )
+
+    def rewards(self, questions: Sequence[Question], answers: Sequence[Rollout]) -> list[float]:
+        """Grade an answer to each of some prompts."""
+        return [
+            self._reward(question.prompt, answer.text, question.record, question.where)
+            for question, answer in zip(questions, answers, strict=True)
+        ]
 
     def _written(
         self, step: int, model: Llama, weights: Mapping[str, torch.Tensor], rank: int, size: int
@@ -133,27 +174,12 @@ class AnswerSource:
         numbers = numbers_of(
             step // drawing.updates, len(self._questions), per_step=drawing.prompts_per_step, seed=drawing.seed
         )[rank::size].tolist()
-        engine = open_weights(
-            model.config,
-            weights,
-            self._tokenizer,
-            self._rules,
-            device=model.head_weight.device.type,
-            context=drawing.context,
-            threads=drawing.threads,
-        )
-        groups = draw(
-            engine,
-            [self._questions[number].ids for number in numbers],
-            [seed_of(drawing.seed, step, place) for place in places],
-            num_answers=drawing.num_answers,
-            max_tokens=drawing.max_tokens,
-            temperature=drawing.temperature,
-        )
+        questions = [self._questions[number] for number in numbers]
+        seeds = [seed_of(drawing.seed, step, place) for place in places]
+        groups = self.drawn(questions, seeds, model, weights, num_answers=drawing.num_answers)
         answers = []
-        for number, group in zip(numbers, groups, strict=True):
-            question = self._questions[number]
-            rewards = [self._reward(question.prompt, one.text, question.record, question.where) for one in group]
+        for number, question, group in zip(numbers, questions, groups, strict=True):
+            rewards = self.rewards([question] * len(group), group)
             advantages = group_advantages(torch.tensor([rewards], dtype=torch.float64), drawing.scale)[0].tolist()
             answers += [
                 GradedAnswer(

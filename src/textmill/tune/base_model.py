@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import ConfigError, DataError
+from textmill.checkpoint.adapter_files import fingerprint_of
 from textmill.checkpoint.cache import find_cached
 from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.sources import resolve_model
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from textmill.tokenizer.tokenizer import Tokenizer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BaseModel:
     """What tuning begins from.
 
@@ -59,6 +61,11 @@ class BaseModel:
             f"{self.stored.path} names no token that ends a text (eos_token_id in config.json), so a tuned model would "
             "never stop; add it"
         )
+
+    @cached_property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What tells it from any other; all its weights are read for that, once."""
+        return fingerprint_of(self.stored)
 
     @property
     def small_files(self) -> dict[str, Any]:

@@ -6,8 +6,8 @@
 | ShareGPT | ``conversations``: from, value; ``system``      | human, gpt and the like become user, assistant; weights |
 | Alpaca   | ``instruction``, ``input``, ``output``          | instruction and input, an empty line between; an answer |
 
-Alpaca's ``system`` and ``history`` (pairs of a question and its answer) come before. A record with ``tools`` is
-refused: templates are not given them, and answers that call what the model never read about would be learned.
+Alpaca's ``system`` and ``history`` (pairs of a question and its answer) come before. ``tools`` of a record, a list as
+in OpenAI's API or the JSON of one, are for the template.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from textmill.base.errors import DataError
-from textmill.tune.messages import Message, checked_message
+from textmill.tune.messages import Message, Tool, checked_message, tools_of
 from textmill.tune.preference_records import read_json_lines
 
 # Who speaks in ShareGPT's files.
@@ -51,11 +51,13 @@ class Chat:
         messages: with ``role`` and ``content``, a text; what else they have is for the template.
         learned: for each message, whether it is an answer to learn.
         where: ``file:line``.
+        tools: what the answers may call.
     """
 
     messages: tuple[Message, ...]
     learned: tuple[bool, ...]
     where: str
+    tools: tuple[Tool, ...] = ()
 
 
 def read_chats(paths: Sequence[Path]) -> Iterator[Chat]:
@@ -63,7 +65,7 @@ def read_chats(paths: Sequence[Path]) -> Iterator[Chat]:
 
     Raises:
         DataError: a line is no conversation, named with its file and line: no JSON, a form that is not known, roles out
-            of order, an empty message, no answer at the end, tools.
+            of order, an empty message, no answer at the end, tools that are no list.
         ConfigError: a file cannot be read.
     """
     for where, record in read_json_lines(paths):
@@ -72,29 +74,29 @@ def read_chats(paths: Sequence[Path]) -> Iterator[Chat]:
 
 def chat_of(record: Mapping[str, Any], where: str) -> Chat:
     """Read a record in any of the forms; raises as ``read_chats``."""
-    for key in ("tools", "functions"):
-        if record.get(key):
-            raise DataError(
-                f'{where}: "{key}" are not written into conversations, so the model would learn to call what it was '
-                f'not told of; describe them in a system message and leave "{key}" out, or leave this line out'
-            )
+    if record.get("functions"):
+        raise DataError(
+            f'{where}: "functions" is OpenAI\'s older form, which templates do not know; give "tools": '
+            '[{"type": "function", "function": ...}], or leave this line out'
+        )
     if "messages" in record:
-        messages = _listed(record["messages"], where, "messages")
+        found = _listed(record["messages"], where, "messages")
     elif "conversations" in record:
-        messages = _of_sharegpt(record, where)
+        found = _of_sharegpt(record, where)
     elif "instruction" in record:
-        messages = _of_alpaca(record, where)
+        found = _of_alpaca(record, where)
     else:
         raise DataError(
             f'{where}: no conversation: a line has "messages" (OpenAI), "conversations" (ShareGPT) or "instruction" '
             f'and "output" (Alpaca), and this one has {", ".join(map(repr, record)) or "nothing"}'
         )
-    checked = tuple(_checked(message, where, place) for place, message in enumerate(messages))
+    checked = tuple(_checked(message, where, place) for place, message in enumerate(found))
     _check_order(checked, where)
     learned = tuple(message["role"] == "assistant" and message.get("weight", 1) != 0 for message in checked)
     if not any(learned):
         raise DataError(f"{where}: every answer has the weight 0, so there is nothing to learn; leave this line out")
-    return Chat(tuple(_without_weight(message) for message in checked), learned, where)
+    messages = tuple(_without_weight(message) for message in checked)
+    return Chat(messages, learned, where, tools_of(record, where))
 
 
 def _of_sharegpt(record: Mapping[str, Any], where: str) -> list[Message]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from textmill.checkpoint.tensors import as_torch
-from textmill.train.objective import Adapters
+from textmill.model.llama import Llama
 from textmill.train.precision import compute_dtype
 from textmill.train.recipe_tables.tune import TuneTable
 from textmill.train.trainer import Trainer
@@ -20,36 +19,41 @@ from textmill.tune.answer_source import AnswerSource, Drawing
 from textmill.tune.base_model import BaseModel
 from textmill.tune.graded_answers import GradedAnswer
 from textmill.tune.grpo import GradedBatch, GrpoSettings, answers_loss
+from textmill.tune.lora import LoraAdapters
 from textmill.tune.order import numbers_of
 from textmill.tune.questions import Question
 from textmill.tune.rewards import Reward
+from textmill.tune.rollouts import seed_of
+from textmill.tune.tuned_objective import TunedObjective
 
 
-class GrpoObjective:
+class GrpoObjective(TunedObjective):
     """Prompts, and a reward for the answers to them.
 
     Args:
         base: the model that tuning begins from.
         questions: the prompts.
         reward: grades answers.
+        held_out: prompts that the run is validated on.
         adapters: what is learned in the place of the weights, if not these.
     """
 
     def __init__(
-        self, base: BaseModel, questions: Sequence[Question], reward: Reward, adapters: Adapters | None = None
+        self,
+        base: BaseModel,
+        questions: Sequence[Question],
+        reward: Reward,
+        held_out: Sequence[Question] = (),
+        adapters: LoraAdapters | None = None,
     ) -> None:
-        self.tokenizer = base.tokenizer
-        self.small_files = base.small_files
-        self.adapters = adapters
-        self._base, self._questions, self._reward = base, questions, reward
+        super().__init__(base, adapters)
+        self._questions, self._reward, self._held_out = questions, reward, held_out
         self._told: dict[str, float] = {}
 
-    def first_weights(self) -> Mapping[str, NDArray[Any]]:
-        """Those of the model that tuning begins from."""
-        return self._base.weights()
-
     def begin(self, trainer: Trainer) -> None:
-        """Get ready to draw answers; the first model is kept in memory where the loss holds to it."""
+        """Get ready to draw answers; where the loss holds to the first model, and that is not the one that learns with
+        its adapters lifted off, it is kept in memory.
+        """
         run = trainer.run
         tune = run.recipe.tune
         assert tune is not None
@@ -62,8 +66,14 @@ class GrpoObjective:
             (self._base.tokenizer, self._base.rules),
             drawing,
             run=run.folder,
-            reference=self._base.llama().to(trainer.layout.device) if tune.beta else None,
+            reference=self._reference(trainer) if tune.beta else None,
         )
+
+    def _reference(self, trainer: Trainer) -> Callable[[], AbstractContextManager[Llama]]:
+        if self.adapters is not None:
+            return lambda: self.first_model(trainer)
+        reference = self._base.llama().to(trainer.layout.device)
+        return lambda: nullcontext(reference)
 
     def batch(self, trainer: Trainer, step: int) -> GradedBatch:
         """The answers of a data step, drawn from the model as it is."""
@@ -98,6 +108,24 @@ class GrpoObjective:
             sums = {name: value + told[name].item() for name, value in sums.items()}
         means = {name: value / batch.num_tokens for name, value in sums.items()}
         return total, {**self._told, **means, "num_tokens": batch.num_read}
+
+    def scores(self, trainer: Trainer) -> dict[str, float]:
+        """Of an answer to each held-out prompt, the same random numbers every time: mean ``reward``, and ``ended``."""
+        if not self._held_out:
+            return {}
+        groups = self._source.drawn(
+            self._held_out,
+            [seed_of(self._seed, -1, place) for place in range(len(self._held_out))],
+            trainer.model,
+            _weights(trainer),
+            num_answers=1,
+        )
+        answers = [group[0] for group in groups]
+        rewards = self._source.rewards(self._held_out, answers)
+        return {
+            "reward": statistics.fmean(rewards),
+            "ended": statistics.fmean(answer.has_ended for answer in answers),
+        }
 
     def documents(self, step: int) -> Sequence[str]:
         """The prompts of a data step."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from textmill.base.files import new_folder
 from textmill.checkpoint.adapter_files import (
     AdapterConfig,
     Factors,
-    fingerprint_of,
     merged,
     names_of,
     write_adapter,
@@ -28,6 +28,7 @@ from textmill.checkpoint.adapter_files import (
 from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.tensors import as_numpy, as_torch
 from textmill.data.permutation import hash_key
+from textmill.model.activation_bytes import AdapterSizes
 from textmill.model.adapted import Adapter, KeyedDropout
 from textmill.model.linear import Linear
 from textmill.model.llama import Llama
@@ -76,13 +77,24 @@ class LoraAdapters:
             targets=settings.targets,
             dropout=settings.dropout,
         )
-        self._fingerprint = fingerprint_of(base.stored)
 
     @property
-    def num_parameters(self) -> int:
-        """Numbers that are learned."""
-        shapes = (self._base.stored.tensors[f"{name}.weight"].shape for name in self._layers)
-        return sum(self._settings.rank * (num_out + num_in) for num_out, num_in in shapes)
+    def sizes(self) -> AdapterSizes:
+        """What they add to the model."""
+        rank, shapes = self._settings.rank, self._base.config.tensor_shapes()
+        num_layers = self._base.config.num_hidden_layers
+        num_adapters, num_inputs, num_parameters = [0] * num_layers, [0] * num_layers, 0
+        for name in self._layers:
+            layer = int(name.removeprefix("model.layers.").partition(".")[0])
+            num_out, num_in = shapes[f"{name}.weight"]
+            num_parameters += rank * (num_out + num_in)
+            num_adapters[layer] += 1
+            num_inputs[layer] += num_in if self._settings.dropout else 0
+        return AdapterSizes(
+            num_parameters=num_parameters,
+            ranks=tuple(rank * count for count in num_adapters),
+            num_masked=tuple(num_inputs),
+        )
 
     @torch.no_grad()
     def adapt(self, model: Llama, dtype: torch.dtype) -> None:
@@ -132,14 +144,27 @@ class LoraAdapters:
             whole[name] = merged(values, factors[name], self._config.scale) if name in factors else values
         return whole
 
+    @contextmanager
+    def lifted(self, model: Llama) -> Iterator[None]:
+        """Let a model be the base alone in a ``with`` block."""
+        layers = [layer for name in self._layers if isinstance(layer := model.get_submodule(name), Linear)]
+        adapters = [layer.adapter for layer in layers]
+        for layer in layers:
+            layer.adapter = None
+        try:
+            yield
+        finally:
+            for layer, adapter in zip(layers, adapters, strict=True):
+                layer.adapter = adapter
+
     def write_small_files(self, folder: Path) -> None:
         """Write what makes a checkpoint an adapter that can be opened."""
-        write_config(folder, self._config, self._fingerprint)
+        write_config(folder, self._config, self._base.fingerprint)
 
     def save(self, folder: Path, model: Llama) -> None:
         """Write the adapters of a model in PEFT's format, whole or not at all."""
         with new_folder(folder) as unfinished:
-            write_adapter(unfinished, self._config, dict(self._factors(model)), self._fingerprint)
+            write_adapter(unfinished, self._config, dict(self._factors(model)), self._base.fingerprint)
 
     def _factors(self, model: Llama) -> Iterator[tuple[str, Factors]]:
         for name in self._layers:

@@ -1,13 +1,15 @@
-"""What a message in a file has to have: a role that is known, and a text."""
+"""What a message in a file has to have: a role that is known, and a text; and the tools that answers may call."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from textmill.base.errors import DataError
 
 Message = Mapping[str, Any]
+Tool = Mapping[str, Any]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -36,6 +38,21 @@ def checked_message(message: Message, where: str, name: str) -> dict[str, Any]:
         kind = "answer" if role == "assistant" else "message"
         raise DataError(f"{where}: {name} ({role}) is an empty {kind}; give a text, or leave this line out")
     return {**message, "content": content}
+
+
+def tools_of(record: Mapping[str, Any], where: str) -> tuple[Tool, ...]:
+    """The ``tools`` of a record: a list of objects, or the JSON of one; raises ``DataError`` for anything else."""
+    tools = record.get("tools")
+    if isinstance(tools, str) and tools.strip():
+        try:
+            tools = json.loads(tools)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f'{where}: "tools" is a text, and no JSON: {error}; give a list of objects') from error
+    if not tools:
+        return ()
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise DataError(f'{where}: "tools" must be a list of objects: [{{"type": "function", "function": ...}}]')
+    return tuple(tools)
 
 
 def _joined(parts: Sequence[Any], where: str, name: str) -> str:

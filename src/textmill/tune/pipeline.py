@@ -5,35 +5,38 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
-from textmill.base.errors import ConfigError, DataError
+from textmill.base.errors import ConfigError
 from textmill.train.decide import make_plan
+from textmill.train.memory import Tuned
 from textmill.train.objective import Objective
 from textmill.train.pipeline import Listener, run_recipe
 from textmill.train.recipe import Recipe
 from textmill.train.recipe_tables.data import DataTable, SourceTable, StageTable
 from textmill.train.recipe_tables.model import ModelTable
-from textmill.train.recipe_tables.run import BudgetTable
+from textmill.train.recipe_tables.run import BudgetTable, EvalTable
 from textmill.train.recipe_tables.tune import TuneTable
 from textmill.train.run import Run
 from textmill.train.spread import Spread
 from textmill.tune.base_model import BaseModel, open_base
-from textmill.tune.chat_records import read_chats
 from textmill.tune.chat_rows import ChatSource, row_tokens
-from textmill.tune.chat_tokens import ChatTokens, tokenize_chats
+from textmill.tune.chat_tokens import ChatTokens
 from textmill.tune.dpo_objective import DpoObjective
 from textmill.tune.grpo_objective import GrpoObjective
 from textmill.tune.lora import LoraAdapters, LoraSettings
-from textmill.tune.preference_records import read_preferences
-from textmill.tune.preference_tokens import Limits, Pair, tokenize
-from textmill.tune.questions import Question, read_questions
+from textmill.tune.preference_tokens import Pair
+from textmill.tune.questions import Question
 from textmill.tune.rewards import Reward, load_reward
+from textmill.tune.rollouts import engine_bytes
 from textmill.tune.run_inputs import began_at, check_inputs, keep_inputs
 from textmill.tune.sft_objective import SftObjective
+from textmill.tune.tuning_data import TuningData, read_chats, read_pairs, read_prompts
 
-Data = list[ChatTokens] | list[Pair] | list[Question]
+Data = TuningData[ChatTokens] | TuningData[Pair] | TuningData[Question]
+Make = Callable[[LoraAdapters | None], Objective]
 
 
 def run_tuning(recipe: Recipe, kind: str, listener: Listener, *, resume: bool = False) -> Run:
@@ -64,14 +67,14 @@ class _Tuning:
     """Makes the plan and the objective of a run from the same data and reward, which are read once."""
 
     def __init__(self) -> None:
-        self._read: tuple[BaseModel, Data, Reward | None] | None = None
+        self._read: tuple[BaseModel, Data, Reward | None, Make] | None = None
 
     def plan(self, folder: Path, recipe: Recipe, listener: Listener, spread: Spread) -> Run:
         """Decide a run: rows that hold the longest texts, and steps for the epochs."""
         tune = _table(recipe)
         # Through the text that is kept, so that a resume has the same zone, too.
         began = datetime.datetime.fromisoformat(datetime.datetime.now(tz=datetime.UTC).astimezone().isoformat())
-        base, data, reward = self._data(recipe, listener, began)
+        base, data, reward, _ = self._data(folder, recipe, listener, began)
         context = _row_tokens(data, tune)
         num_items, per_step, what = _items(recipe, tune, data)
         if per_step > num_items:
@@ -79,13 +82,17 @@ class _Tuning:
                 f"a step has {per_step:,} {what}, and the data have {num_items:,}: each is in every step, and some "
                 "more than once; fewer batch.rows let a step be part of an epoch"
             )
+        if data.held_out:
+            listener.say(f"validated on {len(data.held_out):,} held-out {_what(tune)}")
         planned = dataclasses.replace(
             recipe,
+            run=dataclasses.replace(recipe.run, precision=_precision(recipe, tune, listener)),
             tune=None,
             model=ModelTable(from_=tune.model),
             data=DataTable(sources={"tune": SourceTable(path=tune.data)}),
             stages=(StageTable(name="tune", context=context),),
             budget=_budget(recipe, tune, data),
+            eval=EvalTable(),
         )
         adapters = _adapters(recipe, base)
         plan = make_plan(
@@ -94,7 +101,7 @@ class _Tuning:
             listener.say,
             rope_theta=base.config.rope_theta,
             spread=spread,
-            learned=None if adapters is None else adapters.num_parameters,
+            tuned=_tuned(recipe, base, data, adapters, on_gpu=spread.device != "cpu"),
             shapes_vary=True,
         )
         keep_inputs(folder, base, data, None if reward is None else reward.sha256, began)
@@ -102,28 +109,40 @@ class _Tuning:
 
     def objective(self, run: Run, listener: Listener) -> Objective:
         """What the run learns."""
-        tune = _table(run.recipe)
-        base, data, reward = self._data(run.recipe, listener, began_at(run.folder))
+        base, data, reward, make = self._data(run.folder, run.recipe, listener, began_at(run.folder))
         check_inputs(run.folder, base, data, None if reward is None else reward.sha256, listener.say)
-        adapters = _adapters(run.recipe, base)
-        if tune.kind == "sft":
-            return SftObjective(base, _chats(data), adapters)
-        if tune.kind == "dpo":
-            return DpoObjective(base, _pairs(data), listener, adapters)
-        assert reward is not None
-        return GrpoObjective(base, _questions(data), reward, adapters)
+        return make(_adapters(run.recipe, base))
 
     def _data(
-        self, recipe: Recipe, listener: Listener, began: datetime.datetime
-    ) -> tuple[BaseModel, Data, Reward | None]:
+        self, folder: Path, recipe: Recipe, listener: Listener, began: datetime.datetime
+    ) -> tuple[BaseModel, Data, Reward | None, Make]:
         if self._read is None:
             tune = _table(recipe)
             base = open_base(tune.model, tune.context, began)
             # It fails before anything is done that takes a while.
             reward = None if tune.reward is None else load_reward(tune.reward)
             listener.doing("reading the data")
-            self._read = base, _read_data(tune, base, listener), reward
+            data, make = _learned(folder, recipe, base, reward, listener)
+            listener.doing("reading the model's weights")
+            _ = base.fingerprint
+            self._read = base, data, reward, make
         return self._read
+
+
+def _learned(
+    folder: Path, recipe: Recipe, base: BaseModel, reward: Reward | None, listener: Listener
+) -> tuple[Data, Make]:
+    """Read what is learned from, and say what makes an objective of it."""
+    kind = _table(recipe).kind
+    if kind == "sft":
+        chats = read_chats(recipe, base, folder, listener)
+        return chats, lambda adapters: SftObjective(base, chats.learned, chats.held_out, adapters)
+    if kind == "dpo":
+        pairs = read_pairs(recipe, base, folder, listener)
+        return pairs, lambda adapters: DpoObjective(base, pairs.learned, listener, pairs.held_out, adapters)
+    assert reward is not None
+    prompts = read_prompts(recipe, base)
+    return prompts, lambda adapters: GrpoObjective(base, prompts.learned, reward, prompts.held_out, adapters)
 
 
 def _adapters(recipe: Recipe, base: BaseModel) -> LoraAdapters | None:
@@ -138,53 +157,37 @@ def _adapters(recipe: Recipe, base: BaseModel) -> LoraAdapters | None:
     return LoraAdapters(base, settings, recipe.run.seed)
 
 
-def _read_data(tune: TuneTable, base: BaseModel, listener: Listener) -> Data:
-    paths = _files(Path(tune.data))
-    if tune.kind == "grpo":
-        assert tune.max_tokens is not None
-        return read_questions(
-            paths,
-            base.tokenizer,
-            prefix_ids=base.rules.prefix_ids,
-            context=tune.context,
-            max_tokens=tune.max_tokens,
-        )
-    assert tune.too_long is not None
-    if tune.kind == "sft":
-        chats = tokenize_chats(
-            read_chats(paths),
-            base.tokenizer,
-            model=tune.model,
-            stop_ids=base.rules.stop_ids,
-            context=tune.context,
-            too_long=tune.too_long,
-            say=listener.say,
-        )
-        if not chats:
-            raise DataError(f"{tune.data}: no conversation is left to learn from; each line holds one")
-        return chats
-    assert tune.prompt_context is not None
-    pairs = tokenize(
-        read_preferences(paths),
-        base.tokenizer,
-        prefix_ids=base.rules.prefix_ids,
-        end_id=base.end_id,
-        limits=Limits(context=tune.context, prompt=tune.prompt_context, too_long=tune.too_long),
-        say=listener.say,
+def _precision(recipe: Recipe, tune: TuneTable, listener: Listener) -> Literal["auto", "f32", "bf16"]:
+    """The recipe's own; of GRPO float32, in which the answers are drawn, unless it says otherwise."""
+    if tune.kind != "grpo" or recipe.run.precision == "f32":
+        return recipe.run.precision
+    if recipe.run.precision == "auto":
+        return "f32"
+    listener.say(
+        "answers are drawn in f32, and what is learned of them is computed in bf16, as run.precision says: the "
+        "probabilities differ; leave it out to have both in f32"
     )
-    if not pairs:
-        raise DataError(f"{tune.data}: no pair is left to learn from; each line holds prompt, chosen and rejected")
-    return pairs
+    return recipe.run.precision
 
 
-def _files(path: Path) -> list[Path]:
-    """A file, or those of a folder, in the order of their names."""
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.glob("*.jsonl"))
-    if not found:
-        raise ConfigError(f"tune.data {path} holds no file *.jsonl; name a file, or a folder of them")
-    return found
+def _tuned(recipe: Recipe, base: BaseModel, data: Data, adapters: LoraAdapters | None, *, on_gpu: bool) -> Tuned:
+    """What the run holds that one of pretraining does not."""
+    tune, whole = _table(recipe), 4 * base.config.num_parameters
+    # Adapters are merged into all weights, in the machine's memory, to be written at the end or drawn with.
+    between = whole if adapters is not None and not on_gpu else 0
+    if tune.kind == "grpo":
+        between += engine_bytes(
+            base.config,
+            context=_row_tokens(data, tune),
+            num_answers=max(recipe.batch.rows, len(data.held_out)),
+            device="cuda" if on_gpu else "cpu",
+        )
+    return Tuned(
+        targets="some" if tune.kind == "sft" else "each",
+        adapters=None if adapters is None else adapters.sizes,
+        beside_bytes=whole if tune.kind == "grpo" and tune.beta and adapters is None else 0,
+        between_bytes=between,
+    )
 
 
 def _budget(recipe: Recipe, tune: TuneTable, data: Data) -> BudgetTable:
@@ -199,36 +202,25 @@ def _items(recipe: Recipe, tune: TuneTable, data: Data) -> tuple[int, int, str]:
     """How many there are of what a step has so many of, how many it has, and what they are."""
     if tune.kind == "grpo":
         assert tune.answers is not None
-        return len(data), recipe.batch.rows // tune.answers, "prompts"
+        return len(data.learned), recipe.batch.rows // tune.answers, _what(tune)
     if tune.packing == "all":
-        rows = ChatSource(_chats(data), context=_row_tokens(data, tune), per_step=1, packs_all=True, seed=0)
+        chats = [one for one in data.learned if isinstance(one, ChatTokens)]
+        rows = ChatSource(chats, context=_row_tokens(data, tune), per_step=1, packs_all=True, seed=0)
         return rows.num_items, recipe.batch.rows, "rows"
-    return len(data), recipe.batch.rows, "conversations" if tune.kind == "sft" else "pairs"
+    return len(data.learned), recipe.batch.rows, _what(tune)
+
+
+def _what(tune: TuneTable) -> str:
+    return {"sft": "conversations", "dpo": "pairs", "grpo": "prompts"}[tune.kind]
 
 
 def _row_tokens(data: Data, tune: TuneTable) -> int:
     """Tokens of a row: the longest pair, or the longest prompt and answer; of conversations as ``row_tokens`` says."""
-    if tune.kind == "sft":
-        return row_tokens(_chats(data), context=tune.context, packs_all=tune.packing == "all")
-    longest = 0
-    for one in data:
-        if isinstance(one, Pair):
-            longest = max(longest, one.chosen.num_inputs + one.rejected.num_inputs)
-        elif isinstance(one, Question):
-            longest = max(longest, len(one.ids) + (tune.max_tokens or 0))
-    return longest
-
-
-def _chats(data: Sequence[ChatTokens | Pair | Question]) -> list[ChatTokens]:
-    return [one for one in data if isinstance(one, ChatTokens)]
-
-
-def _pairs(data: Sequence[ChatTokens | Pair | Question]) -> list[Pair]:
-    return [one for one in data if isinstance(one, Pair)]
-
-
-def _questions(data: Sequence[ChatTokens | Pair | Question]) -> list[Question]:
-    return [one for one in data if isinstance(one, Question)]
+    items = [*data.learned, *data.held_out]
+    if tune.packing == "all":
+        chats = [one for one in items if isinstance(one, ChatTokens)]
+        return row_tokens(chats, context=tune.context, packs_all=True)
+    return max(one.num_inputs for one in items) + (tune.max_tokens or 0)
 
 
 def _table(recipe: Recipe) -> TuneTable:

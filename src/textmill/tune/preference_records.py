@@ -11,18 +11,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from textmill.base.errors import ConfigError, DataError
-from textmill.tune.messages import Message, checked_message
+from textmill.tune.messages import Message, Tool, checked_message, tools_of
 
 Side = str | tuple[Message, ...]
 
-_RECORD_BYTES_MAX = 1 << 24
+RECORD_BYTES_MAX = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,14 @@ class Preference:
         chosen: the better answer.
         rejected: the other one.
         where: ``file:line``.
+        tools: what the answers may call.
     """
 
     prompt: Side
     chosen: Side
     rejected: Side
     where: str
+    tools: tuple[Tool, ...] = ()
 
 
 def read_preferences(paths: Sequence[Path]) -> Iterator[Preference]:
@@ -51,7 +54,7 @@ def read_preferences(paths: Sequence[Path]) -> Iterator[Preference]:
         ConfigError: a file cannot be read.
     """
     for where, record in read_json_lines(paths):
-        yield _preference(record, where)
+        yield preference_of(record, where)
 
 
 def read_json_lines(paths: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -59,15 +62,21 @@ def read_json_lines(paths: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]
     for path in paths:
         try:
             with path.open("rb") as file:
-                number = 0
-                while line := file.readline(_RECORD_BYTES_MAX + 1):
-                    number += 1
-                    if len(line) > _RECORD_BYTES_MAX:
-                        raise DataError(f"{path}:{number}: the line has more than {_RECORD_BYTES_MAX:,} bytes")
-                    if line.strip():
-                        yield f"{path}:{number}", _parsed(line, f"{path}:{number}")
+                for where, line in numbered_lines(file, path):
+                    yield where, parsed(line, where)
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def numbered_lines(file: BinaryIO, path: Path, num_before: int = 0) -> Iterator[tuple[str, bytes]]:
+    """The lines of a file with their ``file:line``, empty ones passed over; raises ``DataError`` for a longer one."""
+    number = num_before
+    while line := file.readline(RECORD_BYTES_MAX + 1):
+        number += 1
+        if len(line) > RECORD_BYTES_MAX:
+            raise DataError(f"{path}:{number}: the line has more than {RECORD_BYTES_MAX:,} bytes")
+        if line.strip():
+            yield f"{path}:{number}", line
 
 
 def prompt_of(record: Mapping[str, Any], where: str) -> Side:
@@ -90,7 +99,8 @@ def prompt_of(record: Mapping[str, Any], where: str) -> Side:
     return messages
 
 
-def _parsed(line: bytes, where: str) -> dict[str, Any]:
+def parsed(line: bytes, where: str) -> dict[str, Any]:
+    """The object that a line holds; raises ``DataError`` where it holds none."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -100,7 +110,8 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
     return record
 
 
-def _preference(record: dict[str, Any], where: str) -> Preference:
+def preference_of(record: Mapping[str, Any], where: str) -> Preference:
+    """Read a record; raises as ``read_preferences``."""
     for key in ("chosen", "rejected"):
         if key not in record:
             raise DataError(
@@ -117,10 +128,10 @@ def _preference(record: dict[str, Any], where: str) -> Preference:
         raise DataError(f'{where}: "chosen" and "rejected" must be two texts or two lists of messages, and are {kinds}')
     if pair.chosen == pair.rejected:
         raise DataError(f"{where}: chosen and rejected are the same, so neither is preferred; leave this line out")
-    return pair
+    return dataclasses.replace(pair, tools=tools_of(record, where))
 
 
-def _texts(record: dict[str, Any], where: str) -> Preference:
+def _texts(record: Mapping[str, Any], where: str) -> Preference:
     if "prompt" not in record:
         raise DataError(
             f'{where}: "prompt" is missing. Where answers are texts the prompt has to be said; lists of messages may '
@@ -136,7 +147,7 @@ def _texts(record: dict[str, Any], where: str) -> Preference:
     return Preference(prompt, chosen, rejected, where)
 
 
-def _conversations(record: dict[str, Any], where: str) -> Preference:
+def _conversations(record: Mapping[str, Any], where: str) -> Preference:
     chosen, rejected = (_messages(record[key], where, key) for key in ("chosen", "rejected"))
     shared = _num_shared(chosen, rejected)
     prompt = record.get("prompt")

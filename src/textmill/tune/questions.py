@@ -9,6 +9,7 @@ from typing import Any
 
 from textmill.base.errors import DataError
 from textmill.tokenizer.tokenizer import Tokenizer
+from textmill.tune.messages import tools_of
 from textmill.tune.preference_records import Side, prompt_of, read_json_lines
 from textmill.tune.preference_tokens import prompt_ids
 
@@ -28,6 +29,11 @@ class Question:
     record: Mapping[str, Any]
     ids: tuple[int, ...]
     where: str
+
+    @property
+    def num_inputs(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.ids)
 
 
 def read_questions(
@@ -49,7 +55,7 @@ def read_questions(
     questions = []
     for where, record in read_json_lines(paths):
         prompt = prompt_of(record, where)
-        ids = prompt_ids(prompt, tokenizer, prefix_ids, where)
+        ids = prompt_ids(prompt, tokenizer, prefix_ids, where, tools_of(record, where))
         if len(ids) + max_tokens > context:
             raise DataError(
                 f"{where}: the prompt has {len(ids):,} tokens, an answer may have {max_tokens:,}, and the context is "

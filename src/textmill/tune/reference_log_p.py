@@ -6,8 +6,8 @@ is named for the model's weights and the tokens, so that none is ever taken for 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +27,10 @@ _PAIRS_A_FILE = 1024
 
 def reference_log_p(
     folder: Path,
-    model: Llama,
+    first_model: Callable[[], AbstractContextManager[Llama]],
     pairs: Sequence[Pair],
     *,
+    weights: str,
     dtype: torch.dtype,
     rows_at_once: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -38,8 +39,9 @@ def reference_log_p(
 
     Args:
         folder: the run's.
-        model: as tuning begins, before its first step.
+        first_model: opens the model that tuning begins from; asked only where anything has to be computed.
         pairs: all of the run's.
+        weights: a hash of that model's weights.
         dtype: of activations and products.
         rows_at_once: rows, each as long as the longest pair, that go through the model together.
         progress: told how many pairs are done, and of how many, where any has to be computed.
@@ -47,35 +49,27 @@ def reference_log_p(
     Raises:
         DataError: a sum is not finite, named with its pair's file and line.
     """
-    weights = weights_hash(dict(model.named_parameters()))
     key = f"{weights[:16]}-{hash_of(pairs)[:16]}-{str(dtype).removeprefix('torch.')}"
-    parts = []
-    for first in range(0, len(pairs), _PAIRS_A_FILE):
-        some = pairs[first : first + _PAIRS_A_FILE]
-        path = folder / FOLDER / key / f"{first:09}.npy"
-        part = _read(path, len(some))
-        if part is None:
-            part = _compute(
-                model,
-                some,
-                dtype=dtype,
-                rows_at_once=rows_at_once,
-                progress=lambda done, first=first: progress(first + done, len(pairs)),
-            )
-            with new_file(path) as file:
-                np.save(file, part)
-        parts.append(part)
+    parts: list[NDArray[np.float64]] = []
+    with ExitStack() as stack:
+        model: Llama | None = None
+        for first in range(0, len(pairs), _PAIRS_A_FILE):
+            some = pairs[first : first + _PAIRS_A_FILE]
+            path = folder / FOLDER / key / f"{first:09}.npy"
+            part = _read(path, len(some))
+            if part is None:
+                model = stack.enter_context(first_model()) if model is None else model
+                part = _compute(
+                    model,
+                    some,
+                    dtype=dtype,
+                    rows_at_once=rows_at_once,
+                    progress=lambda done, first=first: progress(first + done, len(pairs)),
+                )
+                with new_file(path) as file:
+                    np.save(file, part)
+            parts.append(part)
     return np.concatenate(parts)
-
-
-def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
-    """A hash of names and values of a model's weights: 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        tensor = weights[name].detach().to("cpu").contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _read(path: Path, num_pairs: int) -> NDArray[np.float64] | None:

@@ -21,6 +21,12 @@ from textmill.infer.answer import whole
 from textmill.infer.engine import LanguageModel, open_stored
 from textmill.infer.request import Request
 from textmill.model.config import ModelConfig
+from textmill.model.estimate import estimate
+from textmill.model.flops import kv_cache_bytes_of
+
+# How many texts of the whole context an engine has room for (``infer/runners``), and the largest block of them.
+_AT_ONCE_ON_CPU, _AT_ONCE = 8, 64
+_BLOCK_TOKENS = 256
 
 if TYPE_CHECKING:
     from textmill.tokenizer.tokenizer import Tokenizer
@@ -49,6 +55,7 @@ def open_weights(
     *,
     device: str = "cpu",
     context: int,
+    num_answers: int | None = None,
     threads: int | None = None,
 ) -> LanguageModel:
     """Hand weights to the inference engine, which packs them for itself and leaves them as they are.
@@ -60,6 +67,7 @@ def open_weights(
         rules: how its texts end.
         device: what the engine runs on; ``cpu`` is the native one.
         context: tokens of prompt and answer at most.
+        num_answers: that are to be drawn together, where that is known: a device keeps room for no more.
         threads: of the CPU.
     """
     stored = StoredModel(
@@ -69,8 +77,23 @@ def open_weights(
         load_tokenizer=lambda: tokenizer,
         load_text_rules=lambda tokenizer: rules,
     )
+    # Pages of a CPU are there once they are written; a device's are there at once.
+    kv_memory = None if device == "cpu" or num_answers is None else kv_bytes(config, context, num_answers, device)
     # f32 throughout: the answers come from the model whose log-probabilities the loss takes.
-    return open_stored(stored, device, weights="f32", kv="f32", context=context, threads=threads)
+    return open_stored(stored, device, weights="f32", kv="f32", context=context, threads=threads, kv_memory=kv_memory)
+
+
+def engine_bytes(config: ModelConfig, *, context: int, num_answers: int, device: str) -> int:
+    """Bytes that an engine takes to draw answers: weights, the copy of a tied head, keys and values."""
+    kept = estimate(config, weights="f32", kv="f32", context=context)
+    return kept.weight_bytes + kept.copy_bytes + kv_bytes(config, context, num_answers, device)
+
+
+def kv_bytes(config: ModelConfig, context: int, num_answers: int, device: str) -> int:
+    """Bytes of the keys and values of so many answers, or of as many as the engine makes at once."""
+    at_once = min(num_answers, _AT_ONCE_ON_CPU if device == "cpu" else _AT_ONCE)
+    whole_blocks = -(-context // _BLOCK_TOKENS) * _BLOCK_TOKENS
+    return kv_cache_bytes_of(config, at_once * whole_blocks, "f32")
 
 
 def draw(

@@ -8,26 +8,26 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from textmill.base.errors import DataError
 from textmill.base.files import write_file
-from textmill.checkpoint.adapter_files import fingerprint_of
 from textmill.tune.base_model import BaseModel
 from textmill.tune.chat_tokens import ChatTokens
-from textmill.tune.preference_tokens import Pair, hash_of
+from textmill.tune.preference_tokens import Pair
 from textmill.tune.questions import Question
+from textmill.tune.tuning_data import TuningData
 
 INPUTS = "inputs.json"
 
-Data = Sequence[ChatTokens] | Sequence[Pair] | Sequence[Question]
+Data = TuningData[ChatTokens] | TuningData[Pair] | TuningData[Question]
 
 
 def keep_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | None, began: datetime.datetime) -> None:
     """Write down what a run begins with, and when."""
     table = {
-        "model": fingerprint_of(base.stored)["sha256"],
+        "model": base.fingerprint["values_sha256"],
         "data": _hash(data),
         "reward": reward_sha256,
         "began": began.isoformat(),
@@ -51,7 +51,7 @@ def check_inputs(run: Path, base: BaseModel, data: Data, reward_sha256: str | No
         DataError: model or data are others, or the record is damaged.
     """
     model, began_with, reward, _ = _kept(run)
-    if model != fingerprint_of(base.stored)["sha256"]:
+    if model != base.fingerprint["values_sha256"]:
         raise DataError(
             f"{base.stored.path} is not the model that {run} began with: its weights are others; bring it back, or "
             "start another run with --set run.dir=FOLDER"
@@ -76,18 +76,16 @@ def _kept(run: Path) -> tuple[str, str, str | None, datetime.datetime]:
 
 
 def _hash(data: Data) -> str:
-    pairs = [one for one in data if isinstance(one, Pair)]
-    if pairs:
-        return hash_of(pairs)
     digest = hashlib.sha256()
-    chats = [one for one in data if isinstance(one, ChatTokens)]
-    if chats:
-        for chat in chats:
-            digest.update(len(chat.ids).to_bytes(8, "little"))
-            digest.update(chat.ids.astype("<i4").tobytes() + chat.is_answer.tobytes())
-        return digest.hexdigest()
-    for question in data:
-        assert isinstance(question, Question)
-        line = json.dumps([question.ids, question.prompt, question.record], sort_keys=True)
-        digest.update(line.encode() + b"\n")
+    for items in (data.learned, data.held_out):
+        digest.update(len(items).to_bytes(8, "little"))
+        for item in items:
+            digest.update(_bytes_of(item))
     return digest.hexdigest()
+
+
+def _bytes_of(item: ChatTokens | Pair | Question) -> bytes:
+    if isinstance(item, Question):
+        return json.dumps([item.ids, item.prompt, item.record], sort_keys=True).encode() + b"\n"
+    arrays = item.to_arrays()
+    return b"".join(len(array).to_bytes(8, "little") + array.astype("<i4").tobytes() for array in arrays)

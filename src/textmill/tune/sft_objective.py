@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,32 +13,34 @@ from numpy.typing import NDArray
 from textmill.model.llama import Llama
 from textmill.model.loss import head_nats
 from textmill.model.remat import Remat
-from textmill.train.objective import Adapters
 from textmill.train.precision import compute_dtype
 from textmill.train.trainer import Trainer
 from textmill.tune.base_model import BaseModel
-from textmill.tune.chat_rows import ChatBatch, ChatSource
+from textmill.tune.chat_rows import ChatBatch, ChatSource, lay_out, packed
 from textmill.tune.chat_tokens import ChatTokens
+from textmill.tune.lora import LoraAdapters
+from textmill.tune.tuned_objective import TunedObjective
 
 
-class SftObjective:
+class SftObjective(TunedObjective):
     """Conversations, of which answers are learned.
 
     Args:
         base: the model that tuning begins from.
         chats: all of them.
+        held_out: conversations that the run is validated on.
         adapters: what is learned in the place of the weights, if not these.
     """
 
-    def __init__(self, base: BaseModel, chats: Sequence[ChatTokens], adapters: Adapters | None = None) -> None:
-        self.tokenizer = base.tokenizer
-        self.small_files = base.small_files
-        self.adapters = adapters
-        self._base, self._chats = base, chats
-
-    def first_weights(self) -> Mapping[str, NDArray[Any]]:
-        """Those of the model that tuning begins from."""
-        return self._base.weights()
+    def __init__(
+        self,
+        base: BaseModel,
+        chats: Sequence[ChatTokens],
+        held_out: Sequence[ChatTokens] = (),
+        adapters: LoraAdapters | None = None,
+    ) -> None:
+        super().__init__(base, adapters)
+        self._chats, self._held_out = chats, held_out
 
     def begin(self, trainer: Trainer) -> None:
         """Pack the conversations."""
@@ -70,6 +73,20 @@ class SftObjective:
             (nats / num_targets).backward()
             total += nats.item()
         return total / num_targets, {"num_tokens": batch.num_read, "num_targets": num_targets}
+
+    def scores(self, trainer: Trainer) -> dict[str, float]:
+        """Of held-out answers: ``loss``, nats a token, and ``perplexity``."""
+        if not self._held_out:
+            return {}
+        plan, chats = trainer.run.plan, self._held_out
+        rows = lay_out(chats, packed(chats, range(len(chats)), plan.context))
+        total, at_once = 0.0, plan.stages[0].micro_rows
+        with torch.no_grad():
+            for start in range(0, len(rows.inputs), at_once):
+                some = slice(start, start + at_once)
+                total += answer_nats(trainer.model, rows, some, dtype=compute_dtype(plan.precision)).item()
+        loss = total / int(rows.loss_mask.sum())
+        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
     def documents(self, step: int) -> Sequence[str]:
         """The conversations of a data step."""

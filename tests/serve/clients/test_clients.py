@@ -75,7 +75,17 @@ def test_the_schema_is_true(folder, tmp_path):
                 "--seed",
                 "1",
             ),
-            *("--header", f"Authorization: Bearer {KEY}", "--workers", "1", "--request-timeout", "20", "--no-color", "--suppress-health-check", "all"),
+            *(
+                "--header",
+                f"Authorization: Bearer {KEY}",
+                "--workers",
+                "1",
+                "--request-timeout",
+                "20",
+                "--no-color",
+                "--suppress-health-check",
+                "all",
+            ),
             *("--exclude-checks", "positive_data_acceptance"),
         ]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

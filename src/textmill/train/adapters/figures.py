@@ -13,7 +13,7 @@ _GROUPS = {"step": "train", "checkpoint": "save"}
 def figures_of(event: Event) -> dict[str, float]:
     """The figures of an event by their names, those left out that are no finite numbers."""
     if event.kind == "eval":
-        scores = event.fields.get("bits_per_byte")
+        scores = event.fields.get("bits_per_byte", event.fields.get("held_out"))
         named = {f"held_out/{name}": value for name, value in scores.items()} if isinstance(scores, dict) else {}
     elif event.kind in _GROUPS:
         named = {f"{_GROUPS[event.kind]}/{name}": value for name, value in event.fields.items()}

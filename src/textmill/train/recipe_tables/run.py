@@ -78,6 +78,8 @@ class CheckpointTable:
 class EvalTable:
     """``[eval]``: what is held out of training, and how often and on how much of it the run is validated.
 
+    Where a model is tuned nothing is held out (``holdout`` is 0) unless the recipe says so.
+
     ``sample_tokens`` are generated each time as well, after ``prompt`` (by default the beginning of a held-out text);
     0 for none.
     """
@@ -95,5 +97,5 @@ class EvalTable:
             raise ConfigError("eval.every_steps and eval.max_tokens must be 1 or more")
         if self.sample_tokens < 0:
             raise ConfigError(f"eval.sample_tokens is {self.sample_tokens}, and must be 0 or more")
-        if not 0 < self.holdout < 1:
+        if not 0 <= self.holdout < 1:
             raise ConfigError(f"eval.holdout is {self.holdout:g}, and must be between 0 and 1, as in 0.05")
