@@ -172,12 +172,13 @@ def _of_adapters(whole: TrainingBytes, learned: int, *, averages: bool) -> Train
 def _loss(config: ModelConfig, num_tokens: int, size: int, *, on_gpu: bool) -> int:
     """Logits, whose gradient takes their place; the head's cast and a product of it, where they are not in f32.
 
-    So it is on a CPU. On other devices torch's softmax takes 4 bytes for each logit of a chunk beside that.
+    So it is on a CPU. On other devices torch's softmax takes 4 bytes for each logit of a chunk beside that, and as much
+    for logits that are not in f32: it makes them that first.
     """
     rows = CHUNK_ROWS_ON_GPU if on_gpu else chunk_rows(config.vocab_size)
     logits = min(num_tokens, rows) * config.vocab_size
     head = config.vocab_size * config.hidden_size
-    softmax = _F32 * logits if on_gpu else 0
+    softmax = (1 if size == _F32 else 2) * _F32 * logits if on_gpu else 0
     return logits * size + softmax + (0 if size == _F32 else 2 * head * size)
 
 
