@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+from unittest import mock
 
 import numpy as np
 import torch
 
 from gpu_parts.models import config_of
 from textmill.data.loader import Batch
+from textmill.model import loss
+from textmill.model.activation_bytes import CHUNK_ROWS_ON_GPU
 from textmill.model.config import ModelConfig
 from textmill.model.flops import training_flops_per_token
 from textmill.model.llama import Llama
@@ -132,7 +135,7 @@ def memory(device: str, *, small: bool) -> str:
     for name, remat, optimizer in _MEMORY:
         config, rows = sizes(name, small=small), 4 if small else MODELS[name][0]
         step = _Step(config, rows, _context(small=small), remat, optimizer, rows if optimizer == "adamw" else rows // 2)
-        predicted = _predicted(step, on_gpu=device == "cuda")
+        predicted = _predicted(step)
         cells = []
         for way, counted in (("the allocator", _counted(step, device)), ("MemTracker", _tracked(step, device))):
             if counted is None:
@@ -246,7 +249,7 @@ class _Step:
     micro_rows: int
 
 
-def _predicted(step: _Step, *, on_gpu: bool) -> int:
+def _predicted(step: _Step) -> int:
     reckoned = training_bytes(
         step.config,
         micro_rows=step.micro_rows,
@@ -255,7 +258,7 @@ def _predicted(step: _Step, *, on_gpu: bool) -> int:
         remat=step.remat,
         optimizer=step.optimizer,
         accumulates=step.micro_rows < step.rows,
-        on_gpu=on_gpu,
+        on_gpu=True,
     )
     return reckoned.peak - reckoned.runtime  # libraries' own memory is not the allocator's
 
@@ -275,13 +278,15 @@ def _counted(step: _Step, device: str) -> int | None:
 
 
 def _tracked(step: _Step, device: str) -> int:
-    """Bytes that two steps held at most, by torch's MemTracker: on fake tensors of a GPU, and else on meta's."""
+    """Bytes that two steps held at most, by torch's MemTracker: on fake tensors of a GPU, and else on meta's.
+
+    Those go the way of devices that are no CPU, and are told what a GPU's would see for themselves.
+    """
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.distributed._tools.mem_tracker import MemTracker
 
     on = torch.device("cuda", 0) if device == "cuda" else torch.device("meta")
-    fake = FakeTensorMode() if on.type == "cuda" else contextlib.nullcontext()
-    with fake, MemTracker() as tracker:
+    with FakeTensorMode() if on.type == "cuda" else _as_on_a_gpu(), MemTracker() as tracker:
         with on:
             layout = Layout(Llama(step.config))
         ids = torch.zeros((step.micro_rows, step.context), dtype=torch.int64, device=on)
@@ -293,3 +298,22 @@ def _tracked(step: _Step, device: str) -> int:
             optimizers.step(1.0)
         snapshot = tracker.get_tracker_snapshot("peak")
     return snapshot[on]["Total"]
+
+
+@contextlib.contextmanager
+def _as_on_a_gpu() -> Iterator[None]:
+    """Let tensors of meta take the flash kernel for attention, and a GPU's chunks of logits."""
+
+    def flash(
+        q_BHTQ: torch.Tensor, k_BKTQ: torch.Tensor, v_BKTQ: torch.Tensor, *, is_causal: bool, **others: object
+    ) -> torch.Tensor:
+        found: torch.Tensor = torch.ops.aten._scaled_dot_product_flash_attention(
+            q_BHTQ, k_BKTQ, v_BKTQ, 0.0, is_causal
+        )[0]
+        return found
+
+    with (
+        mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", flash),
+        mock.patch.object(loss, "chunk_rows", return_value=CHUNK_ROWS_ON_GPU),
+    ):
+        yield

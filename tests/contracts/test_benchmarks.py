@@ -41,11 +41,31 @@ def test_without_the_model_nothing_is_built(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_part_of_memory_counts_twelve_kinds_of_steps():
-    """On a CPU in the device's place: MemTracker counts each, of a model that any machine runs at once."""
+    """On a CPU in the device's place, of a tiny model, where what the formula leaves out (angles, ids) is up to 8 %."""
     pytest.importorskip("torch")
     command = [sys.executable, "gpu.py", "--device", "cpu", "--small", "--only", "training-memory"]
     result = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [line.split("|")[1:-1] for line in result.stdout.splitlines() if line.startswith(("| 124M", "| 350M"))]
     assert len(rows) == 12
-    assert all(row[6].strip().endswith("%") for row in rows), "by MemTracker"
+    assert max(abs(float(row[7].strip("% "))) for row in rows) <= 10, result.stdout
+
+
+TRACKED = """
+from gpu_parts import training
+for remat in ("none", "llama", "full"):
+    step = training._Step(training.sizes("124M", small=False), 32, training.CONTEXT, remat, "adamw", 32)
+    print(training._predicted(step), training._tracked(step, "cpu"))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_formula_of_a_gpus_memory_is_what_memtracker_counts():
+    """At full size, on tensors without values; 0.5 % is far more than it leaves out, and less than errors would be."""
+    pytest.importorskip("torch")
+    command = [sys.executable, "-c", TRACKED]
+    result = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for predicted, tracked in (map(int, line.split()) for line in result.stdout.splitlines()):
+        assert predicted == pytest.approx(tracked, rel=0.005)

@@ -100,7 +100,7 @@ def test_sources_weigh_the_same_unless_the_mixture_says(recipe_file):
         ("run.dir=1979-05-27", "must be a string"),
         ("run.threads=0", "must be 1 to 1024"),
         ("run.threads=-1", "must be 1 to 1024"),
-        ("optimizer.betas=[2, 0.95]", "optimizer.betas is [2, 0.95]"),
+        ("optimizer.betas=[2, 0.95]", r"optimizer.betas is \[2.0, 0.95\]"),
         ("optimizer.betas=[0.9]", "must be two numbers from 0 to below 1"),
         ("optimizer.eps=-1", "optimizer.eps is -1"),
         ("optimizer.clip_grad_norm=0", "must be above 0"),

@@ -127,6 +127,9 @@ class Attention(nn.Module):
         q_BTHQ, k_BTKQ, v_BTKQ = split_heads(qkv_BTSQ, self.num_key_value_heads)
         q_BTHQ, k_BTKQ = turned_heads(q_BTHQ, self.q_norm, turn), turned_heads(k_BTKQ, self.k_norm, turn)
         if cache is None:
+            if not keeps_all and turn is not None and self.q_norm is None:
+                # What the kernel saves is turned; a view of the values would keep what was projected, too.
+                v_BTKQ = v_BTKQ.contiguous()
             return self.within_documents(q_BTHQ, k_BTKQ, v_BTKQ, segments).flatten(2)
         k_BKSQ, v_BKSQ = cache.append(self.layer, k_BTKQ.transpose(1, 2), v_BTKQ.transpose(1, 2))
         return attend(q_BTHQ.transpose(1, 2), k_BKSQ, v_BKSQ, self.window).transpose(1, 2).flatten(2)

@@ -208,16 +208,15 @@ def _adapted_backward(
 def _loss(config: ModelConfig, num_tokens: int, size: int, targets: Targets, *, on_gpu: bool, learns_head: bool) -> int:
     """Logits, whose gradient takes their place; the head's cast and a product of it, where they are not in f32.
 
-    So it is on a CPU. On other devices torch's softmax takes 4 bytes for each logit of a chunk beside that, and where
-    nats are weighed everywhere: for what goes into it, too, where that is not in f32. A frozen head is in the type of
-    activations, and has no gradient.
+    So it is on a CPU. On other devices torch's softmax takes 4 bytes for each logit of a chunk beside that, and as much
+    for logits that are not in f32: it makes them that first. So it is where nats are weighed everywhere, too. A frozen
+    head is in the type of activations, and has no gradient.
     """
     rows = CHUNK_ROWS_ON_GPU if on_gpu else chunk_rows(config.vocab_size)
     logits = min(num_tokens, rows) * config.vocab_size
     head = config.vocab_size * config.hidden_size
-    softmax = _F32 * logits if on_gpu or targets == "each" else 0
-    widened = _F32 * logits if targets == "each" and size != _F32 else 0
-    return logits * size + softmax + widened + (2 * head * size if learns_head and size != _F32 else 0)
+    softmax = (1 if size == _F32 else 2) * _F32 * logits if on_gpu or targets == "each" else 0
+    return logits * size + softmax + (2 * head * size if learns_head and size != _F32 else 0)
 
 
 def _block_backward(config: ModelConfig, micro_rows: int, context: int, dtype: ActivationType, remat: Remat) -> int:
