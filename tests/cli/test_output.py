@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -39,6 +40,14 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
     for now, done in ((1.0, 1), (6.0, 5), (7.0, 6), (12.0, 9)):  # noqa: B007  the clock reads it
         bar.update(done, "fast")
     assert capsys.readouterr().err == "  working  50 %  fast\n  working  90 %  fast\n"
+
+
+@pytest.mark.parametrize(("takes", "said"), [(0.0, ""), (0.2, "  loading tiny\n")])
+def test_what_takes_more_than_a_moment_is_said_without_a_terminal(capsys, monkeypatch, takes, said):
+    monkeypatch.setattr("textmill.cli.output.FIRST_LINE_S", 0.05 if takes else 60.0)
+    with Output().waiting("loading tiny"):
+        time.sleep(takes)
+    assert capsys.readouterr().err == said
 
 
 def test_a_phase_of_unknown_length_follows_on_the_bar(capsys):

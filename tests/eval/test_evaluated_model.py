@@ -63,3 +63,16 @@ def test_every_shard_counts_whatever_its_name(tmp_path):
     for name in ("optimizer.safetensors", "README.md"):
         (tmp_path / name).write_bytes(b"beside")
     assert fingerprint(tmp_path) in found
+
+
+def test_hashing_tells_how_far_it_is(tiny_folder, tmp_path):
+    adapter = write_adapter(tmp_path / "adapter", tiny_folder, 1)
+    told = []
+    assert fingerprint(adapter, progress=lambda *done: told.append(done)) == fingerprint(adapter)
+    sizes = sum((folder / name).stat().st_size for folder, name in (
+        (tiny_folder, "model.safetensors"), (adapter, WEIGHTS),
+    ))  # fmt: skip
+    done, totals = zip(*told, strict=True)
+    assert list(done) == sorted(done)
+    assert set(totals) == {done[-1]}
+    assert done[-1] > sizes  # the small files, too
