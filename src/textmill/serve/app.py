@@ -107,7 +107,7 @@ class App:
         await route.answer(self._service, exchange)
 
     async def _refuse(self, exchange: Exchange, error: ApiError) -> None:
-        exchange.facts["error"] = error.message
+        exchange.note_error(error)
         if exchange.status:  # half of a response is no response
             exchange.break_off()
             return

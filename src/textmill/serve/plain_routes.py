@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 from textmill.serve.api_error import ApiError
 from textmill.serve.chat_prompts import chat_prompt
 from textmill.serve.exchange import Exchange
@@ -56,7 +54,7 @@ async def models(service: Service, exchange: Exchange) -> None:
 async def one_model(service: Service, exchange: Exchange) -> None:
     """Tell of one model; its name may hold slashes."""
     assert service.models is not None
-    name = unquote(exchange.path.removeprefix(MODEL_PATH))
+    name = exchange.path.removeprefix(MODEL_PATH)
     if name not in service.models.names:
         raise unknown_model(name, service.models.names)
     await exchange.respond_json(_card(service, name))
