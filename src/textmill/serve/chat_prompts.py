@@ -54,7 +54,7 @@ async def chat_prompt(service: Service, model: ServedModel, body: ChatRequest | 
 
 
 def _prompt(
-    model: ServedModel, body: ChatRequest | TokenizeRequest, messages: list[dict[str, Any]], layout: dict[str, bool]
+    model: ServedModel, body: ChatRequest | TokenizeRequest, messages: list[dict[str, Any]], layout: dict[str, Any]
 ) -> ChatPrompt:
     choice = body.tool_choice if isinstance(body, ChatRequest) else None
     if (
