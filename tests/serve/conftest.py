@@ -10,7 +10,7 @@ from serve.served import CONTEXT
 from textmill.serve.access_log import AccessLog
 from textmill.serve.app import App
 from textmill.serve.metrics import Metrics
-from textmill.serve.models import Models, ServedModel
+from textmill.serve.models import Models, ServedModel, holding
 from textmill.serve.service import Service
 from textmill.serve.settings import Settings
 from textmill.serve.stepper import Stepper
@@ -86,7 +86,7 @@ def make_client(lm, loop, *, log=None, open_models=True, **settings):
         stepper = Stepper(asyncio.get_running_loop(), on_failure=failures.append)
         service = Service(Settings(**settings), stepper=stepper, metrics=Metrics("vllm:"))
         if open_models:
-            service.open(Models(models))
+            service.open(Models(holding(models)))
         client = Client(App(service, AccessLog(log)), service, loop)
         client.failures = failures
         return client
