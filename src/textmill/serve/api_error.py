@@ -59,6 +59,8 @@ def of_request(error: TextmillError, param: str | None = None) -> ApiError:
     message = str(error)
     code = "context_length_exceeded" if "context" in message and "tokens" in message else None
     named = _OPTION.match(message)
+    if code is not None:  # by these words of OpenAI's, clients know that a model with a longer one may answer
+        message = f"This model's maximum context length is exceeded: {message}"
     return ApiError(400, message, code=code, param=param or (named[1] if named else None))
 
 
