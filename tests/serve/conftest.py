@@ -6,6 +6,7 @@ import pytest
 
 import textmill
 from fakes.tiny_model import write_model
+from serve.served import CONTEXT
 from textmill.serve.access_log import AccessLog
 from textmill.serve.app import App
 from textmill.serve.metrics import Metrics
@@ -22,6 +23,14 @@ def folder(tmp_path_factory):
     """A model of a few kilobytes with a chat template."""
     path = tmp_path_factory.mktemp("serve") / "tiny"
     write_model(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def long_folder(tmp_path_factory):
+    """The same with a context that takes a while to fill."""
+    path = tmp_path_factory.mktemp("long") / "tiny"
+    write_model(path, max_position_embeddings=CONTEXT)
     return path
 
 

@@ -42,6 +42,19 @@ class TestKeys:
         assert client.post(CHAT, HELLO, headers={"Authorization": "Bearer whatever"}).status_code == 200
 
 
+def test_whose_a_request_is(client, closed, monkeypatch):
+    """Clients take turns: a key is one, and where any will do, an address with its key."""
+    for app, keys, num_clients in ((client, ["a", "b", "a", None], 3), (closed, ["first", "first"], 1)):
+        seen = []
+        submit = app.service.stepper.submit
+        monkeypatch.setattr(app.service.stepper, "submit", lambda job, f=submit, s=seen: (s.append(job), f(job)))
+        for key in keys:
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            assert app.post(CHAT, HELLO, headers=headers).status_code == 200
+        assert len({answer.client for job in seen for answer in job.answers}) == num_clients
+        assert all(answer.client and "first" not in answer.client for job in seen for answer in job.answers)
+
+
 class TestNames:
     @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:99", "[::1]:8000"])
     def test_its_own(self, client, host):

@@ -18,6 +18,7 @@ from textmill.checkpoint.text_rules import TextRules
 from textmill.infer.answer import Answer, Ending, seeds, whole
 from textmill.infer.batcher import Batcher
 from textmill.infer.constrain import GrammarCompiler
+from textmill.infer.mean_state import MeanState
 from textmill.infer.option_checks import as_whole, check_whole
 from textmill.infer.request import Completion, Delta, OneAnswer, Options, Request
 from textmill.infer.runners.runner import Runner
@@ -200,6 +201,7 @@ class LanguageModel:
         *,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
         """Lay out a conversation as the model's chat template does, ready to be answered; raises like ``chat``.
 
@@ -214,6 +216,7 @@ class LanguageModel:
             messages,
             add_generation_prompt=add_generation_prompt,
             continue_final_message=continue_final_message,
+            tools=tools,
         )
         return self._checked(ids)
 
@@ -233,6 +236,19 @@ class LanguageModel:
         self.batcher.run([answer])
         list(answer.take_deltas())  # raises what kept the rows from being noted
         return logits_TV
+
+    def embed(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        """A vector for each text: the mean over its tokens of the last layer's states, normed; float32 [n, width].
+
+        They are made in the passes that generation makes, together with other threads' answers, and each is the same as
+        alone. Raises as ``generate`` does for prompts.
+        """
+        if not _is_batch(prompts):
+            raise ConfigError("embed takes a list of texts, or of lists of ids, and this is one of them; put it in a list")
+        means = [MeanState(self.prompt_ids(prompt), num_ids=self._num_ids) for prompt in prompts]
+        self.batcher.run([mean.answer for mean in means])
+        vectors = [mean.value() for mean in means]
+        return np.array(vectors, np.float32).reshape(len(vectors), self.config.hidden_size)
 
     def answers(self, prompt: list[int], request: Request) -> list[Answer]:
         """The answers that a request asks for, ``request.n`` of them, for ``batcher.submit``.

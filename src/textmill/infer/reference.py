@@ -17,6 +17,12 @@ Weights = Mapping[str, np.ndarray]
 
 def logits_of(config: ModelConfig, tensors: Weights, ids_T: Sequence[int]) -> np.ndarray:
     """Logits [T, V] of the token after each of ``ids_T``, in the dtype of the tensors (Hugging Face names)."""
+    head = "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
+    return states_of(config, tensors, ids_T) @ tensors[head].T
+
+
+def states_of(config: ModelConfig, tensors: Weights, ids_T: Sequence[int]) -> np.ndarray:
+    """States [T, D] of the last layer, normed."""
     table_VD = tensors["model.embed_tokens.weight"]
     x_TD = table_VD[np.asarray(ids_T)]
     for layer in range(config.num_hidden_layers):
@@ -26,8 +32,7 @@ def logits_of(config: ModelConfig, tensors: Weights, ids_T: Sequence[int]) -> np
         x_TD = x_TD + attention(config, layer, weights, normed_TD, ids_T)
         normed_TD = rms_norm(x_TD, weights["post_attention_layernorm.weight"], config.rms_norm_eps)
         x_TD = x_TD + feed_forward(weights, normed_TD)
-    x_TD = rms_norm(x_TD, tensors["model.norm.weight"], config.rms_norm_eps)
-    return x_TD @ (table_VD if config.tie_word_embeddings else tensors["lm_head.weight"]).T
+    return rms_norm(x_TD, tensors["model.norm.weight"], config.rms_norm_eps)
 
 
 def rms_norm(x_TD: np.ndarray, weight_D: np.ndarray, eps: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -84,8 +85,20 @@ def run(
     Raises:
         whatever ``open_models`` raises.
     """
+    _allow_many_connections()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_Server(settings, AccessLog(log)).serve(sock, open_models, on_ready))
+
+
+def _allow_many_connections() -> None:
+    """Raise the number of open files to what this process may have: shells set 1,024, and a connection is one."""
+    try:
+        import resource
+    except ImportError:  # not Unix
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

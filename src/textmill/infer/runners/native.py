@@ -43,14 +43,11 @@ class NativeRunner:
 
     def forward(self, chunks: Sequence[Chunk]) -> np.ndarray:
         """Append chunks of different texts in one pass; float32 [sum of num_logits, V], in their order."""
-        return self._core.forward(
-            _int32(token_id for chunk in chunks for token_id in chunk.ids),
-            _ends(len(chunk.ids) for chunk in chunks),
-            _int32(chunk.start for chunk in chunks),
-            _int32(block for chunk in chunks for block in chunk.blocks),
-            _ends(len(chunk.blocks) for chunk in chunks),
-            _int32(chunk.num_logits for chunk in chunks),
-        )
+        return self._core.forward(*_arrays(chunks))
+
+    def states(self, chunks: Sequence[Chunk]) -> np.ndarray:
+        """The same for the states that logits are made of: float32 [sum of num_logits, width], normed."""
+        return self._core.forward(*_arrays(chunks), states=True)
 
     def copy_block(self, source: int, target: int) -> None:
         """Make a block's keys and values those of another, for texts that part within it."""
@@ -172,6 +169,18 @@ def _blocks_within(free: int, *, block_bytes: int, one_context: int, kv_memory: 
     if kv_memory > free:
         raise ConfigError(f"kv_memory is {units.num_bytes(kv_memory)}, and {units.num_bytes(free)} of memory are free")
     return kv_memory // block_bytes
+
+
+def _arrays(chunks: Sequence[Chunk]) -> tuple[np.ndarray, ...]:
+    """Chunks as the core takes them."""
+    return (
+        _int32(token_id for chunk in chunks for token_id in chunk.ids),
+        _ends(len(chunk.ids) for chunk in chunks),
+        _int32(chunk.start for chunk in chunks),
+        _int32(block for chunk in chunks for block in chunk.blocks),
+        _ends(len(chunk.blocks) for chunk in chunks),
+        _int32(chunk.num_logits for chunk in chunks),
+    )
 
 
 def _int32(numbers: object) -> np.ndarray:
