@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from textmill.base.errors import TextmillError
+from textmill.base.errors import ConfigError, TextmillError
 
 Header = tuple[bytes, bytes]
 
@@ -65,5 +65,7 @@ def of_request(error: TextmillError, param: str | None = None) -> ApiError:
 
 
 def of_engine(error: BaseException) -> ApiError:
-    """What a client is told where making an answer failed."""
+    """What a client is told where making an answer failed: through what it asked for, as with a grammar, or not."""
+    if isinstance(error, ConfigError):
+        return of_request(error)
     return ApiError(500, str(error) if isinstance(error, TextmillError) else f"{type(error).__name__}: {error}")
