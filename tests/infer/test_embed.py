@@ -1,4 +1,4 @@
-"""Texts as vectors: the mean of the last layer's states, equal to the twin's and to transformers', however texts meet."""
+"""Texts as vectors: the mean of the last layer's states, as the twin and transformers have it, however texts meet."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,9 @@ def model(tensors=None, *, config=None, context=1024, **limits):
     return LanguageModel(config, tiny_model.tokenizer(), rules, Batcher(runner, **limits), context=context)
 
 
-@pytest.mark.parametrize("changes", [{}, {"qk_norm": True}, {"tie_word_embeddings": True}, {"hidden_size": 40}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"model_type": "qwen3", "qk_norm": True}, {"tie_word_embeddings": True}, {"hidden_size": 40}]
+)
 def test_vectors_are_the_twins(changes):
     config = small_config(**changes)
     tensors = random_tensors(config)

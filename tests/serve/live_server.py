@@ -1,80 +1,41 @@
-"""A server as it is run: ``textmill serve`` in a process of its own, on a free port of this machine."""
+"""A server in a process of its own that is looked at from outside: bytes to and from it, its memory, what it logs."""
 
 import contextlib
 import json
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-_PROGRAM = "import sys; from textmill.cli import main; sys.exit(main(sys.argv[1:]))"
+from serve.served import Served
 
 
-class LiveServer:
-    """A running server; a context manager, at whose end it must leave as it is told, and have met no bug.
-
-    Attributes:
-        port, url: where it listens.
-        pid: of its process.
-    """
+class LiveServer(Served):
+    """A running server; a context manager, at whose end it must leave as it is told, and have met no bug."""
 
     def __init__(self, model, *options, keys=()):
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the server
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TEXTMILL_API_KEYS": ",".join(keys)}
-        command = [sys.executable, "-c", _PROGRAM, "serve", str(model), "--port", "0", *options]
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self._log, stdin=subprocess.DEVNULL, env=environment, text=True
-        )
-        self.url = self._process.stdout.readline().strip()
-        assert self.url.startswith("http://"), self.log()
-        self.port = int(self.url.rpartition(":")[2])
-        self.pid = self._process.pid
+        super().__init__(model, *options, environment={"TEXTMILL_API_KEYS": ",".join(keys)})
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
-        code = self.stop()
-        log = self.log()
-        self._log.close()
-        self._process.stdout.close()
-        if kind is None:
-            assert code == 143, log
-            assert [line for line in log.splitlines() if '"event":"bug"' in line or "engine_failed" in line] == []
-
-    def stop(self):
-        """End it as an operator does; returns its exit code."""
-        self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise
-
-    def log(self):
-        """What it wrote to standard error so far."""
-        self._log.seek(0)
-        return self._log.read()
+            code, lines, errors = self.stop()
+            if kind is None:
+                assert code == 143, errors
+                assert [line for line in lines if line["event"] in ("bug", "engine_failed")] == []
+        finally:
+            self.close()
 
     def get(self, path):
         """The status and the body of a GET."""
-        return self.exchange(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        return split(self.raw(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()))
 
     def post(self, path, body):
         """The status and the body of a POST of JSON, or of bytes as they are."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
-        return self.exchange(head.encode() + content)
-
-    def exchange(self, request):
-        """Send bytes; returns the status of the response and its body."""
-        status, body = split(self.raw(request))
-        return status, body
+        return split(self.raw(head.encode() + content))
 
     def raw(self, request, seconds=20, *, is_all=False):
         """Send bytes and read until the server closes the connection; what it sent. ``is_all`` says that no more come.
@@ -82,7 +43,7 @@ class LiveServer:
         Raises:
             TimeoutError: it does not.
         """
-        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
+        with socket.create_connection((self.host, self.port), timeout=seconds) as connection:
             with contextlib.suppress(ConnectionError):  # a server that refuses may not read all
                 connection.sendall(request)
                 if is_all:
@@ -93,20 +54,11 @@ class LiveServer:
                     received += piece
             return bytes(received)
 
-    def metric(self, name):
-        """The sum of a metric's samples."""
-        status, body = self.get("/metrics")
-        assert status == 200
-        found = re.findall(rf"^vllm:{name}(?:_total)?(?:{{.*}})? (\S+)$", body.decode(), re.MULTILINE)
-        assert found, f"there is no metric {name}"
-        return sum(map(float, found))
-
     def resident_bytes(self):
         """Memory that its process holds."""
-        (line,) = [
-            line for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if line.startswith("VmRSS")
-        ]
-        return int(line.split()[1]) << 10
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (kib,) = re.findall(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+        return int(kib) << 10
 
 
 def split(response):

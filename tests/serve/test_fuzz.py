@@ -22,7 +22,7 @@ PATHS = sorted(GOOD)
 
 @pytest.fixture(scope="module")
 def server(folder):
-    with LiveServer(folder, "--threads", "1", "--max-body", str(MAX_BODY)) as server:
+    with LiveServer(folder, "--max-body", str(MAX_BODY)) as server:
         yield server
 
 

@@ -290,8 +290,10 @@ class Batcher:
         works = self._scheduler.plan()
         self._is_lending = False
         if works:
+            reading = [work for work in works if work.answer.reads_states]
             self._forward([work for work in works if not work.answer.reads_states], self._runner.forward)
-            self._forward([work for work in works if work.answer.reads_states], self._runner.states)
+            if reading:
+                self._forward(reading, self._runner.states)
             self._done.num_steps += 1
             if self._on_step is not None:
                 self._on_step(works)

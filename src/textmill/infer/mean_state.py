@@ -33,8 +33,8 @@ class MeanState:
         mean_D = self._sum_D / len(self.answer.ids)
         if not np.isfinite(mean_D).all():
             raise DataError(
-                "the model's states of a text are not finite: its weights hold NaN or infinity, or overflow. Look at the "
-                'file it came from, or load it with weights="f32"'
+                "the model's states of a text are not finite: its weights hold NaN or infinity, or overflow. Look at "
+                'the file it came from, or load it with weights="f32"'
             )
         return mean_D
 

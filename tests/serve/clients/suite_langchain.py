@@ -18,7 +18,8 @@ class TestTextmill(ChatModelIntegrationTests):
             "base_url": os.environ["TEXTMILL_URL"] + "/v1",
             "api_key": os.environ["TEXTMILL_TEST_KEY"],
             "temperature": 0,
-            "max_tokens": 300,
+            "max_tokens": 400,
+            "extra_body": {"repetition_penalty": 1.15},  # so small a model says one thing over and over without
             "max_retries": 0,
             "stream_usage": True,
         }
