@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from textmill.infer.runners.runner import Chunk
 from textmill.model.flops import KvType, kv_cache_bytes_of
 from textmill.model.machine import memory, num_cores
 from textmill.model.rope_scaling import rope_frequencies
+
+_Arrays: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 BLOCK_SIZE: int = _core.Inference.block_size
 # Room for so many texts of the whole context, where a quarter of the free memory holds them.
@@ -172,7 +175,7 @@ def _blocks_within(free: int, *, block_bytes: int, one_context: int, kv_memory: 
     return kv_memory // block_bytes
 
 
-def _arrays(chunks: Sequence[Chunk]) -> tuple[np.ndarray, ...]:
+def _arrays(chunks: Sequence[Chunk]) -> _Arrays:
     """Chunks as the core takes them."""
     return (
         _int32(token_id for chunk in chunks for token_id in chunk.ids),
