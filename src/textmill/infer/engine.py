@@ -278,10 +278,14 @@ class LanguageModel:
             raise ConfigError(
                 "embed takes a list of texts, or of lists of ids, and this is one of them; put it in a list"
             )
-        means = [MeanState(self.prompt_ids(prompt), num_ids=self._num_ids) for prompt in prompts]
+        means = [self.mean_state(self.prompt_ids(prompt)) for prompt in prompts]
         self.batcher.run([mean.answer for mean in means])
         vectors = [mean.value() for mean in means]
         return np.array(vectors, np.float32).reshape(len(vectors), self.config.hidden_size)
+
+    def mean_state(self, prompt: list[int]) -> MeanState:
+        """What makes a text's vector once its ``answer`` has been submitted and is at its end; for ``prompt_ids``."""
+        return MeanState(prompt, num_ids=self._num_ids)
 
     def answers(self, prompt: list[int], request: Request) -> list[Answer]:
         """The answers that a request asks for, ``request.n`` of them, for ``batcher.submit``.

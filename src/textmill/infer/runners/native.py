@@ -46,7 +46,7 @@ class NativeRunner:
 
     def forward(self, chunks: Sequence[Chunk]) -> np.ndarray:
         """Append chunks of different texts in one pass; float32 [sum of num_logits, V], in their order."""
-        return self._core.forward(*_arrays(chunks))
+        return self._core.forward(*_arrays(chunks), states=False)
 
     def states(self, chunks: Sequence[Chunk]) -> np.ndarray:
         """The same for the states that logits are made of: float32 [sum of num_logits, width], normed."""
