@@ -4,7 +4,7 @@
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
-# make bench-tokenizer, bench-inference, bench-data, bench-training, bench-tuning, bench-evaluation   the figures of docs/benchmarks
+# make bench-tokenizer, bench-inference, bench-data, bench-training, bench-tuning, bench-evaluation, bench-studio   the figures of docs/benchmarks
 # make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it
 # make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
@@ -24,7 +24,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo studio studio-example test-browser check-studio test test-slow test-long test-python test-python-slow test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training bench-tuning bench-evaluation gpu-check system clean help
+.PHONY: demo studio studio-example test-browser check-studio test test-slow test-long test-python test-python-slow test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training bench-tuning bench-evaluation bench-studio gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -162,6 +162,9 @@ bench-evaluation: $(VENV)/.installed-tools
 bench-tuning: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/tuning.py --out docs/benchmarks/tuning.md
+
+bench-studio: $(VENV)/.installed-tools
+	$(BIN)/python benchmarks/studio.py --write
 
 # Checks and measures the torch runner and the trainer on a CUDA device, in under 10 minutes; without one it says so.
 gpu-check: $(VENV)/.installed-tools
