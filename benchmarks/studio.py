@@ -21,7 +21,6 @@ from pathlib import Path
 from statistics import quantiles
 
 from marked_page import with_measured
-
 from textmill.base.events import EventLog
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "studio.md"

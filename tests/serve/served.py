@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 
 HELLO = [{"role": "user", "content": "the quick brown fox"}]
 CHAT = "/v1/chat/completions"
+# Long enough to be interrupted: the tiny model makes some thousand tokens a second.
+LONG = {"max_tokens": 100_000, "ignore_eos": True}
+CONTEXT = 1 << 15
 
 
 class Served:
@@ -110,3 +113,22 @@ def served(*arguments, port=0, environment=None):
         if server.process.poll() is None:
             server.process.kill()
         server.process.communicate()
+
+
+def read_response(sock):
+    """One response with a length: its status and its body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += sock.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(
+        next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split(b":")[1]
+    )
+    while len(body) < length:
+        body += sock.recv(65536)
+    return int(head.split()[1]), body
+
+
+def idle(server):
+    """Whether it makes nothing, and nothing waits."""
+    return server.metric("num_requests_running") == 0 and server.metric("num_requests_waiting") == 0
