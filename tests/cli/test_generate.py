@@ -131,3 +131,21 @@ def test_standard_input_is_one_prompt(folder, capsys, monkeypatch):
     assert capsys.readouterr().out == f"{PROMPT}{REPLY}\n"
     assert main(["generate", str(folder), "-", "-"]) == 2
     assert "read once" in capsys.readouterr().err
+
+
+def test_a_grammar_comes_from_a_file_or_a_pattern(folder, loaded, tmp_path, capsys):
+    pytest.importorskip("llguidance")
+    assert main(["generate", str(folder), PROMPT, "--regex", "wi[a-z]+|-"]) == 0
+    assert capsys.readouterr().out == f"{PROMPT}wizards\n"
+    assert loaded["options"]["grammar"].kind == "the regex"
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"enum": ["wizards?"]}')
+    assert main(["generate", str(folder), PROMPT, "--json-schema", str(schema)]) == 0
+    assert capsys.readouterr().out == f'{PROMPT}"wizards?"\n'
+    assert main(["generate", str(folder), PROMPT, "--json-schema", str(schema), "--regex", "a"]) == 2
+    assert "both given" in capsys.readouterr().err
+    assert main(["generate", str(folder), PROMPT, "--regex", "("]) == 2
+    assert "unclosed group" in capsys.readouterr().err
+    schema.write_text("[")
+    assert main(["generate", str(folder), PROMPT, "--json-schema", str(schema)]) == 3
+    assert str(schema) in capsys.readouterr().err

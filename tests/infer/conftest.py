@@ -30,7 +30,7 @@ class ByteTokenizer:
     vocab_size = 258
     prefix_ids = ()
     vocabulary = SimpleNamespace(
-        tokens=[*(bytes([i]) for i in range(256)), b"<|endoftext|>", b"<|end|>"], characters=None
+        tokens=[*(bytes([i]) for i in range(256)), b"<|endoftext|>", b"<|end|>"], characters=None, added=()
     )
     chat_template = None
     special_tokens = MappingProxyType({"<|endoftext|>": BOS, "<|end|>": END})

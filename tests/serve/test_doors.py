@@ -2,10 +2,12 @@
 
 import io
 import json
+import os
 
 import pytest
 
 from serve.conftest import make_client
+from textmill.serve.access_log import AccessLog
 from textmill.serve.doors import is_loopback
 
 HELLO = {"messages": [{"role": "user", "content": "the quick brown fox"}], "max_tokens": 3, "temperature": 0}
@@ -38,6 +40,19 @@ class TestKeys:
 
     def test_without_any_every_key_does(self, client):
         assert client.post(CHAT, HELLO, headers={"Authorization": "Bearer whatever"}).status_code == 200
+
+
+def test_whose_a_request_is(client, closed, monkeypatch):
+    """Clients take turns: a key is one, and where any will do, an address with its key."""
+    for app, keys, num_clients in ((client, ["a", "b", "a", None], 3), (closed, ["first", "first"], 1)):
+        seen = []
+        submit = app.service.stepper.submit
+        monkeypatch.setattr(app.service.stepper, "submit", lambda job, f=submit, s=seen: (s.append(job), f(job)))
+        for key in keys:
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            assert app.post(CHAT, HELLO, headers=headers).status_code == 200
+        assert len({answer.client for job in seen for answer in job.answers}) == num_clients
+        assert all(answer.client and "first" not in answer.client for job in seen for answer in job.answers)
 
 
 class TestNames:
@@ -113,3 +128,16 @@ class TestLog:
         assert "the quick brown fox" in lines[0]["prompt"]
         assert lines[0]["texts"] == [alone]
         assert lines[1]["texts"] == {"0": alone}
+
+    def test_nobody_who_reads_it_is_no_reason_to_wait(self):
+        """A pipe that is full loses lines, and tells how many when it is read again."""
+        reading, writing = os.pipe()
+        with os.fdopen(writing, "w") as file, os.fdopen(reading, "rb") as pipe:
+            log = AccessLog(file)
+            for number in range(5000):
+                log.event("e", number=number, filling="x" * 100)
+            pipe.read1(1 << 20)
+            log.event("last")
+            told = json.loads(pipe.read1(1 << 20).splitlines()[-1])
+            assert told["event"] == "last"
+            assert 0 < told["lines_lost"] < 5000

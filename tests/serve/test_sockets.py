@@ -67,6 +67,27 @@ def read_response(sock):
     return int(head.split()[1]), body
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_client_that_would_rather_speak_http_2(server, chunked, parts):
+    """As Java's does with every request."""
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+    head, _, body = http_request(chat_body()).partition(b"\r\n\r\n")
+    if chunked:
+        head = head.rpartition(b"\r\n")[0] + b"\r\nTransfer-Encoding: chunked"
+        body = b"5\r\n" + body[:5] + b"\r\n%x\r\n" % len(body[5:]) + body[5:] + b"\r\n0\r\n\r\n"
+    with server.connect() as sock:
+        data = head + b"\r\n" + upgrade + b"\r\n" + body
+        for at in range(parts):
+            sock.sendall(data[at * len(data) // parts : (at + 1) * len(data) // parts])
+            time.sleep(0.02 * (parts > 1))
+        assert read_response(sock)[0] == 200
+        assert sock.recv(10) == b"", "the connection is closed"
+    with server.connect() as sock:
+        sock.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + upgrade + b"\r\n")
+        assert read_response(sock)[0] == 200
+
+
 class TestGoneClients:
     @pytest.mark.parametrize("stream", [True, False])
     def test_answers_end(self, server, stream):
@@ -75,6 +96,14 @@ class TestGoneClients:
         sock.close()
         server.wait_for(lambda: idle(server), "the answer to end", 5)
         assert server.metric("kv_cache_usage_perc") == 0
+
+    def test_answers_end_that_others_wait_behind(self, server):
+        """Requests that were sent before the first one was answered."""
+        sock = server.connect()
+        sock.sendall(http_request(chat_body(**LONG, stream=True)) * 3)
+        server.wait_for(lambda: server.metric("num_requests_running") == 1, "the answer to begin")
+        sock.close()
+        server.wait_for(lambda: idle(server), "the answer to end", 5)
 
     def test_others_go_on(self, server, lm):
         other = server.post_raw(chat_body(**LONG, stream=True))

@@ -6,18 +6,20 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from textmill.base import units
 from textmill.base.errors import ConfigError
-from textmill.cli.arguments import STANDARD_INPUT, WholeNumber, text_or_stdin
+from textmill.cli.arguments import STANDARD_INPUT, WholeNumber, plain, text_or_stdin
 from textmill.cli.model_argument import find_model
 from textmill.cli.model_options import DrawingOptions, LoadingOptions, load_model
 from textmill.cli.output import Bar, Output
 
 if TYPE_CHECKING:
+    from textmill.infer.constrain import Grammar
     from textmill.infer.engine import LanguageModel
     from textmill.infer.request import Completion
 
@@ -34,6 +36,8 @@ def generate(
     *,
     n: Annotated[WholeNumber, Parameter(name=["--n", "-n"])] = 1,
     logprobs: WholeNumber | None = None,
+    json_schema: Path | None = None,
+    regex: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     drawing: DrawingOptions = _DRAWING,
     loading: LoadingOptions = _LOADING,
@@ -45,6 +49,7 @@ def generate(
         textmill generate smollm2-135m-instruct "The quick" --temperature 0.8 -n 3
         textmill generate model.gguf "One" "Two" "Three" --json
         echo "import os" | textmill generate runs/demo - --max-tokens 64
+        textmill generate smollm2-135m-instruct "The year of the moon landing: " --regex "[0-9]{4}"
 
     Parameters
     ----------
@@ -56,6 +61,10 @@ def generate(
         Texts to make of each prompt, with seeds that follow one another.
     logprobs
         Tell each token's log-probability, and so many alternatives; needs --json.
+    json_schema
+        A file with a JSON schema; what is made is JSON that it describes, or a beginning of it at --max-tokens.
+    regex
+        A regular expression that matches what is made as a whole.
     json
         Print prompt, text, token ids and the reason it ended as JSON, once all is made; a list for several texts.
     """
@@ -66,6 +75,8 @@ def generate(
         raise ConfigError("standard input is read once; give - for one prompt")
     prompts = [text_or_stdin(text) for text in prompt]
     options: dict[str, Any] = drawing.given() | {"n": n} | ({} if logprobs is None else {"logprobs": logprobs})
+    if json_schema is not None or regex is not None:
+        options["grammar"] = _grammar(json_schema, regex)
     lm = load_model(find_model(model, out), loading)
     if len(prompts) == 1 and n == 1 and not json:
         return _stream(lm, prompts[0], options, out)
@@ -87,6 +98,18 @@ def generate(
         out.text(completion.text)
         out.data("")
     return 0
+
+
+def _grammar(schema: Path | None, regex: str | None) -> Grammar:
+    from textmill.checkpoint.json_files import read_json
+    from textmill.infer.constrain import Grammar
+
+    if schema is None:
+        assert regex is not None
+        return Grammar.regex(plain(regex))
+    if regex is not None:
+        raise ConfigError("--json-schema and --regex are both given; a text can be made to fit one of them")
+    return Grammar.json_schema(read_json(schema))
 
 
 @contextlib.contextmanager

@@ -216,20 +216,14 @@ def _reckon(
     if not 1 <= batch <= 1 << 20:
         raise ConfigError(f"--batch is {batch:,}, and must be 1 to {1 << 20:,}")
     if stored is not None and weights in _KEPT_BY_ENGINE:
-        return reckoning.of_sizes(config, _kept_sizes(stored, weights), kv=kv, context=context, batch=batch)
+        from textmill.infer.runners.native_weights import kept_sizes
+
+        # What the engine does not compute with becomes f32, where a file's own blocks are asked for, too.
+        sizes = kept_sizes(stored, "auto" if weights == "file" else weights)
+        return reckoning.of_sizes(config, sizes, kv=kv, context=context, batch=batch)
     if weights == "file":
         raise ConfigError("--weights is file, and there is no file of these sizes; choose another")
     return reckoning.estimate(config, weights=weights, kv=kv, context=context, batch=batch)
-
-
-def _kept_sizes(stored: StoredModel, weights: str) -> dict[str, int]:
-    """The bytes that the engine keeps of each tensor; types that it does not compute with become f32."""
-    from textmill.infer.runners.native_weights import kept_bytes
-
-    wanted = "auto" if weights == "file" else weights
-    tensors = dict(stored.tensors)
-    tensors.setdefault("lm_head.weight", tensors["model.embed_tokens.weight"])
-    return {name: kept_bytes(name, tensor, wanted) for name, tensor in tensors.items()}
 
 
 def _lines(found: Estimate, given: _Given) -> Iterable[tuple[str, str]]:

@@ -19,6 +19,7 @@ from textmill.cli.model_options import LoadingOptions, load_model
 from textmill.cli.output import Output
 
 if TYPE_CHECKING:
+    from textmill.infer.engine import LanguageModel
     from textmill.serve.models import Models
 
 _LIMITS = Group("Limits", sort_key=3)
@@ -110,7 +111,7 @@ def serve(
         sock,
         settings,
         lambda: _load(found, loading),
-        lambda models: _tell(out, address, models, loading, has_keys=bool(settings.keys)),
+        lambda models: _tell(out, address, found, models, loading, has_keys=bool(settings.keys)),
         log=sys.stderr if access_log else None,
     )
 
@@ -159,16 +160,17 @@ def _load(found: dict[str, Path], loading: LoadingOptions) -> Models:
     )
 
 
-def _tell(out: Output, address: str, models: Models, loading: LoadingOptions, *, has_keys: bool) -> None:
-    from textmill.model.flops import kv_cache_bytes_of
-
+def _tell(
+    out: Output,
+    address: str,
+    found: dict[str, Path],
+    models: Models,
+    loading: LoadingOptions,
+    *,
+    has_keys: bool,
+) -> None:
     for model in models.loaded:
-        lm = model.lm
-        cache = units.num_bytes(kv_cache_bytes_of(lm.config, lm.batcher.capacity, loading.kv))
-        out.say(
-            f"  {model.name}: {units.count(lm.config.num_parameters)} parameters, context {lm.context:,}; keys and "
-            f"values of {lm.batcher.capacity:,} tokens take up to {cache}"
-        )
+        out.say(f"  {model.name}: {_plan(found[model.name], model.lm, loading)}")
     first = models.loaded[0]
     is_chat = first.lm.tokenizer.chat_template is not None
     path = "chat/completions" if is_chat else "completions"
@@ -180,3 +182,19 @@ def _tell(out: Output, address: str, models: Models, loading: LoadingOptions, *,
         f'-d \'{{"model": "{first.name}", {asked}, "max_tokens": 64}}\''
     )
     out.data(address)
+
+
+def _plan(path: Path, lm: LanguageModel, loading: LoadingOptions) -> str:
+    """What a model is, and what it takes of the memory."""
+    from textmill.checkpoint.stored_model import open_model
+    from textmill.infer.runners.native_weights import kept_sizes
+    from textmill.model.flops import kv_cache_bytes_of
+
+    weights = "auto" if loading.weights == "file" else loading.weights
+    size = sum(kept_sizes(open_model(path, headers_only=True), weights).values())
+    held = f"weights take {units.num_bytes(size)}, " if loading.device == "cpu" else ""
+    cache = kv_cache_bytes_of(lm.config, lm.batcher.capacity, loading.kv)
+    return (
+        f"{units.count(lm.config.num_parameters)} parameters, context {lm.context:,}; {held}keys and values of "
+        f"{lm.batcher.capacity:,} tokens up to {units.num_bytes(cache)}"
+    )

@@ -20,7 +20,7 @@ def studio(
     subject: list[str] | None = None,
     /,
     *,
-    port: WholeNumber = 8400,
+    port: WholeNumber = 8642,
     open_browser: Annotated[bool, Parameter(name="--open", negative="--no-open")] = True,
     runs: Path = Path("runs"),
 ) -> int:
@@ -32,14 +32,15 @@ def studio(
         textmill studio smollm2-135m-instruct            chat, attention, positions, tokens of a model
         textmill studio tokenizer.json other/            two tokenizers beside each other
 
-    Only this machine reaches the page, and nothing leaves the machine. Its address goes to standard output. Ctrl-C ends it.
+    Only this machine reaches the page, and nothing leaves the machine. Its address goes to standard output; Ctrl-C
+    ends it.
 
     Parameters
     ----------
     subject
         Runs, models and tokenizers, in any order: a run's folder or name, a model folder, a .gguf file, a name from
-        `textmill model get`, a tokenizer's file. The page opens on the first. Fetched models and the runs of --runs are there
-        anyway.
+        `textmill model get`, a tokenizer's file. The page opens on the first. Fetched models and the runs of --runs
+        are there anyway.
     port
         The port to listen on; 0 takes a free one.
     open_browser

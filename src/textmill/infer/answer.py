@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from textmill.base.errors import DataError
+from textmill.base.errors import ConfigError, DataError
 from textmill.infer.blocks import BlockTable
+from textmill.infer.constrain import Constraint
 from textmill.infer.detokenize import StreamDecoder, TextStream
 from textmill.infer.guesses import PromptLookup
 from textmill.infer.request import GUESSES_MAX, SEED_MAX, Completion, Delta, FinishReason, Request
@@ -56,9 +57,12 @@ class Answer:
         *,
         seed: int,
         decoder: StreamDecoder | None = None,
+        constraint: Constraint | None = None,
         on_prompt_rows: Callable[[int, np.ndarray], None] | None = None,
     ) -> None:
-        """``on_prompt_rows(start, logits)`` hears of the logits [rows, V] after the prompt's tokens from ``start`` on;
+        """``constraint`` is this answer's alone, at its beginning.
+
+        ``on_prompt_rows(start, logits)`` hears of the logits [rows, V] after the prompt's tokens from ``start`` on;
         after a preemption from 0 again."""
         self.ids = list(prompt)
         self.num_prompt = len(prompt)
@@ -82,6 +86,7 @@ class Answer:
         self.stop_id: int | None = None
         self.error: Exception | None = None
 
+        self._constraint = constraint
         self._deltas: deque[Delta] = deque()
         self._shown = TextStream(decoder, request.stop) if decoder is not None else None
         penalizes_prompt = request.repetition_penalty != 1.0
@@ -167,23 +172,39 @@ class Answer:
         if not np.isfinite(adjusted_V).all():
             self.fail(not_finite(len(self.ids)))
             return None
-        token_id = sample(self._without_endings(adjusted_V), self.request, self.seed, len(self.ids))
+        if self._constraint is not None and self._constraint.is_complete:  # before its first token
+            self.finish("stop")
+            return None
+        token_id = sample(self._without_ruled_out(adjusted_V), self.request, self.seed, len(self.ids))
         if token_id in self.ending.stop_ids:
             self.stop_id = token_id
             self.finish("stop", self._shown.finish() if self._shown else "")
             return None
+        if self._constraint is not None:
+            self._constraint.take(token_id)
         self.ids.append(token_id)
         self._count(token_id)
         self._show(token_id, logits_V)
         return token_id
 
-    def _without_endings(self, logits_V: np.ndarray) -> np.ndarray:
-        """Rule out what ends the text, where it is too early for that."""
-        if self.num_drawn >= self.request.min_tokens or not self.ending.stop_ids:
+    def _without_ruled_out(self, logits_V: np.ndarray) -> np.ndarray:
+        """Give minus infinity to what does not fit the grammar, and to what ends the text where it is too early."""
+        may_end = self.num_drawn >= self.request.min_tokens
+        if self._constraint is None and (may_end or not self.ending.stop_ids):
             return logits_V
-        logits_V = logits_V.copy()
-        logits_V[[token_id for token_id in self.ending.stop_ids if token_id < len(logits_V)]] = -np.inf
-        return logits_V
+        endings = [token_id for token_id in self.ending.stop_ids if token_id < len(logits_V)]
+        if self._constraint is None:
+            logits_V = logits_V.copy()
+            logits_V[endings] = -np.inf
+            return logits_V
+        allowed_V = self._constraint.allowed().copy()
+        allowed_V[endings] = may_end and self._constraint.accepts
+        if not allowed_V.any():
+            raise ConfigError(
+                f"after {self.num_drawn:,} tokens of the answer none is left that {self._constraint.grammar.kind} "
+                "allows: those that it needs end the text (stop_ids), or this model's vocabulary has none for them"
+            )
+        return np.where(allowed_V, logits_V, np.float32(-np.inf))
 
     def _count(self, token_id: int) -> None:
         if self.request.penalizes:
@@ -192,13 +213,14 @@ class Answer:
 
     def _show(self, token_id: int, logits_V: np.ndarray) -> None:
         """Add a piece for a token that was drawn from ``logits_V``, the last piece if it is the last token."""
-        text, stopped = "", False
-        is_last = self.num_drawn == self.ending.max_tokens
+        text = ""
+        stopped = self._constraint is not None and self._constraint.is_complete
+        is_last = stopped or self.num_drawn == self.ending.max_tokens
         if self._shown is not None:
             text = self._shown.push(token_id, may_stop=self.num_drawn >= self.request.min_tokens)
             if is_last and not self._shown.stopped:
                 text += self._shown.finish()
-            stopped = self._shown.stopped
+            stopped = stopped or self._shown.stopped
         reason: FinishReason | None = "stop" if stopped else "length" if is_last else None
         logprobs = top_logprobs = None
         if self.request.logprobs is not None:

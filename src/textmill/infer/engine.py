@@ -17,6 +17,7 @@ from textmill.checkpoint.stored_model import StoredModel, open_model
 from textmill.checkpoint.text_rules import TextRules
 from textmill.infer.answer import Answer, Ending, seeds, whole
 from textmill.infer.batcher import Batcher
+from textmill.infer.constrain import GrammarCompiler
 from textmill.infer.option_checks import as_whole, check_whole
 from textmill.infer.request import Completion, Delta, OneAnswer, Options, Request
 from textmill.infer.runners.runner import Runner
@@ -136,6 +137,9 @@ class LanguageModel:
         self.batcher = batcher
         self.rules = rules
         self._num_ids = min(config.vocab_size, _num_tokens(tokenizer.vocabulary))  # rows from there on only pad
+        self._grammars = GrammarCompiler(
+            tokenizer.vocabulary.tokens[: self._num_ids], self._control_ids(), tokenizer.encode
+        )
 
     @overload
     def generate(self, prompt_or_ids: Prompt, **options: Unpack[OneAnswer]) -> Completion: ...
@@ -196,6 +200,7 @@ class LanguageModel:
         *,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
         """Lay out a conversation as the model's chat template does, ready to be answered; raises like ``chat``.
 
@@ -210,6 +215,7 @@ class LanguageModel:
             messages,
             add_generation_prompt=add_generation_prompt,
             continue_final_message=continue_final_message,
+            tools=tools,
         )
         return self._checked(ids)
 
@@ -246,12 +252,25 @@ class LanguageModel:
         ending = Ending(max_tokens=min(wanted, room), stop_ids=self._stop_ids(request), num_ids=self._num_ids)
         known = [token_id for token_id in prompt if token_id < self._num_ids]  # rows that pad have no text
         answers = [
-            Answer(prompt, request, ending, seed=seed, decoder=self.tokenizer.stream_decoder(known))
+            Answer(
+                prompt,
+                request,
+                ending,
+                seed=seed,
+                decoder=self.tokenizer.stream_decoder(known),
+                constraint=self._grammars.begin(request.grammar) if request.grammar is not None else None,
+            )
             for seed in seeds(request)
         ]
         for answer in answers[1:]:
             answer.elder = answers[0]
         return answers
+
+    def _control_ids(self) -> frozenset[int]:
+        """Tokens that are no text, which no grammar may take for their names."""
+        named = {token.id for token in self.tokenizer.vocabulary.added if token.is_special}
+        ids = {*named, *self.rules.stop_ids, *self.rules.prefix_ids}
+        return frozenset(token_id for token_id in ids if token_id < self._num_ids)
 
     def _stop_ids(self, request: Request) -> frozenset[int]:
         for name, ids in (("stop_ids", request.stop_ids), ("logit_bias", request.logit_bias)):

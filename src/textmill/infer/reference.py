@@ -37,11 +37,12 @@ def block(
     weights: Weights,
     x_TD: np.ndarray,
     ids_T: Sequence[int],
+    *,
     look: Look | None = None,
 ) -> np.ndarray:
     """One layer; ``look`` is shown how its heads attend."""
     normed_TD = rms_norm(x_TD, weights["input_layernorm.weight"], config.rms_norm_eps)
-    x_TD = x_TD + attention(config, layer, weights, normed_TD, ids_T, look)
+    x_TD = x_TD + attention(config, layer, weights, normed_TD, ids_T, look=look)
     normed_TD = rms_norm(x_TD, weights["post_attention_layernorm.weight"], config.rms_norm_eps)
     return x_TD + feed_forward(weights, normed_TD)
 
@@ -69,6 +70,7 @@ def attention(
     weights: Weights,
     x_TD: np.ndarray,
     ids_T: Sequence[int],
+    *,
     look: Look | None = None,
 ) -> np.ndarray:
     """Each token gathers values of the tokens that it sees, weighted by how its query meets their keys.

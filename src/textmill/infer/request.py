@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, Unpack
 
 from textmill.base.errors import ConfigError
+from textmill.infer.constrain import Grammar
 from textmill.infer.option_checks import (
     check_above_zero,
     check_bias,
@@ -51,6 +52,7 @@ class OneAnswer(TypedDict, total=False):
     logprobs: int | bool | None
     prompt_logprobs: bool | None
     speculate: int | None
+    grammar: Grammar | None
 
 
 class Options(OneAnswer, total=False):
@@ -64,7 +66,7 @@ class Request:
     """How to go on from a prompt; the defaults are greedy, the same text every time.
 
     Logits are changed in this order: ``logit_bias``, ``repetition_penalty``, ``frequency_penalty`` and
-    ``presence_penalty``, ``temperature``, ``top_k``, ``top_p``, ``min_p``.
+    ``presence_penalty``, ``grammar``, ``temperature``, ``top_k``, ``top_p``, ``min_p``.
 
     Raises:
         ConfigError: for a value out of its range.
@@ -107,9 +109,14 @@ class Request:
     speculate: int | None = None
     """Tokens at most to guess ahead where the text repeats itself, and to verify in one pass; 0 guesses none. What is
     drawn stays the same, it only comes sooner; unless given, greedy texts are guessed where that is certain."""
+    grammar: Grammar | None = None
+    """What the answer must be, from its first token on. Tokens that do not fit are never drawn, and it ends only where
+    it is whole: at once where nothing can follow, ``min_tokens`` or not. ``max_tokens`` and ``stop`` still cut it."""
 
     def __post_init__(self) -> None:
         check_stop(self.stop, _STOP_STRINGS_MAX)
+        if self.grammar is not None and not isinstance(self.grammar, Grammar):
+            raise ConfigError(f"grammar is {self.grammar!r:.80}, and must be made by Grammar.regex, .json_schema, ...")
         for name, value in self._checked().items():
             object.__setattr__(self, name, value)  # it is frozen, and numpy's numbers become Python's
 

@@ -32,6 +32,8 @@ async def completions(service: Service, exchange: Exchange) -> None:
     _check(body)
     async with service.lease(body.model) as model:
         prompts = await ids_of_all(service, model, body.prompt)
+        if exchange.logs_text:
+            exchange.facts["prompt"] = body.prompt
         answers = await service.lay_out(work_of(body), lambda: _answers(body, model, prompts))
         texts = [_Text(body, model, answer) for answer in answers]
         async with service.making(exchange, model, answers, tells_all=bool(body.stream), timeout_s=body.timeout) as job:

@@ -86,9 +86,11 @@ class Job:
         return pieces
 
     def fail(self, error: BaseException) -> None:
-        """End it with an error that is no single answer's."""
+        """End it with an error that is no single answer's; ``collect`` then finds it ended."""
         self._failure = self._failure or error
         self.abort()
+        for answer in self.answers:  # also those that the batcher has lost
+            answer.finish("abort")
 
     def abort(self) -> None:
         """End the answers before their time; any thread may."""

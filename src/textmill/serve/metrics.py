@@ -56,9 +56,10 @@ class Metrics:
         num_asked = sum(answer.num_prompt for answer in job.answers if answer.elder is None)
         num_made = sum(answer.num_drawn for answer in job.answers)
         self._generation_tokens.labels(model).inc(num_made)
+        if job.started_at is not None:
+            self._prompt_tokens.labels(model).inc(num_asked)
         if job.first_at is None or job.started_at is None:
             return
-        self._prompt_tokens.labels(model).inc(num_asked)
         self._queue.labels(model).observe(job.started_at - job.submitted_at)
         self._prefill.labels(model).observe(job.first_at - job.started_at)
         self._first.labels(model).observe(job.first_at - job.submitted_at)

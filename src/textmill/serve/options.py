@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from textmill.infer.constrain import Grammar
 from textmill.infer.request import SEED_MAX, Request
 from textmill.serve.api_error import ApiError
+from textmill.serve.grammars import grammar_of
 from textmill.serve.models import ServedModel
 from textmill.serve.wire_requests import Generation
 
@@ -18,7 +20,14 @@ _AS_THEY_ARE = (
 )
 
 
-def engine_request(body: Generation, model: ServedModel, *, max_tokens: int, logprobs: int | None) -> Request:
+def engine_request(
+    body: Generation,
+    model: ServedModel,
+    *,
+    max_tokens: int,
+    logprobs: int | None,
+    grammar: Grammar | None = None,
+) -> Request:
     """Make the engine's request of a body.
 
     Args:
@@ -26,6 +35,7 @@ def engine_request(body: Generation, model: ServedModel, *, max_tokens: int, log
         model: whose defaults stand in for what the body leaves open.
         max_tokens: tokens to make at most, at least 1.
         logprobs: alternatives to tell at each place; None tells nothing.
+        grammar: what tools ask of the answer.
 
     Raises:
         ApiError: an option is written in a way that OpenAI's clients do not write it.
@@ -42,11 +52,10 @@ def engine_request(body: Generation, model: ServedModel, *, max_tokens: int, log
     elif not body.stop:
         given["stop"] = None
     options |= {name: value for name, value in given.items() if value is not None}
-    if work_of(body):
-        from textmill.serve.grammars import grammar_of
-
-        options["grammar"] = grammar_of(body)
-    return Request.of(**options, max_tokens=max_tokens, logprobs=logprobs)
+    wanted = grammar_of(body)
+    if wanted is not None and grammar is not None:
+        raise ApiError(400, "an answer that may call tools cannot be told its format, too; ask for one of them")
+    return Request.of(**options, max_tokens=max_tokens, logprobs=logprobs, grammar=wanted or grammar)
 
 
 def work_of(body: Generation) -> float:

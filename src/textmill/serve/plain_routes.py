@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 import numpy as np
 
+from textmill.infer.batcher import TOKENS_PER_STEP
 from textmill.serve.api_error import ApiError
-from textmill.serve.chat import chat_prompt
+from textmill.serve.chat_prompts import chat_prompt
 from textmill.serve.exchange import Exchange
 from textmill.serve.metrics import CONTENT_TYPE
 from textmill.serve.models import ServedModel, unknown_model
@@ -95,13 +97,7 @@ async def tokenize(service: Service, exchange: Exchange) -> None:
 
 async def _ids(service: Service, model: ServedModel, body: TokenizeRequest) -> list[int]:
     if body.messages is not None:
-        return await chat_prompt(
-            service,
-            model,
-            body.messages,
-            add_generation_prompt=body.add_generation_prompt,
-            continue_final_message=body.continue_final_message,
-        )
+        return (await chat_prompt(service, model, body)).ids
     text = body.prompt or ""
     ids = await service.lay_out(len(text), lambda: model.lm.tokenizer.encode(text))
     return ids if body.add_special_tokens is False else [*model.lm.rules.prefix_ids, *ids]
@@ -128,7 +124,8 @@ async def embeddings(service: Service, exchange: Exchange) -> None:
                 param="dimensions",
             )
         prompts = await ids_of_all(service, model, body.input)
-        vectors_NC = await service.stepper.run(lambda: model.lm.embed(prompts))
+        works = [lambda texts=texts: model.lm.embed(texts) for texts in _slices(prompts)]
+        vectors_NC = np.concatenate(await service.compute(exchange, works, timeout_s=body.timeout))
         lengths_N1 = np.linalg.norm(vectors_NC, axis=1, keepdims=True)
         unit_NC = vectors_NC / np.where(lengths_N1 == 0, 1, lengths_N1)
         num_tokens = sum(map(len, prompts))
@@ -143,6 +140,19 @@ async def embeddings(service: Service, exchange: Exchange) -> None:
                 usage=EmbeddingUsage(prompt_tokens=num_tokens, total_tokens=num_tokens),
             )
         )
+
+
+def _slices(prompts: list[list[int]]) -> Iterator[list[list[int]]]:
+    """Prompts in groups of about as many tokens as a step has, so that others wait no longer for one."""
+    group: list[list[int]] = []
+    size = 0
+    for prompt in prompts:
+        if group and size + len(prompt) > TOKENS_PER_STEP:
+            yield group
+            group, size = [], 0
+        group.append(prompt)
+        size += len(prompt)
+    yield group
 
 
 def _told(vector_C: np.ndarray, as_base64: bool) -> list[float] | str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from textmill.serve.api_error import ApiError
 from textmill.serve.models import ServedModel
 from textmill.serve.service import Service
@@ -44,6 +46,8 @@ def _plain(place: int, message: Message, template: str) -> dict[str, Any]:
     plain: dict[str, Any] = {"role": role, "content": _text(place, message)}
     if message.name is not None:
         plain["name"] = message.name
+    if message.tool_calls:
+        plain["tool_calls"] = msgspec.to_builtins(message.tool_calls)
     if message.tool_call_id is not None:
         plain["tool_call_id"] = message.tool_call_id
     if plain["content"] is None and not message.tool_calls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -86,8 +87,20 @@ def run(
     Raises:
         whatever ``open_models`` raises.
     """
+    _allow_many_connections()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_Server(settings, AccessLog(log)).serve(sock, open_models, on_ready))
+
+
+def _allow_many_connections() -> None:
+    """Raise the number of open files to what this process may have: shells set 1,024, and a connection is one."""
+    try:
+        import resource
+    except ImportError:  # not Unix
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -137,7 +150,9 @@ class _Server:
             loop.add_signal_handler(number, self._stop, number)
         stepper = Stepper(loop, on_failure=lambda error: self._log.event("engine_failed", error=repr(error)))
         self._service = Service(self._settings, stepper=stepper, metrics=Metrics(self._settings.metrics_prefix))
-        listener = await loop.create_server(protocol_factory(App(self._service, self._log), self._connections), sock=sock, backlog=_BACKLOG)
+        listener = await loop.create_server(
+            protocol_factory(App(self._service, self._log), self._connections), sock=sock, backlog=_BACKLOG
+        )
         loading = asyncio.ensure_future(stepper.run(open_models))
         await asyncio.wait([loading, self._stopped], return_when=asyncio.FIRST_COMPLETED)
         if not self._stopped.done():

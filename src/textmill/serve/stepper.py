@@ -78,7 +78,7 @@ class Stepper:
 
     def _run(self) -> None:
         while self._wait():
-            while self._errands:
+            if self._errands:
                 self._errands.popleft()()
             for batcher in list(self._jobs):
                 self._step(batcher)
@@ -96,27 +96,38 @@ class Stepper:
     def _step(self, batcher: Batcher) -> None:
         jobs = self._jobs[batcher]
         began = time.monotonic()
+        failure: Exception | None = None
+        did_something = False
         try:
             did_something = batcher.step()
         except Exception as error:  # noqa: BLE001  the requests end with it, and the server goes on
-            self._on_failure(error)
-            did_something = True
-            for job in jobs:
-                job.fail(error)
-        now = time.monotonic()
-        news: list[_News] = []
-        for job in jobs:
-            pieces = job.collect(began, now)
-            if pieces is not None:
-                news.append((job, pieces, job.ended_at is not None))
-        unended = [job for job in jobs if job.ended_at is None]
-        if unended:
-            self._jobs[batcher] = unended
-            assert did_something or len(unended) < len(jobs), "answers are followed that the batcher does not know"
-        else:
-            del self._jobs[batcher]
+            failure = error
+        news = self._collect(batcher, began)
+        if failure is None and not did_something and len(self._jobs.get(batcher, ())) == len(jobs):
+            failure = RuntimeError("answers are followed that the batcher does not know")
+        if failure is not None:
+            self._on_failure(failure)
+            for job in self._jobs.get(batcher, ()):
+                job.fail(failure)
+            news += self._collect(batcher, began)
         if news:
             self._tell(lambda: _hand_over(news))
+
+    def _collect(self, batcher: Batcher, began: float) -> list[_News]:
+        """Gather the news of a batcher's jobs, and follow those no more that have ended."""
+        now = time.monotonic()
+        news: list[_News] = []
+        unended: list[Job] = []
+        for job in self._jobs.pop(batcher, ()):
+            pieces = job.collect(began, now)
+            is_end = job.ended_at is not None
+            if pieces is not None:
+                news.append((job, pieces, is_end))
+            if not is_end:
+                unended.append(job)
+        if unended:
+            self._jobs[batcher] = unended
+        return news
 
     def _tell(self, call: Callable[[], object]) -> None:
         try:

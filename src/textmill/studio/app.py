@@ -32,7 +32,7 @@ class App:
             await _refuse(exchange, error)
         except TextmillError as error:
             await _refuse(exchange, _told(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the last net: a bug is one request's, and is told in the log
             _log.exception("%s %s failed", exchange.method, exchange.path)
             await _refuse(exchange, ApiError(500, f"{type(error).__name__}: {error}. This is a bug in textmill"))
 

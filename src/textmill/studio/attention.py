@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def most_tokens(config: ModelConfig) -> int:
 
 def attend(
     stored: StoredModel, tokenizer: Tokenizer, ids: list[int], *, max_tokens: int = DEFAULT_TOKENS
-) -> Iterator[tuple[str, dict[str, Any]]]:
+) -> Generator[tuple[str, dict[str, Any]]]:
     """Run a prompt through a model in float32; yields events: ``start``, a ``layer`` each, ``end``.
 
     Raises:
@@ -98,9 +98,7 @@ def _start(config: ModelConfig, tokenizer: Tokenizer, ids: list[int], *, is_cut:
         "num_heads": config.num_attention_heads,
         "num_key_value_heads": config.num_key_value_heads,
         "head_dim": config.head_dim,
-        "key_value_head": [
-            number // config.queries_per_key_value_head for number in range(config.num_attention_heads)
-        ],
+        "key_value_head": [number // config.queries_per_key_value_head for number in range(config.num_attention_heads)],
         "windows": [config.window_of(layer) for layer in range(config.num_hidden_layers)],
         "estimated_s": round(work / _FLOPS_PER_S, 3),
     }
@@ -120,7 +118,7 @@ def _layer(
         told["entropy_bits"] = (-(map_HTT * logs).sum(axis=-1).mean(axis=-1)).round(4).tolist()
         told["first_token_share"] = map_HTT[:, :, 0].mean(axis=-1).round(4).tolist()
 
-    x_TD = block(config, layer, layer_weights(weights, layer), x_TD, ids, look)
+    x_TD = block(config, layer, layer_weights(weights, layer), x_TD, ids, look=look)
     return x_TD, told | {"seconds": round(time.perf_counter() - began, 4)}
 
 

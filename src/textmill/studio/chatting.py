@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from textmill.base.errors import ConfigError
@@ -25,7 +25,7 @@ from textmill.tokenizer.tokenizer import Tokenizer
 _SEED_MAX = (1 << 32) - 1
 
 
-async def chat(loaded: Loaded, stepper: Stepper, asked: ChatRequest) -> AsyncIterator[Event]:
+async def chat(loaded: Loaded, stepper: Stepper, asked: ChatRequest) -> AsyncGenerator[Event]:
     """Answer a conversation or a prompt; closing it stops the work within a step.
 
     Raises:
@@ -46,7 +46,7 @@ async def chat(loaded: Loaded, stepper: Stepper, asked: ChatRequest) -> AsyncIte
                 yield event
 
 
-async def _stream(lm: LanguageModel, stepper: Stepper, model: str, answer: Answer) -> AsyncIterator[Event]:
+async def _stream(lm: LanguageModel, stepper: Stepper, model: str, answer: Answer) -> AsyncGenerator[Event]:
     job = Job(lm.batcher, [answer], tells_all=True)
     try:
         stepper.submit(job)

@@ -10,6 +10,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_ANOTHER = "the studio answers its own page only, and another one called it"
 SAFETY: tuple[Header, ...] = (
     (b"content-security-policy", _POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -17,7 +18,7 @@ SAFETY: tuple[Header, ...] = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-"""Headers of every response: nothing is loaded from elsewhere, nothing is sent elsewhere, no script stands in a page."""
+"""Headers of every response: nothing is loaded from elsewhere or sent there, and no script stands in a page."""
 
 
 def check(exchange: Exchange) -> None:
@@ -41,8 +42,12 @@ def check(exchange: Exchange) -> None:
         )
     origins = exchange.headers(b"origin")
     if origins and [origin.decode("latin-1").lower() for origin in origins] != [f"http://{host}"]:
-        raise ApiError(403, "the studio answers its own page only, and another one called it", code="origin_not_allowed")
+        raise ApiError(
+            403, "the studio answers its own page only, and another one called it", code="origin_not_allowed"
+        )
     if exchange.header(b"sec-fetch-site") == "cross-site" and exchange.path.startswith("/api/"):
-        raise ApiError(403, "the studio answers its own page only, and another one called it", code="origin_not_allowed")
+        raise ApiError(
+            403, "the studio answers its own page only, and another one called it", code="origin_not_allowed"
+        )
     if exchange.method == "POST" and exchange.header(b"content-type").partition(";")[0].strip() != "application/json":
         raise ApiError(400, "a POST must have Content-Type: application/json", code="content_type")

@@ -1,4 +1,4 @@
-"""What the engine does to its KV cache, step by step: for whoever watches, and for prompts in a cache of a few blocks."""
+"""What the engine does to its KV cache, step by step: for who watches, and for prompts in a cache of a few blocks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from textmill.base.errors import ConfigError
 from textmill.infer.answer import whole
 from textmill.infer.batcher import Batcher, Blocks
+from textmill.infer.blocks import Change
 from textmill.infer.engine import LanguageModel
 from textmill.infer.request import Request
 from textmill.infer.runners.runner import Chunk, Runner
@@ -43,7 +44,7 @@ class Watch:
         self._step_began = time.perf_counter()
         self.batcher: Batcher = lm.batcher
 
-    def on_change(self, what: str, block: int | None, answer: int | None) -> None:
+    def on_change(self, what: Change, block: int | None, answer: int | None) -> None:
         """Note what happened to a block or an answer."""
         if not self._changes:
             self._step_began = time.perf_counter()
@@ -56,7 +57,7 @@ class Watch:
         self._add([self._told(work) for work in works])
 
     def take(self) -> list[Event]:
-        """What has come, steps in their order; changes that no step followed, such as of an answer that was given up."""
+        """What has come since the last time, in its order."""
         with self._lock:
             events = list(self._events)
             self._events.clear()

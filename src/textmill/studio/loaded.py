@@ -53,6 +53,7 @@ class Loaded:
     def __init__(self, subjects: Subjects) -> None:
         self.subjects = subjects
         self._tokenizers: Recent[tuple[Path, float], Tokenizer] = Recent(_TOKENIZERS_MAX)
+        self._own_tokenizers: Recent[tuple[Path, float], Tokenizer] = Recent(_TOKENIZERS_MAX)
         self._stored: Recent[tuple[Path, float], StoredModel] = Recent(_STORED_MAX)
         self._runs: Recent[Path, tuple[WatchedRun, threading.Lock]] = Recent(_RUNS_MAX)
         self._models: OrderedDict[Path, LanguageModel] = OrderedDict()
@@ -71,6 +72,11 @@ class Loaded:
         path = self.subjects.model(name)
         return self._stored.get(_as_it_is(path), lambda: open_model(path))
 
+    def tokenizer_of(self, name: str) -> Tokenizer:
+        """The tokenizer of a model by the model's name; raises ``DataError``."""
+        key = _as_it_is(self.subjects.model(name))
+        return self._own_tokenizers.get(key, self.stored(name).load_tokenizer)
+
     @contextlib.contextmanager
     def run(self, name: str) -> Iterator[WatchedRun]:
         """A run by name, read to the end of its log, for one thread at a time; raises ``DataError``."""
@@ -80,9 +86,9 @@ class Loaded:
             run.read()
             yield run
 
-    def is_loaded(self, path: Path) -> bool:
-        """Whether a model, a folder or file, is ready to run."""
-        return path in self._models
+    def is_loaded(self, place: Path) -> bool:
+        """Whether a model that lies at a place, or in it, is ready to run."""
+        return any(place == path or place in path.parents for path in list(self._models))
 
     @contextlib.asynccontextmanager
     async def lease(self, name: str) -> AsyncIterator[LanguageModel]:
@@ -106,6 +112,7 @@ class Loaded:
     @contextlib.asynccontextmanager
     async def watching(self, lm: LanguageModel, watch: Watch) -> AsyncIterator[Blocks]:
         """Have one watch hear what a model's engine does; several may. Gives how the blocks are as it begins."""
+
         def tell(change: Callable[[tuple[Watch, ...]], tuple[Watch, ...]]) -> Blocks:
             """Watch for others from one moment on: who is new hears of nothing that was before it."""
             with self._watch_lock:
@@ -114,7 +121,7 @@ class Loaded:
                     del self._watches[lm.batcher]
                     return lm.batcher.watch(None, None)
                 return lm.batcher.watch(
-                    lambda *what: [one.on_change(*what) for one in watches],
+                    lambda what, block, answer: [one.on_change(what, block, answer) for one in watches],
                     lambda works: [one.on_step(works) for one in watches],
                 )
 

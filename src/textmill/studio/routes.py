@@ -9,7 +9,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar, get_args
 from urllib.parse import parse_qs
 
@@ -111,15 +111,11 @@ def _session(desk: Desk) -> dict[str, Any]:
         },
         "tokenizers": [told_subject(subject) for subject in tokenizers.values()],
         "models": [
-            told_subject(subject, steps=list(checkpoints(subject)), is_loaded=_is_loaded(desk, name))
-            for name, subject in models.items()
+            told_subject(subject, steps=list(checkpoints(subject)), is_loaded=desk.loaded.is_loaded(subject.path))
+            for subject in models.values()
         ],
         "runs": [told_subject(subject) for subject in runs.values()],
     }
-
-
-def _is_loaded(desk: Desk, name: str) -> bool:
-    return desk.loaded.is_loaded(desk.loaded.subjects.model(name))
 
 
 async def example(desk: Desk, call: Call) -> None:
@@ -182,7 +178,7 @@ async def model(desk: Desk, call: Call) -> None:
     def work() -> dict[str, Any]:
         subjects = desk.loaded.subjects
         path, stored = subjects.model(call.name), desk.loaded.stored(call.name)
-        tokenizer = stored.load_tokenizer()
+        tokenizer = desk.loaded.tokenizer_of(call.name)
         subject = subjects.models().get(call.name) or subjects.models()[call.name.rpartition("@")[0]]
         return {
             "name": call.name,
@@ -243,7 +239,7 @@ async def attention(desk: Desk, call: Call) -> None:
     if (body.text is None) == (body.ids is None):
         raise ConfigError("give a text or ids, one of them")
     stored = await asyncio.to_thread(desk.loaded.stored, body.model)
-    tokenizer = await asyncio.to_thread(stored.load_tokenizer)
+    tokenizer = await asyncio.to_thread(desk.loaded.tokenizer_of, body.model)
     if body.text is not None:
         tokens.check_text(body.text, tokens.TEXT_BYTES_MAX)
     prefix = stored.load_text_rules(tokenizer).prefix_ids
@@ -257,7 +253,7 @@ async def engine(desk: Desk, call: Call) -> None:
     await sse.send(call.exchange, _engine_events(desk, call.name))
 
 
-async def _engine_events(desk: Desk, name: str) -> AsyncIterator[sse.Event]:
+async def _engine_events(desk: Desk, name: str) -> AsyncGenerator[sse.Event]:
     loop = asyncio.get_running_loop()
     async with desk.loaded.lease(name) as lm:
         come = asyncio.Event()
@@ -283,7 +279,7 @@ async def engine_play(desk: Desk, call: Call) -> None:
     await sse.send(call.exchange, _play_events(desk, body))
 
 
-async def _play_events(desk: Desk, body: PlayRequest) -> AsyncIterator[sse.Event]:
+async def _play_events(desk: Desk, body: PlayRequest) -> AsyncGenerator[sse.Event]:
     """All of it is made in the engine's own thread, between two of its steps: the runner is lent to one thread."""
     loop = asyncio.get_running_loop()
     come: asyncio.Queue[sse.Event | None] = asyncio.Queue()
@@ -307,8 +303,8 @@ async def _play_events(desk: Desk, body: PlayRequest) -> AsyncIterator[sse.Event
             await asyncio.wait([played])
 
 
-async def _named_model(events: AsyncIterator[sse.Event], name: str) -> AsyncIterator[sse.Event]:
-    async with contextlib.aclosing(events):  # type: ignore[type-var]
+async def _named_model(events: AsyncGenerator[sse.Event], name: str) -> AsyncGenerator[sse.Event]:
+    async with contextlib.aclosing(events):
         async for event, data in events:
             yield event, {"model": name, **data} if event == "start" else data
 
@@ -365,7 +361,7 @@ async def run_live(desk: Desk, call: Call) -> None:
     await sse.send(call.exchange, _live_events(tail))
 
 
-async def _live_events(tail: run_view.Tail) -> AsyncIterator[sse.Event]:
+async def _live_events(tail: run_view.Tail) -> AsyncGenerator[sse.Event]:
     yield "tail", await asyncio.to_thread(tail.read_or_nothing)
     while True:
         news = await asyncio.to_thread(tail.read)

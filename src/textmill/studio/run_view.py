@@ -75,9 +75,7 @@ def whole_events(data: bytes) -> tuple[list[Event], int]:
 
 def told_line(line: RunLine) -> dict[str, Any]:
     """A run in a line."""
-    table = dataclasses.asdict(line)
-    del table["folder"]
-    return table
+    return {name: value for name, value in dataclasses.asdict(line).items() if name != "folder"}
 
 
 def told_run(watched: WatchedRun, now_s: float | None = None) -> dict[str, Any]:

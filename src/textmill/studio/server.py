@@ -46,6 +46,6 @@ async def _serve(sock: socket.socket, subjects: Subjects, on_ready: Callable[[],
     if tasks:
         await asyncio.wait(tasks, timeout=_LAST_STEP_S)
     for connection in list(connections.connections):
-        connection.break_off()
+        connection.shutdown()
     stepper.stop(_LAST_STEP_S)
     return EXIT_CODES[number]

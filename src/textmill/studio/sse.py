@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 import msgspec
@@ -16,7 +17,6 @@ from textmill.serve.exchange import Exchange, GoneError
 
 _SILENCE_S = 15.0
 Event = tuple[str, Any]
-_END = object()
 
 
 def event(name: str, data: object) -> bytes:
@@ -24,7 +24,7 @@ def event(name: str, data: object) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(data))
 
 
-async def send(exchange: Exchange, events: AsyncIterator[Event]) -> None:
+async def send(exchange: Exchange, events: AsyncGenerator[Event]) -> None:
     """Write events as they come; ``events`` is closed when they end, and at once when the client goes away.
 
     What goes wrong before the first of them has a status of its own; what goes wrong later is the last event.
@@ -57,7 +57,7 @@ def told(error: Exception) -> ApiError:
     return of_request(error) if isinstance(error, TextmillError) else of_engine(error)
 
 
-async def _with_pings(events: AsyncIterator[Event], gone: asyncio.Future[None]) -> AsyncIterator[bytes]:
+async def _with_pings(events: AsyncGenerator[Event], gone: asyncio.Future[None]) -> AsyncGenerator[bytes]:
     following: asyncio.Future[Event] | None = None
     try:
         while True:
@@ -78,15 +78,15 @@ async def _with_pings(events: AsyncIterator[Event], gone: asyncio.Future[None]) 
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
                 await following
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
 
 
-async def in_thread(events: Iterator[Event]) -> AsyncIterator[Event]:
+async def in_thread(events: Generator[Event]) -> AsyncGenerator[Event]:
     """Make events that take arithmetic beside the loop, each when the one before has been written."""
     try:
         while True:
-            made = await asyncio.to_thread(next, events, _END)
-            if made is _END:
+            made = await asyncio.to_thread(next, events, None)
+            if made is None:
                 return
             yield made
     finally:
@@ -94,11 +94,11 @@ async def in_thread(events: Iterator[Event]) -> AsyncIterator[Event]:
         await asyncio.to_thread(_close, events)
 
 
-def _close(events: Iterator[Event]) -> None:
-    close = getattr(events, "close", None)
-    while close is not None:
+def _close(events: Generator[Event]) -> None:
+    while True:
         try:
-            close()
+            events.close()
         except ValueError:  # it is running, in the thread that was not waited for
-            continue
-        return
+            time.sleep(0.01)
+        else:
+            return

@@ -49,6 +49,7 @@ class Subjects:
         """
         self._runs_folder = runs
         self._given: list[Subject] = []
+        self._good: dict[Path, tuple[tuple[Path, ...], Path]] = {}
         for argument in given:
             subject = _find(argument, runs)
             taken = {other.name for other in self._given}
@@ -98,12 +99,23 @@ class Subjects:
             base, _, step = name.rpartition("@")
             subject = _named("model", base or name, models)
         if step is None:
-            return EXAMPLE_FOLDER / "model.gguf" if subject.kind == "example" else resolve_model(subject.path)
+            return self._resolved(subject)
         paths = checkpoints(subject)
         if not step.isascii() or not step.isdigit() or int(step) not in paths:
             there = ", ".join(map(str, paths)) or "none"
             raise DataError(f'there is no checkpoint {step[:20]} of "{subject.name}"; its steps are: {there}')
         return paths[int(step)]
+
+    def _resolved(self, subject: Subject) -> Path:
+        """The model itself; of a run its last good checkpoint, whose hashes are compared once."""
+        if subject.kind != "run":
+            return EXAMPLE_FOLDER / "model.gguf" if subject.kind == "example" else resolve_model(subject.path)
+        there = tuple(checkpoints(subject).values())
+        before, path = self._good.get(subject.path, ((), subject.path))
+        if before != there or not there:
+            path = resolve_model(subject.path)
+            self._good[subject.path] = there, path
+        return path
 
     def _all(self) -> Iterable[Subject]:
         yield from self._given
@@ -187,7 +199,12 @@ def _has_tokenizer(subject: Subject) -> bool:
 
 
 def _tokenizer_path(subject: Subject) -> Path:
-    return EXAMPLE_FOLDER / "model.gguf" if subject.kind == "example" else subject.path
+    """Where a subject's tokenizer is: a run has it in its folder, or in its checkpoints alone."""
+    if subject.kind == "example":
+        return EXAMPLE_FOLDER / "model.gguf"
+    if subject.kind == "run" and not files.find(subject.path).is_file():
+        return next(reversed(checkpoints(subject).values()), subject.path)
+    return subject.path
 
 
 def _by_name(subjects: Iterable[Subject]) -> dict[str, Subject]:

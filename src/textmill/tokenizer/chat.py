@@ -35,8 +35,14 @@ class ChatTemplate:
         """Whether the template says what the model is to write: ``{% generation %}`` ... ``{% endgeneration %}``."""
         return _GENERATION_TAG.search(self.text) is not None
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> list[RenderedPart]:
-        """Render messages to parts, in order; their texts together are the whole.
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[RenderedPart]:
+        """Render messages, and the tools that they may call, to parts, in order; their texts together are the whole.
 
         Raises:
             ConfigError: the messages are not a list of objects that hold text.
@@ -44,7 +50,7 @@ class ChatTemplate:
         """
         from textmill.tokenizer.chat_render import render  # jinja2 is not needed to load a tokenizer
 
-        return render(self, messages, add_generation_prompt=add_generation_prompt)
+        return render(self, messages, add_generation_prompt=add_generation_prompt, tools=tools)
 
 
 def without_end(parts: Sequence[RenderedPart], messages: Sequence[Mapping[str, Any]]) -> Sequence[RenderedPart]:

@@ -33,14 +33,20 @@ _TEMPLATE_ERRORS = (
 
 
 def render(
-    template: ChatTemplate, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool
+    template: ChatTemplate,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    add_generation_prompt: bool,
+    tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[RenderedPart]:
     """Do what ``ChatTemplate.render`` describes."""
-    messages = _checked(messages)
+    said: dict[str, Any] = {"messages": _checked(messages)}
+    if tools is not None:
+        said["tools"] = list(tools)
     now = template.now or datetime.datetime.now(tz=datetime.UTC).astimezone()
     placeholders = Placeholders()
-    marked = _render(template, wrap(messages, placeholders), add_generation_prompt, now, placeholders)
-    plain = _render(template, wrap(messages, None), add_generation_prompt, now, None)
+    marked = _render(template, _wrapped(said, placeholders), add_generation_prompt, now, placeholders)
+    plain = _render(template, _wrapped(said, None), add_generation_prompt, now, None)
     parts = list(placeholders.take_apart(marked))
     if "".join(part.text for part in parts) != plain:
         raise DataError(
@@ -50,9 +56,13 @@ def render(
     return parts
 
 
+def _wrapped(said: Mapping[str, Any], placeholders: Placeholders | None) -> dict[str, Any]:
+    return {name: wrap(value, placeholders) for name, value in said.items()}
+
+
 def _render(
     chat_template: ChatTemplate,
-    messages: Any,
+    said: Mapping[str, Any],
     add_generation_prompt: bool,
     now: datetime.datetime,
     placeholders: Placeholders | None,
@@ -67,7 +77,7 @@ def _render(
     try:
         template = jinja2.Template.from_code(sandbox, compiled(chat_template.text), sandbox.make_globals(None))
         variables = dict(chat_template.variables)
-        for piece in template.generate(messages=messages, add_generation_prompt=add_generation_prompt, **variables):
+        for piece in template.generate(**said, add_generation_prompt=add_generation_prompt, **variables):
             size += len(piece)
             if size > MAX_RENDERED_CHARACTERS:
                 raise DataError(f"the chat template writes more than {MAX_RENDERED_CHARACTERS} characters")

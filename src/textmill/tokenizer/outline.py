@@ -1,7 +1,7 @@
 """A text taken apart in columns: what an explanation says of every merge, without an object for each of them.
 
-Equal pieces are merged alike, so a piece's text and its merges are told once, as a shape, however often it comes. Merges
-are the native encoder's own trace; ``explain`` makes them again in Python, and knows the runners-up.
+Equal pieces are merged alike, so a piece's text and its merges are told once, as a shape, however often it comes.
+Merges are the native encoder's own trace; ``explain`` makes them again in Python, and knows the runners-up.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Shape:
     Attributes:
         text: what is merged.
         symbols, symbol_ends: what it is before merging, and where each ends in it.
-        merges: ``(begin, product, rank)`` in the order in which they are made: the symbol at ``begin`` takes in the next.
+        merges: ``(begin, product, rank)`` in their order: the symbol at ``begin`` takes in the next one.
         num_tokens: that it becomes.
         is_whole, is_added: as a ``Piece`` of an explanation has them.
     """
@@ -50,8 +50,8 @@ class Outline:
 
     Attributes:
         ids, ends: the tokens, and where each ends; the next one begins there.
-        piece_ends, piece_alternatives, piece_shapes: of each piece, where it ends, the number of the pattern's alternative
-            that cut it out (-1 for none), and its shape.
+        piece_ends, piece_alternatives, piece_shapes: of each piece, where it ends, the number of the alternative that
+            cut it out (-1 for none), and its shape.
         shapes: what pieces there are.
         changes: what was changed before the text was split.
         dropped: bytes that no token stands for.
@@ -78,7 +78,7 @@ _Merging: TypeAlias = tuple[NDArray[np.uint32], int]
 
 
 class Outliner:
-    """Takes texts apart as the encoders of a vocabulary do; these are of the start of a text, and after added tokens."""
+    """Takes texts apart as the encoders of a vocabulary do: that of a text's start, and that after an added token."""
 
     def __init__(self, vocabulary: Vocabulary, table: MergeTable, encoders: tuple[Encoder, Encoder]) -> None:
         self._vocabulary = vocabulary
@@ -164,7 +164,7 @@ class _Writer:
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(outline.shapes)
-            outline.shapes.append(self._shape(text, merging and merging()))
+            outline.shapes.append(self._shape(text, None if merging is None else merging()))
         self._num_tokens += outline.shapes[number].num_tokens
         if outline.shapes[number].num_tokens:
             self.end = outline.ends[self._num_tokens - 1]

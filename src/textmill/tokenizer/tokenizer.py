@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from textmill.text.text_batch import TextBatch
     from textmill.tokenizer.corpus import Source
     from textmill.tokenizer.explanation import Explanation
-    from textmill.tokenizer.outline import Outline
     from textmill.tokenizer.merge_table import MergeTable
+    from textmill.tokenizer.outline import Outline
     from textmill.tokenizer.why_not_answer import WhyNot
 
 FILE_NAME = files.TOKENIZER_JSON
@@ -408,16 +408,20 @@ class Tokenizer(_core.EncodeCall):
         add_generation_prompt: bool = True,
         *,
         continue_final_message: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[int]:
         """Render messages with the model's chat template, to token ids.
 
-        Control tokens come from the template's own text only: whatever a message holds is encoded as ordinary text.
+        Control tokens come from the template's own text only: whatever a message or a tool holds is encoded as ordinary
+        text.
 
         Args:
             messages: objects with a role and a content.
             add_generation_prompt: end with what an answer begins with.
             continue_final_message: end within the last message, right after its content, so that it can be gone on
                 with; nothing may be added then.
+            tools: what the template is given under this name, as ``{"type": "function", "function": {...}}`` each; one
+                that does not ask for tools leaves them out.
 
         Raises:
             ConfigError: there is no chat template, or both are asked for.
@@ -425,7 +429,7 @@ class Tokenizer(_core.EncodeCall):
         """
         if continue_final_message and add_generation_prompt:
             raise ConfigError("add_generation_prompt begins a new message, and continue_final_message goes on with one")
-        parts = self._need_chat_template().render(messages, add_generation_prompt=add_generation_prompt)
+        parts = self._need_chat_template().render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
         return self._texts.encode_rendered(without_end(parts, messages) if continue_final_message else parts)
 
     def _need_chat_template(self) -> ChatTemplate:

@@ -56,3 +56,10 @@ def kept_bytes(name: str, tensor: StoredTensor, weights: str) -> int:
         num_values *= size
     bits = _BITS[kept_type(name, tensor.type, weights)] if len(tensor.shape) == 2 else 32.0
     return int(num_values * bits / 8)
+
+
+def kept_sizes(stored: StoredModel, weights: str) -> dict[str, int]:
+    """Bytes that the engine keeps of each tensor, the head that is tied to the table among them."""
+    tensors = dict(stored.tensors)
+    tensors.setdefault("lm_head.weight", tensors["model.embed_tokens.weight"])
+    return {name: kept_bytes(name, tensor, weights) for name, tensor in tensors.items()}

@@ -2,14 +2,16 @@
 
     python src/textmill/studio/example/make.py train      the model and its run, from example.toml: some minutes
     python src/textmill/studio/example/make.py record     an answer of every endpoint, from them: a second
+    python src/textmill/studio/example/make.py print      the same to standard output
 
-What is recorded does not depend on the machine, but for times, which are left as they were measured.
+What is recorded does not depend on the machine, but for times: the engine runs in plain C++, which is the same everywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -56,7 +58,14 @@ CALLS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "chat": (
         "POST",
         "/api/chat",
-        {"model": "example", "prompt": TEMPLATE_PROMPT, "max_tokens": 48, "temperature": 0, "alternatives": 5, "seed": 1},
+        {
+            "model": "example",
+            "prompt": TEMPLATE_PROMPT,
+            "max_tokens": 48,
+            "temperature": 0,
+            "alternatives": 5,
+            "seed": 1,
+        },
     ),
 }
 
@@ -115,8 +124,8 @@ async def _record(folder: Path, tokenizer: Path) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     try:
         app = App(Desk(Loaded(Subjects(["example", str(tokenizer)], folder / "runs")), stepper))
-        for name, (method, path, body) in CALLS.items():
-            path = path.format(offset=_tail_offset(), step=_tail_step())
+        for name, (method, template, body) in CALLS.items():
+            path = template.format(offset=_tail_offset(), step=_tail_step())
             answers[name] = _parsed(*await _call(app, method, path, body))
     finally:
         stepper.stop(10.0)
@@ -175,7 +184,12 @@ def main(command: str) -> None:
     """Carry out one of the commands."""
     if command == "train":
         train()
-    for name, answer in record().items():
+    os.environ["TEXTMILL_ISA"] = "portable"
+    answers = record()
+    if command == "print":
+        sys.stdout.write(json.dumps(answers))
+        return
+    for name, answer in answers.items():
         (HERE / f"{name}.json").write_text(json.dumps(answer, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
