@@ -4,8 +4,9 @@
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
-# make bench-tokenizer, bench-inference, bench-serving, bench-data, bench-training, bench-tuning, bench-evaluation   the figures of docs/benchmarks
+# make bench-tokenizer, bench-inference, bench-serving, bench-data, bench-training, bench-tuning, bench-evaluation, bench-studio   the figures of docs/benchmarks
 # make test-clients    OpenAI's client, LiteLLM, LangChain and schemathesis against the server (test-slow has them, too)
+# make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it
 # make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
 
@@ -24,7 +25,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo test test-slow test-long test-python test-python-slow test-clients test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-serving bench-data bench-training bench-tuning bench-evaluation gpu-check system clean help
+.PHONY: demo studio studio-example test-browser check-studio test test-slow test-long test-python test-python-slow test-clients test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-serving bench-data bench-studio bench-training bench-tuning bench-evaluation gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -35,7 +36,7 @@ demo: $(VENV)/.installed
 
 test: test-cpp test-kernels test-python
 
-test-slow: test-threads test-sanitized test-fuzz test-arm test-python-slow
+test-slow: test-threads test-sanitized test-fuzz test-arm test-browser test-python-slow
 
 # The proofs that CI runs shortened, at full length: about an hour on 2 cores.
 test-long: $(VENV)/.installed-tools
@@ -130,6 +131,8 @@ check: $(VENV)/.installed-tools
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache
 	$(BIN)/python -m nanobind.stubgen -m textmill._core -p cpp/bindings/stubs.txt -o build/_core.pyi
 	diff -u src/textmill/_core.pyi build/_core.pyi
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory check-studio; \
+		else echo "npm is not here, so the page in studio-web is not checked" >&2; fi
 
 format: $(VENV)/.installed-tools
 	$(BIN)/ruff check --fix
@@ -174,9 +177,41 @@ bench-tuning: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/tuning.py --out docs/benchmarks/tuning.md
 
+bench-studio: $(VENV)/.installed-tools
+	$(BIN)/python benchmarks/studio.py --write
+
 # Checks and measures the torch runner and the trainer on a CUDA device, in under 10 minutes; without one it says so.
 gpu-check: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/gpu.py
+
+# The page: hashed files that git ignores, and that sdist and wheel carry. Nobody who installs textmill needs Node.
+WEB := studio-web
+DIST := src/textmill/studio/dist/index.html
+WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/tests -prune -o -type f -print)
+
+studio: $(DIST)
+
+$(DIST): $(WEB)/node_modules/.installed $(WEB_SOURCES)
+	cd $(WEB) && npm run --silent build
+	@touch $@
+
+$(WEB)/node_modules/.installed: $(WEB)/package-lock.json
+	@command -v npm > /dev/null || { echo "the page is built with Node 20.19 or newer, and npm is not here: https://nodejs.org" >&2; exit 1; }
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' || \
+		{ echo "the page is built with Node 20.19 or newer, and this is $$(node --version)" >&2; exit 1; }
+	cd $(WEB) && npm ci --prefer-offline --no-audit --no-fund --silent
+	@touch $@
+
+# Debian's Chromium (make system) against the real studio.
+test-browser: $(VENV)/.installed-tools $(DIST)
+	cd $(WEB) && npm run --silent test:browser
+
+check-studio: $(WEB)/node_modules/.installed
+	cd $(WEB) && npm run --silent check && npm run --silent test
+
+# The small model that the studio carries, its run, and an answer of every endpoint: some minutes.
+studio-example: $(VENV)/.installed-tools
+	$(BIN)/python src/textmill/studio/example/make.py train
 
 system:
 	@command -v apt-get > /dev/null || { echo "make system installs Debian packages, and apt-get is not here" >&2; exit 1; }

@@ -15,5 +15,5 @@ export default defineConfig({
     modulePreload: { polyfill: false }, // it would be an inline script
     reportCompressedSize: false,
   },
-  server: { proxy: { "/api": { target: backend, changeOrigin: true } } },
+  server: { proxy: { "/api": { target: backend, changeOrigin: true, headers: { origin: backend } } } },
 });

@@ -12,20 +12,23 @@ from textmill.studio.example import make
 from textmill.studio.subjects import EXAMPLE_FOLDER
 
 ROOT = Path(__file__).parents[2]
-# What a machine takes is its own; so are the last bits of floating-point sums, and what they decide of no token here.
+# What a machine takes is its own; so are the last bits of numpy's sums.
 TIMES = {"seconds", "first_token_s", "tokens_per_s", "estimated_s", "is_loaded"}
 _REFERENCE = ROOT / "docs" / "reference" / "studio-api.md"
 
 
 @pytest.fixture(scope="module")
 def answers():
-    return make.record()
+    """In a process of its own, whose engine runs in plain C++."""
+    done = subprocess.run([sys.executable, make.__file__, "print"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", list(make.CALLS))
 def test_what_was_recorded_is_what_is_answered(answers, name):
     recorded = json.loads((EXAMPLE_FOLDER / f"{name}.json").read_text())
-    check_alike(recorded, json.loads(json.dumps(answers[name])), name)
+    check_alike(recorded, answers[name], name)
 
 
 def check_alike(recorded, answered, place):
@@ -42,7 +45,7 @@ def check_alike(recorded, answered, place):
         for number, (one, other) in enumerate(zip(recorded, answered, strict=True)):
             check_alike(one, other, f"{place}[{number}]")
     elif isinstance(recorded, float) and isinstance(answered, int | float):
-        assert answered == pytest.approx(recorded, rel=1e-2, abs=1e-3), place  # int8 products of one tier and another
+        assert answered == pytest.approx(recorded, rel=1e-3, abs=2e-4), place
     else:
         assert recorded == answered, place
 

@@ -20,7 +20,7 @@ def studio(
     subject: list[str] | None = None,
     /,
     *,
-    port: WholeNumber = 8400,
+    port: WholeNumber = 8642,
     open_browser: Annotated[bool, Parameter(name="--open", negative="--no-open")] = True,
     runs: Path = Path("runs"),
 ) -> int:

@@ -53,6 +53,7 @@ class Loaded:
     def __init__(self, subjects: Subjects) -> None:
         self.subjects = subjects
         self._tokenizers: Recent[tuple[Path, float], Tokenizer] = Recent(_TOKENIZERS_MAX)
+        self._own_tokenizers: Recent[tuple[Path, float], Tokenizer] = Recent(_TOKENIZERS_MAX)
         self._stored: Recent[tuple[Path, float], StoredModel] = Recent(_STORED_MAX)
         self._runs: Recent[Path, tuple[WatchedRun, threading.Lock]] = Recent(_RUNS_MAX)
         self._models: OrderedDict[Path, LanguageModel] = OrderedDict()
@@ -70,6 +71,11 @@ class Loaded:
         """A model as it lies on the disk, by name; raises ``DataError``."""
         path = self.subjects.model(name)
         return self._stored.get(_as_it_is(path), lambda: open_model(path))
+
+    def tokenizer_of(self, name: str) -> Tokenizer:
+        """The tokenizer of a model by the model's name; raises ``DataError``."""
+        key = _as_it_is(self.subjects.model(name))
+        return self._own_tokenizers.get(key, self.stored(name).load_tokenizer)
 
     @contextlib.contextmanager
     def run(self, name: str) -> Iterator[WatchedRun]:

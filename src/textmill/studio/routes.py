@@ -178,7 +178,7 @@ async def model(desk: Desk, call: Call) -> None:
     def work() -> dict[str, Any]:
         subjects = desk.loaded.subjects
         path, stored = subjects.model(call.name), desk.loaded.stored(call.name)
-        tokenizer = stored.load_tokenizer()
+        tokenizer = desk.loaded.tokenizer_of(call.name)
         subject = subjects.models().get(call.name) or subjects.models()[call.name.rpartition("@")[0]]
         return {
             "name": call.name,
@@ -239,7 +239,7 @@ async def attention(desk: Desk, call: Call) -> None:
     if (body.text is None) == (body.ids is None):
         raise ConfigError("give a text or ids, one of them")
     stored = await asyncio.to_thread(desk.loaded.stored, body.model)
-    tokenizer = await asyncio.to_thread(stored.load_tokenizer)
+    tokenizer = await asyncio.to_thread(desk.loaded.tokenizer_of, body.model)
     if body.text is not None:
         tokens.check_text(body.text, tokens.TEXT_BYTES_MAX)
     prefix = stored.load_text_rules(tokenizer).prefix_ids

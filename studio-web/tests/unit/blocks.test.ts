@@ -17,11 +17,31 @@ describe("blocks of the cache", () => {
 
   test("a block's life: lent, full, shared, left, kept, evicted, lent again", () => {
     let cache = openCache(POOL);
-    cache = afterStep(cache, step([["take", 0, 7], ["publish", 0, 7], ["share", 0, 8]]));
+    cache = afterStep(
+      cache,
+      step([
+        ["take", 0, 7],
+        ["publish", 0, 7],
+        ["share", 0, 8],
+      ]),
+    );
     expect(cache.blocks[0]).toEqual({ holders: [7, 8], isPublished: true, isKept: false });
-    cache = afterStep(cache, step([["leave", 0, 7], ["keep", 0, 8], ["finish", null, 8]]));
+    cache = afterStep(
+      cache,
+      step([
+        ["leave", 0, 7],
+        ["keep", 0, 8],
+        ["finish", null, 8],
+      ]),
+    );
     expect(cache.blocks[0]).toEqual({ holders: [], isPublished: true, isKept: true });
-    cache = afterStep(cache, step([["evict", 0, null], ["take", 0, 9]]));
+    cache = afterStep(
+      cache,
+      step([
+        ["evict", 0, null],
+        ["take", 0, 9],
+      ]),
+    );
     expect(cache.blocks[0]).toEqual({ holders: [9], isPublished: false, isKept: false });
     expect(cache.totals).toEqual({ taken: 2, hits: 1, evicted: 1, preempted: 0 });
   });
@@ -33,6 +53,10 @@ describe("blocks of the cache", () => {
   });
 
   test("a reset frees everything", () => {
-    expect(afterStep(openCache(POOL), step([["reset", null, null]])).blocks.every(({ holders, isKept }) => !holders.length && !isKept)).toBe(true);
+    expect(
+      afterStep(openCache(POOL), step([["reset", null, null]])).blocks.every(
+        ({ holders, isKept }) => !holders.length && !isKept,
+      ),
+    ).toBe(true);
   });
 });

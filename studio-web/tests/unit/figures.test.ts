@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { formatAddress, parseAddress } from "../../src/state/address.svelte.ts";
 import { unpack } from "../../src/math/packed.ts";
 import { inkOn, luminance, ramp } from "../../src/math/ramp.ts";
 import { distances, likeness } from "../../src/math/rope.ts";
 import { bytes, duration, percent, short } from "../../src/math/units.ts";
+import { formatAddress, parseAddress } from "../../src/state/address.svelte.ts";
 
 test("an address says the same after it was read and written", () => {
   const values = { text: "né & #?=\n+", rank: "12" };
@@ -52,7 +52,15 @@ test("a vector is most like itself where it stands, and distances are whole", ()
 });
 
 test("numbers are written for people", () => {
-  expect([0, 12.34, 999.96, 1234, 447_040, 3.9997e6, 0.00012].map((value) => short(value))).toEqual(["0", "12.3", "1k", "1.23k", "447k", "4M", "1.2e-4"]);
+  expect([0, 12.34, 999.96, 1234, 447_040, 3.9997e6, 0.00012].map((value) => short(value))).toEqual([
+    "0",
+    "12.3",
+    "1k",
+    "1.23k",
+    "447k",
+    "4M",
+    "1.2e-4",
+  ]);
   expect([512, 1536, 421_535_744].map(bytes)).toEqual(["512 B", "1.5 KiB", "402 MiB"]);
   expect([0.5, 0.0123, 1].map(percent)).toEqual(["50.0 %", "1.2 %", "100 %"]);
   expect([1.5, 75, 3700].map(duration)).toEqual(["1.5 s", "1 min 15 s", "1 h 2 min"]);

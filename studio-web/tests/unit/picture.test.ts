@@ -1,6 +1,16 @@
 import { describe, expect, test } from "vitest";
 import type { Shape } from "../../src/api/types.ts";
-import { byteKind, characterEnds, lineStarts, overlapping, spanAt, symbolsAt, utf8, utf16Offset, visible } from "../../src/math/picture.ts";
+import {
+  byteKind,
+  characterEnds,
+  lineStarts,
+  overlapping,
+  spanAt,
+  symbolsAt,
+  utf8,
+  utf16Offset,
+  visible,
+} from "../../src/math/picture.ts";
 
 const TEXTS = ["", "a", "né x", "你好, 👩‍🚀!\n", "\n\n\n", "x".repeat(300), "a\u0301\r\n\t b"];
 
@@ -25,7 +35,9 @@ describe("characters and bytes", () => {
   test.each(TEXTS)("places in %j are found in UTF-16", (text) => {
     const bytes = utf8(text);
     for (const end of [0, ...characterEnds(bytes)]) {
-      expect(utf16Offset(bytes, end)).toBe(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(0, end)).length);
+      expect(utf16Offset(bytes, end)).toBe(
+        new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(0, end)).length,
+      );
     }
   });
 
@@ -51,7 +63,8 @@ describe("lines", () => {
     const starts = lineStarts(bytes, ends, columns);
     expect(starts[0]).toBe(0);
     expect(starts.at(-1)).toBe(bytes.length);
-    for (let line = 1; line < starts.length; line++) expect(starts[line]! - starts[line - 1]!).toBeLessThanOrEqual(columns);
+    for (let line = 1; line < starts.length; line++)
+      expect(starts[line]! - starts[line - 1]!).toBeLessThanOrEqual(columns);
     ends.forEach((end, index) => {
       const begin = ends[index - 1] ?? 0;
       if (end - begin <= columns) expect(starts.some((start) => start > begin && start < end)).toBe(false);
@@ -73,7 +86,9 @@ describe("spans", () => {
   test("spans that overlap are all that share a byte", () => {
     for (let begin = 0; begin < 8; begin++) {
       for (let end = begin + 1; end <= 8; end++) {
-        const sharing = ends.map((_, index) => index).filter((index) => (ends[index - 1] ?? 0) < end && ends[index]! > begin);
+        const sharing = ends
+          .map((_, index) => index)
+          .filter((index) => (ends[index - 1] ?? 0) < end && ends[index]! > begin);
         const { first, last } = overlapping(ends, begin, end);
         expect(Array.from({ length: last - first }, (_, at) => first + at)).toEqual(sharing);
       }
@@ -106,7 +121,15 @@ describe("merges by rank", () => {
   });
 
   test("a merge of a low rank that needs one of a higher is not made of other parts", () => {
-    const late: Shape = { ...shape, merges: [[0, 12, 8], [0, 50, 2]], symbols: [1, 2, 3], symbol_ends: [1, 2, 3] };
+    const late: Shape = {
+      ...shape,
+      merges: [
+        [0, 12, 8],
+        [0, 50, 2],
+      ],
+      symbols: [1, 2, 3],
+      symbol_ends: [1, 2, 3],
+    };
     expect(symbolsAt(late, 5).map(({ id }) => id)).toEqual([1, 2, 3]);
     expect(symbolsAt(late, 9).map(({ id }) => id)).toEqual([50]);
   });

@@ -11,7 +11,8 @@ describe("smoothing", () => {
     const weight = 0.7;
     const last = smooth(values, weight).at(-1);
     const weights = values.map((_, at) => weight ** (values.length - 1 - at));
-    const expected = values.reduce((sum, value, at) => sum + value * weights[at]!, 0) / weights.reduce((sum, one) => sum + one, 0);
+    const expected =
+      values.reduce((sum, value, at) => sum + value * weights[at]!, 0) / weights.reduce((sum, one) => sum + one, 0);
     expect(last).toBeCloseTo(expected, 12);
   });
 

@@ -1,0 +1,81 @@
+import { describe, expect, test } from "vitest";
+import { findBarriers, keepPicture, Pages } from "./page.ts";
+
+const pages = new Pages();
+
+describe("attention", () => {
+  test("a prompt goes through the model, and a head is looked at up close", async () => {
+    const page = await pages.open("#/attention");
+    await page.getByText("Next:").waitFor();
+    const grid = page.getByRole("application", { name: /Attention maps/ });
+    await grid.focus();
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("ArrowRight");
+    await page.getByRole("heading", { name: "Layer 1, head 1" }).waitFor();
+    await expect.poll(() => page.url()).toContain("layer=1&head=1");
+  });
+
+  test("what a query looks at adds up to everything", async () => {
+    const page = await pages.open("#/attention?query=2");
+    await page.getByText("Next:").waitFor();
+    const shares = await page.locator(".told li span.numbers").allInnerTexts();
+    const total = shares.reduce((sum, share) => sum + Number.parseFloat(share), 0);
+    expect(shares.length).toBe(3);
+    expect(Math.abs(total - 100)).toBeLessThan(1);
+  });
+
+  test("without a cache, keys are computed again and again", async () => {
+    const page = await pages.open("#/attention?step=6");
+    await page.getByText("21 keys and values computed").waitFor();
+    await page.getByText("6 keys and values computed", { exact: false }).first().waitFor();
+  });
+});
+
+describe("the cache", () => {
+  test("prompts are played: blocks are lent, found again, and forgotten", async () => {
+    const page = await pages.open("#/attention?part=cache&blocks=12&once=1");
+    await page.getByRole("button", { name: "Play prompts" }).click();
+    await page.getByRole("button", { name: "Stop", exact: true }).waitFor({ state: "detached" });
+    const figure = async (name: string) =>
+      Number.parseInt(await page.locator("dt", { hasText: name }).locator("xpath=../dd").innerText(), 10);
+    expect(await figure("Blocks lent")).toBeGreaterThan(5);
+    expect(await figure("Prefix hits")).toBeGreaterThan(0);
+    expect(await figure("Evicted")).toBeGreaterThan(0);
+    await page.getByLabel("Step", { exact: true }).focus();
+    await page.keyboard.press("Home");
+    await expect.poll(() => page.locator(".block.held").count()).toBe(2); // those of the legend
+  });
+
+  test("the same model with other key-value heads has another bill", async () => {
+    const page = await pages.open("#/attention?part=cache");
+    await page.getByText("multi-query (1)").click();
+    await page.getByText("4 query heads read each key-value head").waitFor();
+    await expect.poll(() => page.url()).toContain("kv=1");
+  });
+
+  test("what the engine does for a chat is seen live", async () => {
+    const page = await pages.open("#/attention?part=cache");
+    await page.getByRole("button", { name: "Watch live" }).click();
+    await page.getByText("Watching.").waitFor();
+    await page.keyboard.press("5");
+    await page.locator("#message").fill("def main():");
+    await page.keyboard.press("Enter");
+    await page.getByText(/\d+ tokens?, /).waitFor();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("3");
+    await page.getByText("Live: what the engine does.").waitFor();
+  });
+});
+
+test.each(["light", "dark"] as const)("nothing bars the way in %s", async (theme) => {
+  const page = await pages.open("#/attention?layer=1", { theme });
+  await page.getByText("Next:").waitFor();
+  expect(await findBarriers(page)).toEqual([]);
+  await keepPicture(page, `attention-${theme}`);
+  await page.keyboard.press("k");
+  await page.getByRole("button", { name: "Play prompts" }).click();
+  await page.getByRole("button", { name: "Stop", exact: true }).waitFor({ state: "detached" });
+  await page.getByLabel("Step", { exact: true }).fill("40");
+  expect(await findBarriers(page)).toEqual([]);
+  await keepPicture(page, `cache-${theme}`);
+});

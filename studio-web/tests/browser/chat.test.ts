@@ -1,0 +1,119 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { findBarriers, keepPicture, Pages } from "./page.ts";
+
+const pages = new Pages();
+const FIXED = "temperature=0.7&seed=5&max_tokens=32";
+
+describe("chat", () => {
+  test("an answer is streamed, with the probability of each token", async () => {
+    const page = await pages.open(`#/chat?${FIXED}`);
+    await page.locator("#message").fill("def read(self, path):\n    ");
+    await page.keyboard.press("Enter");
+    await page.getByText("tokens, ").waitFor();
+    expect(await page.locator("[data-token]").count()).toBeGreaterThan(0);
+    await page.getByRole("application").focus();
+    await page.keyboard.press("ArrowRight");
+    await page.getByText("probability").first().waitFor();
+  });
+
+  test("two checkpoints answer side by side, and the same seed draws the same again", async () => {
+    const page = await pages.open("#/chat");
+    const steps = await page.getByLabel("Beside it").locator("option").allInnerTexts();
+    const checkpoint = await page
+      .getByLabel("Beside it")
+      .locator("option", { hasText: "@ step" })
+      .first()
+      .getAttribute("value");
+    expect(steps.length).toBeGreaterThan(1);
+    await page.goto(`${page.url().split("#")[0]}#/chat?${FIXED}&with=${encodeURIComponent(checkpoint ?? "")}`);
+    await page.locator("#message").fill("import os\n");
+    await page.getByRole("button", { name: "Send" }).click();
+    await expect
+      .poll(
+        () =>
+          page
+            .getByRole("status")
+            .filter({ hasText: /\d+ tokens?[,.]/ })
+            .count(),
+        { timeout: 30_000 },
+      )
+      .toBe(2);
+    const before = await page.locator(".reply .text").allInnerTexts();
+    await page.getByRole("button", { name: "Regenerate" }).click();
+    await expect
+      .poll(
+        () =>
+          page
+            .getByRole("status")
+            .filter({ hasText: /\d+ tokens?[,.]/ })
+            .count(),
+        { timeout: 30_000 },
+      )
+      .toBe(2);
+    expect(await page.locator(".reply .text").allInnerTexts()).toEqual(before);
+  });
+
+  test("a long answer can be stopped", async () => {
+    const page = await pages.open("#/chat?max_tokens=4000&temperature=1");
+    await page.locator("#message").fill("a");
+    await page.keyboard.press("Enter");
+    await page.getByText(/^Writing: /).waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText(/^Stopped after /).waitFor();
+  });
+
+  test("a message is edited, and everything after it is said anew", async () => {
+    const page = await pages.open(`#/chat?${FIXED}`);
+    await page.locator("#message").fill("import os");
+    await page.keyboard.press("Enter");
+    await page.getByText(/\d+ tokens?[,.]/).waitFor();
+    await page.getByRole("button", { name: "Edit" }).click();
+    await page.locator("#edit").fill("import sys");
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.getByRole("article", { name: "Your message" }).getByText("import sys").waitFor();
+    expect(await page.getByRole("article", { name: "Your message" }).count()).toBe(1);
+  });
+
+  test("a conversation is exported with every token", async () => {
+    const page = await pages.open(`#/chat?${FIXED}`);
+    await page.locator("#message").fill("import os");
+    await page.keyboard.press("Enter");
+    await page.getByText(/\d+ tokens?[,.]/).waitFor();
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Export JSON" }).click(),
+    ]);
+    const saved = JSON.parse(readFileSync(await file.path(), "utf8")) as {
+      turns: { user: string; replies: { tokens: unknown[] }[] }[];
+    };
+    expect(saved.turns[0]?.user).toBe("import os");
+    expect(saved.turns[0]?.replies[0]?.tokens.length).toBeGreaterThan(0);
+  });
+
+  test("what a model or a user writes is never HTML", async () => {
+    const page = await pages.open(`#/chat?${FIXED}`);
+    await page.locator("#message").fill("<img src=x onerror=alert(1)><b>bold</b>");
+    await page.keyboard.press("Enter");
+    await page.getByRole("article", { name: "Your message" }).getByText("<b>bold</b>").waitFor();
+    expect(await page.locator("main img, article b:not(.mono):not(.numbers)").count()).toBe(0);
+  });
+
+  test.each(["light", "dark"] as const)("nothing bars the way in %s", async (theme) => {
+    const page = await pages.open(`#/chat?${FIXED}&with=example`, { theme });
+    await page.locator("#message").fill("class Reader:\n    def __init__(self, path):\n        ");
+    await page.keyboard.press("Enter");
+    await expect
+      .poll(
+        () =>
+          page
+            .getByRole("status")
+            .filter({ hasText: /\d+ tokens?[,.]/ })
+            .count(),
+        { timeout: 30_000 },
+      )
+      .toBe(2);
+    expect(await findBarriers(page)).toEqual([]);
+    await keepPicture(page, `chat-${theme}`);
+  });
+});

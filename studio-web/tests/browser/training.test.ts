@@ -1,0 +1,95 @@
+import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, inject, test } from "vitest";
+import { findBarriers, keepPicture, Pages } from "./page.ts";
+import { event, stepEvent } from "./studio.ts";
+
+const pages = new Pages();
+
+describe("training", () => {
+  test("a run is shown with all that it tells", async () => {
+    const page = await pages.open("#/training?runs=spiky");
+    for (const title of [
+      "Loss",
+      "Bits per byte",
+      "Learning rate",
+      "Gradient norm",
+      "Speed",
+      "Use of the machine",
+      "Memory",
+      "Stages and mixture",
+      "What it wrote",
+    ]) {
+      await page.getByRole("heading", { name: title, exact: true }).waitFor();
+    }
+    expect(await page.locator(".uplot canvas").count()).toBeGreaterThan(6);
+  });
+
+  test("two runs are beside each other, with what is set otherwise", async () => {
+    const page = await pages.open("#/training?runs=spiky");
+    await page.getByLabel(/example/).check();
+    await page.getByRole("heading", { name: "Runs beside each other" }).waitFor();
+    await expect.poll(() => page.url()).toContain("runs=spiky%2Cexample");
+  });
+
+  test("samples go by step", async () => {
+    const page = await pages.open("#/training?runs=spiky&sample=60");
+    await page.getByText("read_50(self):").waitFor();
+    await page.locator("pre").first().waitFor();
+    await page.getByLabel("Step", { exact: true }).focus();
+    await page.keyboard.press("End");
+    await page.getByText("read_400(self):").waitFor();
+  });
+
+  test("dragging over a chart looks closer, at every step, and the address keeps it", async () => {
+    const page = await pages.open("#/training?runs=long");
+    await page.getByText(/Each point stands for 50 steps/).waitFor();
+    const box = (await page.locator(".uplot .u-over").first().boundingBox())!;
+    await page.mouse.move(box.x + 40, box.y + 40);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 46, box.y + 40, { steps: 4 });
+    await page.mouse.up();
+    await expect.poll(() => page.url()).toContain("zoom=");
+    await expect.poll(() => page.getByText(/Each point stands for 50 steps/).count()).toBe(0);
+    await page.keyboard.press("0");
+    await page.getByText(/Each point stands for 50 steps/).waitFor();
+  });
+
+  test("a run that goes on is followed", async () => {
+    const folder = join(inject("runs"), "alive");
+    mkdirSync(folder, { recursive: true });
+    const now = () => ({ t: Date.now() / 1000 });
+    writeFileSync(
+      join(folder, "events.jsonl"),
+      event(0, "start", { num_steps: 100, ...now() }) +
+        stepEvent(1) +
+        event(1, "stage", { name: "stable", mixture: { code: 1 }, ...now() }),
+    );
+    const page = await pages.open("#/training?runs=alive");
+    await page.getByText("step 1 of 100").waitFor();
+    for (let step = 2; step <= 30; step++) appendFileSync(join(folder, "events.jsonl"), stepEvent(step));
+    appendFileSync(join(folder, "events.jsonl"), event(30, "end", now()));
+    await expect
+      .poll(
+        () =>
+          page
+            .locator("dt", { hasText: /^Step$/ })
+            .locator("xpath=../dd")
+            .textContent(),
+        { timeout: 20_000 },
+      )
+      .toContain("30");
+  });
+
+  test("no run chosen says what to do", async () => {
+    const page = await pages.open("#/training?runs=none");
+    await page.getByText("No run is chosen.").waitFor();
+  });
+
+  test.each(["light", "dark"] as const)("nothing bars the way in %s", async (theme) => {
+    const page = await pages.open("#/training?runs=example", { theme });
+    await page.getByRole("heading", { name: "What it wrote" }).waitFor();
+    expect(await findBarriers(page)).toEqual([]);
+    await keepPicture(page, `training-${theme}`);
+  });
+});
