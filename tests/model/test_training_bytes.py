@@ -71,7 +71,8 @@ def adapters_of(rank, dropout):
         ("full", 2, "f32", "some", 0.1),
     ],
 )
-def test_the_peak_of_a_step_of_tuning_is_within_5_percent(remat, micro_rows, dtype, targets, dropout):
+def test_the_peak_of_a_step_of_tuning_is_within_3_percent(remat, micro_rows, dtype, targets, dropout):
+    """What libraries keep for themselves was there before: the small step took it."""
     adapters = None if dropout is None else adapters_of(16, dropout)
     reckoned = training_bytes(
         SMOLLM2,
@@ -81,9 +82,10 @@ def test_the_peak_of_a_step_of_tuning_is_within_5_percent(remat, micro_rows, dty
         remat=remat,
         targets=targets,
         adapters=adapters,
-    ).peak
+    )
     drops = () if dropout is None else (dropout,)
-    assert reckoned == pytest.approx(measured(remat, micro_rows, dtype, {}, targets, *drops), rel=0.05)
+    grown = measured(remat, micro_rows, dtype, {}, targets, *drops)
+    assert reckoned.peak - reckoned.runtime == pytest.approx(grown, rel=0.03)
 
 
 def test_parts_of_a_step():
