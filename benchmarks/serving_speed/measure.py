@@ -19,6 +19,8 @@ from serving_speed.servers import Server, Way
 
 ENGINE, WHOLE, STREAMED = "engine", "server, whole", "server, streamed"
 _TRIES = 2
+# Requests of a round where one is made at a time, which takes a second.
+_SINGLES = 3
 # Both end-of-text tokens of the model, for servers that know no ignore_eos.
 _NEVER = {"0": -100, "2": -100}
 
@@ -167,19 +169,20 @@ class CaseRun:
         return max(own, key=lambda way: max(speeds[way.options]))
 
     def _single(self) -> dict[str, list[float]]:
-        """One request by the engine and by our server, each prompt new to both."""
+        """The same requests by the engine and by two servers of ours, each new to all: guesses go by what is written."""
         taken: dict[str, list[float]] = {ENGINE: [], WHOLE: [], STREAMED: []}
         engine = Process(sys.executable, engine=OURS, model=str(self.model))
-        with engine, self._started(self.ways[0]) as server:
-            for number in range(self.rounds + 1):
+        with engine, self._started(self.ways[0]) as whole, self._started(self.ways[0]) as streamed:
+            for number in range(self.rounds * _SINGLES + 1):
+                (chat,) = self.prompts.chats(1, self.sizes.single_prompt)
                 for name in taken if number % 2 else reversed(taken):
-                    (chat,) = self.prompts.chats(1, self.sizes.single_prompt)
                     if name == ENGINE:
                         ids, length = self.prompts.ids(chat), self.sizes.single_answer
                         seconds = engine.ask("generate", ids=ids, num_tokens=length)["seconds"]
                     else:
-                        seconds = self._seconds_of_one(server, chat, is_streamed=name == STREAMED)
-                    self._tell(f"one request, round {number} of {self.rounds}: {name} {seconds:.3f} s")
+                        is_streamed = name == STREAMED
+                        seconds = self._seconds_of_one(streamed if is_streamed else whole, chat, is_streamed=is_streamed)
+                    self._tell(f"one request, round {number} of {self.rounds * _SINGLES}: {name} {seconds:.3f} s")
                     if number:
                         taken[name].append(seconds)
         return taken
