@@ -25,6 +25,13 @@ SUITES = {
 }
 
 
+# Its asynchronous tests share one loop, as the package keeps one client for all of them.
+ASYNC = [
+    *("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=session"),
+    *("-o", "asyncio_default_test_loop_scope=session"),
+]
+
+
 @pytest.fixture(scope="module")
 def server(real_model):
     with LiveServer(f"smollm2={real_model}", keys=(KEY,)) as server:
@@ -54,7 +61,12 @@ def test_suite(server, name, tmp_path):
         "no:cacheprovider",
     ]
     result = subprocess.run(
-        [*command, HERE / suite], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [*command, *(ASYNC if name == "langchain" else ()), HERE / suite],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     print(result.stdout[-3000:])
     assert result.returncode == 0, f"{result.stdout[-12_000:]}\n{result.stderr[-3000:]}"
