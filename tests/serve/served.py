@@ -40,8 +40,9 @@ class Served:
         )
         self.address = self.process.stdout.readline().strip()
         if not self.address:
+            errors = self.stop()[2]
             self.close()
-            raise RuntimeError("the server did not start")
+            raise RuntimeError(errors)
         parts = urlsplit(self.address)
         self.host, self.port = parts.hostname, parts.port
 
