@@ -33,11 +33,11 @@ describe("attention", () => {
 
 describe("the cache", () => {
   test("prompts are played: blocks are lent, found again, and forgotten", async () => {
-    const page = await pages.open("#/attention?part=cache&blocks=12&once=1");
+    const page = await pages.open("#/attention?part=cache&blocks=8&once=1");
     await page.getByRole("button", { name: "Play prompts" }).click();
     await page.getByRole("button", { name: "Stop", exact: true }).waitFor({ state: "detached" });
     const figure = async (name: string) =>
-      Number.parseInt(await page.locator("dt", { hasText: name }).locator("xpath=../dd").innerText(), 10);
+      Number.parseInt(await page.locator("dt", { hasText: name }).locator("xpath=../dd").textContent() ?? "", 10);
     expect(await figure("Blocks lent")).toBeGreaterThan(5);
     expect(await figure("Prefix hits")).toBeGreaterThan(0);
     expect(await figure("Evicted")).toBeGreaterThan(0);
@@ -59,8 +59,8 @@ describe("the cache", () => {
     await page.getByText("Watching.").waitFor();
     await page.keyboard.press("5");
     await page.locator("#message").fill("def main():");
-    await page.keyboard.press("Enter");
-    await page.getByText(/\d+ tokens?, /).waitFor();
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.getByText(/^\s*\d+ tokens?[,.]/).waitFor();
     await page.keyboard.press("Escape");
     await page.keyboard.press("3");
     await page.getByText("Live: what the engine does.").waitFor();

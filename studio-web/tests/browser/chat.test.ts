@@ -1,16 +1,24 @@
 import { readFileSync } from "node:fs";
+import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { findBarriers, keepPicture, Pages } from "./page.ts";
 
 const pages = new Pages();
+/** What stands below an answer that is done. */
+const DONE = /^\s*\d+ tokens?[,.]/;
 const FIXED = "temperature=0.7&seed=5&max_tokens=32";
+
+/** The button waits until it is known how the model takes a text. */
+async function say(page: Page, text: string): Promise<void> {
+  await page.locator("#message").fill(text);
+  await page.getByRole("button", { name: "Send" }).click();
+}
 
 describe("chat", () => {
   test("an answer is streamed, with the probability of each token", async () => {
     const page = await pages.open(`#/chat?${FIXED}`);
-    await page.locator("#message").fill("def read(self, path):\n    ");
-    await page.keyboard.press("Enter");
-    await page.getByText("tokens, ").waitFor();
+    await say(page, "def read(self, path):\n    ");
+    await page.getByText(DONE).waitFor();
     expect(await page.locator("[data-token]").count()).toBeGreaterThan(0);
     await page.getByRole("application").focus();
     await page.keyboard.press("ArrowRight");
@@ -27,37 +35,17 @@ describe("chat", () => {
       .getAttribute("value");
     expect(steps.length).toBeGreaterThan(1);
     await page.goto(`${page.url().split("#")[0]}#/chat?${FIXED}&with=${encodeURIComponent(checkpoint ?? "")}`);
-    await page.locator("#message").fill("import os\n");
-    await page.getByRole("button", { name: "Send" }).click();
-    await expect
-      .poll(
-        () =>
-          page
-            .getByRole("status")
-            .filter({ hasText: /\d+ tokens?[,.]/ })
-            .count(),
-        { timeout: 30_000 },
-      )
-      .toBe(2);
+    await say(page, "import os\n");
+    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count(), { timeout: 30_000 }).toBe(2);
     const before = await page.locator(".reply .text").allInnerTexts();
     await page.getByRole("button", { name: "Regenerate" }).click();
-    await expect
-      .poll(
-        () =>
-          page
-            .getByRole("status")
-            .filter({ hasText: /\d+ tokens?[,.]/ })
-            .count(),
-        { timeout: 30_000 },
-      )
-      .toBe(2);
+    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count(), { timeout: 30_000 }).toBe(2);
     expect(await page.locator(".reply .text").allInnerTexts()).toEqual(before);
   });
 
   test("a long answer can be stopped", async () => {
-    const page = await pages.open("#/chat?max_tokens=4000&temperature=1");
-    await page.locator("#message").fill("a");
-    await page.keyboard.press("Enter");
+    const page = await pages.open("#/chat?max_tokens=230&temperature=2&seed=1");
+    await say(page, "a");
     await page.getByText(/^Writing: /).waitFor();
     await page.getByRole("button", { name: "Stop" }).click();
     await page.getByText(/^Stopped after /).waitFor();
@@ -65,9 +53,8 @@ describe("chat", () => {
 
   test("a message is edited, and everything after it is said anew", async () => {
     const page = await pages.open(`#/chat?${FIXED}`);
-    await page.locator("#message").fill("import os");
-    await page.keyboard.press("Enter");
-    await page.getByText(/\d+ tokens?[,.]/).waitFor();
+    await say(page, "import os");
+    await page.getByText(DONE).waitFor();
     await page.getByRole("button", { name: "Edit" }).click();
     await page.locator("#edit").fill("import sys");
     await page.getByRole("button", { name: "Ask again" }).click();
@@ -77,9 +64,8 @@ describe("chat", () => {
 
   test("a conversation is exported with every token", async () => {
     const page = await pages.open(`#/chat?${FIXED}`);
-    await page.locator("#message").fill("import os");
-    await page.keyboard.press("Enter");
-    await page.getByText(/\d+ tokens?[,.]/).waitFor();
+    await say(page, "import os");
+    await page.getByText(DONE).waitFor();
     const [file] = await Promise.all([
       page.waitForEvent("download"),
       page.getByRole("button", { name: "Export JSON" }).click(),
@@ -93,26 +79,15 @@ describe("chat", () => {
 
   test("what a model or a user writes is never HTML", async () => {
     const page = await pages.open(`#/chat?${FIXED}`);
-    await page.locator("#message").fill("<img src=x onerror=alert(1)><b>bold</b>");
-    await page.keyboard.press("Enter");
+    await say(page, "<img src=x onerror=alert(1)><b>bold</b>");
     await page.getByRole("article", { name: "Your message" }).getByText("<b>bold</b>").waitFor();
     expect(await page.locator("main img, article b:not(.mono):not(.numbers)").count()).toBe(0);
   });
 
   test.each(["light", "dark"] as const)("nothing bars the way in %s", async (theme) => {
     const page = await pages.open(`#/chat?${FIXED}&with=example`, { theme });
-    await page.locator("#message").fill("class Reader:\n    def __init__(self, path):\n        ");
-    await page.keyboard.press("Enter");
-    await expect
-      .poll(
-        () =>
-          page
-            .getByRole("status")
-            .filter({ hasText: /\d+ tokens?[,.]/ })
-            .count(),
-        { timeout: 30_000 },
-      )
-      .toBe(2);
+    await say(page, "class Reader:\n    def __init__(self, path):\n        ");
+    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count(), { timeout: 30_000 }).toBe(2);
     expect(await findBarriers(page)).toEqual([]);
     await keepPicture(page, `chat-${theme}`);
   });

@@ -75,7 +75,11 @@ export function writeRun(folder: string, numSteps: number, spikes: Record<number
   writeFileSync(join(folder, "events.jsonl"), lines.join(""));
 }
 
-export function stepEvent(step: number, loss = 3 + 4 / Math.sqrt(step) + 0.1 * Math.sin(12.9898 * step)): string {
+export function stepEvent(
+  step: number,
+  loss = 3 + 4 / Math.sqrt(step) + 0.1 * Math.sin(12.9898 * step),
+  fields: Record<string, unknown> = {},
+): string {
   const figures = {
     loss,
     bits_per_byte: loss / 2,
@@ -86,10 +90,13 @@ export function stepEvent(step: number, loss = 3 + 4 / Math.sqrt(step) + 0.1 * M
     flops_per_s: 1e9,
     mfu: 0.5,
     memory_bytes: 4e8,
+    ...fields,
   };
   return event(step, "step", figures);
 }
 
+/** A line of the log, spaced as Python's json writes it: readers look for `"kind": "step"` from the end. */
 export function event(step: number, kind: string, fields: Record<string, unknown>): string {
-  return `${JSON.stringify({ v: 1, t: 1_790_000_000 + 0.2 * step, step, kind, ...fields })}\n`;
+  const line = { v: 1, t: 1_790_000_000 + 0.2 * step, step, kind, ...fields };
+  return `${JSON.stringify(line, undefined, 1).replace(/\n */g, " ")}\n`;
 }

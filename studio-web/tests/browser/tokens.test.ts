@@ -70,7 +70,7 @@ describe("tokens", () => {
     await page.keyboard.press("ArrowRight");
     await expect.poll(() => page.url()).toContain("at=tokens");
     await page.getByText(/^Why \d tokens$/).waitFor();
-    expect(await page.getByText("is not a token").innerText()).toContain("Tokenizers");
+    expect(await page.getByText("is not a token").textContent()).toContain("Tokenizers");
     await page.keyboard.press("ArrowUp");
     await expect.poll(() => page.url()).toContain("at=symbols");
   });

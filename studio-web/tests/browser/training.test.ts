@@ -58,17 +58,14 @@ describe("training", () => {
   test("a run that goes on is followed", async () => {
     const folder = join(inject("runs"), "alive");
     mkdirSync(folder, { recursive: true });
+    const log = join(folder, "events.jsonl");
     const now = () => ({ t: Date.now() / 1000 });
-    writeFileSync(
-      join(folder, "events.jsonl"),
-      event(0, "start", { num_steps: 100, ...now() }) +
-        stepEvent(1) +
-        event(1, "stage", { name: "stable", mixture: { code: 1 }, ...now() }),
-    );
+    const alive = (step: number) => stepEvent(step, 3, now());
+    writeFileSync(log, event(0, "start", { num_steps: 100, ...now() }) + alive(1));
     const page = await pages.open("#/training?runs=alive");
     await page.getByText("step 1 of 100").waitFor();
-    for (let step = 2; step <= 30; step++) appendFileSync(join(folder, "events.jsonl"), stepEvent(step));
-    appendFileSync(join(folder, "events.jsonl"), event(30, "end", now()));
+    for (let step = 2; step <= 30; step++) appendFileSync(log, alive(step));
+    appendFileSync(log, event(30, "end", now()));
     await expect
       .poll(
         () =>
