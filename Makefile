@@ -4,7 +4,8 @@
 # make check    style, types, layers, stubs
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
-# make bench-tokenizer, bench-inference, bench-data, bench-training, bench-tuning, bench-evaluation, bench-studio   the figures of docs/benchmarks
+# make bench-tokenizer, bench-inference, bench-serving, bench-data, bench-training, bench-tuning, bench-evaluation, bench-studio   the figures of docs/benchmarks
+# make test-clients    OpenAI's client, LiteLLM, LangChain and schemathesis against the server (test-slow has them, too)
 # make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it, make screenshots takes its pictures
 # make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
@@ -24,7 +25,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo studio studio-example test-browser screenshots check-studio test test-slow test-long test-python test-python-slow test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-data bench-training bench-tuning bench-evaluation bench-studio gpu-check system clean help
+.PHONY: demo studio studio-example test-browser screenshots check-studio test test-slow test-long test-python test-python-slow test-clients test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-serving bench-data bench-training bench-tuning bench-evaluation bench-studio gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -37,7 +38,7 @@ test: test-cpp test-kernels test-python
 
 test-slow: test-threads test-sanitized test-fuzz test-arm test-browser test-python-slow
 
-# The proofs that CI runs shortened, at full length: about 50 minutes on 2 cores.
+# The proofs that CI runs shortened, at full length: about an hour on 2 cores.
 test-long: $(VENV)/.installed-tools
 	TEXTMILL_INVARIANCE_CASES=10000 $(BIN)/python -m pytest tests/infer/test_native_invariance.py
 	TEXTMILL_KILLS=40 $(BIN)/python -m pytest tests/data/test_prepare_killed.py
@@ -47,6 +48,7 @@ test-long: $(VENV)/.installed-tools
 	TEXTMILL_POISON_BATCHES=50 $(BIN)/python -m pytest tests/train/test_spikes.py
 	TEXTMILL_PARITY_STEPS=200 $(BIN)/python -m pytest tests/train/test_parity.py
 	TEXTMILL_EXTENSION_STEPS=700,700 $(BIN)/python -m pytest tests/train/test_extension.py
+	TEXTMILL_LOAD_SECONDS=300 $(BIN)/python -m pytest tests/serve/test_load.py
 
 # Two processes share the files of tests; those that need the machine to themselves follow.
 PYTEST := $(BIN)/python -m pytest --durations 15
@@ -57,6 +59,10 @@ test-python: $(VENV)/.installed-tools
 test-python-slow: $(VENV)/.installed-tools
 	$(PYTEST) --numprocesses 2 --dist loadfile -m "slow and not alone"
 	$(PYTEST) -m "slow and alone"
+
+# Each client has an environment of its own under build/clients, made once.
+test-clients: $(VENV)/.installed-tools
+	$(PYTEST) -m clients
 
 SANITIZED := build/tests
 test-cpp: $(VENV)/.installed-tools
@@ -143,6 +149,11 @@ bench-tokenizer: $(VENV)/.installed-tools
 bench-inference: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/inference.py --write
+
+# llama.cpp's server and llama-cpp-python's are built for this machine first (build/peers), which takes many minutes.
+bench-serving: $(VENV)/.installed-tools
+	$(BIN)/textmill model get smollm2-135m-instruct
+	$(BIN)/python benchmarks/serving.py --write
 
 # datatrove, datasketch and rensa are installed first (build/peers); TEXT is a folder of .txt files, 10 MB or more.
 bench-data: $(VENV)/.installed-tools

@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/studio.py [--rounds 50] [--write]
 
-Run it on a machine that does nothing else. The studio is started as a user starts it, with nothing at hand, and called over
-its socket; what the browser draws is measured by studio-web's own tests. --write puts the table into docs/benchmarks/studio.md.
+Run it on a machine that does nothing else. The studio is started as a user starts it, with nothing at hand, and called
+over its socket; what the browser draws is measured by studio-web's own tests. --write puts the table into
+docs/benchmarks/studio.md.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ from pathlib import Path
 from statistics import quantiles
 
 from marked_page import with_measured
-
 from textmill.base.events import EventLog
-from textmill.text.stdlib import __file__ as STDLIB_READER
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "studio.md"
 LONG_STEPS = 100_000
@@ -53,7 +52,7 @@ def write_long_run(folder: Path) -> None:
 
 def measured(folder: Path, rounds: int) -> list[str]:
     """Start the studio, and time each call."""
-    text = (Path(STDLIB_READER).read_text() + Path(os.__file__).read_text())[:10_000]
+    text = Path(os.__file__).read_text()[:10_000]
     series = f"/api/runs/long/series?figure=loss&points={LONG_STEPS}"
     calls = {
         "first session": ("GET", "/api/session", None),

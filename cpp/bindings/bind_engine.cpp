@@ -208,20 +208,23 @@ struct Rows {
     size_t count;
 };
 
-Rows run_chunks(Inference& self, const std::vector<engine::Chunk>& chunks, size_t stride) {
+Rows run_chunks(Inference& self, const std::vector<engine::Chunk>& chunks, engine::Forward::Rows wanted,
+                size_t stride) {
     size_t num_rows = 0;
     for (const engine::Chunk& chunk : chunks) {
         num_rows += chunk.num_logits;
     }
     Rows rows{std::make_unique_for_overwrite<float[]>(num_rows * stride), num_rows};
-    self.forward->run(chunks, rows.values.get(), stride);
+    self.forward->run(chunks, wanted, rows.values.get(), stride);
     return rows;
 }
 
 Logits run_forward(Inference& self, const Numbers& ids, const Numbers& ids_from, const Numbers& starts,
-                   const Numbers& blocks, const Numbers& blocks_from, const Numbers& num_logits) {
-    const size_t vocab_size = self.model.shape().vocab_size;
-    const size_t stride = engine::round_up(vocab_size, engine::kPanelRows);
+                   const Numbers& blocks, const Numbers& blocks_from, const Numbers& num_logits, bool states) {
+    const engine::ModelShape& shape = self.model.shape();
+    const auto wanted = states ? engine::Forward::Rows::kStates : engine::Forward::Rows::kLogits;
+    const size_t width = states ? shape.hidden_size : shape.vocab_size;
+    const size_t stride = states ? engine::input_stride(width) : engine::round_up(width, engine::kPanelRows);
     Rows rows;
     {
         const nb::gil_scoped_release release;
@@ -229,12 +232,13 @@ Logits run_forward(Inference& self, const Numbers& ids, const Numbers& ids_from,
         if (!self.forward) {
             refuse("the cache is not open");
         }
-        rows = run_chunks(self, to_chunks(self, ids, ids_from, starts, blocks, blocks_from, num_logits), stride);
+        const auto chunks = to_chunks(self, ids, ids_from, starts, blocks, blocks_from, num_logits);
+        rows = run_chunks(self, chunks, wanted, stride);
     }
     float* const data = rows.values.release();
     const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
     const int64_t strides[2] = {static_cast<int64_t>(stride), 1};
-    const size_t sizes[2] = {rows.count, vocab_size};
+    const size_t sizes[2] = {rows.count, width};
     return Logits(data, 2, sizes, owner, strides);
 }
 
@@ -290,11 +294,16 @@ void bind_engine(nb::module_& m) {
         .def("copy_block", &copy_block, "source"_a, "target"_a,
              "Make a block's keys and values those of another, for texts that part within it.")
         .def("forward", &run_forward, "ids"_a, "ids_from"_a, "starts"_a, "blocks"_a, "blocks_from"_a, "num_logits"_a,
+             "states"_a = false,
              nb::sig("def forward(self, ids: " NUMBERS ", ids_from: " NUMBERS ", starts: " NUMBERS ", blocks: " NUMBERS
-                     ", blocks_from: " NUMBERS ", num_logits: " NUMBERS ") -> numpy.typing.NDArray[numpy.float32]"),
+                     ", blocks_from: " NUMBERS ", num_logits: " NUMBERS
+                     ", states: bool = False) -> numpy.typing.NDArray[numpy.float32]"),
              "Append chunks of texts: chunk i has ids[ids_from[i]:ids_from[i + 1]] and the same of blocks, goes on "
              "from\n"
-             "starts[i] tokens, and wants logits after its last num_logits[i]. float32[sum of num_logits, vocab_size].")
+             "starts[i] tokens, and wants logits after its last num_logits[i]. float32[sum of num_logits, vocab_size]; "
+             "or\n"
+             "the states that logits are made of, those of the last layer, normed, float32[sum of num_logits, "
+             "hidden_size].")
         .def_prop_ro("num_weight_bytes", [](const Inference& self) { return self.model.num_bytes(); })
         .def_prop_ro("num_threads", [](const Inference& self) { return self.pool.num_threads(); })
         .def_prop_ro("isa", [](const Inference& self) { return self.kernels.name; })

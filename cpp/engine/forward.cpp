@@ -116,10 +116,10 @@ void Forward::plan(std::span<const Chunk> chunks) {
     plan_attention(chunks);
 }
 
-void Forward::run(std::span<const Chunk> chunks, float* logits, size_t stride) {
+void Forward::run(std::span<const Chunk> chunks, Rows wanted, float* rows, size_t stride) {
     plan(chunks);
     next_item_.store(0, std::memory_order_relaxed);
-    pool_.run([&](unsigned thread) { walk(thread, logits, stride); });
+    pool_.run([&](unsigned thread) { walk(thread, wanted, rows, stride); });
 }
 
 Forward::Target Forward::to_rows(const Linear& linear, OutputRows& out) {
@@ -127,7 +127,7 @@ Forward::Target Forward::to_rows(const Linear& linear, OutputRows& out) {
 }
 
 // Between two barriers each thread writes what no other reads.
-void Forward::walk(unsigned thread, float* logits, size_t stride) {
+void Forward::walk(unsigned thread, Rows wanted, float* rows, size_t stride) {
     const size_t num_rows = places_.size();
     const bool narrows = !is_few_ && logit_rows_.size() < num_rows;
     const size_t num_layers = model_.shape().layers.size();
@@ -157,7 +157,11 @@ void Forward::walk(unsigned thread, float* logits, size_t stride) {
         multiply(thread, std::array{to_rows(layer.down, x)}, gated_.rows(attended.num_rows), true);
         barrier();
     }
-    multiply_head(thread, narrows, logits, stride);
+    if (wanted == Rows::kStates) {
+        write_states(thread, narrows, rows, stride);
+    } else {
+        multiply_head(thread, narrows, rows, stride);
+    }
 }
 
 // Earlier threads get the larger shares: of a single token's work the first does all.
@@ -338,6 +342,16 @@ void Forward::multiply_head(unsigned thread, bool narrowed, float* logits, size_
     const Inputs inputs =
         norm_inputs(thread, narrowed ? last_x_ : x_, logit_rows_.size(), rows, model_.final_norm(), weights);
     multiply(thread, std::array{Target{&model_.head(), logits, stride}}, inputs, false);
+}
+
+void Forward::write_states(unsigned thread, bool narrowed, float* states, size_t stride) {
+    const ModelShape& shape = model_.shape();
+    const auto [begin, end] = share(thread, logit_rows_.size());
+    for (size_t i = begin; i < end; ++i) {
+        const float* const x = narrowed ? last_x_.row(i) : x_.row(logit_rows_[i]);
+        kernels_.rms_norm(x, model_.final_norm().data(), shape.hidden_size, stride, shape.rms_norm_eps,
+                          states + i * stride);
+    }
 }
 
 }  // namespace textmill::engine

@@ -68,9 +68,14 @@ class Forward {
     // The model, the arena and the threads must outlive it.
     Forward(const Model& model, const Kernels& kernels, KvArena& arena, ThreadPool& pool);
 
-    // Writes the logits, `stride` floats from one row to the next, those of the first chunk first; `stride` is at least
-    // the vocabulary rounded up to 16. The chunks are of different texts, and what they say fits the model and arena.
-    void run(std::span<const Chunk> chunks, float* logits, size_t stride);
+    // What is wanted after a chunk's last tokens: logits, or the states that the head would make them of, which are
+    // those of the last layer, normed.
+    enum class Rows { kLogits, kStates };
+
+    // Writes the rows, `stride` floats from one to the next, those of the first chunk first; `stride` is at least the
+    // vocabulary rounded up to 16, or for states `input_stride` of the width. The chunks are of different texts, and
+    // what they say fits the model and arena.
+    void run(std::span<const Chunk> chunks, Rows wanted, float* rows, size_t stride);
 
   private:
     // A token of the batch.
@@ -107,7 +112,7 @@ class Forward {
     void reserve(size_t num_tokens);
     void plan(std::span<const Chunk> chunks);
     void plan_attention(std::span<const Chunk> chunks);
-    void walk(unsigned thread, float* logits, size_t stride);
+    void walk(unsigned thread, Rows wanted, float* rows, size_t stride);
 
     void embed(unsigned thread);
     // Rows of x, normed: row i is x's row rows[i], or i where `rows` is empty. Of a few rows each thread makes its own.
@@ -127,6 +132,7 @@ class Forward {
     void multiply_gated(unsigned thread, const Layer& layer, const Inputs& inputs);
     size_t gated_panels(size_t num_rows) const;
     void multiply_head(unsigned thread, bool narrowed, float* logits, size_t stride);
+    void write_states(unsigned thread, bool narrowed, float* states, size_t stride);
 
     // Matrices with the same inputs, their panels shared out by bytes.
     struct Target {

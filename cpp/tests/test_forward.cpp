@@ -107,7 +107,7 @@ std::vector<float> run(const Kernels& kernels, WeightType type, KvType kv, unsig
             chunks.push_back({{ids.data() + turn, 1}, turn, other_blocks, turn % 2});
         }
         std::vector<float> logits((count + 1) * kStride);
-        forward.run(chunks, logits.data(), kStride);
+        forward.run(chunks, Forward::Rows::kLogits, logits.data(), kStride);
         std::memcpy(&all[start * kStride], logits.data(), count * kStride * sizeof(float));
         if (turn < 20 && turn % 2 == 1) {  // both texts are the same so far, whatever stands beside each
             if (turn < start) {

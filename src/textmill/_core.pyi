@@ -466,10 +466,11 @@ class Inference:
         Make a block's keys and values those of another, for texts that part within it.
         """
 
-    def forward(self, ids: numpy.typing.NDArray[numpy.int32], ids_from: numpy.typing.NDArray[numpy.int32], starts: numpy.typing.NDArray[numpy.int32], blocks: numpy.typing.NDArray[numpy.int32], blocks_from: numpy.typing.NDArray[numpy.int32], num_logits: numpy.typing.NDArray[numpy.int32]) -> numpy.typing.NDArray[numpy.float32]:
+    def forward(self, ids: numpy.typing.NDArray[numpy.int32], ids_from: numpy.typing.NDArray[numpy.int32], starts: numpy.typing.NDArray[numpy.int32], blocks: numpy.typing.NDArray[numpy.int32], blocks_from: numpy.typing.NDArray[numpy.int32], num_logits: numpy.typing.NDArray[numpy.int32], states: bool = False) -> numpy.typing.NDArray[numpy.float32]:
         """
         Append chunks of texts: chunk i has ids[ids_from[i]:ids_from[i + 1]] and the same of blocks, goes on from
-        starts[i] tokens, and wants logits after its last num_logits[i]. float32[sum of num_logits, vocab_size].
+        starts[i] tokens, and wants logits after its last num_logits[i]. float32[sum of num_logits, vocab_size]; or
+        the states that logits are made of, those of the last layer, normed, float32[sum of num_logits, hidden_size].
         """
 
     @property

@@ -3,19 +3,15 @@
 import io
 import itertools
 import json
-import os
-import pty
 import re
-import select
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.terminal import Terminal
 from fakes import chatty_model
 from fakes.chatty_model import REPLY
 from fakes.tiny_model import write_model
@@ -304,7 +300,7 @@ def test_how_it_draws(folder, tmp_path, capsys, monkeypatch, lm):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["http://localhost:8000"], 2, "comes with serve"),
+        (["nowhere", "--timeout", "3"], 2, "is no address of one"),
         (["nowhere"], 3, "nowhere does not exist"),
         (["-"], 2, "cannot be read from standard input"),
     ],
@@ -370,40 +366,9 @@ sys.exit(main(["chat", sys.argv[1], "--max-tokens", "200"]))
 """
 
 
-class Terminal:
-    """A program at a real terminal of the system."""
-
-    def __init__(self, *arguments):
-        self.master, slave = pty.openpty()
-        environment = os.environ | {"TERM": "xterm", "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
-        self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
-        )
-        os.close(slave)
-        self.seen = ""
-
-    def type(self, text):
-        os.write(self.master, text.encode())
-
-    def wait_for(self, text, seconds=20):
-        """Read until a text has come since the last time; returns what came."""
-        end = time.monotonic() + seconds
-        while text not in self.seen:
-            assert time.monotonic() < end, f"{text!r} did not come: {self.seen!r}"
-            if select.select([self.master], [], [], 0.1)[0]:
-                try:
-                    self.seen += os.read(self.master, 4096).decode(errors="replace")
-                except OSError:  # the program has ended
-                    break
-        before, found, self.seen = self.seen.partition(text)
-        assert found, f"{text!r} did not come: {before!r}"
-        return before + found
-
-
 def test_at_a_real_terminal(folder):
     """Ctrl-C stops the answer and nothing else; no control character of the model's reaches the terminal."""
-    terminal = Terminal(folder)
+    terminal = Terminal(PROGRAM, folder)
     try:
         terminal.wait_for("> ")
         terminal.type("hello\n")
@@ -420,6 +385,4 @@ def test_at_a_real_terminal(folder):
         terminal.type("\x04")
         assert terminal.process.wait(20) == 0
     finally:
-        terminal.process.kill()
-        terminal.process.wait()
-        os.close(terminal.master)
+        terminal.close()

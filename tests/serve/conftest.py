@@ -6,10 +6,11 @@ import pytest
 
 import textmill
 from fakes.tiny_model import write_model
+from serve.served import CONTEXT
 from textmill.serve.access_log import AccessLog
 from textmill.serve.app import App
 from textmill.serve.metrics import Metrics
-from textmill.serve.models import Models, ServedModel
+from textmill.serve.models import Models, ServedModel, holding
 from textmill.serve.service import Service
 from textmill.serve.settings import Settings
 from textmill.serve.stepper import Stepper
@@ -22,6 +23,14 @@ def folder(tmp_path_factory):
     """A model of a few kilobytes with a chat template."""
     path = tmp_path_factory.mktemp("serve") / "tiny"
     write_model(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def long_folder(tmp_path_factory):
+    """The same with a context that takes a while to fill."""
+    path = tmp_path_factory.mktemp("long") / "tiny"
+    write_model(path, max_position_embeddings=CONTEXT)
     return path
 
 
@@ -77,7 +86,7 @@ def make_client(lm, loop, *, log=None, open_models=True, **settings):
         stepper = Stepper(asyncio.get_running_loop(), on_failure=failures.append)
         service = Service(Settings(**settings), stepper=stepper, metrics=Metrics("vllm:"))
         if open_models:
-            service.open(Models(models))
+            service.open(Models(holding(models)))
         client = Client(App(service, AccessLog(log)), service, loop)
         client.failures = failures
         return client

@@ -8,11 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from urllib.parse import urlsplit
 
 HELLO = [{"role": "user", "content": "the quick brown fox"}]
 CHAT = "/v1/chat/completions"
+# Long enough to be interrupted: the tiny model makes some thousand tokens a second.
+LONG = {"max_tokens": 100_000, "ignore_eos": True}
+CONTEXT = 1 << 15
 
 
 class Served:
@@ -26,16 +30,19 @@ class Served:
     def __init__(self, *arguments, port=0, environment=None):
         options = ["--port", str(port), "--threads", "1"]
         command = [sys.executable, "-m", "textmill", "serve", *map(str, arguments), *options]
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  it lives as long as the server
         self.process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env=os.environ | (environment or {}),
         )
         self.address = self.process.stdout.readline().strip()
         if not self.address:
-            raise RuntimeError(self.process.communicate()[1])
+            errors = self.stop()[2]
+            self.close()
+            raise RuntimeError(errors)
         parts = urlsplit(self.address)
         self.host, self.port = parts.hostname, parts.port
 
@@ -86,9 +93,18 @@ class Served:
         """Stop it and return its exit code and the lines of its log."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=60)
+        self.process.wait(60)
+        self._errors.seek(0)
+        errors = self._errors.read()
         lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
         return self.process.returncode, lines, errors
+
+    def close(self):
+        """End it if it is still there, and forget its log."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        self._errors.close()
 
 
 def chat_body(**options):
@@ -107,6 +123,23 @@ def served(*arguments, port=0, environment=None):
     try:
         yield server
     finally:
-        if server.process.poll() is None:
-            server.process.kill()
-        server.process.communicate()
+        server.close()
+
+
+def read_response(sock):
+    """One response with a length: its status and its body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += sock.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(
+        next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split(b":")[1]
+    )
+    while len(body) < length:
+        body += sock.recv(65536)
+    return int(head.split()[1]), body
+
+
+def idle(server):
+    """Whether it makes nothing, and nothing waits."""
+    return server.metric("num_requests_running") == 0 and server.metric("num_requests_waiting") == 0

@@ -111,11 +111,14 @@ class TestLog:
         client.post(CHAT, HELLO, headers={"X-Request-Id": "r1"})
         client.post(CHAT, HELLO | {"stream": True})
         client.get("/nothing")
+        client.post(CHAT, HELLO | {"stop": ["secret"] * 99})
         return [json.loads(line) for line in file.getvalue().splitlines()], file.getvalue()
 
     def test_a_line_each_without_what_was_said(self, lm, loop):
         lines, text = self.ask(lm, loop)
-        assert [line["status"] for line in lines] == [200, 200, 404]
+        assert [line["status"] for line in lines] == [200, 200, 404, 400]
+        assert lines[3]["error"] == "stop"
+        assert "secret" not in text
         assert lines[0]["request_id"] == "r1"
         assert lines[0]["completion_tokens"] == 3
         assert {"time", "event", "peer", "method", "path", "seconds", "model", "first_token_s"} <= lines[0].keys()
@@ -126,6 +129,7 @@ class TestLog:
         lines, _ = self.ask(lm, loop, log_prompts=True)
         alone = lm.chat(HELLO["messages"], max_tokens=3).text
         assert "the quick brown fox" in lines[0]["prompt"]
+        assert "secret" in lines[3]["error"]
         assert lines[0]["texts"] == [alone]
         assert lines[1]["texts"] == {"0": alone}
 

@@ -1,39 +1,19 @@
-"""A server in its own process, over real connections: who goes away, who does not read, and how it ends."""
+"""A server in its own process, over real connections: who goes away, what is too much, what is no request."""
 
 import json
-import signal
-import socket
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-import textmill
-from fakes.tiny_model import write_model
-from serve.served import CHAT, HELLO, chat_body, http_request, served
-
-# Long enough to be interrupted: the tiny model makes some thousand tokens a second.
-LONG = {"max_tokens": 100_000, "ignore_eos": True}
-CONTEXT = 1 << 15
-
-
-@pytest.fixture(scope="module")
-def long_folder(tmp_path_factory):
-    """A tiny model with a context that takes a while to fill."""
-    folder = tmp_path_factory.mktemp("long") / "tiny"
-    write_model(folder, max_position_embeddings=CONTEXT)
-    return folder
+from serve.served import CHAT, HELLO, LONG, chat_body, http_request, idle, read_response, served
 
 
 @pytest.fixture(scope="module")
 def server(long_folder):
     with served(long_folder, "--queue", "4") as server:
         yield server
-
-
-def idle(server):
-    return server.metric("num_requests_running") == 0 and server.metric("num_requests_waiting") == 0
 
 
 def test_answers_are_those_of_the_model_alone(server, lm):
@@ -51,20 +31,6 @@ def test_a_connection_serves_several_requests(server):
     while data.count(b"[DONE]") < 2:
         data += sock.recv(65536)
     sock.close()
-
-
-def read_response(sock):
-    """One response with a length: its status and its body."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += sock.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = int(
-        next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")).split(b":")[1]
-    )
-    while len(body) < length:
-        body += sock.recv(65536)
-    return int(head.split()[1]), body
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -114,14 +80,6 @@ class TestGoneClients:
         thread.join(60)
         alone = lm.chat(HELLO, max_tokens=200, ignore_eos=True)
         assert results[0]["choices"][0]["message"]["content"] == alone.text
-
-    def test_queued_ones_are_taken_out(self, long_folder):
-        with served(long_folder, "--queue", "64") as server:
-            socks = [server.post_raw(chat_body(**LONG)) for _ in range(70)]
-            server.wait_for(lambda: server.metric("num_requests_waiting") > 0, "a queue")
-            for sock in socks:
-                sock.close()
-            server.wait_for(lambda: idle(server), "all to end", 10)
 
 
 class TestLimits:
@@ -200,100 +158,6 @@ class TestLimits:
             status, body = read_response(sock)
         assert status == 400
         assert json.loads(body)["error"]["type"] == "invalid_request_error"
-
-
-def test_a_client_that_does_not_read_is_cut_off(long_folder):
-    """Its own buffers and the connection's fill, then so many pieces wait; nobody else is held up."""
-    with served(long_folder) as server, server.connect(receive_bytes=4096) as sock:
-        sock.sendall(http_request(chat_body(**LONG, stream=True, n=4, logprobs=True, top_logprobs=20)))
-        assert server.chat()
-        server.wait_for(lambda: server.metric("generation_tokens_total") > 1000, "the answers to end", 120)
-        assert idle(server)
-        code, lines, _ = server.stop()
-        (line,) = [line for line in lines if line.get("finish_reason") == "abort"]
-        assert "not read" in line["error"]
-        assert code == 143
-
-
-class TestTheEnd:
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-    def test_an_idle_server(self, long_folder, number, code):
-        with served(long_folder) as server:
-            began = time.monotonic()
-            assert server.stop(number)[0] == code
-            assert time.monotonic() - began < 5
-
-    def test_running_requests_are_finished(self, long_folder):
-        """One that begins before the signal ends as if there were none; one that comes after it is refused."""
-        options = {"max_tokens": 6000, "ignore_eos": True, "speculate": 0}
-        with served(long_folder) as server, server.connect() as kept:
-            with server.post_raw(chat_body(**options)) as sock:
-                server.wait_for(lambda: not idle(server), "it to begin")
-                server.process.send_signal(signal.SIGTERM)
-                server.wait_for(lambda: server.request("GET", "/health")[0] == 503, "it to drain")
-                kept.sendall(http_request(chat_body()))
-                status, body = read_response(kept)
-                assert (status, json.loads(body)["error"]["code"]) == (503, "draining")
-                status, body = read_response(sock)
-            assert status == 200
-            alone = textmill.load(long_folder, threads=1).chat(HELLO, **options)
-            assert json.loads(body)["choices"][0]["message"]["content"] == alone.text
-            assert server.process.wait(30) == 143
-
-    def test_those_that_take_too_long_are_not(self, long_folder):
-        with served(long_folder, "--drain", "0.5") as server:
-            sock = server.post_raw(chat_body(**LONG, stream=True))
-            server.wait_for(lambda: server.metric("num_requests_running") == 1, "the answer to begin")
-            began = time.monotonic()
-            code, lines, _ = server.stop()
-            assert code == 143
-            assert 0.4 < time.monotonic() - began < 8
-            assert [line["error"] for line in lines if "error" in line] == ["the server ended"]
-            while data := sock.recv(65536):
-                assert b"[DONE]" not in data
-            sock.close()
-
-    def test_a_second_signal_ends_at_once(self, long_folder):
-        with served(long_folder) as server:
-            sock = server.post_raw(chat_body(**LONG))
-            server.wait_for(lambda: server.metric("num_requests_running") == 1, "the answer to begin")
-            server.process.send_signal(signal.SIGTERM)
-            server.wait_for(lambda: server.request("GET", "/health")[0] == 503, "it to drain")
-            began = time.monotonic()
-            assert server.stop(signal.SIGINT)[0] == 130
-            assert time.monotonic() - began < 3
-            sock.close()
-
-
-class TestTheStart:
-    def test_an_address_that_is_taken(self, long_folder):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-            with pytest.raises(RuntimeError, match="cannot listen"), served(long_folder, port=port):
-                pass
-
-    def test_a_model_that_is_not_there(self, tmp_path):
-        with pytest.raises(RuntimeError, match="no model"), served(tmp_path / "nothing"):
-            pass
-
-    def test_a_model_that_is_damaged(self, long_folder, tmp_path):
-        (tmp_path / "bad").mkdir()
-        (tmp_path / "bad" / "config.json").write_text("{}")
-        with pytest.raises(RuntimeError, match="config.json"), served(tmp_path / "bad"):
-            pass
-
-    def test_keys_come_from_the_environment(self, long_folder):
-        with served(long_folder, environment={"TEXTMILL_API_KEYS": " one ,two,"}) as server:
-            assert server.request("GET", "/v1/models")[0] == 401
-            for key in ("one", "two"):
-                assert server.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})[0] == 200
-
-    def test_names(self, long_folder):
-        with served(f"mine={long_folder}", long_folder) as server:
-            _, _, body = server.request("GET", "/v1/models")
-            assert [card["id"] for card in body["data"]] == ["mine", "tiny"]
-        with pytest.raises(RuntimeError, match='two models are called "tiny"'), served(long_folder, long_folder):
-            pass
 
 
 def test_an_idle_server_sleeps(server):

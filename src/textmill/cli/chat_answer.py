@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textmill.base.errors import ConfigError
-from textmill.infer.request import Request
 
 if TYPE_CHECKING:
     from textmill.cli.chat_conversation import Message
@@ -25,11 +24,11 @@ class Answered:
 
     Attributes:
         text: all of it, or what came before it was stopped.
-        finish_reason: ``stop``, ``length``, or ``interrupted``.
+        finish_reason: ``stop``, ``length``, ``interrupted``, or what a server says.
         num_prompt, num_cached: tokens of the conversation before it, and how many of them were not computed again.
         num_tokens: of the answer.
         first_s: seconds to the first token; ``rest_s`` those from there to the last.
-        context: tokens that conversation and answer may have.
+        context: tokens that conversation and answer may have; None where a server does not say.
     """
 
     text: str
@@ -39,7 +38,7 @@ class Answered:
     num_tokens: int
     first_s: float
     rest_s: float
-    context: int
+    context: int | None
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -74,6 +73,8 @@ def answer(
         ContextFullError: the conversation leaves no room for an answer.
         DataError, ConfigError: as ``LanguageModel.stream`` does.
     """
+    from textmill.infer.request import Request
+
     try:
         prompt = lm.chat_ids(messages)
     except ConfigError as error:  # longer than the context

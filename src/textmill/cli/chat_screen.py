@@ -113,10 +113,13 @@ def figures(answered: Answered, width: int = _GAUGE_FROM) -> str:
     """
     speed = answered.tokens_per_s
     tokens = "1 token" if answered.num_tokens == 1 else f"{answered.num_tokens:,} tokens"
-    gauge = f"▕{bar(answered.num_used / answered.context, _GAUGE_WIDTH)}▏ " if width >= _GAUGE_FROM else ""
-    parts = (
+    parts = [
         tokens + (f", {speed:.0f} a second" if speed else ""),
         f"first after {units.seconds(answered.first_s)}",
-        f"context {gauge}{answered.num_used:,} of {answered.context:,}",
-    )
+    ]
+    if answered.context is None:
+        parts += [f"context {answered.num_used:,}"] if answered.num_prompt else []
+    else:
+        gauge = f"▕{bar(answered.num_used / answered.context, _GAUGE_WIDTH)}▏ " if width >= _GAUGE_FROM else ""
+        parts.append(f"context {gauge}{answered.num_used:,} of {answered.context:,}")
     return f"[{' · '.join(parts)}]"

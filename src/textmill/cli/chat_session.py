@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from textmill.base import units
 from textmill.base.errors import ConfigError
-from textmill.cli.chat_answer import Answered, answer
+from textmill.cli.chat_answer import Answered
 from textmill.cli.chat_screen import WordWrap, figures
 from textmill.cli.output import Output
 
 if TYPE_CHECKING:
-    from textmill.cli.chat_conversation import Conversation
-    from textmill.infer.engine import LanguageModel
+    from textmill.cli.chat_conversation import Conversation, Message
+
+    # Answers a conversation with options, handing on each piece of text: a model here, or one behind an address.
+    Answerer = Callable[[Sequence[Message], dict[str, Any], Callable[[str], None]], Answered]
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -66,7 +68,7 @@ class Session:
 
     def __init__(
         self,
-        lm: LanguageModel,
+        answerer: Answerer,
         conversation: Conversation,
         options: dict[str, Any],
         out: Output,
@@ -77,7 +79,7 @@ class Session:
         self.conversation = conversation
         self.totals = Totals()
         self.out = out
-        self._lm = lm
+        self._answerer = answerer
         self._options = options
         self._as_json = as_json
 
@@ -123,7 +125,7 @@ class Session:
             if not self._as_json:
                 self.out.text(wrap.push(text))
 
-        answered = answer(self._lm, self.conversation.messages, self._seeded(), show)
+        answered = self._answerer(self.conversation.messages, self._seeded(), show)
         self.conversation.answer(answered.text)
         self.totals.add(answered)
         if self._as_json:
@@ -154,7 +156,7 @@ class Session:
 
     def tell_if_cut_off(self, answered: Answered) -> None:
         """Say what to do where an answer was cut off."""
-        if answered.num_used >= answered.context:
+        if answered.context is not None and answered.num_used >= answered.context:
             self.out.say(f"[the context of {answered.context:,} tokens is full: /reset begins anew]")
         elif answered.finish_reason == "length":
             self.out.say(f"[cut off after {answered.num_tokens:,} tokens: --max-tokens allows more]")

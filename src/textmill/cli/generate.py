@@ -49,7 +49,7 @@ def generate(
         textmill generate smollm2-135m-instruct "The quick" --temperature 0.8 -n 3
         textmill generate model.gguf "One" "Two" "Three" --json
         echo "import os" | textmill generate runs/demo - --max-tokens 64
-        textmill generate smollm2-135m-instruct "The year of the moon landing: " --regex "[0-9]{4}"
+        textmill generate model.gguf "Founded in " --regex "[0-9]{4}"
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from pathlib import Path
 from textmill.base.errors import ConfigError
 from textmill.cli.arguments import STANDARD_INPUT
 from textmill.cli.output import Output
+from textmill.cli.server_address import SCHEMES
 
 
 def find_model(name: str, out: Output) -> Path:
@@ -15,6 +16,6 @@ def find_model(name: str, out: Output) -> Path:
 
     if name == STANDARD_INPUT:
         raise ConfigError("a model is a folder, a file or a name, and cannot be read from standard input")
-    if name.startswith(("http://", "https://")):
-        raise ConfigError(f'"{name}" is the address of a server: talking to one comes with serve. Give a model here')
+    if name.startswith(SCHEMES):
+        raise ConfigError(f'"{name}" is the address of a server: textmill chat talks to one. Give a model here')
     return resolve_model(name, on_damage=lambda error: out.warning(f"{error}; taking the checkpoint before it"))

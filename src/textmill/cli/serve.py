@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -15,7 +16,7 @@ from textmill.base import units
 from textmill.base.errors import ConfigError, require_extra
 from textmill.cli.arguments import WholeNumber
 from textmill.cli.model_argument import find_model
-from textmill.cli.model_options import LoadingOptions, load_model
+from textmill.cli.model_options import LoadingOptions
 from textmill.cli.output import Output
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: WholeNumber = 8000,
+    memory: Annotated[WholeNumber | None, Parameter(group=_LIMITS)] = None,
     queue: Annotated[WholeNumber, Parameter(group=_LIMITS)] = 256,
     max_body: Annotated[WholeNumber, Parameter(group=_LIMITS)] = 4 << 20,
     timeout: Annotated[float, Parameter(group=_LIMITS)] = 600.0,
@@ -63,6 +65,9 @@ def serve(
         The address to listen on; 0.0.0.0 is every address of this machine.
     port
         The port to listen on; 0 takes a free one.
+    memory
+        Bytes for all models together, their weights and caches; what is free at the start unless given. The first model
+        is loaded then, others when they are asked for, in the place of those that nobody uses.
     queue
         Answers that may wait beside those that are being made; more are told to come again (429).
     max_body
@@ -110,7 +115,7 @@ def serve(
     return server.run(
         sock,
         settings,
-        lambda: _load(found, loading),
+        lambda: _load(found, loading, memory),
         lambda models: _tell(out, address, found, models, loading, has_keys=bool(settings.keys)),
         log=sys.stderr if access_log else None,
     )
@@ -148,16 +153,13 @@ def _own_name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2].removesuffix(".gguf") or path
 
 
-def _load(found: dict[str, Path], loading: LoadingOptions) -> Models:
-    from textmill.checkpoint.sampling_defaults import load_sampling_defaults
-    from textmill.serve.models import Models, ServedModel
+def _load(found: dict[str, Path], loading: LoadingOptions, memory: int | None) -> Models:
+    """Load the first of the models; others are when they are asked for."""
+    from textmill.serve.models import Models, pool_of
 
-    return Models(
-        [
-            ServedModel(name=name, lm=load_model(path, loading), defaults=load_sampling_defaults(path))
-            for name, path in found.items()
-        ]
-    )
+    pool = pool_of(found, memory, **dataclasses.asdict(loading))
+    pool.take().give_back()
+    return Models(pool)
 
 
 def _tell(

@@ -59,11 +59,13 @@ class Answer:
         decoder: StreamDecoder | None = None,
         constraint: Constraint | None = None,
         on_prompt_rows: Callable[[int, np.ndarray], None] | None = None,
+        reads_states: bool = False,
     ) -> None:
         """``constraint`` is this answer's alone, at its beginning.
 
         ``on_prompt_rows(start, logits)`` hears of the logits [rows, V] after the prompt's tokens from ``start`` on;
-        after a preemption from 0 again."""
+        after a preemption from 0 again. With ``reads_states`` they are the states that logits are made of
+        [rows, width], and nothing is drawn."""
         self.ids = list(prompt)
         self.num_prompt = len(prompt)
         self.request = request
@@ -71,6 +73,8 @@ class Answer:
         self.seed = seed
         self.elder: Answer | None = None  # has the same prompt, and computes it for both
         self.on_prompt_rows = on_prompt_rows
+        self.reads_states = reads_states
+        assert not reads_states or ending.max_tokens == 0, "tokens are drawn from logits"
         self.prompt_logprobs: list[float | None] | None = None
         if request.prompt_logprobs:
             self.prompt_logprobs = [None] * len(prompt)

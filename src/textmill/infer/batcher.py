@@ -19,7 +19,7 @@ from textmill.base.errors import ConfigError, TextmillError
 from textmill.infer.answer import Answer
 from textmill.infer.blocks import BlockPool, OnChange
 from textmill.infer.request import Delta
-from textmill.infer.runners.runner import Runner
+from textmill.infer.runners.runner import Chunk, Runner
 from textmill.infer.scheduler import Scheduler, Work
 from textmill.infer.turn import Turn
 
@@ -290,15 +290,24 @@ class Batcher:
         works = self._scheduler.plan()
         self._is_lending = False
         if works:
-            logits = self._runner.forward([work.chunk for work in works])
-            first = 0
-            for work in works:
-                self._take(work, logits[first : first + work.chunk.num_logits])
-                first += work.chunk.num_logits
+            reading = [work for work in works if work.answer.reads_states]
+            self._forward([work for work in works if not work.answer.reads_states], self._runner.forward)
+            if reading:
+                self._forward(reading, self._runner.states)
             self._done.num_steps += 1
             if self._on_step is not None:
                 self._on_step(works)
         return bool(works)
+
+    def _forward(self, works: Sequence[Work], forward: Callable[[Sequence[Chunk]], np.ndarray]) -> None:
+        """Compute the chunks of some answers together, and go on with each."""
+        if not works:
+            return
+        rows = forward([work.chunk for work in works])
+        first = 0
+        for work in works:
+            self._take(work, rows[first : first + work.chunk.num_logits])
+            first += work.chunk.num_logits
 
     def _take(self, work: Work, logits_TV: np.ndarray) -> None:
         """Go on with an answer from what the runner gave for its chunk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -18,10 +19,12 @@ from textmill.checkpoint.text_rules import TextRules
 from textmill.infer.answer import Answer, Ending, seeds, whole
 from textmill.infer.batcher import Batcher
 from textmill.infer.constrain import GrammarCompiler
+from textmill.infer.mean_state import MeanState
 from textmill.infer.option_checks import as_whole, check_whole
 from textmill.infer.request import Completion, Delta, OneAnswer, Options, Request
 from textmill.infer.runners.runner import Runner
 from textmill.model.config import ModelConfig
+from textmill.model.flops import KvType, kv_cache_bytes_of
 from textmill.model.ranges import SIZES
 from textmill.model.rope_scaling import YarnScaling
 
@@ -104,6 +107,35 @@ def open_stored(
             "a shorter one, fewer bits (kv int8), or more kv_memory where you gave one"
         )
     return LanguageModel(stored.config, tokenizer, rules, batcher, context=min(length, batcher.capacity))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryPlan:
+    """Bytes that a model takes on the CPU: its weights, and at most so many for keys and values."""
+
+    weight_bytes: int
+    cache_bytes: int
+
+
+def planned_memory(
+    path: str | os.PathLike[str],
+    *,
+    free: int,
+    weights: str = "auto",
+    kv: KvType = "bf16",
+    context: int | None = None,
+    kv_memory: int | None = None,
+    **_others: object,
+) -> MemoryPlan:
+    """What ``load`` with the same options would take of ``free`` bytes; raises as it does, and reads headers only."""
+    from textmill.infer.runners.native import BLOCK_SIZE, plan_memory
+
+    _check_options(weights=weights, kv=kv, threads=None, kv_memory=kv_memory)
+    stored = open_model(resolve_model(Path(path), on_damage=_warn_of_damage), headers_only=True)
+    length = _check_context(context, stored.config)
+    weight_bytes, num_blocks = plan_memory(stored, weights, kv, length, kv_memory, free=free)
+    cache_bytes = num_blocks * kv_cache_bytes_of(stored.config, BLOCK_SIZE, kv)
+    return MemoryPlan(weight_bytes=weight_bytes, cache_bytes=cache_bytes)
 
 
 def _open_runner(stored: StoredModel, device: str, **options: Any) -> Runner:
@@ -235,6 +267,25 @@ class LanguageModel:
         self.batcher.run([answer])
         list(answer.take_deltas())  # raises what kept the rows from being noted
         return logits_TV
+
+    def embed(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        """A vector for each text: the mean over its tokens of the last layer's states, normed; float32 [n, width].
+
+        They are made in the passes that generation makes, together with other threads' answers, and each is the same as
+        alone. Raises as ``generate`` does for prompts.
+        """
+        if not _is_batch(prompts):
+            raise ConfigError(
+                "embed takes a list of texts, or of lists of ids, and this is one of them; put it in a list"
+            )
+        means = [self.mean_state(self.prompt_ids(prompt)) for prompt in prompts]
+        self.batcher.run([mean.answer for mean in means])
+        vectors = [mean.value() for mean in means]
+        return np.array(vectors, np.float32).reshape(len(vectors), self.config.hidden_size)
+
+    def mean_state(self, prompt: list[int]) -> MeanState:
+        """What makes a text's vector once its ``answer`` has been submitted and is at its end; for ``prompt_ids``."""
+        return MeanState(prompt, num_ids=self._num_ids)
 
     def answers(self, prompt: list[int], request: Request) -> list[Answer]:
         """The answers that a request asks for, ``request.n`` of them, for ``batcher.submit``.

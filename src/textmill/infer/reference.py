@@ -19,10 +19,20 @@ Look: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
 
 def logits_of(config: ModelConfig, tensors: Weights, ids_T: Sequence[int]) -> np.ndarray:
     """Logits [T, V] of the token after each of ``ids_T``, in the dtype of the tensors (Hugging Face names)."""
+    return states_of(config, tensors, ids_T) @ head_of(config, tensors).T
+
+
+def states_of(config: ModelConfig, tensors: Weights, ids_T: Sequence[int]) -> np.ndarray:
+    """States [T, D] of the last layer, normed."""
     x_TD = tensors["model.embed_tokens.weight"][np.asarray(ids_T)]
     for layer in range(config.num_hidden_layers):
         x_TD = block(config, layer, layer_weights(tensors, layer), x_TD, ids_T)
-    return head(config, tensors, x_TD)
+    return rms_norm(x_TD, tensors["model.norm.weight"], config.rms_norm_eps)
+
+
+def head_of(config: ModelConfig, tensors: Weights) -> np.ndarray:
+    """The matrix [V, D] that makes logits of normed states: the input table, where it is tied to that."""
+    return tensors["model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"]
 
 
 def layer_weights(tensors: Weights, layer: int) -> Weights:
@@ -45,12 +55,6 @@ def block(
     x_TD = x_TD + attention(config, layer, weights, normed_TD, ids_T, look=look)
     normed_TD = rms_norm(x_TD, weights["post_attention_layernorm.weight"], config.rms_norm_eps)
     return x_TD + feed_forward(weights, normed_TD)
-
-
-def head(config: ModelConfig, tensors: Weights, x_TD: np.ndarray) -> np.ndarray:
-    """Logits [T, V] from what the last layer gives."""
-    x_TD = rms_norm(x_TD, tensors["model.norm.weight"], config.rms_norm_eps)
-    return x_TD @ tensors["model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"].T
 
 
 def rms_norm(x_TD: np.ndarray, weight_D: np.ndarray, eps: float) -> np.ndarray:

@@ -167,7 +167,7 @@ class Scheduler:
 
     def _count(self, answer: Answer, counts: dict[Answer, int]) -> None:
         most = self._tokens_per_step - sum(counts.values())
-        if answer.on_prompt_rows is not None:
+        if answer.on_prompt_rows is not None and not answer.reads_states:
             most = min(most, _PROMPT_ROWS)
         if most > 0:
             counts[answer] = min(most, answer.num_pending)

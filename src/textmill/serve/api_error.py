@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from textmill.base.errors import TextmillError
+from textmill.base.errors import ConfigError, TextmillError
 
 Header = tuple[bytes, bytes]
 
@@ -59,9 +59,13 @@ def of_request(error: TextmillError, param: str | None = None) -> ApiError:
     message = str(error)
     code = "context_length_exceeded" if "context" in message and "tokens" in message else None
     named = _OPTION.match(message)
+    if code is not None:  # by these words of OpenAI's, clients know that a model with a longer one may answer
+        message = f"This model's maximum context length is exceeded: {message}"
     return ApiError(400, message, code=code, param=param or (named[1] if named else None))
 
 
 def of_engine(error: BaseException) -> ApiError:
-    """What a client is told where making an answer failed."""
+    """What a client is told where making an answer failed: through what it asked for, as with a grammar, or not."""
+    if isinstance(error, ConfigError):
+        return of_request(error)
     return ApiError(500, str(error) if isinstance(error, TextmillError) else f"{type(error).__name__}: {error}")

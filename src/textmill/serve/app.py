@@ -15,6 +15,7 @@ from textmill.serve.api_error import ApiError
 from textmill.serve.chat import chat_completions
 from textmill.serve.completions import completions
 from textmill.serve.doors import answer_preflight, check_host, check_key, cors_headers
+from textmill.serve.embeddings import embeddings
 from textmill.serve.exchange import Exchange, GoneError, Receive, Scope, Send
 from textmill.serve.service import Service
 
@@ -38,7 +39,7 @@ class Route(NamedTuple):
 ROUTES = {
     "/v1/chat/completions": Route("POST", chat_completions),
     "/v1/completions": Route("POST", completions),
-    "/v1/embeddings": Route("POST", plain_routes.embeddings),
+    "/v1/embeddings": Route("POST", embeddings),
     "/v1/models": Route("GET", plain_routes.models),
     "/tokenize": Route("POST", plain_routes.tokenize),
     "/detokenize": Route("POST", plain_routes.detokenize),
@@ -106,7 +107,7 @@ class App:
         await route.answer(self._service, exchange)
 
     async def _refuse(self, exchange: Exchange, error: ApiError) -> None:
-        exchange.facts["error"] = error.message
+        exchange.note_error(error)
         if exchange.status:  # half of a response is no response
             exchange.break_off()
             return

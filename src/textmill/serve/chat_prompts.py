@@ -12,7 +12,7 @@ from textmill.serve.api_error import ApiError
 from textmill.serve.models import ServedModel
 from textmill.serve.prompts import plain_messages
 from textmill.serve.service import Service
-from textmill.serve.tool_calls import Way, offer
+from textmill.serve.tool_calls import Offer, Way, offer
 from textmill.serve.wire_requests import ChatRequest, TokenizeRequest
 
 
@@ -37,8 +37,7 @@ async def chat_prompt(service: Service, model: ServedModel, body: ChatRequest | 
     Raises:
         ApiError: there is no template, it refuses the messages, a tool is wrong, or all is longer than the context.
     """
-    goes_on = bool(body.continue_final_message)
-    if goes_on and body.add_generation_prompt:
+    if body.continue_final_message and body.add_generation_prompt:
         raise ApiError(
             400,
             "continue_final_message goes on with the last message, and add_generation_prompt begins another one: set "
@@ -46,32 +45,33 @@ async def chat_prompt(service: Service, model: ServedModel, body: ChatRequest | 
             param="continue_final_message",
         )
     messages = plain_messages(body.messages or [], model.lm.tokenizer.chat_template)
-    layout = {
-        "add_generation_prompt": not goes_on and body.add_generation_prompt is not False,
-        "continue_final_message": goes_on,
-    }
-    return await service.lay_out(_size(body, messages), lambda: _prompt(model, body, messages, layout))
+    return await service.lay_out(_size(body, messages), lambda: _prompt(model, body, messages))
 
 
-def _prompt(
-    model: ServedModel, body: ChatRequest | TokenizeRequest, messages: list[dict[str, Any]], layout: dict[str, bool]
-) -> ChatPrompt:
+def _prompt(model: ServedModel, body: ChatRequest | TokenizeRequest, messages: list[dict[str, Any]]) -> ChatPrompt:
+    offered = _offer(model, body, messages)
+    goes_on = bool(body.continue_final_message)
+    ids = model.lm.chat_ids(
+        offered.messages,
+        add_generation_prompt=not goes_on and body.add_generation_prompt is not False,
+        continue_final_message=goes_on,
+        tools=offered.tools,
+    )
+    return ChatPrompt(ids=ids, grammar=offered.grammar, way=offered.way)
+
+
+def _offer(model: ServedModel, body: ChatRequest | TokenizeRequest, messages: list[dict[str, Any]]) -> Offer:
     choice = body.tool_choice if isinstance(body, ChatRequest) else None
-    if (
-        not body.tools
-        and choice in (None, "none", "auto")
-        and not any(_tells_of_tools(message) for message in messages)
-    ):
-        return ChatPrompt(ids=model.lm.chat_ids(messages, **layout))
-    offered = offer(
+    has_tools = bool(body.tools) or any(map(_tells_of_tools, messages))
+    if not has_tools and choice in (None, "none", "auto"):
+        return Offer(messages=messages, tools=None, grammar=None, way=None)
+    return offer(
         messages,
         msgspec.to_builtins(body.tools or []),
         msgspec.to_builtins(choice),
         model.lm.tokenizer.chat_template or "",
         parallel=not isinstance(body, ChatRequest) or body.parallel_tool_calls is not False,
     )
-    ids = model.lm.chat_ids(offered.messages, **layout, tools=offered.tools)
-    return ChatPrompt(ids=ids, grammar=offered.grammar, way=offered.way)
 
 
 def _tells_of_tools(message: dict[str, Any]) -> bool:

@@ -123,6 +123,11 @@ class Exchange:
         texts: dict[int, str] = self.facts.setdefault("texts", {})
         texts[index] = texts.get(index, "") + text
 
+    def note_error(self, error: ApiError) -> None:
+        """Have the log say what went wrong; the words of a refusal may quote what was asked."""
+        quotes = error.status == 400 and not self.logs_text
+        self.facts["error"] = (error.code or error.param or "invalid_request") if quotes else error.message
+
     async def wait_until_gone(self) -> None:
         """Return when the client has closed the connection; its body must have been read."""
         while (await self._receive())["type"] != "http.disconnect":

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from textmill.infer.engine import LanguageModel
+from textmill.base.errors import ConfigError, TextmillError
+from textmill.checkpoint.sampling_defaults import load_sampling_defaults
+from textmill.infer.engine import LanguageModel, load, planned_memory
+from textmill.model.machine import memory as free_memory
 from textmill.serve.api_error import ApiError
+from textmill.serve.model_pool import Lease, ModelPool, Pooled
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,35 +33,100 @@ class ServedModel:
 
 
 class Models:
-    """Models that are loaded, the first of which answers where a request names none."""
+    """The models of a server, by name; the first answers where a request names none."""
 
-    def __init__(self, models: list[ServedModel]) -> None:
-        self._models = {model.name: model for model in models}
+    def __init__(self, pool: ModelPool[ServedModel]) -> None:
+        self._pool = pool
 
     @property
     def names(self) -> list[str]:
         """All names, in the order in which they were given."""
-        return list(self._models)
+        return self._pool.names
 
     @property
     def loaded(self) -> list[ServedModel]:
         """Those that are in memory now."""
-        return list(self._models.values())
+        return self._pool.loaded
 
     @contextlib.asynccontextmanager
     async def lease(self, name: str | None) -> AsyncIterator[ServedModel]:
-        """Keep a model in memory while a request needs it.
+        """Keep a model in memory while a request needs it; one that has to be loaded is, in a thread of its own.
 
         Raises:
-            ApiError: there is none of that name.
+            ApiError: there is none of that name, no room for it, or it cannot be loaded.
         """
-        chosen = name or next(iter(self._models))
-        if chosen not in self._models:
-            raise unknown_model(chosen, self.names)
-        yield self._models[chosen]
+        lease = self._pool.try_take(name) or await self._load(name)
+        try:
+            yield lease.model
+        finally:
+            lease.give_back()
+
+    async def _load(self, name: str | None) -> Lease[ServedModel]:
+        loading = asyncio.get_running_loop().run_in_executor(None, self._pool.take, name)
+        try:
+            return await asyncio.shield(loading)
+        except asyncio.CancelledError:  # nobody waits any more; the model may be somebody else's next
+            loading.add_done_callback(_give_back)
+            raise
+        except TextmillError as error:
+            raise ApiError(503, f"the model cannot be loaded: {error}", code="model_not_loaded") from error
+
+
+def pool_of(found: Mapping[str, Path], memory: int | None, **loading: Any) -> ModelPool[ServedModel]:
+    """A pool of models that lie on the disk; none is loaded yet.
+
+    Args:
+        found: their paths by the names that clients call them.
+        memory: bytes that they may take together, weights and caches; None is what is free now.
+        **loading: options of ``textmill.load``.
+
+    Raises:
+        ConfigError: a model does not fit by itself, or another device than the CPU has a budget.
+        DataError: a model is damaged.
+    """
+    is_cpu = loading.get("device", "cpu") == "cpu"
+    if memory is not None and not is_cpu:
+        raise ConfigError(f'memory is what models take of the CPU\'s, and the device is "{loading["device"]}"')
+    budget = free_memory().available if memory is None else memory
+    models = [
+        _on_disk(name, path, budget, loading) if is_cpu else _on_device(name, path, loading)
+        for name, path in found.items()
+    ]
+    return ModelPool(models, memory=budget)
+
+
+def holding(models: Sequence[ServedModel]) -> ModelPool[ServedModel]:
+    """A pool of models that are loaded already, and stay."""
+    pool = ModelPool([Pooled(name=model.name, num_bytes=0, load=lambda m=model: m) for model in models], memory=0)
+    for model in models:
+        pool.take(model.name).give_back()
+    return pool
 
 
 def unknown_model(name: str, names: list[str]) -> ApiError:
     """What a client is told that asks for a model which is not here."""
     known = ", ".join(f'"{known}"' for known in names)
     return ApiError(404, f'there is no model "{name}"; this server has {known}', code="model_not_found", param="model")
+
+
+def _on_disk(name: str, path: Path, budget: int, loading: Mapping[str, Any]) -> Pooled[ServedModel]:
+    """A model for the CPU, with what it takes: its cache is as large as if it had the budget for itself."""
+    plan = planned_memory(path, free=budget, **loading)
+
+    def load() -> ServedModel:
+        return _served(name, path, {**loading, "kv_memory": plan.cache_bytes})
+
+    return Pooled(name=name, num_bytes=plan.weight_bytes + plan.cache_bytes, load=load)
+
+
+def _on_device(name: str, path: Path, loading: Mapping[str, Any]) -> Pooled[ServedModel]:
+    return Pooled(name=name, num_bytes=0, load=lambda: _served(name, path, loading))
+
+
+def _served(name: str, path: Path, loading: Mapping[str, Any]) -> ServedModel:
+    return ServedModel(name=name, lm=load(path, **loading), defaults=load_sampling_defaults(path))
+
+
+def _give_back(loading: asyncio.Future[Lease[ServedModel]]) -> None:
+    if not loading.cancelled() and loading.exception() is None:
+        loading.result().give_back()

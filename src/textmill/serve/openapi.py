@@ -24,6 +24,7 @@ _ROUTES: tuple[tuple[str, str, str, type | None, type | None], ...] = (
     ("/health", "get", "Say whether requests are taken", None, responses.Health),
     ("/metrics", "get", "Tell what was counted", None, None),
 )
+_OPEN = ("/health",)
 _STREAMED = (requests.ChatRequest, requests.CompletionRequest)
 _ERRORS = {
     "400": "the request cannot be used as it is",
@@ -78,6 +79,8 @@ def _operation(path: str, summary: str, body: type | None, response: type | None
     }
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
+    if path in _OPEN:
+        operation["security"] = []
     if "{model}" in path:
         operation["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
     return operation

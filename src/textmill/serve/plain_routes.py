@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator
-from urllib.parse import unquote
-
-import numpy as np
-
-from textmill.infer.batcher import TOKENS_PER_STEP
 from textmill.serve.api_error import ApiError
 from textmill.serve.chat_prompts import chat_prompt
 from textmill.serve.exchange import Exchange
 from textmill.serve.metrics import CONTENT_TYPE
 from textmill.serve.models import ServedModel, unknown_model
 from textmill.serve.openapi import schema
-from textmill.serve.prompts import ids_of_all
 from textmill.serve.service import Service, refused_as_request
-from textmill.serve.wire_requests import DetokenizeRequest, EmbeddingRequest, TokenizeRequest
+from textmill.serve.wire_requests import DetokenizeRequest, TokenizeRequest
 from textmill.serve.wire_responses import (
     Detokenized,
-    Embedding,
-    EmbeddingList,
-    EmbeddingUsage,
     Health,
     ModelCard,
     ModelList,
@@ -65,7 +54,7 @@ async def models(service: Service, exchange: Exchange) -> None:
 async def one_model(service: Service, exchange: Exchange) -> None:
     """Tell of one model; its name may hold slashes."""
     assert service.models is not None
-    name = unquote(exchange.path.removeprefix(MODEL_PATH))
+    name = exchange.path.removeprefix(MODEL_PATH)
     if name not in service.models.names:
         raise unknown_model(name, service.models.names)
     await exchange.respond_json(_card(service, name))
@@ -110,50 +99,3 @@ async def detokenize(service: Service, exchange: Exchange) -> None:
         with refused_as_request():
             text = model.lm.tokenizer.decode(body.tokens)
         await exchange.respond_json(Detokenized(prompt=text))
-
-
-async def embeddings(service: Service, exchange: Exchange) -> None:
-    """Turn texts into vectors: the mean of the last layer's normed states over a text's tokens, at length 1."""
-    body = await exchange.read_json(EmbeddingRequest, service.settings.max_body_bytes)
-    async with service.lease(body.model) as model:
-        width = model.lm.config.hidden_size
-        if body.dimensions is not None and body.dimensions != width:
-            raise ApiError(
-                400,
-                f"dimensions is {body.dimensions}, and this model's vectors have {width}: they are not made to be cut",
-                param="dimensions",
-            )
-        prompts = await ids_of_all(service, model, body.input)
-        works = [lambda texts=texts: model.lm.embed(texts) for texts in _slices(prompts)]
-        vectors_NC = np.concatenate(await service.compute(exchange, works, timeout_s=body.timeout))
-        lengths_N1 = np.linalg.norm(vectors_NC, axis=1, keepdims=True)
-        unit_NC = vectors_NC / np.where(lengths_N1 == 0, 1, lengths_N1)
-        num_tokens = sum(map(len, prompts))
-        exchange.facts |= {"model": model.name, "prompt_tokens": num_tokens}
-        await exchange.respond_json(
-            EmbeddingList(
-                model=model.name,
-                data=[
-                    Embedding(index=index, embedding=_told(vector_C, body.encoding_format == "base64"))
-                    for index, vector_C in enumerate(unit_NC.astype("<f4"))
-                ],
-                usage=EmbeddingUsage(prompt_tokens=num_tokens, total_tokens=num_tokens),
-            )
-        )
-
-
-def _slices(prompts: list[list[int]]) -> Iterator[list[list[int]]]:
-    """Prompts in groups of about as many tokens as a step has, so that others wait no longer for one."""
-    group: list[list[int]] = []
-    size = 0
-    for prompt in prompts:
-        if group and size + len(prompt) > TOKENS_PER_STEP:
-            yield group
-            group, size = [], 0
-        group.append(prompt)
-        size += len(prompt)
-    yield group
-
-
-def _told(vector_C: np.ndarray, as_base64: bool) -> list[float] | str:
-    return base64.b64encode(vector_C.tobytes()).decode() if as_base64 else vector_C.tolist()

@@ -111,33 +111,6 @@ class Service:
             self.metrics.count(model.name, job)
             exchange.facts |= _facts(model, job)
 
-    async def compute(
-        self, exchange: Exchange, works: Sequence[Callable[[], T]], *, timeout_s: float | None
-    ) -> list[T]:
-        """Do pieces of work in the thread that computes, one after another; others' steps come between them.
-
-        Raises:
-            ApiError: the server has enough to do, the deadline passed, or the library refuses the work.
-            GoneError: the client went away.
-        """
-        deadline = exchange.began + self._timeout_s(exchange, timeout_s)
-        self._check_room(1)
-        self._num_answers += 1
-        watch = asyncio.create_task(exchange.wait_until_gone())
-        try:
-            done: list[T] = []
-            for work in works:
-                if time.monotonic() > deadline:
-                    raise deadline_passed()
-                with refused_as_request():
-                    done.append(await self.stepper.run(work))
-                if watch.done():
-                    raise GoneError
-            return done
-        finally:
-            watch.cancel()
-            self._num_answers -= 1
-
     def _check_room(self, num_answers: int) -> None:
         most = MAX_RUNNING + self.settings.max_queue
         if num_answers > most:

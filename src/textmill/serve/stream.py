@@ -46,7 +46,7 @@ async def send_stream(
         raise
     except Exception as error:
         told = _told(error)
-        exchange.facts["error"] = told.message
+        exchange.note_error(told)
         if not exchange.status:
             raise told from error
         await exchange.send_events(error_event(told.to_json()) + DONE, is_last=True)

@@ -11,7 +11,7 @@ import numpy as np
 from textmill.base.errors import ConfigError
 from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.stored_model import StoredModel
-from textmill.infer.reference import Weights, block, head, layer_weights, softmax
+from textmill.infer.reference import Weights, block, head_of, layer_weights, rms_norm, softmax
 from textmill.model.config import ModelConfig
 from textmill.model.flops import inference_flops_per_token
 from textmill.studio.packed import packed
@@ -123,8 +123,9 @@ def _layer(
 
 
 def _next(config: ModelConfig, tokenizer: Tokenizer, weights: Weights, x_TD: np.ndarray) -> list[dict[str, Any]]:
-    logits_V = head(config, weights, x_TD[-1:])[:, : tokenizer.vocab_size]
-    probabilities_V = softmax(logits_V)[0]
+    state_TD = rms_norm(x_TD[-1:], weights["model.norm.weight"], config.rms_norm_eps)
+    logits_TV = (state_TD @ head_of(config, weights).T)[:, : tokenizer.vocab_size]
+    probabilities_V = softmax(logits_TV)[0]
     best = np.argsort(-probabilities_V, kind="stable")[:_NEXT].tolist()
     return [
         {"id": token_id, "text": _text(tokenizer, token_id), "probability": round(float(probabilities_V[token_id]), 6)}

@@ -165,6 +165,9 @@ class _FewBlocks:
     def forward(self, chunks: Sequence[Chunk]) -> np.ndarray:
         return self._runner.forward(chunks)
 
+    def states(self, chunks: Sequence[Chunk]) -> np.ndarray:
+        return self._runner.states(chunks)
+
     def copy_block(self, source: int, target: int) -> None:
         self._runner.copy_block(source, target)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import TypeAlias
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from textmill import _core
 from textmill.base import units
 from textmill.base.errors import ConfigError, DataError
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
-from textmill.infer.runners.native_weights import check_types, is_table, kept_bytes, kept_type
+from textmill.infer.runners.native_weights import check_types, is_table, kept_sizes, kept_type
 from textmill.infer.runners.runner import Chunk
 from textmill.model.flops import KvType, kv_cache_bytes_of
 from textmill.model.machine import memory, num_cores
@@ -43,14 +44,11 @@ class NativeRunner:
 
     def forward(self, chunks: Sequence[Chunk]) -> np.ndarray:
         """Append chunks of different texts in one pass; float32 [sum of num_logits, V], in their order."""
-        return self._core.forward(
-            _int32(token_id for chunk in chunks for token_id in chunk.ids),
-            _ends(len(chunk.ids) for chunk in chunks),
-            _int32(chunk.start for chunk in chunks),
-            _int32(block for chunk in chunks for block in chunk.blocks),
-            _ends(len(chunk.blocks) for chunk in chunks),
-            _int32(chunk.num_logits for chunk in chunks),
-        )
+        return self._core.forward(*_arrays(chunks), states=False)
+
+    def states(self, chunks: Sequence[Chunk]) -> np.ndarray:
+        """The same for the states that logits are made of: float32 [sum of num_logits, width], normed."""
+        return self._core.forward(*_arrays(chunks), states=True)
 
     def copy_block(self, source: int, target: int) -> None:
         """Make a block's keys and values those of another, for texts that part within it."""
@@ -74,7 +72,7 @@ def open_runner(
     """
     config = stored.config
     check_types(stored, weights)
-    num_blocks = _num_blocks(stored, weights, kv, context, kv_memory)
+    _, num_blocks = plan_memory(stored, weights, kv, context, kv_memory, free=memory().available)
     frequencies, scale = rope_frequencies(config)
     layers = range(config.num_hidden_layers)
     try:
@@ -132,24 +130,25 @@ def _place(name: str) -> tuple[int | None, str]:
     return int(layer), rest
 
 
-def _num_blocks(stored: StoredModel, weights: str, kv: KvType, context: int, kv_memory: int | None) -> int:
-    """Blocks for the texts, where weights and at least one whole context fit into the memory that is free.
+def plan_memory(
+    stored: StoredModel, weights: str, kv: KvType, context: int, kv_memory: int | None, *, free: int
+) -> tuple[int, int]:
+    """Bytes of the weights, and blocks for texts where weights and at least one whole context fit into ``free`` bytes.
 
     Memory is taken when it is first written, lowest blocks first: room that is never used costs nothing.
+
+    Raises:
+        ConfigError: they do not fit.
     """
-    config = stored.config
-    free = memory().available
-    needed = sum(kept_bytes(name, tensor, weights) for name, tensor in stored.tensors.items())
-    if config.tie_word_embeddings:
-        needed += kept_bytes("lm_head.weight", stored.tensors["model.embed_tokens.weight"], weights)
+    needed = sum(kept_sizes(stored, weights).values())
     if needed > free:
         raise ConfigError(
             f"{stored.path} takes {units.num_bytes(needed)} of memory with weights {weights}, and "
             f"{units.num_bytes(free)} are free. Take fewer bits (weights int8 or int4), or a smaller model"
         )
-    return _blocks_within(
+    return needed, _blocks_within(
         free - needed,
-        block_bytes=kv_cache_bytes_of(config, BLOCK_SIZE, kv),
+        block_bytes=kv_cache_bytes_of(stored.config, BLOCK_SIZE, kv),
         one_context=-(-context // BLOCK_SIZE),
         kv_memory=kv_memory,
     )
@@ -172,6 +171,21 @@ def _blocks_within(free: int, *, block_bytes: int, one_context: int, kv_memory: 
     if kv_memory > free:
         raise ConfigError(f"kv_memory is {units.num_bytes(kv_memory)}, and {units.num_bytes(free)} of memory are free")
     return kv_memory // block_bytes
+
+
+_Six: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _arrays(chunks: Sequence[Chunk]) -> _Six:
+    """Chunks as the core takes them."""
+    return (
+        _int32(token_id for chunk in chunks for token_id in chunk.ids),
+        _ends(len(chunk.ids) for chunk in chunks),
+        _int32(chunk.start for chunk in chunks),
+        _int32(block for chunk in chunks for block in chunk.blocks),
+        _ends(len(chunk.blocks) for chunk in chunks),
+        _int32(chunk.num_logits for chunk in chunks),
+    )
 
 
 def _int32(numbers: object) -> np.ndarray:

@@ -49,6 +49,10 @@ class Runner(Protocol):
         """Append chunks of different texts in one pass; float32 [sum of num_logits, V], in the order of the chunks."""
         ...
 
+    def states(self, chunks: Sequence[Chunk]) -> np.ndarray:
+        """The same pass, for the states that logits are made of: the last layer's, normed; float32 [rows, width]."""
+        ...
+
     def copy_block(self, source: int, target: int) -> None:
         """Make a block's keys and values those of another, for texts that part within it."""
         ...

@@ -14,7 +14,7 @@ from textmill.base.errors import ConfigError
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.infer.runners.runner import Chunk
 from textmill.infer.runners.torch_attention import Attention
-from textmill.infer.runners.torch_batch import ragged_batch
+from textmill.infer.runners.torch_batch import Batch, ragged_batch
 from textmill.infer.runners.torch_forward import Forward
 from textmill.infer.runners.torch_graphs import CudaRecorder, DecodeGraphs, Recorder
 from textmill.infer.runners.torch_pages import Pages
@@ -68,18 +68,29 @@ class TorchRunner:
     @torch.inference_mode()
     def forward(self, chunks: Sequence[Chunk]) -> np.ndarray:
         """Append chunks of different texts in one pass; float32 [sum of num_logits, V], in their order."""
-        device = self.weights.device
-        with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        with self._on_device():
             if self.graphs is not None and self.graphs.takes(chunks):
                 return _on_host(self.graphs.forward(chunks))
-            batch = ragged_batch(
-                chunks,
-                block_size=self.block_size,
-                spare_block=self.pages.spare_block,
-                short_max=self.attention.short_max,
-                device=device,
-            )
-            return _on_host(self._forward(batch))
+            return _on_host(self._forward(self._batch(chunks)))
+
+    @torch.inference_mode()
+    def states(self, chunks: Sequence[Chunk]) -> np.ndarray:
+        """The same for the states that logits are made of: float32 [sum of num_logits, width], normed."""
+        with self._on_device():
+            return _on_host(self._forward.states(self._batch(chunks)))
+
+    def _on_device(self) -> contextlib.AbstractContextManager[None]:
+        device = self.weights.device
+        return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+    def _batch(self, chunks: Sequence[Chunk]) -> Batch:
+        return ragged_batch(
+            chunks,
+            block_size=self.block_size,
+            spare_block=self.pages.spare_block,
+            short_max=self.attention.short_max,
+            device=self.weights.device,
+        )
 
     @torch.inference_mode()
     def copy_block(self, source: int, target: int) -> None:

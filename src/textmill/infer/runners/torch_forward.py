@@ -41,13 +41,21 @@ class Forward:
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Write the batch's keys and values to their pages; float32 logits [R, V] after the tokens of ``rows``."""
+        return self._head(self._last_layer(batch))
+
+    def states(self, batch: Batch) -> torch.Tensor:
+        """The same, but float32 [R, D]: what logits are made of, the last layer's states, normed."""
+        return self._norm(self._last_layer(batch), self._weights.norm).float()
+
+    def _last_layer(self, batch: Batch) -> torch.Tensor:
+        """States after the last layer, [R, D]."""
         weights = self._weights
         x_TD = functional.embedding(batch.ids, weights.table)
         shared = _Shared(batch.ids, batch.places.long(), self._attention.begin(batch), *self._rotation(batch.positions))
         for layer, of in enumerate(weights.layers):
             x_TD = _added(x_TD, self._attend(layer, of, x_TD, shared), of.o, of.o_bias)
             x_TD = _added(x_TD, self._feed_forward(of, x_TD), of.down, of.down_bias)
-        return self._head(x_TD[batch.rows])
+        return x_TD[batch.rows]
 
     def _attend(self, layer: int, of: LayerWeights, x_TD: torch.Tensor, shared: _Shared) -> torch.Tensor:
         """What the heads gather, [T, H Q]."""

@@ -4,7 +4,7 @@
     python src/textmill/studio/example/make.py record     an answer of every endpoint, from them: a second
     python src/textmill/studio/example/make.py print      the same to standard output
 
-What is recorded does not depend on the machine, but for times: the engine runs in plain C++, which is the same everywhere.
+What is recorded does not depend on the machine, but for times: the engine runs in plain C++, the same everywhere.
 """
 
 from __future__ import annotations
