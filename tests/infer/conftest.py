@@ -44,7 +44,7 @@ class ByteTokenizer:
     def stream_decoder(self, prompt=()):
         return ByteStream()
 
-    def apply_chat_template(self, messages, add_generation_prompt=True, *, continue_final_message=False):
+    def apply_chat_template(self, messages, add_generation_prompt=True, *, continue_final_message=False, tools=None):
         return self.encode("".join(f"{m['role']}:{m['content']};" for m in messages) + "assistant:")
 
     def save(self, path):

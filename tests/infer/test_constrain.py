@@ -391,6 +391,19 @@ def test_answers_are_the_same_in_a_crowd_as_alone():
         )
 
 
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.0, "seed": 3}, {"speculate": 4}])
+def test_what_the_grammar_leaves_no_choice_in_comes_in_few_steps(options):
+    lm = model()
+    grammar = Grammar.regex("the name is [a-z]{3}, and its colour is (red|green)")
+    before = lm.batcher.statistics()
+    one = lm.generate("x", grammar=grammar, **options)
+    after = lm.batcher.statistics()
+    assert after.num_steps - before.num_steps < len(one.ids) / 3
+    slow = lm.generate("x", grammar=grammar, **(options | {"speculate": 0}))
+    assert slow == one
+    assert lm.batcher.statistics().num_steps - after.num_steps == len(one.ids)
+
+
 def test_answers_of_one_request_each_follow_the_grammar_by_themselves():
     lm = model()
     options = {"grammar": Grammar.json_schema(SCHEMA), "temperature": 1.0, "max_tokens": 200}

@@ -87,6 +87,8 @@ def fixed(path):
         opened + b', "temperature": NaN}',
         opened + b', "temperature": Infinity}',
         opened + b', "temperature": -1e-400}',
+        opened + b', "repetition_penalty": 5e-324}',
+        opened + b', "temperature": 5e-324, "top_p": 5e-324}',
         opened + b', "seed": ' + b"9" * 400 + b"}",
         opened + b', "n": 1000000000}',
         opened + b', "stop": [' + b'"a",' * 10_000 + b'"b"]}',

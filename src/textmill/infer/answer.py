@@ -131,11 +131,21 @@ class Answer:
         if self.error is not None:
             raise self.error
 
+    def forced(self, most: int) -> list[int]:
+        """Up to ``most`` of the next tokens that a grammar leaves no choice in: guesses that cannot be wrong."""
+        room = self.ending.max_tokens - self.num_drawn - 1
+        if self._constraint is None or room <= 0:
+            return []
+        return self._constraint.forced()[: min(room, most)]
+
     def guess(self, most: int) -> list[int]:
         """Guess up to ``most`` of the next tokens."""
         wanted = _DEFAULT_GUESSES if self.request.speculate is None else self.request.speculate
         room = self.ending.max_tokens - self.num_drawn - 1
-        return self._lookup.guess(self.ids, min(self._width, wanted, room, most)) if room > 0 else []
+        if room <= 0:
+            return []
+        forced = self.forced(most if self.request.speculate is None else min(wanted, most))
+        return forced or self._lookup.guess(self.ids, min(self._width, wanted, room, most))
 
     def extend(self, logits_TV: np.ndarray, guesses: Sequence[int]) -> int:
         """Draw from the logits after the last token and after each of the guesses that follow it.

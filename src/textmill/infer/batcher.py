@@ -19,7 +19,7 @@ from textmill.base.errors import ConfigError, TextmillError
 from textmill.infer.answer import Answer
 from textmill.infer.blocks import BlockPool, OnChange
 from textmill.infer.request import Delta
-from textmill.infer.runners.runner import Chunk, Runner
+from textmill.infer.runners.runner import Runner
 from textmill.infer.scheduler import Scheduler, Work
 from textmill.infer.turn import Turn
 
@@ -290,19 +290,18 @@ class Batcher:
         works = self._scheduler.plan()
         self._is_lending = False
         if works:
-            reading = [work for work in works if work.answer.reads_states]
-            self._forward([work for work in works if not work.answer.reads_states], self._runner.forward)
-            if reading:
-                self._forward(reading, self._runner.states)
+            self._forward([work for work in works if not work.answer.reads_states], states=False)
+            self._forward([work for work in works if work.answer.reads_states], states=True)
             self._done.num_steps += 1
             if self._on_step is not None:
                 self._on_step(works)
         return bool(works)
 
-    def _forward(self, works: Sequence[Work], forward: Callable[[Sequence[Chunk]], np.ndarray]) -> None:
+    def _forward(self, works: Sequence[Work], *, states: bool) -> None:
         """Compute the chunks of some answers together, and go on with each."""
         if not works:
             return
+        forward = self._runner.states if states else self._runner.forward
         rows = forward([work.chunk for work in works])
         first = 0
         for work in works:

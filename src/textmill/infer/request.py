@@ -24,7 +24,7 @@ FinishReason = Literal["stop", "length", "abort"]
 _STOP_STRINGS_MAX = 64
 _LOGPROBS_MAX = 1000
 _TEMPERATURE_MAX = 100.0
-_REPETITION_PENALTY_MAX = 100.0
+_REPETITION_PENALTY_MIN, _REPETITION_PENALTY_MAX = 0.01, 100.0  # far below, logits divided by it are infinite
 _PENALTY_MAX = 100.0
 _BIAS_MAX = 100.0
 _ANSWERS_MAX = 1024
@@ -135,11 +135,9 @@ class Request:
             "min_p": (0.0, 1.0),
             "presence_penalty": (-_PENALTY_MAX, _PENALTY_MAX),
             "frequency_penalty": (-_PENALTY_MAX, _PENALTY_MAX),
+            "repetition_penalty": (_REPETITION_PENALTY_MIN, _REPETITION_PENALTY_MAX),
         }
-        above_zero = {
-            "top_p": (1.0, "temperature=0 takes the most probable token"),
-            "repetition_penalty": (_REPETITION_PENALTY_MAX, "1 changes nothing"),
-        }
+        above_zero = {"top_p": (1.0, "temperature=0 takes the most probable token")}
         return {
             **{name: check_whole(name, getattr(self, name), *limits) for name, limits in whole.items()},
             **{name: check_number(name, getattr(self, name), *limits) for name, limits in numbers.items()},

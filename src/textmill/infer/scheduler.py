@@ -234,9 +234,9 @@ class Scheduler:
     def _guess(self, answer: Answer, counts: dict[Answer, int]) -> list[int]:
         """Guess ahead for an answer that decodes, as far as the step and free blocks have room."""
         room = min(self._tokens_with_guesses, self._tokens_per_step) - sum(counts.values())
-        if room <= 0 or answer.num_pending != 1 or not self._guesses(answer):
+        if room <= 0 or answer.num_pending != 1 or answer.request.speculate == 0:
             return []
-        guesses = answer.guess(room)
+        guesses = answer.guess(room) if self._guesses(answer) else answer.forced(room) if self._guess_unasked else []
         table = answer.table
         assert table is not None
         if not self.pool.grow(table, len(answer.ids) + len(guesses)):

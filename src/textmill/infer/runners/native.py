@@ -18,6 +18,8 @@ from textmill.model.flops import KvType, kv_cache_bytes_of
 from textmill.model.machine import memory, num_cores
 from textmill.model.rope_scaling import rope_frequencies
 
+_Arrays: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
 BLOCK_SIZE: int = _core.Inference.block_size
 # Room for so many texts of the whole context, where a quarter of the free memory holds them.
 _CONTEXTS_MAX = 8
@@ -173,10 +175,7 @@ def _blocks_within(free: int, *, block_bytes: int, one_context: int, kv_memory: 
     return kv_memory // block_bytes
 
 
-_Six: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
-
-def _arrays(chunks: Sequence[Chunk]) -> _Six:
+def _arrays(chunks: Sequence[Chunk]) -> _Arrays:
     """Chunks as the core takes them."""
     return (
         _int32(token_id for chunk in chunks for token_id in chunk.ids),
