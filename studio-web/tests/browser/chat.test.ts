@@ -45,7 +45,9 @@ describe("chat", () => {
   test("a long answer can be stopped", async () => {
     const page = await pages.open("#/chat");
     // A model that has learned little does not know how to end.
-    await page.goto(`${page.url().split("#")[0]}#/chat?max_tokens=230&temperature=1&seed=1&model=${await earlyCheckpoint(page)}`);
+    await page.goto(
+      `${page.url().split("#")[0]}#/chat?max_tokens=230&temperature=1&seed=1&model=${await earlyCheckpoint(page)}`,
+    );
     await say(page, "a");
     await page.getByText(/^Writing: /).waitFor();
     await page.keyboard.press("s");
