@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Models:
 
     def __init__(self, pool: ModelPool[ServedModel]) -> None:
         self._pool = pool
+        self._loading: dict[str, asyncio.Future[None]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -55,21 +57,35 @@ class Models:
         Raises:
             ApiError: there is none of that name, no room for it, or it cannot be loaded.
         """
-        lease = self._pool.try_take(name) or await self._load(name)
+        lease = await self._take(name or self.names[0])
         try:
             yield lease.model
         finally:
             lease.give_back()
 
-    async def _load(self, name: str | None) -> Lease[ServedModel]:
-        loading = asyncio.get_running_loop().run_in_executor(None, self._pool.take, name)
-        try:
-            return await asyncio.shield(loading)
-        except asyncio.CancelledError:  # nobody waits any more; the model may be somebody else's next
-            loading.add_done_callback(_give_back)
-            raise
-        except TextmillError as error:
-            raise ApiError(503, f"the model cannot be loaded: {error}", code="model_not_loaded") from error
+    async def _take(self, name: str) -> Lease[ServedModel]:
+        """A lease on a model. All who wait for one that is being loaded wait for one thread."""
+        while (lease := self._pool.try_take(name)) is None:
+            loading = self._loading.get(name)
+            if loading is None or loading.done():
+                loading = asyncio.get_running_loop().run_in_executor(None, self._load, name)
+                loading.add_done_callback(functools.partial(self._forget, name))
+                self._loading[name] = loading
+            try:
+                await asyncio.shield(loading)
+            except TextmillError as error:
+                raise ApiError(503, f"the model cannot be loaded: {error}", code="model_not_loaded") from error
+        return lease
+
+    def _forget(self, name: str, loading: asyncio.Future[None]) -> None:
+        if self._loading.get(name) is loading:
+            del self._loading[name]
+        if not loading.cancelled():
+            loading.exception()  # those who waited have it, and maybe nobody waits any more
+
+    def _load(self, name: str) -> None:
+        """Have a model in memory; whoever wants it takes it then, unless another has taken its place already."""
+        self._pool.take(name).give_back()
 
 
 def pool_of(found: Mapping[str, Path], memory: int | None, **loading: Any) -> ModelPool[ServedModel]:
@@ -125,8 +141,3 @@ def _on_device(name: str, path: Path, loading: Mapping[str, Any]) -> Pooled[Serv
 
 def _served(name: str, path: Path, loading: Mapping[str, Any]) -> ServedModel:
     return ServedModel(name=name, lm=load(path, **loading), defaults=load_sampling_defaults(path))
-
-
-def _give_back(loading: asyncio.Future[Lease[ServedModel]]) -> None:
-    if not loading.cancelled() and loading.exception() is None:
-        loading.result().give_back()
