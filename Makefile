@@ -6,7 +6,7 @@
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
 # make bench-tokenizer, bench-inference, bench-serving, bench-data, bench-training, bench-tuning, bench-evaluation, bench-studio   the figures of docs/benchmarks
 # make test-clients    OpenAI's client, LiteLLM, LangChain and schemathesis against the server (test-slow has them, too)
-# make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it
+# make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it, make screenshots takes its pictures
 # make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
 
@@ -25,7 +25,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo studio studio-example test-browser check-studio test test-slow test-long test-python test-python-slow test-clients test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-serving bench-data bench-studio bench-training bench-tuning bench-evaluation gpu-check system clean help
+.PHONY: demo studio studio-example test-browser screenshots check-studio test test-slow test-long test-python test-python-slow test-clients test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-serving bench-data bench-training bench-tuning bench-evaluation bench-studio gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -205,6 +205,10 @@ $(WEB)/node_modules/.installed: $(WEB)/package-lock.json
 # Debian's Chromium (make system) against the real studio.
 test-browser: $(VENV)/.installed-tools $(DIST)
 	cd $(WEB) && npm run --silent test:browser
+
+# The pictures of docs/guides/studio.md, which the browser tests take.
+screenshots: $(VENV)/.installed-tools $(DIST)
+	cd $(WEB) && SCREENSHOTS=$(CURDIR)/docs/images/studio npm run --silent test:browser
 
 check-studio: $(WEB)/node_modules/.installed
 	cd $(WEB) && npm run --silent check && npm run --silent test

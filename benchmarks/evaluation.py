@@ -98,6 +98,7 @@ def main() -> None:
     ]
     heads = (
         "work",
+        "items",
         "bar",
         "textmill",
         "lm-eval hf",
@@ -107,8 +108,8 @@ def main() -> None:
         "largest difference of a log-probability",
     )
     measured = (
-        f"{machine(('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16'))} {given.items:,} items in {given.rounds} rounds, "
-        f"{THREADS} threads. {' and '.join(environment.PACKAGES)}.\n\n{table(heads, rows)}"
+        f"{machine(('avx2', 'avx512f', 'avx512_vnni', 'avx512_bf16'))} {THREADS} threads. "
+        f" {' and '.join(environment.PACKAGES)}.\n\n{table(heads, rows)}"
     )
     print(measured)
     if given.write:
@@ -141,6 +142,7 @@ def measure(python: Path, precision: str, shots: int, count: int, rounds: int) -
     bar = BARS.get(shots)
     return [
         f"{precision}, {shots} examples",
+        f"{len(asked):,}, in {rounds} rounds",
         f"≥ {bar:g}×" if bar else "",
         f"{median(speeds[ours.name]):.1f} items/s",
         f"{median(speeds[theirs.name]):.2f} items/s (batch {theirs.batch_size})",

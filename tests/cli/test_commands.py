@@ -232,7 +232,7 @@ def test_training_a_tokenizer_on_top_of_another(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        *([], ["demo"], ["train"], ["generate"], ["chat"], ["serve"], ["tokenizer", "train"], ["doctor"]),
+        *([], ["demo"], ["train"], ["generate"], ["chat"], ["serve"], ["studio"], ["tokenizer", "train"], ["doctor"]),
         *(["model"], ["model", "get"], ["model", "show"], ["model", "estimate"], ["model", "convert"]),
         *(["runs"], ["runs", "ls"], ["runs", "show"], ["runs", "compare"], ["data", "plan"]),
     ],

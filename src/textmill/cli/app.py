@@ -30,7 +30,7 @@ For example:
     textmill model get smollm2-135m-instruct   fetch a real model
     textmill chat smollm2-135m-instruct        talk to it
     textmill serve smollm2-135m-instruct       let programs talk to it
-    textmill studio                            see inside tokenizers, models and runs
+    textmill studio                            see inside, in a browser
     textmill tokenizer explain runs/tiny "né"  see how text becomes tokens
 """
 _EPILOGUE = """Exit codes: 0 ok, 1 the run failed, 2 usage or configuration, 3 bad input data,

@@ -27,13 +27,13 @@ def studio(
     """See inside tokenizers, models and runs, in a browser.
 
     For example:
-        textmill studio                                  a small example, and the runs in ./runs
-        textmill studio runs/mine                        how a run goes, and its model
-        textmill studio smollm2-135m-instruct            chat, attention, positions, tokens of a model
-        textmill studio tokenizer.json other/            two tokenizers beside each other
+        textmill studio                         an example, and the runs in ./runs
+        textmill studio runs/mine               how a run goes, and its model
+        textmill studio smollm2-135m-instruct   chat, attention, positions, tokens
+        textmill studio tokenizer.json qwen3/   two tokenizers, side by side
 
-    Only this machine reaches the page, and nothing leaves the machine. Its address goes to standard output; Ctrl-C
-    ends it.
+    Only this machine reaches the page, and nothing leaves the machine. Its address goes
+    to standard output; Ctrl-C ends it.
 
     Parameters
     ----------

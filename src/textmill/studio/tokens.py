@@ -90,8 +90,8 @@ def told_bytes(data: bytes) -> dict[str, str]:
 
 
 def _vocabulary(tokenizer: Tokenizer, found: Outline) -> dict[str, dict[str, str]]:
-    known = (token_id for token_id in found.known_ids if token_id < tokenizer.vocab_size)
-    return {str(token_id): told_bytes(tokenizer.token_bytes(token_id)) for token_id in sorted(known)}
+    texts = tokenizer.vocabulary.tokens
+    return {str(token_id): told_bytes(texts[token_id]) for token_id in sorted(found.known_ids) if token_id < len(texts)}
 
 
 def _shape(shape: Shape) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class MergeTable:
             self._user_defined = _user_defined(rules)
             self._pieces = {piece: i for i, piece in enumerate(rules.pieces) if piece}
         self._over_characters = rules is not None
+        self._has_all_bytes = len(self._starts) == 256
         keys = self._rows[:, 0].astype(np.uint64) << np.uint64(32) | self._rows[:, 1]
         self._by_pair = np.argsort(keys, kind="stable")
         self._keys = keys[self._by_pair]
@@ -68,6 +69,13 @@ class MergeTable:
             symbols.append(Symbol(symbol, byte, byte + len(utf8)))
             at, byte = at + len(part), byte + len(utf8)
         return symbols
+
+    def symbol_columns(self, piece: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The ids of ``symbols`` and where each ends, without an object for each of them."""
+        if not self._over_characters and self._has_all_bytes:
+            return tuple(self._starts[piece[at : at + 1]] for at in range(len(piece))), tuple(range(1, len(piece) + 1))
+        symbols = self.symbols(piece)
+        return tuple(symbol.id for symbol in symbols), tuple(symbol.end for symbol in symbols)
 
     def joins(self, piece: bytes) -> Iterator[Join]:
         """Carry out the merges of a piece, the lowest rank first and the leftmost of equals."""

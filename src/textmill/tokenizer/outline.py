@@ -130,12 +130,12 @@ class Outliner:
         if merging is None:
             return Shape(text, (), (), (), num_tokens=1, is_whole=True, is_added=True)
         steps, num_tokens = merging
-        symbols = self._table.symbols(text)
+        symbols, symbol_ends = self._table.symbol_columns(text)
         can_be_whole = self._vocabulary.characters is None or self._vocabulary.whole_pieces
         return Shape(
             text=text,
-            symbols=tuple(symbol.id for symbol in symbols),
-            symbol_ends=tuple(symbol.end for symbol in symbols),
+            symbols=symbols,
+            symbol_ends=symbol_ends,
             merges=tuple((begin, product, rank) for begin, _, _, product, rank in steps.tolist()),
             num_tokens=num_tokens,
             is_whole=can_be_whole and len(symbols) > 1 and num_tokens == 1 and not len(steps),

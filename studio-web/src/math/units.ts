@@ -27,6 +27,11 @@ export function whole(value: number): string {
   return Number.isFinite(value) ? Math.round(value).toLocaleString("en-US") : "–";
 }
 
+/** So many of something, which takes an s where it is not one. */
+export function counted(count: number, name: string): string {
+  return `${whole(count)} ${name}${count === 1 ? "" : "s"}`;
+}
+
 export function percent(share: number): string {
   if (!Number.isFinite(share)) return "–";
   const value = share * 100;

@@ -17,6 +17,7 @@ export interface ShownRun {
 
 /** While a run goes on, its figures are asked for again at most this often. */
 const REFRESH_MS = 1500;
+const ENDED = ["stopped", "finished", "failed"];
 
 class Runs {
   list = $state.raw<readonly RunLine[]>();
@@ -107,12 +108,14 @@ class Runs {
       const response = await fetch(url, { signal });
       let refreshed = 0;
       for await (const { data } of readEvents<TailAnswer>(response)) {
-        const isOver = data.state !== "running" && data.state !== "preparing";
+        // Before anything new comes, the state is not known yet.
+        const isOver = ENDED.includes(data.state);
         if (!isOver && performance.now() - refreshed < REFRESH_MS) continue;
         refreshed = performance.now();
         const read = await this.#read(name);
         if (signal.aborted || !this.#names.includes(name)) return;
         this.shown = new Map([...this.shown].map(([key, value]) => [key, key === name ? read : value]));
+        await this.loadList();
         if (isOver) return;
       }
     } catch (error) {

@@ -37,7 +37,7 @@ describe("the cache", () => {
     await page.getByRole("button", { name: "Play prompts" }).click();
     await page.getByRole("button", { name: "Stop", exact: true }).waitFor({ state: "detached" });
     const figure = async (name: string) =>
-      Number.parseInt(await page.locator("dt", { hasText: name }).locator("xpath=../dd").textContent() ?? "", 10);
+      Number.parseInt((await page.locator("dt", { hasText: name }).locator("xpath=../dd").textContent()) ?? "", 10);
     expect(await figure("Blocks lent")).toBeGreaterThan(5);
     expect(await figure("Prefix hits")).toBeGreaterThan(0);
     expect(await figure("Evicted")).toBeGreaterThan(0);

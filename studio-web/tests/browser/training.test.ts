@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, inject, test } from "vitest";
 import { findBarriers, keepPicture, Pages } from "./page.ts";
@@ -76,6 +76,7 @@ describe("training", () => {
         { timeout: 20_000 },
       )
       .toContain("30");
+    rmSync(folder, { recursive: true });
   });
 
   test("no run chosen says what to do", async () => {
