@@ -98,6 +98,11 @@ describe("training", () => {
     rmSync(folder, { recursive: true });
   });
 
+  test("an address that was written wrongly breaks nothing", async () => {
+    const page = await pages.open("#/training?runs=%25zz,spiky");
+    await page.getByRole("heading", { name: "Gradient norm" }).waitFor();
+  });
+
   test("no run chosen says what to do", async () => {
     const page = await pages.open("#/training?runs=none");
     await page.getByText("No run is chosen.").waitFor();
