@@ -90,7 +90,7 @@ describe("training", () => {
       log,
       event(0, "start", { num_steps: 100, ...now() }) + stepEvent(1, 3, now()) + event(1, "stop", now()),
     );
-    await page.getByLabel(/^late/).check();
+    await page.getByLabel(/\blate\b/).check();
     const step = page.locator("dt", { hasText: /^Step$/ }).locator("xpath=../dd");
     await expect.poll(() => step.textContent()).toContain("1");
     appendFileSync(log, event(1, "resume", now()) + stepEvent(2, 3, now()));
