@@ -26,7 +26,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo studio studio-example test-browser screenshots check-studio test test-slow test-long test-python test-python-slow test-clients test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check docs format stubs bench bench-tokenizer bench-inference bench-serving bench-data bench-training bench-tuning bench-evaluation bench-studio gpu-check system clean help
+.PHONY: demo studio studio-example test-browser screenshots check-studio test test-slow test-long test-python test-python-slow test-clients test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check docs figures format stubs bench bench-tokenizer bench-inference bench-serving bench-data bench-training bench-tuning bench-evaluation bench-studio gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -139,6 +139,10 @@ check: $(VENV)/.installed-tools
 # Broken links and pages that docs/index.md names nowhere are warnings, and so errors.
 docs: $(VENV)/.installed-tools
 	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees -b html docs build/docs
+
+# The figures of docs/concepts, drawn from textmill's own code.
+figures: $(VENV)/.installed-tools
+	$(BIN)/python docs/figures
 
 format: $(VENV)/.installed-tools
 	$(BIN)/ruff check --fix
