@@ -1,11 +1,12 @@
 # make demo     build textmill and go the whole way once, from text to a model
 # make test     in under 15 minutes: the C++ core under sanitizers, kernels, Python; needs no root
 # make test-slow    the rest of what CI runs: threads, other processors, fuzzing, Python tests above ten seconds
-# make check    style, types, layers, stubs
+# make check    style, types, layers, stubs, the pages of docs/
 # make fuzz     each libFuzzer target for SECONDS=600
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
 # make bench-tokenizer, bench-inference, bench-serving, bench-data, bench-training, bench-tuning, bench-evaluation, bench-studio   the figures of docs/benchmarks
 # make test-clients    OpenAI's client, LiteLLM, LangChain and schemathesis against the server (test-slow has them, too)
+# make docs     the pages of docs/ as a site, build/docs/index.html; a link that leads nowhere is an error
 # make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it, make screenshots takes its pictures
 # make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
 # make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
@@ -25,7 +26,7 @@ ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
 CMAKE := $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja
 
-.PHONY: demo studio studio-example test-browser screenshots check-studio test test-slow test-long test-python test-python-slow test-clients test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check format stubs bench bench-tokenizer bench-inference bench-serving bench-data bench-training bench-tuning bench-evaluation bench-studio gpu-check system clean help
+.PHONY: demo studio studio-example test-browser screenshots check-studio test test-slow test-long test-python test-python-slow test-clients test-cpp test-kernels test-threads test-sanitized test-fuzz test-arm fuzz check docs figures format stubs bench bench-tokenizer bench-inference bench-serving bench-data bench-training bench-tuning bench-evaluation bench-studio gpu-check system clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -131,8 +132,17 @@ check: $(VENV)/.installed-tools
 	PYTHONPATH=src $(BIN)/lint-imports --no-cache
 	$(BIN)/python -m nanobind.stubgen -m textmill._core -p cpp/bindings/stubs.txt -o build/_core.pyi
 	diff -u src/textmill/_core.pyi build/_core.pyi
+	@$(MAKE) --no-print-directory docs
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory check-studio; \
 		else echo "npm is not here, so the page in studio-web is not checked" >&2; fi
+
+# Broken links and pages that docs/index.md names nowhere are warnings, and so errors.
+docs: $(VENV)/.installed-tools
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees -b html docs build/docs
+
+# The figures of docs/concepts, drawn from textmill's own code.
+figures: $(VENV)/.installed-tools
+	$(BIN)/python docs/figures
 
 format: $(VENV)/.installed-tools
 	$(BIN)/ruff check --fix
@@ -250,5 +260,5 @@ $(VENV)/.installed: $(VENV)/.made $(NATIVE)
 	@touch $@
 
 $(VENV)/.installed-tools: $(VENV)/.installed
-	$(INSTALL) --group test --group check
+	$(INSTALL) --group test --group check --group docs
 	@touch $@
