@@ -124,5 +124,9 @@ class TestTheStart:
         with served(f"mine={long_folder}", long_folder) as server:
             _, _, body = server.request("GET", "/v1/models")
             assert [card["id"] for card in body["data"]] == ["mine", "tiny"]
+            said = server.stop()[2]
+        assert "  tiny: takes up to " in said
+        assert "  mine: takes up to " not in said
+        assert "all models together" in said
         with pytest.raises(RuntimeError, match='two models are called "tiny"'), served(long_folder, long_folder):
             pass

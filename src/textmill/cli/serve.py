@@ -186,6 +186,11 @@ def _tell(
 ) -> None:
     for model in models.loaded:
         out.say(f"  {model.name}: {_plan(found[model.name], model.lm, loading)}")
+    for name, num_bytes in models.unloaded.items():
+        size = f"takes up to {units.num_bytes(num_bytes)}, " if num_bytes else ""
+        out.say(f"  {name}: {size}loaded when it is asked for")
+    if len(found) > 1 and models.memory and loading.device == "cpu":
+        out.say(f"  all models together take up to {units.num_bytes(models.memory)}")
     first = models.loaded[0]
     is_chat = first.lm.tokenizer.chat_template is not None
     path = "chat/completions" if is_chat else "completions"
@@ -193,9 +198,7 @@ def _tell(
     key = " -H 'Authorization: Bearer KEY'" if has_keys else ""
     body = f'{{"model": {json.dumps(first.name)}, {asked}, "max_tokens": 64}}'
     out.say(f"ready: {address}/v1")
-    out.hint(
-        f"  curl {address}/v1/{path}{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
-    )
+    out.hint(f"  curl {address}/v1/{path}{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}")
     out.data(address)
 
 
