@@ -137,6 +137,24 @@ class TestLimits:
                 assert read_response(sock)[0] == 413
         assert server.chat()
 
+    def test_a_refusal_is_read_by_a_client_that_is_still_sending(self, server):
+        head, _, body = http_request({"messages": "x" * 200_000}).partition(b"\r\n\r\n")
+        head = head.replace(CHAT.encode(), b"/nothing")
+        with server.connect() as sock:
+            sock.sendall(head + b"\r\nConnection: close\r\n\r\n" + body[:1000])
+            time.sleep(0.1)
+            sock.sendall(body[1000:100_000])
+            time.sleep(0.1)
+            sock.sendall(body[100_000:])
+            assert read_response(sock)[0] == 404
+            assert sock.recv(10) == b"", "the connection is closed, and not reset"
+
+    def test_a_refusal_does_not_wait_for_what_never_comes(self, server):
+        head = http_request({"messages": "x" * 2000}).partition(b"\r\n\r\n")[0].replace(CHAT.encode(), b"/nothing")
+        with server.connect() as sock:
+            sock.sendall(head + b"\r\n\r\n{")
+            assert read_response(sock)[0] == 404
+
     def test_long_heads(self, server):
         with server.connect() as sock:
             sock.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias, TypeVar
@@ -19,6 +20,9 @@ T = TypeVar("T")
 # A body that takes longer to arrive is one that was never meant to end.
 _BODY_S = 60.0
 # So a client that says nothing of the length cannot make us wait for what it may send for ever.
+_DISCARDED_BYTES = 1 << 20
+_DISCARD_S = 2.0
+_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 _CLOSE: Header = (b"connection", b"close")
 _JSON: Header = (b"content-type", b"application/json")
 _EVENTS: tuple[Header, ...] = (
@@ -135,6 +139,7 @@ class Exchange:
 
     async def respond(self, status: int, body: bytes, headers: Iterable[Header] = (_JSON,)) -> None:
         """Write a whole response."""
+        await self._discard_body()
         await self._start(status, [*headers, (b"content-length", str(len(body)).encode())])
         await self._send({"type": "http.response.body", "body": body})
 
@@ -167,10 +172,30 @@ class Exchange:
         if connection is not None:
             connection.break_off()
 
+    async def _discard_body(self) -> None:
+        """Take what a refused request still sends, if that is little and comes soon.
+
+        A connection that is closed on bytes nobody has read is reset, and the client may never see why. One that waits
+        to be told to go on sends nothing before that.
+        """
+        if self._body_is_read or self.method in _WITHOUT_BODY or self.header(b"expect"):
+            return
+        length = self.header(b"content-length")
+        if length.isdecimal() and int(length[:20]) > _DISCARDED_BYTES:
+            return
+        num_bytes = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_S):
+                while num_bytes <= _DISCARDED_BYTES:
+                    message = await self._receive()
+                    num_bytes += len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
+
     async def _start(self, status: int, headers: Iterable[Header]) -> None:
         self.status = status
         # What is left of a body would be taken for the next request.
-        close = () if self._body_is_read or self.method in ("GET", "HEAD", "OPTIONS") else (_CLOSE,)
+        close = () if self._body_is_read or self.method in _WITHOUT_BODY else (_CLOSE,)
         await self._send(
             {"type": "http.response.start", "status": status, "headers": [*headers, *self.extra_headers, *close]}
         )
