@@ -169,7 +169,7 @@ class CaseRun:
         return max(own, key=lambda way: max(speeds[way.options]))
 
     def _single(self) -> dict[str, list[float]]:
-        """The same requests by the engine and by two servers of ours, each new to all: guesses go by what is written."""
+        """The same requests by the engine and two servers of ours, new to each: guesses go by what is written."""
         taken: dict[str, list[float]] = {ENGINE: [], WHOLE: [], STREAMED: []}
         engine = Process(sys.executable, engine=OURS, model=str(self.model))
         with engine, self._started(self.ways[0]) as whole, self._started(self.ways[0]) as streamed:
@@ -181,7 +181,9 @@ class CaseRun:
                         seconds = engine.ask("generate", ids=ids, num_tokens=length)["seconds"]
                     else:
                         is_streamed = name == STREAMED
-                        seconds = self._seconds_of_one(streamed if is_streamed else whole, chat, is_streamed=is_streamed)
+                        seconds = self._seconds_of_one(
+                            streamed if is_streamed else whole, chat, is_streamed=is_streamed
+                        )
                     self._tell(f"one request, round {number} of {self.rounds * _SINGLES}: {name} {seconds:.3f} s")
                     if number:
                         taken[name].append(seconds)

@@ -115,6 +115,19 @@ def test_show_as_json(capsys):
     assert found["next"].endswith("runs show runs/beta --report")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("alpha", "chat runs/alpha/model"), ("beta", "tune dpo runs/beta --resume")]
+)
+def test_a_tuned_run_goes_on_as_one(runs, capsys, name, said):
+    (runs / name / "config.json").write_text(json.dumps({"recipe": {"tune": {"kind": "dpo"}}}))
+    if name == "beta":
+        log = EventLog(runs / name / "events.jsonl")
+        log.write("stop", 34)
+        log.close()
+    assert main(["runs", "show", name]) == 0
+    assert f"next: textmill {said}\n" in capsys.readouterr().err
+
+
 def test_the_report_is_drawn_anew(runs):
     assert main(["runs", "show", "beta", "--report"]) == 0
     assert "34 of 60" in (runs / "beta" / "report.html").read_text()

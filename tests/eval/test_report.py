@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -94,3 +95,42 @@ def test_a_run_has_its_curves_its_data_and_the_items_that_were_in_it(tmp_path, c
 def test_without_a_run_there_is_no_text_to_look_into(tiny_folder, tmp_path):
     with pytest.raises(DataError, match="is not part of a run.*leave --against out"):
         write_model_report(tiny_folder, tmp_path, against=["quiz.jsonl"])
+
+
+@pytest.fixture
+def tuned(tiny_folder, tmp_path):
+    run = tmp_path / "tuned"
+    shutil.copytree(tiny_folder, run / "model")
+    (run / "events.jsonl").write_text("")
+    said = "the mill by the river turns slowly in the dry months of the year and stops in the frost"
+    chats = [
+        {"messages": [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Hello."}]},
+        {"messages": [{"role": "user", "content": f"{said}, is that so?"}, {"role": "assistant", "content": "Yes."}]},
+    ]
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
+    (tmp_path / "quiz.jsonl").write_text(json.dumps({"question": said, "choices": ["a", "b"], "answer": 0}) + "\n")
+    tune = {"kind": "sft", "model": "the-base", "data": str(tmp_path / "chats.jsonl")}
+    (run / "config.json").write_text(json.dumps({"recipe": {"model": {}, "data": {"sources": {}}, "tune": tune}}))
+    (run / "inputs.json").write_text(json.dumps({"model": "0123456789abcdef", "data": "fedcba9876543210"}))
+    return run
+
+
+def test_a_tuned_model_says_what_it_was_tuned_from_and_on(tuned, tmp_path):
+    page = write_model_report(tuned / "model", tmp_path / "none").read_text()
+    assert "It was tuned (sft) from the weights of the-base (hash of its values 0123456789ab; " in page
+    assert "random weights" not in page
+    assert f"{tmp_path / 'chats.jsonl'}</" in page.partition("learned from")[2].partition("</table>")[0]
+    assert "Nobody has looked for evaluation items" in page
+    assert "before it was tuned is not looked into" in page
+
+
+def test_items_are_found_in_what_a_model_was_tuned_on(tuned, tmp_path):
+    page = write_model_report(tuned / "model", tmp_path / "none", against=[str(tmp_path / "quiz.jsonl")]).read_text()
+    assert "quiz.jsonl:1 in chats.jsonl, line 2, characters" in page
+    assert "Nobody has looked for evaluation items" not in page
+    (tmp_path / "chats.jsonl").write_text('{"messages": [')
+    with pytest.raises(DataError, match=r"chats.jsonl:1: not valid JSON"):
+        write_model_report(tuned / "model", tmp_path / "none", against=[str(tmp_path / "quiz.jsonl")])
+    (tmp_path / "chats.jsonl").unlink()
+    with pytest.raises(DataError, match=r"tuned was tuned on cannot be looked into.*chats.jsonl is not on this disk"):
+        write_model_report(tuned / "model", tmp_path / "none", against=[str(tmp_path / "quiz.jsonl")])

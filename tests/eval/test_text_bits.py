@@ -97,6 +97,11 @@ def test_positions_add_up_to_the_whole(tiny, web, tmp_path):
     assert one.num_bytes == sum(path.stat().st_size for path in web.iterdir())
     low, high = one.interval
     assert low <= one.bits_per_byte <= high
+    for place, part in enumerate(one.by_position):
+        reach = [record for record in records if record["bytes_at"][place]]
+        low, high = part["interval"] or (part["bits_per_byte"],) * 2
+        assert low <= part["bits_per_byte"] <= high
+        assert (part["interval"] is None) == (len(reach) < 2)
 
 
 def test_sources_are_told_apart_and_together(tiny, web, tmp_path):

@@ -13,7 +13,7 @@ class LiveServer(Served):
     """A running server; a context manager, at whose end it must leave as it is told, and have met no bug."""
 
     def __init__(self, model, *options, keys=()):
-        super().__init__(model, *options, environment={"TEXTMILL_API_KEYS": ",".join(keys)})
+        super().__init__(model, *options, environment={"TEXTMILL_API_KEYS": ",".join(keys)} if keys else None)
 
     def __enter__(self):
         return self

@@ -224,3 +224,10 @@ def test_what_is_refused(client, options, param):
     error = refused(client, **options)
     assert error["param"] == param
     assert error["type"] == "invalid_request_error"
+
+
+def test_what_is_wrong_is_named_as_the_client_names_it(client):
+    body = {"messages": [{"role": "user", "content": "fox"}], "stop_token_ids": [1 << 30]}
+    error = client.post("/v1/chat/completions", body).json()["error"]
+    assert error["param"] == "stop_token_ids"
+    assert error["message"].startswith("stop_token_ids has 1073741824")

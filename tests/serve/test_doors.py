@@ -99,6 +99,21 @@ class TestOrigins:
         assert other.status_code == 401
         assert "access-control-allow-origin" not in other.headers
 
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    def test_a_page_of_another_origin_makes_no_work(self, lm, loop, client, site):
+        """A browser sends plain text without a preflight; the page cannot read the answer, but it would be made."""
+        page = {"Origin": "https://page.example", "Sec-Fetch-Site": site, "Content-Type": "text/plain"}
+        response = client.request("POST", CHAT, headers=page, content=json.dumps(HELLO))
+        assert response.status_code == 403
+        assert "--cors-origin" in response.json()["error"]["message"]
+        allowed = make_client(lm, loop, cors_origins=("https://page.example",))
+        assert allowed.request("POST", CHAT, headers=page, content=json.dumps(HELLO)).status_code == 200
+
+    def test_a_page_of_its_own_and_programs_do(self, client):
+        for site in ({"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {}):
+            headers = {"Origin": "http://127.0.0.1", **site}
+            assert client.post(CHAT, HELLO, headers=headers).status_code == 200
+
     def test_any(self, lm, loop):
         client = make_client(lm, loop, cors_origins=("*",))
         assert client.get("/health", headers={"Origin": "x"}).headers["access-control-allow-origin"] == "*"

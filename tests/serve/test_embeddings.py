@@ -51,6 +51,16 @@ def test_beside_answers(client, lm):
     assert ask(client, texts[:3])["data"] == ask(client, texts)["data"][:3]
 
 
+def test_more_texts_than_the_queue_has_places(client, lm):
+    """LangChain sends 1,000 in a request."""
+    texts = [f"fox {number}" for number in range(400)]
+    body = ask(client, texts)
+    assert [item["index"] for item in body["data"]] == list(range(400))
+    found = np.array([item["embedding"] for item in body["data"]], np.float32)
+    np.testing.assert_allclose(found, unit(lm.embed(texts)), rtol=1e-6, atol=1e-7)
+    assert body["usage"]["prompt_tokens"] == sum(len(lm.tokenizer.encode(text)) for text in texts)
+
+
 @pytest.mark.parametrize(
     "body",
     [{"input": []}, {"input": "a", "dimensions": 8}, {"input": "fox " * 900}, {"input": [[]]}, {}],

@@ -82,10 +82,28 @@ def test_metrics(client):
         "request_decode_time_seconds_count",
         "request_prompt_tokens_count",
         "request_generation_tokens_count",
+        "iteration_tokens_total_count",
     ):
         assert re.search(rf'^vllm:{name}{{model_name="tiny"}} [0-9.e+-]+$', text, re.MULTILINE), name
     assert re.search(r'^vllm:request_success_total{finished_reason="length",model_name="tiny"}', text, re.MULTILINE)
     assert re.search(r'^vllm:http_requests_total{method="POST",path="/v1/chat/completions",status="200"}', text, re.M)
+
+
+def test_steps_by_their_tokens(client):
+    def counts():
+        text = client.get("/metrics").text
+        found = re.findall(r'^vllm:iteration_tokens_total_bucket{le="([^"]+)",model_name="tiny"} (\S+)$', text, re.M)
+        (total,) = re.findall(r'^vllm:iteration_tokens_total_sum{model_name="tiny"} (\S+)$', text, re.M)
+        return {float(size): float(count) for size, count in found}, float(total)
+
+    before, tokens_before = counts()
+    prompt = [7, 8, 9, 10, 11]
+    body = {"prompt": prompt, "max_tokens": 4, "ignore_eos": True, "temperature": 1.0, "seed": 3}
+    assert client.post("/v1/completions", body).status_code == 200
+    after, tokens = counts()
+    # The prompt in one step, then a token in each, as long as nothing is guessed.
+    assert tokens - tokens_before >= len(prompt) + 3
+    assert after[4.0] - before[4.0] < after[8.0] - before[8.0] == after[float("inf")] - before[float("inf")]
 
 
 def test_the_description(client):

@@ -108,9 +108,25 @@ class TestTheStart:
             for key in ("one", "two"):
                 assert server.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})[0] == 200
 
+            curl = next(line for line in server.stop()[2].splitlines() if "curl" in line)
+        assert "Bearer KEY" in curl
+        assert "one" not in curl
+
+    @pytest.mark.parametrize("keys", ["", " , "])
+    def test_keys_that_are_none_open_no_door(self, keys, long_folder):
+        with (
+            pytest.raises(RuntimeError, match="holds no key"),
+            served(long_folder, environment={"TEXTMILL_API_KEYS": keys}),
+        ):
+            pass
+
     def test_names(self, long_folder):
         with served(f"mine={long_folder}", long_folder) as server:
             _, _, body = server.request("GET", "/v1/models")
             assert [card["id"] for card in body["data"]] == ["mine", "tiny"]
+            said = server.stop()[2]
+        assert "  tiny: takes up to " in said
+        assert "  mine: takes up to " not in said
+        assert "all models together" in said
         with pytest.raises(RuntimeError, match='two models are called "tiny"'), served(long_folder, long_folder):
             pass

@@ -164,3 +164,10 @@ def bare(tmp_path_factory, loop):
     """The studio with nothing at hand."""
     with open_studio(loop, runs=tmp_path_factory.mktemp("bare") / "runs") as client:
         yield client
+
+
+@pytest.fixture
+def fresh(tmp_path, loop):
+    """The studio with nothing at hand, and nothing in memory yet."""
+    with open_studio(loop, runs=tmp_path / "runs") as client:
+        yield client

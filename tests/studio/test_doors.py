@@ -30,8 +30,9 @@ def test_its_own_page_is_let_in(bare):
     assert bare.get("/api/session", headers={"origin": "http://127.0.0.1:8400", "sec-fetch-site": "same-origin"})
 
 
-def test_what_a_browser_says_another_site_asks_is_refused(bare):
-    headers = {"sec-fetch-site": "cross-site"}
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])  # another port of this machine is of the same site
+def test_what_a_browser_says_another_page_asks_is_refused(bare, site):
+    headers = {"sec-fetch-site": site}
     assert bare.refusal("GET", "/api/engine/example", 403, headers=headers)
     assert bare.request("GET", "/", headers=headers).status_code != 403  # a link to the page is no call of it
 
@@ -88,6 +89,7 @@ def test_a_path_leads_nowhere_else(bare):
         ("GET", "/api/runs/example/tail?offset=1.5", 400, "must be a whole number"),
         ("GET", "/api/runs-compare?run=example", 400, "there are 1 runs"),
         ("GET", "/api/runs-compare?run=example&run=example", 400, "named twice"),
+        ("GET", "/api/runs?" + "a=1&" * 65, 400, "more than 64 fields"),
         ("GET", "/api/memory?context=0", 400, "context is 0"),
         ("GET", "/api/memory?weights=f8", 400, "weights is"),
         ("GET", "/api/memory?num_key_value_heads=3", 400, "does not divide"),

@@ -2,6 +2,9 @@
 
 import json
 import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,7 +13,9 @@ from hypothesis import strategies as st
 
 from fakes.run_log import write_log, write_step
 from textmill.base.events import Event, EventLog, parse_event
+from textmill.studio.loaded import Loaded
 from textmill.studio.run_view import Tail, WatchedRun, series, told_run
+from textmill.studio.subjects import Subjects
 from textmill.train.run_compare import compare_runs
 from textmill.train.run_facts import describe_run
 from textmill.train.run_history import FIGURES, History
@@ -47,6 +52,30 @@ def test_runs_are_compared(studio, place):
     assert told["equal_step"] == comparison.equal_step == 30
     assert {"key": "recipe.schedule.peak_lr", "values": [1e-3, 2e-3]} in told["differences"]
     assert [row["run"] for row in told["scores"]["all"]] == ["first", "second"]
+
+
+def test_runs_that_are_compared_wait_for_each_other_in_one_order(place):
+    """Whoever compares b and a holds neither while a is held: two of them never wait for each other."""
+    loaded = Loaded(Subjects((), place / "runs"))
+    begun = threading.Event()
+
+    def compare():
+        begun.set()
+        with loaded.runs(["second", "first"]) as watched:
+            return [run.folder.name for run in watched]
+
+    def take_second():
+        with loaded.run("second") as run:
+            return run.folder.name
+
+    with ThreadPoolExecutor() as pool:
+        with loaded.run("first"):
+            compared = pool.submit(compare)
+            begun.wait()
+            time.sleep(0.05)
+            assert pool.submit(take_second).result(10) == "second"
+            assert not compared.done()
+        assert compared.result(10) == ["second", "first"]
 
 
 def history_of(values):

@@ -122,6 +122,12 @@ def test_runs_that_come_later_are_there(tmp_path):
     assert list(subjects.runs()) == ["late", "example"]
 
 
+def test_a_tokenizer_may_have_an_at_in_its_name(tmp_path):
+    save_words(tmp_path / "words@2.json")
+    subjects = Subjects([str(tmp_path / "words@2.json")], tmp_path / "runs")
+    assert subjects.tokenizer("words@2.json") == tmp_path / "words@2.json"
+
+
 def test_a_page_is_served_from_what_was_built(tmp_path, bare, monkeypatch):
     dist = tmp_path / "dist"
     (dist / "assets").mkdir(parents=True)

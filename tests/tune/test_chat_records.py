@@ -95,6 +95,10 @@ def test_tools_answer_an_assistant():
         ({"messages": [ASKED, {"role": "assistant", "content": " "}]}, "message 1.*empty answer"),
         ({"messages": [ASKED, {"role": "assistant", "content": None}]}, "has no content"),
         ({"messages": [ASKED, {"role": "assistant"}]}, "has no content"),
+        (
+            {"messages": [{"role": "user", "content": 3}, SAID]},
+            r"message 0 \(user\) has the content 3, which is no text",
+        ),
         ({"messages": [ASKED, {"role": "bot", "content": "I."}]}, "the role 'bot'; known are"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, SAID]}, "the type 'image_url'"),
         ({"messages": [ASKED, {**SAID, "weight": 0.5}]}, "the weight 0.5"),

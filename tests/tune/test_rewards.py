@@ -29,6 +29,9 @@ def nothing(completion):
 def not_a_number(completion):
     return math.nan
 
+def leaves(completion):
+    raise SystemExit(0)
+
 CONSTANT = 3
 """
 CALLABLES = """
@@ -118,6 +121,7 @@ def test_the_hash_is_that_of_the_file(rewards):
         ("matches", r"TypeError.*'answer'"),
         ("nothing", r"rewards.py:16\) returned None.*finite number.*prompts.jsonl:7"),
         ("not_a_number", r"returned nan"),
+        ("leaves", r"raised SystemExit at .*rewards.py:23: 0; .*prompts.jsonl:7"),
     ],
 )
 def test_a_reward_that_fails_is_named_with_its_line_and_the_record(rewards, name, said):
@@ -154,7 +158,12 @@ def test_a_file_is_loaded_once_a_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("def f(:\n", r":1: .*SyntaxError"), ("x = 1\ny = x / 0\n", r":2: .*ZeroDivisionError")]
+    ("text", "said"),
+    [
+        ("def f(:\n", r":1: .*SyntaxError"),
+        ("x = 1\ny = x / 0\n", r":2: .*ZeroDivisionError"),
+        ("exit(0)\n", r":1: .*SystemExit: 0"),
+    ],
 )
 def test_a_file_that_fails_is_named_with_its_line(tmp_path, text, said):
     path = tmp_path / "broken.py"

@@ -164,11 +164,11 @@ def test_what_a_recipe_leaves_out_is_that_of_its_kind(tmp_path, kind, settings, 
     schedule, optimizer = recipe.schedule, recipe.optimizer
     assert (schedule.kind, schedule.peak_lr, schedule.min_lr_ratio) == ("cosine", peak_lr, 0.0)
     assert schedule.warmup_of(200) == 20
-    assert (optimizer.beta2, optimizer.weight_decay, recipe.eval.holdout) == (0.999, 0.0, 0.0)
+    assert (optimizer.betas, optimizer.weight_decay, recipe.eval.holdout) == ((0.9, 0.999), 0.0, 0.0)
     given = load_recipe(path, (*settings, "schedule.kind=wsd", "schedule.warmup_steps=3", "optimizer.weight_decay=0.1"))
     assert (given.schedule.kind, given.schedule.peak_lr, given.schedule.decay_fraction) == ("wsd", peak_lr, 0.4)
     assert given.schedule.warmup_of(200) == 3
-    assert (given.optimizer.weight_decay, given.optimizer.beta2) == (0.1, 0.999)
+    assert (given.optimizer.weight_decay, given.optimizer.betas) == (0.1, (0.9, 0.999))
     assert load_recipe(path, (*settings, "schedule.peak_lr=0.5")).schedule.peak_lr == 0.5
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 import textmill
 from fakes import warm_process
-from textmill.base.errors import ConfigError, DataError
+from textmill.base.errors import ConfigError, DataError, TextmillError
 from textmill.base.events import read_events
 from textmill.checkpoint.store import list_checkpoints
 from textmill.cli import main
@@ -54,6 +54,16 @@ def test_sft_learns_the_answers(tmp_path):
     assert len(steps) == 12, "4 epochs of 24 conversations, 8 a step"
     assert steps[12]["loss"] < 0.6 * steps[1]["loss"]
     assert 0 < steps[12]["num_targets"] < 8 * 60
+
+
+def test_batches_that_are_passed_over_are_named_by_file_and_line(tmp_path):
+    path = write_recipe(tmp_path, "sft")
+    with pytest.raises(TextmillError):
+        tune(path, "sft", ("schedule.peak_lr=1e30", "optimizer.weight_decay=1.0"))
+    found = [event for event in read_events(tmp_path / "run/events.jsonl") if event.kind == "discard"]
+    assert found
+    places = {f"{tmp_path / 'chats.jsonl'}:{line}" for line in range(1, 25)}
+    assert all(set(event.fields["documents"]) <= places for event in found)
 
 
 def test_dpo_learns_which_answers_are_preferred(tmp_path):

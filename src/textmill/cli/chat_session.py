@@ -47,7 +47,8 @@ class Totals:
 
     def lines(self) -> Iterable[str]:
         """The figures for people."""
-        yield f"{self.num_answers:,} answers of {self.num_tokens:,} tokens"
+        answers = "answer" if self.num_answers == 1 else "answers"
+        yield f"{self.num_answers:,} {answers} of {self.num_tokens:,} tokens"
         read = self.num_prompt - self.num_cached
         yield (
             f"{self.num_prompt:,} tokens of conversation went before them: {self.num_cached:,} were in the cache, "

@@ -79,7 +79,7 @@ def evaluate(
     tasks
         Task files: JSON lines with items of the kinds choice, cloze, generate and code (docs/reference/tasks.md).
     harness
-        Tasks of lm-evaluation-harness, which has to be installed (pip install lm-eval).
+        Tasks of lm-evaluation-harness, which has to be installed (pip install 'textmill[eval]').
     by
         position also tells bits per byte by the place in a document.
     stride

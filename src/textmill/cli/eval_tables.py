@@ -52,12 +52,16 @@ def bits_lines(bits: Sequence[SourceBits], width: int) -> list[str]:
 def position_lines(bits: Sequence[SourceBits], width: int) -> list[str]:
     """Bits per byte by the place in a document, a row for each stretch."""
     places = {(part["from"], part["to"]): None for one in bits for part in one.by_position}
-    columns = (Column("bytes of the document", is_text=True), *(Column(for_terminal(one.name)) for one in bits))
+    columns = [Column("bytes of the document", is_text=True)]
+    for one in bits:
+        columns += [Column(for_terminal(one.name)), Column("95 %", rank=1)]
     rows = []
     for low, high in sorted(places, key=lambda place: place[0]):
-        name = f"{low:,} to {high:,}" if high else f"from {low:,}"
-        found = [{part["from"]: part["bits_per_byte"] for part in one.by_position}.get(low) for one in bits]
-        rows.append([name, *("" if value is None else f"{value:.4f}" for value in found)])
+        row = [f"{low:,} to {high:,}" if high else f"from {low:,}"]
+        for one in bits:
+            part = next((part for part in one.by_position if part["from"] == low), None)
+            row += ["", ""] if part is None else [f"{part['bits_per_byte']:.4f}", interval_text(part["interval"])]
+        rows.append(row)
     return ["", *draw_table(columns, rows, width)]
 
 

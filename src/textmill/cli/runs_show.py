@@ -22,6 +22,7 @@ from textmill.cli.table import Column, draw_table
 if TYPE_CHECKING:
     from textmill.train.run_facts import RunFacts
     from textmill.train.run_history import History
+    from textmill.train.run_record import RunRecord
 
 _NAME_WIDTH = 14
 _CHART_LINES = 10
@@ -72,32 +73,35 @@ def show(
 
         out.say(f"the report is in {write_report(record.folder)}")
     if json:
-        out.json(as_table(facts))
+        out.json(as_table(facts, next_command(record, facts)))
         return 0
     for line in _lines(facts, record.history, now_s, out.data_width):
         out.styled(line) if isinstance(line, Text) else out.data(for_terminal(line))
-    out.hint(f"next: {next_command(facts)}")
+    out.hint(f"next: {next_command(record, facts)}")
     return 0
 
 
-def as_table(facts: RunFacts) -> dict[str, Any]:
-    """A run's facts as JSON can hold them."""
+def as_table(facts: RunFacts, following: str) -> dict[str, Any]:
+    """A run's facts as JSON can hold them, and the command that follows."""
     from textmill.base.config import to_table
 
     table = to_table(facts)
     table["folder"] = str(facts.folder)
     table["checkpoints"] = [to_table(one) | {"folder": str(one.folder)} for one in facts.checkpoints]
-    return table | {"next": next_command(facts)}
+    return table | {"next": following}
 
 
-def next_command(facts: RunFacts) -> str:
+def next_command(run: RunRecord, facts: RunFacts) -> str:
     """What one would do with the run as it stands."""
     folder = quote(str(facts.folder))
+    tune = run.table("recipe").get("tune")
+    kind = tune.get("kind") if isinstance(tune, dict) else None
     if facts.state == "finished":
-        return f'{program()} generate {folder} "Once upon a time"'
+        return f"{program()} chat {folder}/model" if kind else f'{program()} generate {folder} "Once upon a time"'
     if facts.state == "running":
         return f"{program()} runs show {folder} --report"
-    return f"{program()} train {folder} --resume"
+    command = f"tune {quote(str(kind))}" if kind else "train"
+    return f"{program()} {command} {folder} --resume"
 
 
 def _lines(facts: RunFacts, history: History, now_s: float, width: int) -> Iterator[str | Text]:

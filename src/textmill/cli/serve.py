@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shlex
 import sys
@@ -91,14 +92,16 @@ def serve(
     for module in ("uvicorn", "httptools", "msgspec", "prometheus_client"):
         require_extra(module, "serve", "textmill serve")
     from textmill.serve import server
+    from textmill.serve.doors import is_loopback
     from textmill.serve.settings import Settings
 
     out = Output()
     _check(queue=queue, max_body=max_body, timeout=timeout, drain=drain, port=port)
+    keys = _keys(os.environ.get(_KEYS))
     settings = Settings(
         host=host,
         port=port,
-        keys=tuple(key.strip() for key in os.environ.get(_KEYS, "").split(",") if key.strip()),
+        keys=keys,
         allowed_hosts=tuple(allow_host or ()),
         cors_origins=tuple(cors_origin or ()),
         max_queue=queue,
@@ -112,6 +115,8 @@ def serve(
     sock = server.listen(host, port)
     address = server.address_of(sock, host)
     out.say(f"textmill {__version__}: loading {', '.join(found)} for {address}")
+    if not keys and not is_loopback(host):
+        out.say(f"  {host} can be reached by others, and there are no keys: whoever reaches it may ask. Set {_KEYS}")
     return server.run(
         sock,
         settings,
@@ -129,6 +134,14 @@ def _check(*, queue: int, max_body: int, timeout: float, drain: float, port: int
             raise ConfigError(f"--{name} is {value}, and must be at least {least}")
     if not timeout > 0:
         raise ConfigError(f"--timeout is {timeout:g}, and must be above 0 seconds")
+
+
+def _keys(told: str | None) -> tuple[str, ...]:
+    """The keys of the environment; a variable that was meant to hold some must not open the door to all."""
+    keys = tuple(key.strip() for key in (told or "").split(",") if key.strip())
+    if told is not None and not keys:
+        raise ConfigError(f"{_KEYS} is set, and holds no key. Unset it to let everybody in, or give keys: one,two")
+    return keys
 
 
 def _named(models: list[str]) -> dict[str, str]:
@@ -173,16 +186,19 @@ def _tell(
 ) -> None:
     for model in models.loaded:
         out.say(f"  {model.name}: {_plan(found[model.name], model.lm, loading)}")
+    for name, num_bytes in models.unloaded.items():
+        size = f"takes up to {units.num_bytes(num_bytes)}, " if num_bytes else ""
+        out.say(f"  {name}: {size}loaded when it is asked for")
+    if len(found) > 1 and models.memory and loading.device == "cpu":
+        out.say(f"  all models together take up to {units.num_bytes(models.memory)}")
     first = models.loaded[0]
     is_chat = first.lm.tokenizer.chat_template is not None
     path = "chat/completions" if is_chat else "completions"
     asked = '"messages": [{"role": "user", "content": "Hello!"}]' if is_chat else '"prompt": "Once upon"'
-    key = f' -H "Authorization: Bearer ${_KEYS}"' if has_keys else ""
+    key = " -H 'Authorization: Bearer KEY'" if has_keys else ""
+    body = f'{{"model": {json.dumps(first.name)}, {asked}, "max_tokens": 64}}'
     out.say(f"ready: {address}/v1")
-    out.hint(
-        f"  curl {address}/v1/{path}{key} -H 'Content-Type: application/json' "
-        f'-d \'{{"model": "{first.name}", {asked}, "max_tokens": 64}}\''
-    )
+    out.hint(f"  curl {address}/v1/{path}{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}")
     out.data(address)
 
 

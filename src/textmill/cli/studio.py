@@ -32,8 +32,8 @@ def studio(
         textmill studio smollm2-135m-instruct   chat, attention, positions, tokens
         textmill studio tokenizer.json qwen3/   two tokenizers, side by side
 
-    Only this machine reaches the page, and nothing leaves the machine. Its address goes
-    to standard output; Ctrl-C ends it.
+    Only this machine reaches the page, and nothing leaves it. The page's address
+    goes to standard output; Ctrl-C ends it.
 
     Parameters
     ----------

@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -166,8 +165,8 @@ class SourceBits:
 
     Attributes:
         interval: of 95 %, over documents; None for fewer than two.
-        by_position: for each stretch with text where it begins and ends in bytes (None: no end), its bits per byte and
-            its bytes.
+        by_position: for each stretch with text where it begins and ends in bytes (None: no end), its bits per byte,
+            their interval over the documents that reach it, and its bytes.
     """
 
     name: str
@@ -204,10 +203,21 @@ def summarise_bits(name: str, records: Sequence[dict[str, Any]]) -> SourceBits |
         bits=math.fsum(bits_DP.ravel()),
         interval=bootstrap_ratio(bits_DP.sum(axis=1), sizes_D),
         by_position=[
-            {"from": low, "to": high, "bits_per_byte": bits / size, "bytes": int(size)}
-            for (low, high), bits, size in zip(
-                pairwise((*POSITIONS, None)), bits_DP.sum(axis=0), bytes_DP.sum(axis=0), strict=True
-            )
-            if size
+            _at_position(low, high, bits_DP[:, place], bytes_DP[:, place])
+            for place, (low, high) in enumerate(zip(POSITIONS, (*POSITIONS[1:], None), strict=True))
+            if bytes_DP[:, place].any()
         ],
     )
+
+
+def _at_position(low: int, high: int | None, bits_D: np.ndarray, bytes_D: np.ndarray) -> dict[str, Any]:
+    """A stretch of all documents; those that end before it say nothing of it."""
+    has_text_D = bytes_D > 0
+    size = bytes_D.sum()
+    return {
+        "from": low,
+        "to": high,
+        "bits_per_byte": bits_D.sum() / size,
+        "interval": bootstrap_ratio(bits_D[has_text_D], bytes_D[has_text_D]),
+        "bytes": int(size),
+    }

@@ -28,6 +28,8 @@ TOKENS_PER_STEP = 512
 MAX_RUNNING = 64
 # The longer a step, the more of its time goes into arithmetic, of which a wrong guess takes as much as a right one.
 TOKENS_WITH_GUESSES = 16
+# Powers of two, the last far above any step.
+_SIZES = 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,7 @@ class Statistics:
     """What a batcher has now, and what it has done since it was made; numbers of answers, tokens or blocks.
 
     Blocks that are published and that no answer holds are kept until their place is needed; they are not in use.
+    ``steps_by_size[n]`` is the number of steps of more than 2**(n - 1) tokens and at most 2**n.
     """
 
     num_running: int
@@ -44,6 +47,8 @@ class Statistics:
     num_blocks_published: int
     num_blocks_kept: int
     num_steps: int
+    num_step_tokens: int
+    steps_by_size: Sequence[int]
     num_prompt_tokens: int
     num_cached_tokens: int
     num_drawn_tokens: int
@@ -292,7 +297,7 @@ class Batcher:
         if works:
             self._forward([work for work in works if not work.answer.reads_states], states=False)
             self._forward([work for work in works if work.answer.reads_states], states=True)
-            self._done.num_steps += 1
+            self._done.count_step(sum(len(work.chunk.ids) for work in works))
             if self._on_step is not None:
                 self._on_step(works)
         return bool(works)
@@ -380,6 +385,8 @@ class _Done:
     """The counters of ``Statistics``."""
 
     num_steps: int = 0
+    num_step_tokens: int = 0
+    steps_by_size: list[int] = dataclasses.field(default_factory=lambda: [0] * _SIZES)
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     num_drawn_tokens: int = 0
@@ -388,6 +395,12 @@ class _Done:
     num_finished: int = 0
     num_aborted: int = 0
     num_failed: int = 0
+
+    def count_step(self, num_tokens: int) -> None:
+        """Add a step of so many tokens."""
+        self.num_steps += 1
+        self.num_step_tokens += num_tokens
+        self.steps_by_size[min((num_tokens - 1).bit_length(), _SIZES - 1)] += 1
 
     def count(self, work: Work, num_right: int, num_drawn: int) -> None:
         """Add what a step did for one answer; an answer's prompt counts when its first token is drawn."""

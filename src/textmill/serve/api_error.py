@@ -21,6 +21,8 @@ _TYPES = {
     503: "unavailable_error",
 }
 _OPTION = re.compile(r"([a-z_]+)(?:\[\d+\])?(?: of \S+)? (?:is|has|must|are) ")
+# What the engine calls otherwise than clients do.
+_CLIENTS_NAMES = {"stop_ids": "stop_token_ids"}
 _SHOWN_MAX = 1000
 
 
@@ -59,9 +61,12 @@ def of_request(error: TextmillError, param: str | None = None) -> ApiError:
     message = str(error)
     code = "context_length_exceeded" if "context" in message and "tokens" in message else None
     named = _OPTION.match(message)
+    name = named and _CLIENTS_NAMES.get(named[1], named[1])
+    if named and name:
+        message = name + message[named.end(1) :]
     if code is not None:  # by these words of OpenAI's, clients know that a model with a longer one may answer
         message = f"This model's maximum context length is exceeded: {message}"
-    return ApiError(400, message, code=code, param=param or (named[1] if named else None))
+    return ApiError(400, message, code=code, param=param or name)
 
 
 def of_engine(error: BaseException) -> ApiError:

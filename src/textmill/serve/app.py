@@ -14,7 +14,7 @@ from textmill.serve.access_log import AccessLog
 from textmill.serve.api_error import ApiError
 from textmill.serve.chat import chat_completions
 from textmill.serve.completions import completions
-from textmill.serve.doors import answer_preflight, check_host, check_key, cors_headers
+from textmill.serve.doors import answer_preflight, check_host, check_key, check_origin, cors_headers
 from textmill.serve.embeddings import embeddings
 from textmill.serve.exchange import Exchange, GoneError, Receive, Scope, Send
 from textmill.serve.service import Service
@@ -86,6 +86,7 @@ class App:
     async def _answer(self, exchange: Exchange, route: Route | None) -> None:
         settings = self._service.settings
         check_host(exchange, settings)
+        check_origin(exchange, settings)
         cors = cors_headers(exchange, settings)
         exchange.extra_headers += cors
         if cors and exchange.method == "OPTIONS":

@@ -47,6 +47,23 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
+def check_origin(exchange: Exchange, settings: Settings) -> None:
+    """Refuse what a page of another origin has a browser send, unless its origin is allowed.
+
+    Browsers send a POST of plain text without asking first; the page could not read the answer, but it would be made.
+    They tell of it themselves (Fetch Metadata), and programs that are no browsers do not.
+    """
+    if exchange.method in ("GET", "HEAD", "OPTIONS") or cors_headers(exchange, settings):
+        return
+    if exchange.header(b"sec-fetch-site") in ("cross-site", "same-site"):
+        raise ApiError(
+            403,
+            f'a page of "{exchange.header(b"origin")[:100]}" had a browser send this. Start the server with '
+            "--cors-origin ORIGIN where it may",
+            code="origin_not_allowed",
+        )
+
+
 def check_key(exchange: Exchange, settings: Settings) -> None:
     """Refuse who has no key, where keys are set; say whose the request is."""
     scheme, _, key = exchange.header(b"authorization").partition(" ")

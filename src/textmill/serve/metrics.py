@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
@@ -102,12 +103,12 @@ class _Batchers(Collector):
             "num_preemptions": "Answers that had to give their blocks back.",
             "spec_decode_num_draft_tokens": "Tokens that were guessed ahead.",
             "spec_decode_num_accepted_tokens": "Guesses that were right.",
-            "iterations": "Steps of the engine.",
         }
         families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {
             **{name: GaugeMetricFamily(self._prefix + name, what, labels=_LABELS) for name, what in gauges.items()},
             **{name: CounterMetricFamily(self._prefix + name, what, labels=_LABELS) for name, what in counters.items()},
         }
+        steps = HistogramMetricFamily(self._prefix + "iteration_tokens_total", "Tokens of a step.", labels=_LABELS)
         for model in self._models.loaded:
             now = model.lm.batcher.statistics()
             values = {
@@ -119,8 +120,11 @@ class _Batchers(Collector):
                 "num_preemptions": now.num_preempted,
                 "spec_decode_num_draft_tokens": now.num_guessed_tokens,
                 "spec_decode_num_accepted_tokens": now.num_accepted_tokens,
-                "iterations": now.num_steps,
             }
             for name, value in values.items():
                 families[name].add_metric([model.name], value)
+            up_to = itertools.accumulate(now.steps_by_size)
+            buckets = [(str(float(2**size)), float(count)) for size, count in enumerate(up_to)]
+            steps.add_metric([model.name], [*buckets, ("+Inf", float(now.num_steps))], now.num_step_tokens)
         yield from families.values()
+        yield steps

@@ -50,6 +50,17 @@ class ModelPool(Generic[M]):
         return list(self._places)
 
     @property
+    def memory(self) -> int:
+        """Bytes that all may take together."""
+        return self._memory
+
+    @property
+    def unloaded(self) -> dict[str, int]:
+        """What those would take, by name, that are not in memory now."""
+        with self._changed:
+            return {name: place.model.num_bytes for name, place in self._places.items() if place.loaded is None}
+
+    @property
     def loaded(self) -> list[M]:
         """Those that are in memory now, in that order."""
         with self._changed:

@@ -50,6 +50,16 @@ class Models:
         """Those that are in memory now."""
         return self._pool.loaded
 
+    @property
+    def unloaded(self) -> dict[str, int]:
+        """Bytes that the others would take, by name."""
+        return self._pool.unloaded
+
+    @property
+    def memory(self) -> int:
+        """Bytes that all may take together."""
+        return self._pool.memory
+
     @contextlib.asynccontextmanager
     async def lease(self, name: str | None) -> AsyncIterator[ServedModel]:
         """Keep a model in memory while a request needs it; one that has to be loaded is, in a thread of its own.

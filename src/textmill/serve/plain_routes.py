@@ -8,7 +8,7 @@ from textmill.serve.exchange import Exchange
 from textmill.serve.metrics import CONTENT_TYPE
 from textmill.serve.models import ServedModel, unknown_model
 from textmill.serve.openapi import schema
-from textmill.serve.service import Service, refused_as_request
+from textmill.serve.service import Service
 from textmill.serve.wire_requests import DetokenizeRequest, TokenizeRequest
 from textmill.serve.wire_responses import (
     Detokenized,
@@ -73,13 +73,15 @@ async def tokenize(service: Service, exchange: Exchange) -> None:
         raise ApiError(400, "give a prompt or messages, one of them", param="prompt")
     async with service.lease(body.model) as model:
         ids = await _ids(service, model, body)
-        strings = [model.lm.tokenizer.token_bytes(token_id).decode(errors="replace") for token_id in ids]
+        strings: list[str] | None = None
+        if body.return_token_strs:
+            strings = await service.lay_out(len(ids), lambda: _strings(model, ids))
         await exchange.respond_json(
             Tokenized(
                 count=len(ids),
                 max_model_len=model.lm.context,
                 tokens=ids,
-                token_strs=strings if body.return_token_strs else None,
+                token_strs=strings,
             )
         )
 
@@ -92,10 +94,13 @@ async def _ids(service: Service, model: ServedModel, body: TokenizeRequest) -> l
     return ids if body.add_special_tokens is False else [*model.lm.rules.prefix_ids, *ids]
 
 
+def _strings(model: ServedModel, ids: list[int]) -> list[str]:
+    return [model.lm.tokenizer.token_bytes(token_id).decode(errors="replace") for token_id in ids]
+
+
 async def detokenize(service: Service, exchange: Exchange) -> None:
     """Turn ids into text."""
     body = await exchange.read_json(DetokenizeRequest, service.settings.max_body_bytes)
     async with service.lease(body.model) as model:
-        with refused_as_request():
-            text = model.lm.tokenizer.decode(body.tokens)
+        text = await service.lay_out(len(body.tokens), lambda: model.lm.tokenizer.decode(body.tokens))
         await exchange.respond_json(Detokenized(prompt=text))

@@ -114,7 +114,11 @@ class Service:
     def _check_room(self, num_answers: int) -> None:
         most = MAX_RUNNING + self.settings.max_queue
         if num_answers > most:
-            raise ApiError(400, f"the request asks for {num_answers:,} answers, and the server takes {most:,} at once")
+            raise ApiError(
+                400,
+                f"the request asks for {num_answers:,} answers, and the server takes {most:,} at once. Ask for fewer, "
+                "or start it with a larger --queue",
+            )
         if self._num_answers + num_answers > most:
             seconds = min(max(math.ceil(self._mean_s), 1), _RETRY_AFTER_MAX_S)
             raise ApiError(

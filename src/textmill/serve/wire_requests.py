@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 ANSWERS_MAX = 128
-PROMPTS_MAX = 1024
+PROMPTS_MAX = 2048  # OpenAI's, of embeddings
 TOP_LOGPROBS_MAX = 20
 MESSAGES_MAX = 4096
 

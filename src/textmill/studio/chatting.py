@@ -33,7 +33,7 @@ async def chat(loaded: Loaded, stepper: Stepper, asked: ChatRequest) -> AsyncGen
     """
     if (asked.messages is None) == (asked.prompt is None):
         raise ConfigError("give messages or a prompt, one of them")
-    path = loaded.subjects.model(asked.model)
+    path = await asyncio.to_thread(loaded.subjects.model, asked.model)
     seed = secrets.randbelow(_SEED_MAX) if asked.seed is None else asked.seed
     request = asked.request(load_sampling_defaults(path), seed)
     if not loaded.is_loaded(path):

@@ -42,12 +42,8 @@ def check(exchange: Exchange) -> None:
         )
     origins = exchange.headers(b"origin")
     if origins and [origin.decode("latin-1").lower() for origin in origins] != [f"http://{host}"]:
-        raise ApiError(
-            403, "the studio answers its own page only, and another one called it", code="origin_not_allowed"
-        )
-    if exchange.header(b"sec-fetch-site") == "cross-site" and exchange.path.startswith("/api/"):
-        raise ApiError(
-            403, "the studio answers its own page only, and another one called it", code="origin_not_allowed"
-        )
+        raise ApiError(403, _ANOTHER, code="origin_not_allowed")
+    if exchange.header(b"sec-fetch-site") in ("cross-site", "same-site") and exchange.path.startswith("/api/"):
+        raise ApiError(403, _ANOTHER, code="origin_not_allowed")
     if exchange.method == "POST" and exchange.header(b"content-type").partition(";")[0].strip() != "application/json":
         raise ApiError(400, "a POST must have Content-Type: application/json", code="content_type")

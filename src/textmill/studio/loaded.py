@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -78,6 +78,16 @@ class Loaded:
         return self._own_tokenizers.get(key, self.stored(name).load_tokenizer)
 
     @contextlib.contextmanager
+    def runs(self, names: Sequence[str]) -> Iterator[list[WatchedRun]]:
+        """Several runs at once; raises ``DataError``.
+
+        They are taken in the order of their names, so that no two callers wait for each other.
+        """
+        with contextlib.ExitStack() as stack:
+            found = {name: stack.enter_context(self.run(name)) for name in sorted(set(names))}
+            yield [found[name] for name in names]
+
+    @contextlib.contextmanager
     def run(self, name: str) -> Iterator[WatchedRun]:
         """A run by name, read to the end of its log, for one thread at a time; raises ``DataError``."""
         folder = self.subjects.run(name)
@@ -97,7 +107,7 @@ class Loaded:
         Raises:
             DataError: there is none of that name, or it is damaged.
         """
-        path = self.subjects.model(name)
+        path = await asyncio.to_thread(self.subjects.model, name)  # it may compare a checkpoint's hashes
         async with self._loading:
             if path not in self._models:
                 self._make_room()

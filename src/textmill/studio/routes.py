@@ -42,6 +42,7 @@ API = 1
 BODY_BYTES_MAX = 1 << 20
 _LIVE_S = 0.25
 _COMPARED_MAX = 16
+_FIELDS_MAX = 64
 T = TypeVar("T")
 
 
@@ -378,10 +379,9 @@ async def compare_runs(desk: Desk, call: Call) -> None:
         raise ApiError(400, f"there are {len(names)} runs, and 2 to {_COMPARED_MAX} can be compared", param="run")
 
     def work() -> dict[str, Any]:
-        with contextlib.ExitStack() as stack:
-            watched = [stack.enter_context(desk.loaded.run(name)) for name in dict.fromkeys(names)]
-            if len(watched) < len(names):
-                raise ConfigError("a run is named twice; name different ones")
+        if len(set(names)) < len(names):
+            raise ConfigError("a run is named twice; name different ones")
+        with desk.loaded.runs(names) as watched:
             return run_view.compared([one.record for one in watched], names)
 
     await call.exchange.respond_json(await asyncio.to_thread(work))
@@ -448,6 +448,10 @@ async def respond(desk: Desk, exchange: Exchange, query: str) -> None:
                 headers=[(b"allow", allowed.encode())],
             )
         name = match[1] if match.re.groups else ""
-        await route.answers[method](desk, Call(exchange, name, parse_qs(query, max_num_fields=64)))
+        try:
+            fields = parse_qs(query, max_num_fields=_FIELDS_MAX)
+        except ValueError as error:
+            raise ApiError(400, f"the query has more than {_FIELDS_MAX} fields; ask for fewer at once") from error
+        await route.answers[method](desk, Call(exchange, name, fields))
         return
     raise ApiError(404, f"there is no {exchange.path[:200]} here", code="not_found")

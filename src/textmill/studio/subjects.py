@@ -87,8 +87,9 @@ class Subjects:
 
     def tokenizer(self, name: str) -> Path:
         """A tokenizer's file or folder by its name, ``RUN@STEP`` among them; raises ``DataError``."""
-        subject = _named("tokenizer", name.partition("@")[0] if "@" in name else name, self.tokenizers())
-        return _tokenizer_path(subject)
+        tokenizers = self.tokenizers()
+        known = name if name in tokenizers else name.rpartition("@")[0] or name
+        return _tokenizer_path(_named("tokenizer", known, tokenizers))
 
     def model(self, name: str) -> Path:
         """A model's folder or file by its name, or ``RUN@STEP``; raises ``DataError``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,22 +26,6 @@ class Rows(Protocol):
     def inputs(self) -> NDArray[np.int64]:
         """int64[rows, tokens]."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A thing that a batch was made of."""
-
-    name: str
-    number: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where things of a batch come from."""
-
-    source: str
-    documents: tuple[Named, ...]
 
 
 class Adapters(Protocol):
@@ -125,7 +108,6 @@ class ObjectiveLoader:
         self._objective = objective
         self.skipped = SkippedSteps(tuple(skip_steps))
 
-    def describe(self, step: int) -> list[Origin]:
-        """Tell what the batch of a step of training is made of."""
-        names = self._objective.documents(self.skipped.data_step(step))
-        return [Origin("tune", tuple(Named(name) for name in names))]
+    def documents(self, step: int) -> Sequence[str]:
+        """Name what the batch of a step of training is made of."""
+        return self._objective.documents(self.skipped.data_step(step))

@@ -8,10 +8,11 @@ alone is passed over; where nothing was learned since the last decision, twice a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from textmill.base.errors import TextmillError
 from textmill.train.interventions import Skip, save_interventions
+from textmill.train.objective import ObjectiveLoader
 from textmill.train.ranks import Ranks
 from textmill.train.trainer import Trainer
 
@@ -94,9 +95,13 @@ def _how_to_look(trainer: Trainer) -> str:
 
 def _documents(trainer: Trainer) -> list[str]:
     """Name the documents of the batch in hand."""
-    names = (
-        f"{record.source}/{document.name if document.name is not None else document.number}"
-        for record in trainer.loader.describe(trainer.step)
-        for document in record.documents
-    )
+    names: Iterable[str]
+    if isinstance(trainer.loader, ObjectiveLoader):
+        names = trainer.loader.documents(trainer.step)
+    else:
+        names = (
+            f"{record.source}/{document.name if document.name is not None else document.number}"
+            for record in trainer.loader.describe(trainer.step)
+            for document in record.documents
+        )
     return list(dict.fromkeys(names))[:_MOST_DOCUMENTS]

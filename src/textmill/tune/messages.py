@@ -33,7 +33,8 @@ def checked_message(message: Message, where: str, name: str) -> dict[str, Any]:
         content = _joined(content, where, name)
     calls_tool = role == "assistant" and bool(message.get("tool_calls"))
     if not (content is None and calls_tool) and not isinstance(content, str):
-        raise DataError(f"{where}: {name} ({role}) has no content; give a text")
+        there = "no content" if content is None else f"the content {content!r:.80}, which is no text"
+        raise DataError(f"{where}: {name} ({role}) has {there}; give a text")
     if role in ("user", "assistant") and not calls_tool and not str(content).strip():
         kind = "answer" if role == "assistant" else "message"
         raise DataError(f"{where}: {name} ({role}) is an empty {kind}; give a text, or leave this line out")

@@ -66,7 +66,7 @@ class Reward:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # what a command prints is data
                 value = self._function(**given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a run does not end because a reward calls sys.exit()
             raise DataError(
                 f"the reward {self.name} raised {type(error).__name__} at {self._line(error)}: {error}; it was asked "
                 f"about the prompt of {where} and the answer {_shown(completion)}. Mend it, and go on with --resume"
@@ -118,7 +118,7 @@ def load_reward(name: str) -> Reward:
     try:
         with contextlib.redirect_stdout(sys.stderr), _importable(module, path.parent):
             exec(compile(source, str(path), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = error.lineno if isinstance(error, SyntaxError) else _line_in(path, error)
         raise ConfigError(f"{path}:{line}: the file of tune.reward fails: {type(error).__name__}: {error}") from error
     function = getattr(module, function_name, None)

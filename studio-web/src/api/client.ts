@@ -44,7 +44,10 @@ async function ask(url: string, init: RequestInit): Promise<Response> {
     response = await fetch(url, init);
   } catch (error) {
     if (isAbort(error)) throw error;
-    throw new ApiError("The studio does not answer. Is `textmill studio` still running? Start it again and reload.", 0);
+    throw new ApiError(
+      "The studio does not answer. Is `textmill studio` still running? Start it again, at the same port.",
+      0,
+    );
   }
   if (response.ok) return response;
   throw new ApiError(await messageOf(response), response.status);

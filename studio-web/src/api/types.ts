@@ -312,7 +312,14 @@ export interface RunAnswer {
   offset: number;
   figures: string[];
   stages: Stage[];
-  scores: { source: string; last: number; last_step: number; best: number; best_step: number }[];
+  scores: {
+    source: string;
+    last: number;
+    last_step: number;
+    best: number;
+    best_step: number;
+    interval: [number, number] | null;
+  }[];
   held_out: Record<string, { step: number[]; value: number[] }>;
   checkpoints: { step: number; num_bytes: number }[];
   incidents: Incident[];

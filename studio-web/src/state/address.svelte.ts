@@ -16,6 +16,15 @@ export function parseAddress(hash: string): { view: View; values: Record<string,
   return { view, values: Object.fromEntries(new URLSearchParams(query)) };
 }
 
+/** A part of an address as it was meant; one that was written by hand and is no encoding is meant as it stands. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 export function formatAddress(view: View, values: Record<string, string>): string {
   const query = new URLSearchParams(Object.entries(values)).toString();
   return query ? `#/${view}?${query}` : `#/${view}`;
@@ -63,7 +72,7 @@ class Address {
   }
 
   list(name: string): string[] {
-    return this.text(name).split(",").filter(Boolean).map(decodeURIComponent);
+    return this.text(name).split(",").filter(Boolean).map(decoded);
   }
 
   flag(name: string, otherwise = false): boolean {

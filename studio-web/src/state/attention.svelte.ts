@@ -17,15 +17,15 @@ class AttentionRun {
   end = $state.raw<AttentionEnd>();
   error = $state<string>();
   isRunning = $state(false);
-  /** What was asked last, so that a view that comes back shows it again and computes nothing. */
-  asked = "";
+  /** Which model was asked last, so that a view that comes back shows its maps again and computes nothing. */
+  model = "";
   #control: AbortController | undefined;
 
   async run(model: string, text: string, maxTokens: number): Promise<void> {
     this.stop();
     const control = new AbortController();
     this.#control = control;
-    this.asked = JSON.stringify([model, text, maxTokens]);
+    this.model = model;
     [this.start, this.layers, this.end, this.error, this.isRunning] = [undefined, [], undefined, undefined, true];
     try {
       const response = await send("attention", { model, text, max_tokens: maxTokens }, control.signal);

@@ -18,6 +18,7 @@ export interface ShownRun {
 /** While a run goes on, its figures are asked for again at most this often. */
 const REFRESH_MS = 1500;
 const ENDED = ["stopped", "finished", "failed"];
+const GOING = ["running", "preparing"];
 
 class Runs {
   list = $state.raw<readonly RunLine[]>();
@@ -32,6 +33,12 @@ class Runs {
   async loadList(): Promise<void> {
     try {
       this.list = (await get<{ runs: RunLine[] }>("runs")).runs;
+      // A run was resumed, or fell silent, or its stream broke off.
+      const isOld = ({ name, state }: RunLine) => {
+        const shown = this.shown.get(name)?.facts.state;
+        return shown && (shown !== state || (GOING.includes(state) && !this.#watched.has(name)));
+      };
+      if (this.list.some(isOld)) await this.show(this.#names, this.#look);
     } catch (error) {
       this.error = messageFor(error);
     }
@@ -95,7 +102,7 @@ class Runs {
       this.#watched.delete(name);
     }
     for (const [name, { facts }] of this.shown) {
-      if (this.#watched.has(name) || (facts.state !== "running" && facts.state !== "preparing")) continue;
+      if (this.#watched.has(name) || !GOING.includes(facts.state)) continue;
       const control = new AbortController();
       this.#watched.set(name, control);
       void this.#follow(name, facts, control.signal).finally(() => this.#watched.delete(name));

@@ -29,11 +29,23 @@ describe("attention", () => {
     await page.getByText("21 keys and values computed").waitFor();
     await page.getByText("6 keys and values computed", { exact: false }).first().waitFor();
   });
+
+  test("an address that names another model shows that one's maps", async () => {
+    const page = await pages.open("#/attention");
+    const next = page.getByText("Next:").locator("..");
+    await next.waitFor();
+    const last = await next.textContent();
+    const early = await page.getByLabel("Model").locator("option", { hasText: "@ step" }).first().getAttribute("value");
+    await page.evaluate((name) => {
+      location.hash = `#/attention?model=${encodeURIComponent(name ?? "")}`;
+    }, early);
+    await expect.poll(() => next.textContent({ timeout: 5000 }).catch(() => last)).not.toBe(last);
+  });
 });
 
 describe("the cache", () => {
   test("prompts are played: blocks are lent, found again, and forgotten", async () => {
-    const page = await pages.open("#/attention?part=cache&blocks=8&once=1");
+    const page = await pages.open("#/attention?part=cache");
     await page.getByRole("button", { name: "Play prompts" }).click();
     await page.getByRole("button", { name: "Stop", exact: true }).waitFor({ state: "detached" });
     const figure = async (name: string) =>

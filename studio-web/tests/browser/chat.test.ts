@@ -48,9 +48,15 @@ describe("chat", () => {
     await page.goto(
       `${page.url().split("#")[0]}#/chat?max_tokens=230&temperature=1&seed=1&model=${await earlyCheckpoint(page)}`,
     );
+    // The answer takes a fraction of a second, so the key is pressed in the page, at its first token.
+    await page.evaluate(() => {
+      new MutationObserver((_, observer) => {
+        if (!document.querySelector("main")?.textContent?.includes("Writing: ")) return;
+        observer.disconnect();
+        document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "s", bubbles: true }));
+      }).observe(document.body, { subtree: true, childList: true, characterData: true });
+    });
     await say(page, "a");
-    await page.getByText(/^Writing: /).waitFor();
-    await page.keyboard.press("s");
     await page.getByText(/^Stopped after /).waitFor();
   });
 

@@ -79,6 +79,30 @@ describe("training", () => {
     rmSync(folder, { recursive: true });
   });
 
+  test("a run that begins later is listed, and one that is resumed is followed again", async () => {
+    const page = await pages.open("#/training?runs=none");
+    await page.getByText("No run is chosen.").waitFor();
+    const folder = join(inject("runs"), "late");
+    mkdirSync(folder, { recursive: true });
+    const log = join(folder, "events.jsonl");
+    const now = () => ({ t: Date.now() / 1000 });
+    writeFileSync(
+      log,
+      event(0, "start", { num_steps: 100, ...now() }) + stepEvent(1, 3, now()) + event(1, "stop", now()),
+    );
+    await page.getByLabel(/\blate\b/).check();
+    const step = page.locator("dt", { hasText: /^Step$/ }).locator("xpath=../dd");
+    await expect.poll(() => step.textContent()).toContain("1");
+    appendFileSync(log, event(1, "resume", now()) + stepEvent(2, 3, now()));
+    await expect.poll(() => step.textContent(), { timeout: 20_000 }).toContain("2");
+    rmSync(folder, { recursive: true });
+  });
+
+  test("an address that was written wrongly breaks nothing", async () => {
+    const page = await pages.open("#/training?runs=%25zz,spiky");
+    await page.getByRole("heading", { name: "Gradient norm" }).waitFor();
+  });
+
   test("no run chosen says what to do", async () => {
     const page = await pages.open("#/training?runs=none");
     await page.getByText("No run is chosen.").waitFor();

@@ -14,7 +14,7 @@ from textmill.base.errors import DataError
 from textmill.data.prepare_report import REPORT, PrepareReport, report_of
 from textmill.data.shards import ShardSet
 from textmill.data.unit_report import CONTAMINATION
-from textmill.eval.report.lineage import SHARDS, sets_of
+from textmill.eval.report.lineage import SHARDS, is_tuned, sets_of, tuned_on
 from textmill.text.decontamination import ContaminationCounts, Decontaminator
 from textmill.text.text_batch import TextBatch
 from textmill.tokenizer.tokenizer import Tokenizer
@@ -23,7 +23,14 @@ from textmill.train.run_record import RunRecord
 
 _HITS = 50
 _BATCH_TOKENS = 1 << 21
+_LINES_AT_ONCE = 4096
 _TITLE = "<h2>Contamination</h2>"
+_NOBODY = (
+    "<p>Nobody has looked for evaluation items in the training text, so scores on public tasks may be of items that "
+    "the model has read. [decontaminate] in a pipeline looks for them, and so does textmill eval report MODEL "
+    "--against TASKS.</p>"
+)
+_OF_THE_BASE = "<p>What the model was trained on before it was tuned is not looked into here.</p>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +46,53 @@ class Found:
     places: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """Some texts of one source, each with its place in it, and how many tokens they are, where that is known."""
+
+    source: str
+    places: list[str]
+    texts: list[str | bytes]
+    num_tokens: int = 0
+
+
 def look_for(
     run: RunRecord,
-    tokenizer: Tokenizer,
+    load_tokenizer: Callable[[], Tokenizer],
     paths: Sequence[str],
     *,
     profile: str = "finemath",
     progress: Callable[[int], None] | None = None,
 ) -> Found:
-    """Look for the items of evaluation sets in all that a run trained on.
+    """Look for the items of evaluation sets in all that a run trained on: its shards, or the files that it tuned on.
 
     Args:
-        tokenizer: the run's, which makes text of its shards.
+        load_tokenizer: opens the run's, which makes text of its shards.
         paths: .jsonl files, task files among them.
         profile: how items are found, as ``textmill data decontaminate`` has it.
         progress: called with the tokens done so far.
 
     Raises:
-        DataError: the shards are not on this disk, or a file cannot be read.
+        DataError: the shards or files are not on this disk, or a file cannot be read.
     """
     decontaminator = Decontaminator.against(paths, profile, action="report")
     counts, places, done = ContaminationCounts(), list[str](), 0
+    for some in _lines(run) if is_tuned(run) else _documents(run, load_tokenizer()):
+        found = decontaminator.apply(TextBatch.of(some.texts))
+        counts.add(found, decontaminator)
+        for hit in found.hits[: _HITS - len(places)]:
+            places.append(
+                f"{decontaminator.items[hit.item].id} in {some.source}, {some.places[hit.document]}, characters "
+                f"{hit.begin:,} to {hit.end:,}: {hit.ngram}"
+            )
+        done += some.num_tokens
+        if progress is not None:
+            progress(done)
+    return Found(counts.summary(decontaminator), places)
+
+
+def _documents(run: RunRecord, tokenizer: Tokenizer) -> Iterator[_Texts]:
+    """The documents of a run's shards."""
     for one in sets_of(run):
         if one.manifest is None:
             raise DataError(
@@ -69,19 +102,51 @@ def look_for(
         shards = ShardSet(one.folder)
         for numbers in _batches(shards):
             documents = [shards.document(number) for number in numbers]
-            texts = TextBatch.of([tokenizer.decode_bytes(document.tolist()) for document in documents])
-            found = decontaminator.apply(texts)
-            counts.add(found, decontaminator)
-            for hit in found.hits[: _HITS - len(places)]:
-                item = decontaminator.items[hit.item]
-                places.append(
-                    f"{item.id} in {one.name}, document {numbers[hit.document]:,}, characters {hit.begin:,} to "
-                    f"{hit.end:,}: {hit.ngram}"
+            yield _Texts(
+                one.name,
+                [f"document {number:,}" for number in numbers],
+                [tokenizer.decode_bytes(document.tolist()) for document in documents],
+                sum(map(len, documents)),
+            )
+
+
+def _lines(run: RunRecord) -> Iterator[_Texts]:
+    """All that the lines of files say that a run tuned on, whatever their keys."""
+    paths = tuned_on(run)
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing is not None or not paths:
+        raise DataError(
+            f"what {run.name} was tuned on cannot be looked into: {missing or 'it'} is not on this disk. Put it back, "
+            "or leave --against out"
+        )
+    for path in paths:
+        with path.open("rb") as lines:
+            numbered = enumerate(lines, start=1)
+            while batch := list(islice(numbered, _LINES_AT_ONCE)):
+                yield _Texts(
+                    path.name,
+                    [f"line {number:,}" for number, _ in batch],
+                    [
+                        "\n".join(_strings(_parsed(line, f"{path}:{number}"))).encode(errors="replace")
+                        for number, line in batch
+                    ],
                 )
-            done += sum(map(len, documents))
-            if progress is not None:
-                progress(done)
-    return Found(counts.summary(decontaminator), places)
+
+
+def _parsed(line: bytes, where: str) -> Any:
+    try:
+        return json.loads(line) if line.strip() else None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not valid JSON: {error}") from error
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """The texts in a JSON value, in their order; keys are none."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _strings(one)
 
 
 def _batches(shards: ShardSet) -> Iterator[list[int]]:
@@ -102,7 +167,10 @@ def contamination(run: RunRecord | None, found: Found | None) -> str:
     """The section of the page."""
     if run is None:
         return ""
-    return _TITLE + ("" if found is None else _now(found)) + _before(run)
+    if is_tuned(run):
+        return _TITLE + (_NOBODY if found is None else _now(found)) + _OF_THE_BASE
+    looked, before = "" if found is None else _now(found), _before(run)
+    return _TITLE + looked + (before or ("" if looked else _NOBODY))
 
 
 def _now(found: Found) -> str:
@@ -124,7 +192,10 @@ def _listed(places: Sequence[str]) -> str:
 
 
 def _before(run: RunRecord) -> str:
-    """Items of evaluation sets that were found in the training text, and what became of the documents."""
+    """Items of evaluation sets that were found in the training text, and what became of the documents.
+
+    Nothing where nobody looked for them.
+    """
     reports = [report for folder in _report_folders(run) if (report := _report_in(folder)) is not None]
     rows, hits = [], []
     for report in reports:
@@ -144,10 +215,7 @@ def _before(run: RunRecord) -> str:
         hits += list(islice(_hits(report.folder / CONTAMINATION), _HITS))
     looked = any(source.contamination.num_documents for report in reports for source in report.sources.values())
     if not looked:
-        return (
-            "<p>Nobody has looked for evaluation items in the training text, so scores on public "
-            "tasks may be of items that the model has read. [decontaminate] in a pipeline looks for them.</p>"
-        )
+        return ""
     if not rows:
         return "<p>No item of the evaluation sets was found in the training text.</p>"
     return (

@@ -1,4 +1,4 @@
-"""Where a model comes from: its run, and the shards of every source that it read."""
+"""Where a model comes from: its run, the shards of every source that it read, or the files that it was tuned on."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from textmill.base import units
 from textmill.base.errors import DataError
+from textmill.checkpoint.json_files import read_json
 from textmill.data.manifest import MANIFEST, Manifest, read_manifest
 from textmill.train import report_tables
 from textmill.train.page import table
 from textmill.train.run_record import RunRecord, is_run
 
 SHARDS = "shards"
+_TUNED_WITH = "inputs.json"  # hashes of what a run of tuning began with
 
 
 def run_of(model: Path) -> Path | None:
@@ -41,6 +44,8 @@ def lineage(run: RunRecord | None) -> str:
             "<h2>Where it comes from</h2><p>This model is not part of a run of textmill's, so what it was trained on "
             "is not known here.</p>"
         )
+    if is_tuned(run):
+        return "<h2>Where it comes from</h2>" + _began_from(run) + _learned_from(run)
     rows = []
     for one in sets_of(run):
         if one.manifest is None:
@@ -72,11 +77,51 @@ def _began_from(run: RunRecord) -> str:
     origin = model.get("from") if isinstance(model, dict) else None
     branch = run.known("branch")
     said = []
+    if is_tuned(run):
+        tune = _tuning(run)
+        known = _hashes(run)
+        said.append(f"It was tuned ({tune.get('kind')}) from the weights of {tune.get('model')}{known}.")
     if isinstance(origin, str) and origin:
         said.append(f"It began with the weights of {origin}.")
     if isinstance(branch, dict):
         said.append(f"It branched off step {branch.get('step')} of {branch.get('run')}.")
     return f"<p>{html.escape(' '.join(said) or 'It began with random weights.')}</p>"
+
+
+def is_tuned(run: RunRecord) -> bool:
+    """Whether a run tuned a model: then it read conversations, pairs or prompts, and no shards."""
+    return bool(_tuning(run))
+
+
+def tuned_on(run: RunRecord) -> list[Path]:
+    """The files that a run of tuning learned from, as far as they are known here."""
+    data = _tuning(run).get("data")
+    if not isinstance(data, str):
+        return []
+    path = Path(data)
+    return sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+
+
+def _tuning(run: RunRecord) -> dict[str, Any]:
+    tune = run.table("recipe").get("tune")
+    return tune if isinstance(tune, dict) else {}
+
+
+def _hashes(run: RunRecord) -> str:
+    """What the run wrote down of its model and data, to tell them from others."""
+    try:
+        known = read_json(run.folder / _TUNED_WITH)
+    except DataError:
+        return ""
+    return f" (hash of its values {str(known.get('model'))[:12]}; of the data's tokens {str(known.get('data'))[:12]})"
+
+
+def _learned_from(run: RunRecord) -> str:
+    rows = [
+        [str(path), units.num_bytes(path.stat().st_size) if path.is_file() else "not on this disk"]
+        for path in tuned_on(run)
+    ]
+    return table(("learned from", "size"), rows) if rows else "<p>What it learned from is not on this disk.</p>"
 
 
 def _made_by(run: RunRecord) -> str:

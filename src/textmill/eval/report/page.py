@@ -61,7 +61,7 @@ def write_model_report(
             raise DataError(
                 f"{model} is not part of a run, so what it was trained on is not known: leave --against out"
             )
-        found = look_for(run, Tokenizer.load(model), against, progress=progress)
+        found = look_for(run, lambda: Tokenizer.load(model), against, progress=progress)
     write_file(path, draw_model_report(model, sha256, evidence, run, found))
     return path
 

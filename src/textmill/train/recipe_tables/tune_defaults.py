@@ -32,7 +32,7 @@ def with_tuning_defaults(table: Mapping[str, Any]) -> dict[str, Any]:
     schedule = _given(table, "schedule")
     defaults: dict[str, dict[str, Any]] = {
         "schedule": {"kind": "cosine", "peak_lr": of_all if tune.get("rank") is None else of_adapters},
-        "optimizer": {"beta2": 0.999, "weight_decay": 0.0},
+        "optimizer": {"betas": [0.9, 0.999], "weight_decay": 0.0},
         "eval": {"holdout": 0.0},
     }
     if "warmup_steps" not in schedule:
