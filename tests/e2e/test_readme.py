@@ -57,4 +57,4 @@ def test_commands_that_it_shows_are_there_and_those_it_says_are_not_are_not():
     shown = set(re.findall(r"^ {4}(?:\S+/)?textmill ([a-z]+)", README, re.MULTILINE))
     missing = re.search(r"Not yet: (.*?)\. \[CHANGELOG", README, re.DOTALL).group(1)
     assert {"train", "data"} <= shown <= commands
-    assert {"studio"} <= set(re.findall(r"`([a-z]+)`", missing)) <= {"serve", "tune", "eval", "studio"} - commands
+    assert not set(re.findall(r"`([a-z]+)`", missing)) & commands
