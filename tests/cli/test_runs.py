@@ -128,6 +128,22 @@ def test_a_tuned_run_goes_on_as_one(runs, capsys, name, said):
     assert f"next: textmill {said}\n" in capsys.readouterr().err
 
 
+def test_what_tuning_was_scored_by_is_shown(runs, capsys):
+    log = EventLog(runs / "beta" / "events.jsonl")
+    for step, loss in ((20, 2.5), (34, 2.25)):
+        log.write("eval", step, held_out={"loss": loss, "margin_accuracy": 0.75})
+    log.close()
+    assert main(["runs", "show", "beta"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("held out of tuning") + 1 :][:3] == [
+        "score             last  at step",
+        "loss             2.250       34",
+        "margin accuracy  0.750       34",
+    ]
+    assert main(["runs", "show", "beta", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["held_out"]["loss"] == [[20, 2.5], [34, 2.25]]
+
+
 def test_the_report_is_drawn_anew(runs):
     assert main(["runs", "show", "beta", "--report"]) == 0
     assert "34 of 60" in (runs / "beta" / "report.html").read_text()

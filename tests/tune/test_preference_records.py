@@ -67,6 +67,7 @@ def test_pairs_are_numbered_by_their_lines(tmp_path):
     ("record", "what"),
     [
         ("{", "not valid JSON"),
+        (r'{"prompt": "\ud83d", "chosen": "a", "rejected": "b"}', "half of a surrogate pair"),
         ("[" * 100_000, "not valid JSON"),
         ("[1]", "must hold an object"),
         ({"prompt": "a", "chosen": "b"}, '"rejected" is missing'),

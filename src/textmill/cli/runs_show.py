@@ -36,6 +36,7 @@ _SCORES = (
     Column("best"),
     Column("at step", rank=1),
 )
+_OF_TUNING = (Column("score", is_text=True, least=10), Column("last"), Column("at step", rank=1))
 
 
 def show(
@@ -73,7 +74,8 @@ def show(
 
         out.say(f"the report is in {write_report(record.folder)}")
     if json:
-        out.json(as_table(facts, next_command(record, facts)))
+        scored = {"held_out": record.history.held_out_items()}
+        out.json(as_table(facts, next_command(record, facts)) | (scored if scored["held_out"] else {}))
         return 0
     for line in _lines(facts, record.history, now_s, out.data_width):
         out.styled(line) if isinstance(line, Text) else out.data(for_terminal(line))
@@ -127,6 +129,13 @@ def _lines(facts: RunFacts, history: History, now_s: float, width: int) -> Itera
         ]
         kept = [n for n, one in enumerate(_SCORES) if one is not _INTERVAL or any(s.interval for s in facts.scores)]
         yield from draw_table([_SCORES[n] for n in kept], [[row[n] for n in kept] for row in rows], width)
+    scores = [
+        [for_terminal(name.replace("_", " ")), f"{points[-1][1]:.3f}", f"{points[-1][0]:,}"]
+        for name, points in history.held_out_items().items()
+    ]
+    if scores:
+        yield "\nheld out of tuning"
+        yield from draw_table(_OF_TUNING, scores, width)
     yield from _checkpoint_lines(facts)
     for line in _incident_lines(facts):
         yield from _wrapped(line, width, 4)

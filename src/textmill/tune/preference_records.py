@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from typing import Any, BinaryIO
 
 from textmill.base.errors import ConfigError, DataError
 from textmill.tune.messages import Message, Tool, checked_message, tools_of
+
+# As JSON escapes it, and as bytes that are no UTF-8 but pass json.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 
 Side = str | tuple[Message, ...]
 
@@ -107,6 +111,14 @@ def parsed(line: bytes, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: not valid JSON: {error}") from error
     if not isinstance(record, dict):
         raise DataError(f"{where}: a line must hold an object, and this one holds a {type(record).__name__}")
+    if _SURROGATE.search(line):  # most are halves of a pair that is whole
+        try:
+            json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{where}: holds half of a surrogate pair, which is no character; write the whole character, or leave "
+                "this line out"
+            ) from error
     return record
 
 

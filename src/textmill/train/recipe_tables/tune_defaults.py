@@ -1,4 +1,4 @@
-"""What ``[schedule]``, ``[optimizer]`` and ``[eval]`` are where a model is tuned and the recipe leaves keys out.
+"""What a recipe leaves out of ``[schedule]``, ``[optimizer]``, ``[eval]`` and ``[spikes]`` where a model is tuned.
 
 Those of pretraining would be some hundred times too fast for preferences, and decay weights that are to stay.
 
@@ -34,6 +34,8 @@ def with_tuning_defaults(table: Mapping[str, Any]) -> dict[str, Any]:
         "schedule": {"kind": "cosine", "peak_lr": of_all if tune.get("rank") is None else of_adapters},
         "optimizer": {"betas": [0.9, 0.999], "weight_decay": 0.0},
         "eval": {"holdout": 0.0},
+        # Conversations are few, and chosen: none is passed over because a set that is known by heart makes losses jump.
+        "spikes": {"action": "off"},
     }
     if "warmup_steps" not in schedule:
         defaults["schedule"]["warmup_fraction"] = 0.1
