@@ -12,6 +12,7 @@ from serve.conftest import make_client
 from textmill.base import safetensors
 from textmill.base.errors import ConfigError, DataError
 from textmill.infer.engine import planned_memory
+from textmill.serve import models
 from textmill.serve.models import Models, pool_of
 
 ASKED = {"messages": [{"role": "user", "content": "the fox"}], "max_tokens": 12, "temperature": 0}
@@ -132,3 +133,19 @@ def test_a_model_that_is_damaged_later_is_told(folders, loop, tmp_path):
     assert "cannot be loaded" in response.json()["error"]["message"]
     with pytest.raises(DataError):
         pool_of({"late": tmp_path / "late"}, None)
+
+
+def test_a_request_waits_for_a_model_no_longer_than_it_may(folders, expected, loop, monkeypatch):
+    may_load = threading.Event()
+
+    def late(*arguments, **options):
+        may_load.wait()
+        return textmill.load(*arguments, **options)
+
+    monkeypatch.setattr(models, "load", late)
+    client = serve(folders, loop, None)
+    response = client.post("/v1/chat/completions", ASKED | {"timeout": 0.05})
+    assert response.status_code == 408
+    assert response.json()["error"]["code"] == "deadline_exceeded"
+    may_load.set()
+    assert ask(client, "one") == expected["one"]

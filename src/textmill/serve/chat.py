@@ -31,7 +31,7 @@ async def chat_completions(service: Service, exchange: Exchange) -> None:
     body = await exchange.read_json(ChatRequest, service.settings.max_body_bytes)
     check_stream_options(body)
     _check(body)
-    async with service.lease(body.model) as model:
+    async with service.lease(exchange, body.model, body.timeout) as model:
         prompt = await chat_prompt(service, model, body)
         if exchange.logs_text:
             exchange.facts["prompt"] = model.lm.tokenizer.decode(prompt.ids)

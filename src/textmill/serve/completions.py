@@ -30,7 +30,7 @@ async def completions(service: Service, exchange: Exchange) -> None:
     """Answer a request."""
     body = await exchange.read_json(CompletionRequest, service.settings.max_body_bytes)
     _check(body)
-    async with service.lease(body.model) as model:
+    async with service.lease(exchange, body.model, body.timeout) as model:
         prompts = await ids_of_all(service, model, body.prompt)
         if exchange.logs_text:
             exchange.facts["prompt"] = body.prompt

@@ -25,7 +25,7 @@ _TEXTS_AT_ONCE = MAX_RUNNING
 async def embeddings(service: Service, exchange: Exchange) -> None:
     """Answer a request."""
     body = await exchange.read_json(EmbeddingRequest, service.settings.max_body_bytes)
-    async with service.lease(body.model) as model:
+    async with service.lease(exchange, body.model, body.timeout) as model:
         width = model.lm.config.hidden_size
         if body.dimensions is not None and body.dimensions != width:
             raise ApiError(

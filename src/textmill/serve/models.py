@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +59,17 @@ class Models:
         """Bytes that all may take together."""
         return self._pool.memory
 
-    @contextlib.asynccontextmanager
-    async def lease(self, name: str | None) -> AsyncIterator[ServedModel]:
-        """Keep a model in memory while a request needs it; one that has to be loaded is, in a thread of its own.
+    def try_take(self, name: str | None) -> Lease[ServedModel] | None:
+        """A lease on a model that is in memory; None where it has to be loaded. ``ApiError`` for no such name."""
+        return self._pool.try_take(name or self.names[0])
+
+    async def take(self, name: str | None) -> Lease[ServedModel]:
+        """A lease on a model, loaded first where it is not in memory: in a thread of its own, for all who wait.
 
         Raises:
             ApiError: there is none of that name, no room for it, or it cannot be loaded.
         """
-        lease = await self._take(name or self.names[0])
-        try:
-            yield lease.model
-        finally:
-            lease.give_back()
-
-    async def _take(self, name: str) -> Lease[ServedModel]:
-        """A lease on a model. All who wait for one that is being loaded wait for one thread."""
+        name = name or self.names[0]
         while (lease := self._pool.try_take(name)) is None:
             loading = self._loading.get(name)
             if loading is None or loading.done():

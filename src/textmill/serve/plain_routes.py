@@ -71,7 +71,7 @@ async def tokenize(service: Service, exchange: Exchange) -> None:
     body = await exchange.read_json(TokenizeRequest, service.settings.max_body_bytes)
     if (body.prompt is None) == (body.messages is None):
         raise ApiError(400, "give a prompt or messages, one of them", param="prompt")
-    async with service.lease(body.model) as model:
+    async with service.lease(exchange, body.model) as model:
         ids = await _ids(service, model, body)
         strings: list[str] | None = None
         if body.return_token_strs:
@@ -101,6 +101,6 @@ def _strings(model: ServedModel, ids: list[int]) -> list[str]:
 async def detokenize(service: Service, exchange: Exchange) -> None:
     """Turn ids into text."""
     body = await exchange.read_json(DetokenizeRequest, service.settings.max_body_bytes)
-    async with service.lease(body.model) as model:
+    async with service.lease(exchange, body.model) as model:
         text = await service.lay_out(len(body.tokens), lambda: model.lm.tokenizer.decode(body.tokens))
         await exchange.respond_json(Detokenized(prompt=text))

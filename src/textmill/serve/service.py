@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Literal, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from typing import Any, Literal, TypeVar
 
 from textmill.base.errors import ConfigError, DataError
 from textmill.infer.answer import Answer
@@ -16,6 +16,7 @@ from textmill.serve.api_error import ApiError, of_request
 from textmill.serve.exchange import Exchange, GoneError
 from textmill.serve.job import DeadlineError, Job
 from textmill.serve.metrics import Metrics
+from textmill.serve.model_pool import Lease
 from textmill.serve.models import Models, ServedModel
 from textmill.serve.settings import Settings
 from textmill.serve.stepper import Stepper
@@ -56,10 +57,36 @@ class Service:
         if self.phase == "loading":
             self.phase = "ready"
 
-    def lease(self, name: str | None) -> contextlib.AbstractAsyncContextManager[ServedModel]:
-        """Keep a model in memory while a request needs it; raises ``ApiError`` where there is none of that name."""
+    @contextlib.asynccontextmanager
+    async def lease(
+        self, exchange: Exchange, name: str | None, timeout_s: float | None = None
+    ) -> AsyncIterator[ServedModel]:
+        """Keep a model in memory while a request needs it; it waits for one that is loaded no longer than it may take.
+
+        Raises:
+            ApiError: there is none of that name, no room for it, it cannot be loaded, or not in time.
+            GoneError: the client went away meanwhile.
+        """
         assert self.models is not None, "requests are taken when models are there"
-        return self.models.lease(name)
+        lease = self.models.try_take(name) or await self._take(exchange, self.models.take(name), timeout_s)
+        try:
+            yield lease.model
+        finally:
+            lease.give_back()
+
+    async def _take(
+        self, exchange: Exchange, take: Coroutine[Any, Any, Lease[ServedModel]], timeout_s: float | None
+    ) -> Lease[ServedModel]:
+        taking, gone = asyncio.create_task(take), asyncio.create_task(exchange.wait_until_gone())
+        left_s = exchange.began + self._timeout_s(exchange, timeout_s) - time.monotonic()
+        try:
+            await asyncio.wait({taking, gone}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                return taking.result()
+            raise GoneError if gone.done() else deadline_passed()
+        finally:
+            gone.cancel()
+            taking.cancel()
 
     async def lay_out(self, num_characters: float, work: Callable[[], T]) -> T:
         """Make tokens of a text: at once if it is short, else beside the loop, where others need not wait for it.
