@@ -156,7 +156,8 @@ def test_a_pipe_gets_lines(monkeypatch, capsys, tmp_path):
             now[0] += 1.0
             listener.event(event)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "  training   7 %  640 tok/s  loss 4.00  2.00 bits/byte"
+    assert lines[0] == "  training   2 %  640 tok/s  loss 6.00  3.00 bits/byte"  # after 2 seconds; then every 5
+    assert lines[1].startswith("  training  10 %")
     assert any("(held out 2.12) bits/byte" in line for line in lines)
     assert "warning: step 33: spike (loss 9, limit 4; grad norm 7, limit 2); back to step 28" in lines
 

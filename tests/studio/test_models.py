@@ -151,4 +151,5 @@ def test_the_session_lists_what_there_is(studio, place):
     assert {"tiny", "second", "example"} <= set(models)
     assert "first" not in models  # it has no checkpoint
     assert {"tiny", "words.json", "second", "example"} <= {one["name"] for one in told["tokenizers"]}
-    assert [one["name"] for one in told["runs"]] == ["first", "second", "example"]
+    runs = [one["name"] for one in told["runs"]]
+    assert [name for name in runs if name in {"first", "second", "example"}] == ["first", "second", "example"]
