@@ -60,13 +60,17 @@ def schema() -> dict[str, Any]:
     }
 
 
+# One server-sent event, as a client's reader gives it: 3.1 has no word for what streams are made of.
+_EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+
+
 def _operation(path: str, summary: str, body: type | None, response: type | None) -> dict[str, Any]:
     if response is None:
         content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     else:
         content = {"application/json": {"schema": _ref(response)}}
     if body in _STREAMED:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content["text/event-stream"] = {"schema": _EVENT}
     operation: dict[str, Any] = {
         "summary": summary,
         "responses": {
