@@ -10,16 +10,14 @@ Nothing else may run meanwhile. --peer names a Python that has llama-cpp-python 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from inference_speed import cases, first_token, measure, models, peers, quality, report, speed, text
 from inference_speed.places import RESULTS
+from name_list import names
+from records import keep_whole
 from textmill.base.errors import DataError
 from textmill.checkpoint.stored_model import open_model
 
@@ -31,9 +29,9 @@ _BUSY = 0.5
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=_names(PARTS), default=PARTS, metavar="PARTS", help="of " + ",".join(PARTS))
+    parser.add_argument("--only", type=names(PARTS), default=PARTS, metavar="PARTS", help="of " + ",".join(PARTS))
     types = tuple(case.name for case in cases.CASES)
-    parser.add_argument("--types", type=_names(types), default=types, help="of " + ",".join(types))
+    parser.add_argument("--types", type=names(types), default=types, help="of " + ",".join(types))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peer", type=Path, metavar="PYTHON", help="the Python that has llama-cpp-python")
     parser.add_argument("--quick", action="store_true", help="few tokens, to see that everything runs")
@@ -67,7 +65,7 @@ def main() -> None:
         first = first_token.measure(first_token.ROUNDS)
     if "quality" in parts:
         scores = list(quality.measure(python, quick=given.quick))
-    keep(
+    keep_whole(
         RESULTS if given.write else RESULTS.with_name("trial.json"),
         {"facts": facts, "measured": measured, "first": first, "scores": scores},
     )
@@ -91,23 +89,6 @@ def measure_speed(given: argparse.Namespace, peer_python: Path, facts: measure.F
                     measured.append(each)
                     print(report.speeds_table([each]), file=sys.stderr, flush=True)
     return measured
-
-
-def keep(path: Path, results: dict[str, Any]) -> None:
-    """Write all figures of all rounds down, for whoever wants more than medians."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1, default=dataclasses.asdict) + "\n")
-
-
-def _names(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(text.split(","))
-        unknown = sorted(set(names) - set(allowed))
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(allowed)}")
-        return names
-
-    return parse
 
 
 if __name__ == "__main__":

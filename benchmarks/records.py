@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -33,6 +34,12 @@ def keep(folder: Path, part: str, measured: dict[str, Any]) -> None:
     """Write a part's record."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{part}.json").write_text(json.dumps(measured, indent=1) + "\n")
+
+
+def keep_whole(path: Path, figures: Any) -> None:
+    """Write all figures of all rounds down, for whoever wants more than medians."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1, default=dataclasses.asdict) + "\n")
 
 
 def kept(folder: Path, parts: Iterable[str]) -> Records:

@@ -14,10 +14,10 @@ import argparse
 import dataclasses
 import json
 import os
-from collections.abc import Callable
-from pathlib import Path
 
 from inference_speed import models
+from name_list import names
+from records import keep_whole
 from serving_speed import cases, measure, report, servers
 from serving_speed.places import RESULTS
 from serving_speed.prompts import Prompts
@@ -32,10 +32,10 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", type=_names(measure.PARTS), default=measure.PARTS, help="of " + ",".join(measure.PARTS)
+        "--only", type=names(measure.PARTS), default=measure.PARTS, help="of " + ",".join(measure.PARTS)
     )
-    parser.add_argument("--types", type=_names(cases.TYPES), default=cases.TYPES, help="of " + ",".join(cases.TYPES))
-    parser.add_argument("--servers", type=_names(SERVERS), default=SERVERS, help="of " + ",".join(SERVERS))
+    parser.add_argument("--types", type=names(cases.TYPES), default=cases.TYPES, help="of " + ",".join(cases.TYPES))
+    parser.add_argument("--servers", type=names(SERVERS), default=SERVERS, help="of " + ",".join(SERVERS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1, help="of the random words of prompts")
     parser.add_argument("--quick", action="store_true", help="few tokens, to see that everything runs")
@@ -74,7 +74,7 @@ def main() -> None:
             rounds=given.rounds,
         )
         measured.append(run.measure(given.only))
-        keep(RESULTS if given.write else RESULTS.with_name("trial.json"), measured)
+        keep_whole(RESULTS if given.write else RESULTS.with_name("trial.json"), measured)
     commands = [servers.shown([way for way in ways if way.server == server]) for server in given.servers]
     if set(given.servers) >= {cases.OURS, cases.LLAMA_CPP}:
         page = report.page(measured, commands, given.rounds)
@@ -83,23 +83,6 @@ def main() -> None:
             report.write(page)
     else:
         print(json.dumps(measured, indent=1, default=dataclasses.asdict))
-
-
-def keep(path: Path, measured: list[measure.Measured]) -> None:
-    """Write all figures of all rounds down, for whoever wants more than medians."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(measured, indent=1, default=dataclasses.asdict) + "\n")
-
-
-def _names(allowed: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(text.split(","))
-        unknown = sorted(set(names) - set(allowed))
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(allowed)}")
-        return tuple(name for name in allowed if name in names)
-
-    return parse
 
 
 if __name__ == "__main__":
