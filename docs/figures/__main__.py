@@ -9,9 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import blocks
+import dedup
+import engine
 import kv_cache
 import mixtures
 import norm
+import packing
 import remat
 import rope
 import tokens
@@ -24,9 +28,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "rope-dot-products": rope.dot_products,
     "kv-heads": kv_cache.heads,
     "kv-bytes": kv_cache.cache_bytes,
+    "kv-blocks": blocks.shared,
     "schedules": mixtures.schedules,
     "stages": mixtures.stages,
     "remat-bytes": remat.saved_bytes,
+    "dedup-found": dedup.found,
+    "packing-rows": packing.rows,
+    "engine-steps": engine.steps,
+    "engine-draws": engine.kept_tokens,
 }
 
 if __name__ == "__main__":
