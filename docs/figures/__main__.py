@@ -18,7 +18,9 @@ import norm
 import packing
 import remat
 import rope
+import saves
 import tokens
+import weights
 from drawing import Figure
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -34,6 +36,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "remat-bytes": remat.saved_bytes,
     "dedup-found": dedup.found,
     "packing-rows": packing.rows,
+    "save-moments": saves.moments,
+    "four-bits": weights.four_bits,
     "engine-steps": engine.steps,
     "engine-draws": engine.kept_tokens,
 }

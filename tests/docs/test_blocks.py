@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import tomllib
 
 import pytest
 
@@ -15,9 +14,6 @@ from fakes.tiny_model import write_model
 from fakes.tiny_run import write_recipe
 from serve.clients.environment import client_python
 from serve.live_server import LiveServer
-from textmill.base.config import from_table
-from textmill.data.pipeline import Pipeline
-from textmill.train.recipe import Recipe
 
 PAGES = {"README": ROOT / "README.md", **pages("guides"), **pages("reference")}
 
@@ -111,10 +107,3 @@ def test_python_is_marked_as_such(name):
     """What is indented is a terminal, a picture or TOML: no Python that nothing would run."""
     lines = re.sub(r"^```.*?^```$", "", PAGES[name].read_text(), flags=re.MULTILINE | re.DOTALL)
     assert re.findall(r"^ {4}(?:import \w|from \w[\w.]* import |def \w+\().*$", lines, re.MULTILINE) == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_whole_recipes_and_pipelines_are_such(name):
-    for block in fenced(PAGES[name].read_text(), "toml"):
-        table = tomllib.loads(block)
-        from_table(Pipeline if "output" in table else Recipe, table)
