@@ -19,6 +19,8 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 CPP := $(shell find cpp -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 NATIVE := $(CPP) CMakeLists.txt pyproject.toml constraints.txt $(wildcard recipes/*.toml)
 FORMATTED := $(shell find cpp -name '*.cpp' -o -name '*.h')
+WEB := studio-web
+DIST := src/textmill/studio/dist/index.html
 DEMO_MINUTES ?= 2
 SECONDS ?= 600
 CLANG ?= clang++-16
@@ -187,7 +189,7 @@ bench-tuning: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/tuning.py --out docs/benchmarks/tuning.md
 
-bench-studio: $(VENV)/.installed-tools
+bench-studio: $(VENV)/.installed-tools $(DIST)
 	$(BIN)/python benchmarks/studio.py --write
 
 # Checks and measures the torch runner and the trainer on a CUDA device, in under 10 minutes; without one it says so.
@@ -195,8 +197,6 @@ gpu-check: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/gpu.py
 
 # The page: hashed files that git ignores, and that sdist and wheel carry. Nobody who installs textmill needs Node.
-WEB := studio-web
-DIST := src/textmill/studio/dist/index.html
 WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/tests -prune -o -type f -print)
 
 studio: $(DIST)

@@ -44,6 +44,7 @@ def start(path, size, *settings, resume=False, failpoint="", mesh="ddp"):
             env={
                 **os.environ,
                 **place,
+                "PYTHONFAULTHANDLER": "1",  # a process that a library aborts says where it was
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
                 "TEXTMILL_FAILPOINT": "" if rank else failpoint,
@@ -125,7 +126,7 @@ def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path
     processes[dead].kill()
     processes[dead].communicate()
     told = processes[1 - dead].communicate(timeout=100)[0]
-    assert processes[1 - dead].returncode == 1
+    assert processes[1 - dead].returncode == 1, told
     assert f"rank {1 - dead} of 2 lost another" in told
     assert "start all ranks again with --resume" in told
     assert latest_checkpoint(tmp_path / "run", on_damage=pytest.fail) is not None

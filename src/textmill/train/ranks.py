@@ -15,7 +15,7 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
-from textmill.base.errors import TextmillError
+from textmill.base.errors import LostRankError
 
 # The others wait while the first one makes the corpus. One that dies is noticed by its connection, at once.
 _TIMEOUT = timedelta(days=1)
@@ -91,14 +91,14 @@ class Ranks:
         """Say so where another rank is lost, whatever the library says of a message that did not come.
 
         Raises:
-            TextmillError: another rank is gone.
+            LostRankError: another rank is gone.
         """
         try:
             yield
         except RuntimeError as error:
             if self.size == 1 or not _is_of_a_connection(error):
                 raise
-            raise TextmillError(
+            raise LostRankError(
                 f"rank {self.rank} of {self.size} lost another: {error}. The last checkpoint is whole; start all ranks "
                 "again with --resume"
             ) from error
@@ -138,8 +138,12 @@ def joined_ranks(timeout: timedelta = _TIMEOUT) -> Iterator[Ranks]:
         assert isinstance(group, distributed.ProcessGroup)
     try:
         yield Ranks(distributed.get_rank(), distributed.get_world_size(), device, group)
-    finally:
+    except LostRankError:
+        raise  # threads of the group wait for the one that is gone, and taking them down can abort the process
+    except BaseException:
         distributed.destroy_process_group()
+        raise
+    distributed.destroy_process_group()
 
 
 def _is_of_a_connection(error: RuntimeError) -> bool:
