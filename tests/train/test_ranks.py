@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from fakes.free_port import free_port
 from fakes.listener import Silent
 from fakes.tiny_run import write_recipe
 
@@ -20,16 +20,14 @@ from textmill.checkpoint.store import latest_checkpoint, list_checkpoints, load_
 from textmill.train.pipeline import run_recipe
 from textmill.train.recipe import load_recipe
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 # Muon divides by norms of updates near zero: rounding would show more than it does in AdamW.
 SETTINGS = ["optimizer.kind=adamw", "budget.steps=12"]
 
 
 def start(path, size, *settings, resume=False, failpoint="", mesh="ddp"):
     """Start processes as torchrun does; the first one dies at the failpoint."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "textmill", "train", str(path), "--mesh", mesh, *(["--resume"] if resume else [])]
     command += [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
     place = {
@@ -58,7 +56,7 @@ def start(path, size, *settings, resume=False, failpoint="", mesh="ddp"):
 
 
 def finish(processes):
-    told = [process.communicate(timeout=200)[0] for process in processes]
+    told = [process.communicate(timeout=400)[0] for process in processes]
     return [process.returncode for process in processes], told
 
 
@@ -111,7 +109,7 @@ def test_a_checkpoint_of_two_ranks_is_gone_on_from_by_one(alone, tmp_path):
     _wait_for(tmp_path / "run", "step", 3)
     processes[1].send_signal(signal.SIGTERM)
     codes, told = finish(processes)
-    assert set(codes) <= {0, 143}, told
+    assert set(codes) <= {0, 143, -signal.SIGTERM}, told  # it may come after the last step, when nobody heeds it
     run_recipe(load_recipe(path, SETTINGS), Silent(), resume=True)
     assert near(
         load_checkpoint(list_checkpoints(alone)[-1]).model,
@@ -133,7 +131,7 @@ def test_a_rank_that_dies_ends_the_others_and_leaves_a_whole_checkpoint(tmp_path
 
 
 def _wait_for(run, kind, step):
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         log = run / "events.jsonl"
         if log.exists() and any(event.kind == kind and event.step >= step for event in read_events(log)):

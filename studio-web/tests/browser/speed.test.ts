@@ -27,10 +27,10 @@ describe("speed", () => {
     const times: number[] = [];
     for (let attempt = 0; attempt < 5; attempt++) {
       const page = await pages.open("#/tokens");
-      await page.waitForTimeout(200);
-      times.push(
-        await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Number.NaN),
+      const paint = await page.waitForFunction(
+        () => performance.getEntriesByName("first-contentful-paint")[0]?.startTime,
       );
+      times.push((await paint.jsonValue()) ?? Number.NaN);
     }
     report("first contentful paint", times, 1000);
   });
@@ -81,7 +81,7 @@ describe("speed", () => {
           .filter(({ points }) => points >= 100_000)
           .map(({ ms }) => ms),
       );
-    await expect.poll(async () => (await measured()).length, { timeout: 60_000 }).toBeGreaterThan(3);
+    await expect.poll(async () => (await measured()).length).toBeGreaterThan(3);
     report("a chart of 100,000 points", await measured(), 100);
   });
 });
