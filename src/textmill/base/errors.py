@@ -5,7 +5,6 @@
     │   └── MissingExtraError          2   an optional part of textmill is not installed
     ├── DataError (ValueError)         3   text, a tokenizer, a model or a checkpoint is bad
     ├── StorageError (OSError)         1   the disk is full or cannot be written
-    ├── LostRankError                  1   another process of the same run is gone
     └── StoppedError               130/143 the user or the system asked the run to stop
 
 A message says what happened (with both numbers), why, and what to do.
@@ -43,10 +42,6 @@ class DataError(TextmillError, ValueError):
 
 class StorageError(TextmillError, OSError):
     """A file could not be written: the disk is full, or the folder is not writable."""
-
-
-class LostRankError(TextmillError):
-    """Another process that trained the same model is gone; what waits for it in this one cannot be taken down."""
 
 
 class StoppedError(TextmillError):

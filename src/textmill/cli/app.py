@@ -7,12 +7,12 @@ import os
 import sys
 import traceback
 import warnings
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from cyclopts import App, CycloptsError, UnknownOptionError, UnusedCliTokensError
 
 from textmill import __version__
-from textmill.base.errors import LostRankError, StoppedError, TextmillError
+from textmill.base.errors import StoppedError, TextmillError
 from textmill.cli.arguments import STANDARD_INPUT, in_options, program
 from textmill.cli.help_page import HelpPage
 from textmill.cli.output import Output
@@ -93,8 +93,6 @@ def run(arguments: list[str]) -> int:
         if with_traceback:
             traceback.print_exc()
         output.error(in_options(str(error), arguments).replace("with: textmill", f"with: {program()}"))
-        if isinstance(error, LostRankError):
-            _end_at_once(error.exit_code)
         return error.exit_code
     except KeyboardInterrupt:
         output.say("interrupted")
@@ -110,14 +108,6 @@ def run(arguments: list[str]) -> int:
         output.hint("this is a bug in textmill; run the same command with -vv and report what it prints")
         return 1
     return result if isinstance(result, int) else 0
-
-
-def _end_at_once(exit_code: int) -> NoReturn:
-    """End without the interpreter's shutdown, which aborts where threads of a library wait for another process."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    os._exit(exit_code)
 
 
 def _import_listed(arguments: list[str]) -> None:
