@@ -76,6 +76,7 @@ describe("training", () => {
         { timeout: 20_000 },
       )
       .toContain("30");
+    await page.close(); // a page that is open asks for the run again
     rmSync(folder, { recursive: true });
   });
 
@@ -95,6 +96,7 @@ describe("training", () => {
     await expect.poll(() => step.textContent()).toContain("1");
     appendFileSync(log, event(1, "resume", now()) + stepEvent(2, 3, now()));
     await expect.poll(() => step.textContent(), { timeout: 20_000 }).toContain("2");
+    await page.close(); // a page that is open asks for the run again
     rmSync(folder, { recursive: true });
   });
 
