@@ -9,7 +9,7 @@
 # make docs     the pages of docs/ as a site, build/docs/index.html; a link that leads nowhere is an error
 # make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it, make screenshots takes its pictures
 # make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
-# make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
+# make system   what needs root: the Debian packages of the compilers, a browser with Chinese and emoji (20 MB), clang and an emulator
 
 PYTHON ?= python3
 VENV := .venv
@@ -234,7 +234,7 @@ system:
 	@[ "$$(id -u)" = 0 ] || { echo "make system needs root: sudo make system" >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		g++ make python3.11-venv python3.11-dev chromium clang-16 libclang-rt-16-dev \
+		g++ make python3.11-venv python3.11-dev chromium fonts-wqy-microhei fonts-noto-color-emoji clang-16 libclang-rt-16-dev \
 		g++-aarch64-linux-gnu qemu-user ccache > /dev/null
 
 clean:
