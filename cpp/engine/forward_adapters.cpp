@@ -36,7 +36,8 @@ void Forward::plan_adapters() {
     }
     shrunk_stride_ = kMostMatrices * round_up(rank, kPanelRows);
     const auto reserve = [this](std::vector<float>& values, size_t num_rows) {
-        values.resize(std::max(values.size(), num_rows * shrunk_stride_));
+        // A row more, as of all inputs (InputRows::reserve).
+        values.resize(std::max(values.size(), (num_rows + 1) * shrunk_stride_));
     };
     reserve(shrunk_, places_.size());
     own_shrunk_.resize(pool_.num_threads());

@@ -9,7 +9,7 @@ import textmill
 from fakes.tiny_adapter import MATRICES, random_factors, write_random_adapter
 from fakes.tiny_model import write_model
 from infer.native_models import logits_of, random_tensors, runner_of, small_config
-from textmill.base import units
+from textmill.base import safetensors, units
 from textmill.base.errors import ConfigError, DataError
 from textmill.checkpoint.adapter_files import merged
 from textmill.checkpoint.convert import convert
@@ -190,6 +190,12 @@ def test_what_is_merged_only(folders, tmp_path):
     write_random_adapter(tmp_path / "head", tmp_path / "untied", matrices=("lm_head",))
     with pytest.raises(DataError, match="changes lm_head.weight, which texts of one batch"):
         textmill.load(tmp_path / "untied", adapters={"head": tmp_path / "head"})
+    unknown = write_random_adapter(tmp_path / "unknown", folders["base"])
+    factors = safetensors.load(unknown / "adapter_model.safetensors")
+    renamed = {name.replace("layers.0", "layers.zero"): np.array(factor) for name, factor in factors.items()}
+    safetensors.save(unknown / "adapter_model.safetensors", renamed)
+    with pytest.raises(DataError, match=r"changes model.layers.zero.mlp.down_proj.weight, .*has no such matrix"):
+        textmill.load(folders["base"], adapters={"unknown": unknown})
     with pytest.raises(DataError, match="is no adapter in PEFT's format"):
         textmill.load(folders["base"], adapters={"base": folders["base"]})
     with pytest.raises(ConfigError, match='the device is "cuda"'):

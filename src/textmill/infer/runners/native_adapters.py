@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from textmill import _core
 from textmill.base.errors import DataError
 from textmill.checkpoint.adapter_files import (
@@ -70,6 +73,7 @@ def read_adapters(folders: Mapping[str, Path], base: StoredModel, *, headers_onl
             raise DataError(f"{folder} holds no adapter_config.json: it is no adapter in PEFT's format")
         config = read_config(folder)
         factors = read_factors(folder, config)
+        check_shapes(folder, config, factors, base)
         for name in factors:
             layer, part = layer_and_part(name)
             if layer is None or part not in _MATRICES:
@@ -77,7 +81,6 @@ def read_adapters(folders: Mapping[str, Path], base: StoredModel, *, headers_onl
                     f"{folder} changes {name}, which texts of one batch have to share. Serve it merged into its base, "
                     "as a model of its own: give its folder in the place of a model"
                 )
-        check_shapes(folder, config, factors, base)
         if base.path.is_dir() and not headers_only:
             check_values(folder, config, base, values_sha256)
         adapters.append(Adapter(folder=folder, scale=config.scale, factors=factors))
@@ -91,10 +94,15 @@ def set_adapter(core: _core.Inference, adapter: Adapter) -> int:
         layer, part = layer_and_part(name)
         assert layer is not None, "only matrices of layers are taken"
         try:
-            core.set_factors(number, layer, part, pair.a, pair.b, adapter.scale)
+            core.set_factors(number, layer, part, _aligned(pair.a), _aligned(pair.b), adapter.scale)
         except ValueError as error:
             raise DataError(f"{adapter.folder}: the factors of {name}: {error}. Copy or train it again") from error
     return number
+
+
+def _aligned(factor: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A factor as the core reads it; one that lies in a file may begin at any byte."""
+    return np.require(factor, np.float32, ["C", "A"])
 
 
 def factor_bytes(factors: Mapping[str, Factors]) -> int:
