@@ -35,7 +35,7 @@ def joined(rank, size, meeting):
     """Be one of ``size`` processes that meet at a file."""
     torch.set_num_threads(1)
     distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=timedelta(seconds=300)
     )
     yield Ranks(rank, size)
     distributed.destroy_process_group()

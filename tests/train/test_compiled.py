@@ -128,7 +128,7 @@ def not_compiled(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["missing", "failing"])
 def test_a_run_whose_first_step_cannot_be_compiled_does_without_and_keeps_to_it(tmp_path, kind):
     """The plan says compiled, and CXX names nothing, or what fails: the bytes are those of a run that never was."""
@@ -145,7 +145,7 @@ def test_a_run_whose_first_step_cannot_be_compiled_does_without_and_keeps_to_it(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["missing", "failing"])
 def test_a_resume_that_cannot_compile_goes_on_and_says_that_bytes_may_differ(tmp_path, kind):
     folder, _ = planned_as_compiled(tmp_path, step=5)
@@ -196,7 +196,7 @@ def test_several_ranks_end_together_where_one_cannot_compile(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(compiled.why_not(CPU) is not None, reason="there is no compiler")
 @pytest.mark.filterwarnings("default")  # the compiler's own
 def test_compiled_blocks_are_the_same_blocks():
