@@ -16,6 +16,7 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.base.safetensors import load, save
 from textmill.checkpoint.adapter_files import Factors, merged, read_config, read_factors
 from textmill.checkpoint.converted_tensor import read_values
+from textmill.checkpoint.describe import describe
 from textmill.checkpoint.huggingface import load_tensors
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.stored_model import open_model
@@ -266,6 +267,7 @@ def test_a_run_learns_magnitudes(tmp_path):
     for place in ("run", "run/adapter"):
         stored = open_model(resolve_model(tmp_path / place))
         assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
+    assert describe(tmp_path / "run/adapter").format.startswith("DoRA adapter of rank 4 on base")
     with pytest.raises(DataError, match="use_dora is True, and rows are scaled .* only where an adapter is merged"):
         read_factors(tmp_path / "run/adapter", read_config(tmp_path / "run/adapter"))
 
@@ -292,6 +294,7 @@ def test_a_head_is_adapted_and_a_table_that_is_tied_to_it_stays(tmp_path, tied):
     assert not stored.config.tie_word_embeddings
     assert stored.config == open_model(tmp_path / "run/adapter", headers_only=True).config
     assert set(stored.tensors) == set(whole)
+    assert describe(tmp_path / "run/adapter").config == stored.config
     assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
     ids = [5, 6, 7, 8]
     logits = [
