@@ -1,7 +1,8 @@
 """What PEFT makes of adapters: run by the Python of its own environment, never by ours.
 
-peft_script.py CASE.json OUT.safetensors: logits of a base with an adapter that the case names, merged and not, and of
-one that PEFT makes here with the case's settings and random numbers, and saves; of each case in a list.
+peft_script.py CASE.json OUT.safetensors: logits and greedy tokens of a base with an adapter that the case
+names, merged and not, and of one that PEFT makes here with the case's settings and random numbers, and saves; of each
+case by name.
 """
 
 import json
@@ -28,6 +29,9 @@ def answers(case):
         with torch.no_grad():
             return model.eval()(ids).logits.contiguous()
 
+    def greedy(model):
+        return model.generate(ids, do_sample=False, min_new_tokens=20, max_new_tokens=20).contiguous()
+
     read = PeftModel.from_pretrained(base(), case["adapter"])
     torch.manual_seed(1)
     made = get_peft_model(base(), LoraConfig(init_lora_weights=False, task_type="CAUSAL_LM", **case["settings"]))
@@ -36,7 +40,7 @@ def answers(case):
             if "lora_magnitude_vector" in name:
                 parameter.mul_(torch.rand(parameter.shape) + 0.5)
     made.save_pretrained(case["made"])
-    tensors = {"read": logits(read), "made": logits(made)}
+    tensors = {"read": logits(read), "made": logits(made), "read_greedy": greedy(read), "made_greedy": greedy(made)}
     # PEFT merges what is tied to a table into the table, too.
     return tensors if case["tied"] else tensors | {"merged": logits(read.merge_and_unload())}
 

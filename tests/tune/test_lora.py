@@ -14,7 +14,7 @@ import textmill
 from fakes.tiny_model import write_model
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.safetensors import load, save
-from textmill.checkpoint.adapter_files import Factors, merged, read_config, read_factors
+from textmill.checkpoint.adapter_files import Factors, merged
 from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.describe import describe
 from textmill.checkpoint.huggingface import load_tensors
@@ -269,7 +269,7 @@ def test_a_run_learns_magnitudes(tmp_path):
         assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
     assert describe(tmp_path / "run/adapter").format.startswith("DoRA adapter of rank 4 on base")
     with pytest.raises(DataError, match="use_dora is True, and rows are scaled .* only where an adapter is merged"):
-        read_factors(tmp_path / "run/adapter", read_config(tmp_path / "run/adapter"))
+        textmill.load(tmp_path / "base", adapters={"scaled": tmp_path / "run/adapter"})
 
 
 def test_an_adapter_is_shown_and_converted(run, tmp_path, capsys):

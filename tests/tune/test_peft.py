@@ -81,3 +81,14 @@ def test_peft_reads_what_textmill_wrote_and_textmill_reads_what_peft_wrote(said,
     np.testing.assert_allclose(logits("run/model"), tensors.get(f"{name}/merged", read[None])[0], **CLOSE)
     np.testing.assert_allclose(logits("made"), made, **CLOSE)
     assert np.abs(made - read).max() > 1e-2
+
+
+def test_adapters_that_share_a_base_answer_as_pefts_do(said):
+    folder, tensors = said[0] / "blocks", said[1]
+    adapters = {"read": folder / "run/adapter", "made": folder / "made"}
+    shared = textmill.load(folder / "base", weights="f32", kv="f32", adapters=adapters)
+    for name in adapters:
+        with_it = shared.with_adapter(name)
+        np.testing.assert_allclose(with_it.logits(IDS), tensors[f"blocks/{name}"][0], **CLOSE)
+        answer = with_it.generate(IDS, max_tokens=20, ignore_eos=True)
+        assert IDS + answer.ids == tensors[f"blocks/{name}_greedy"][0].tolist()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,7 +198,7 @@ def read_factors(folder: Path, config: AdapterConfig, *, merges: bool = False) -
     if config.dora and not merges:
         raise DataError(
             f"{folder / CONFIG}: use_dora is True, and rows are scaled to magnitudes only where an adapter is merged "
-            "into its base. Merge it: textmill model convert ADAPTER FOLDER"
+            "into its base. Give its folder in the place of a model, as a model of its own"
         )
     path = next((folder / name for name in (WEIGHTS, _IN_CHECKPOINT) if (folder / name).is_file()), None)
     if path is None:
@@ -288,6 +288,18 @@ def check_base(folder: Path, config: AdapterConfig, factors: Mapping[str, Factor
     Raises:
         DataError: it lacks a matrix or has one of another shape, or is not the one that the adapter was learned with.
     """
+    check_shapes(folder, config, factors, base)
+    for name, pair in factors.items():
+        if pair.copy is not None and not _is_copy(pair.copy, base.tensors[name_in(base.tensors, name)]):
+            raise DataError(
+                f"{folder} holds {name} itself, and it is not that of {base.path}: it was learned, or is of another "
+                f"model. {_advice(folder, config)}; or merge the adapter with PEFT (merge_and_unload)"
+            )
+    check_values(folder, config, base, lambda: fingerprint_of(base)["values_sha256"])
+
+
+def check_shapes(folder: Path, config: AdapterConfig, factors: Mapping[str, Factors], base: StoredModel) -> None:
+    """Refuse a model that lacks a matrix which an adapter changes, or has it in another shape (``DataError``)."""
     for name, pair in factors.items():
         shape = (pair.b.shape[0], pair.a.shape[1])
         stored = base.tensors.get(name_in(base.tensors, name))
@@ -297,13 +309,15 @@ def check_base(folder: Path, config: AdapterConfig, factors: Mapping[str, Factor
                 f"{folder} is an adapter for another model than {base.path}: it changes {name}, {list(shape)}, and the "
                 f"model {there}. {_advice(folder, config)}"
             )
-        if pair.copy is not None and not _is_copy(pair.copy, stored):
-            raise DataError(
-                f"{folder} holds {name} itself, and it is not that of {base.path}: it was learned, or is of another "
-                f"model. {_advice(folder, config)}; or merge the adapter with PEFT (merge_and_unload)"
-            )
+
+
+def check_values(folder: Path, config: AdapterConfig, base: StoredModel, values_sha256: Callable[[], str]) -> None:
+    """Refuse a model of other weights than an adapter was learned with (``DataError``), where it says which these were.
+
+    ``values_sha256`` gives the base's, of ``fingerprint_of``.
+    """
     known = read_optional_json(folder / BASE).get("values_sha256")
-    if known is not None and known != fingerprint_of(base)["values_sha256"]:
+    if known is not None and known != values_sha256():
         raise DataError(
             f"{folder} is an adapter for another model than {base.path}: sizes are the same, and weights are not. "
             f"{_advice(folder, config)}"
@@ -329,6 +343,6 @@ def names_of(targets: Sequence[str], names: Sequence[str]) -> list[str]:
 
 def _advice(folder: Path, config: AdapterConfig) -> str:
     return (
-        f"Name the model that it was learned with as base_model_name_or_path in {folder / CONFIG}, which says "
-        f'"{config.base}"'
+        f'It says that it was learned with "{config.base}": take that model, or name it as base_model_name_or_path in '
+        f"{folder / CONFIG} where that is another name for it"
     )
