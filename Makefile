@@ -9,7 +9,7 @@
 # make docs     the pages of docs/ as a site, build/docs/index.html; a link that leads nowhere is an error
 # make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it, make screenshots takes its pictures
 # make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
-# make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
+# make system   what needs root: the Debian packages of the compilers, a browser with Chinese and emoji (20 MB), clang and an emulator
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,6 +19,8 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 CPP := $(shell find cpp -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 NATIVE := $(CPP) CMakeLists.txt pyproject.toml constraints.txt $(wildcard recipes/*.toml)
 FORMATTED := $(shell find cpp -name '*.cpp' -o -name '*.h')
+WEB := studio-web
+DIST := src/textmill/studio/dist/index.html
 DEMO_MINUTES ?= 2
 SECONDS ?= 600
 SEED ?= 0
@@ -189,7 +191,7 @@ bench-tuning: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/tuning.py --out docs/benchmarks/tuning.md
 
-bench-studio: $(VENV)/.installed-tools
+bench-studio: $(VENV)/.installed-tools $(DIST)
 	$(BIN)/python benchmarks/studio.py --write
 
 # Checks and measures the torch runner and the trainer on a CUDA device, in under 10 minutes; without one it says so.
@@ -197,8 +199,6 @@ gpu-check: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/gpu.py
 
 # The page: hashed files that git ignores, and that sdist and wheel carry. Nobody who installs textmill needs Node.
-WEB := studio-web
-DIST := src/textmill/studio/dist/index.html
 WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/tests -prune -o -type f -print)
 
 studio: $(DIST)
@@ -234,7 +234,7 @@ system:
 	@[ "$$(id -u)" = 0 ] || { echo "make system needs root: sudo make system" >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		g++ make python3.11-venv python3.11-dev chromium clang-16 libclang-rt-16-dev \
+		g++ make python3.11-venv python3.11-dev chromium fonts-wqy-microhei fonts-noto-color-emoji clang-16 libclang-rt-16-dev \
 		g++-aarch64-linux-gnu qemu-user ccache > /dev/null
 
 clean:

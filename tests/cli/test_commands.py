@@ -30,7 +30,7 @@ def trained(tmp_path_factory):
     assert result.returncode == 0, result.stderr
     assert result.stdout == "run\n"
     assert "held-out text:" in result.stderr
-    assert "next: textmill generate run" in result.stderr
+    assert "next: textmill generate run/model " in result.stderr
     return folder
 
 

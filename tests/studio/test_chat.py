@@ -31,6 +31,8 @@ MESSAGES = [{"role": "user", "content": "the quick brown fox"}]
         {"temperature": 0},
         {"temperature": 0.8, "seed": 3},
         {"temperature": 1.5, "seed": 4, "top_k": 20, "top_p": 0.9, "min_p": 0.01, "repetition_penalty": 1.2},
+        {"temperature": 1.0, "seed": 5, "presence_penalty": 0.5, "frequency_penalty": 0.7, "min_tokens": 4},
+        {"temperature": 1.0, "seed": 6, "stop": ["e", "\n"], "ignore_eos": True, "logit_bias": {70: 3.5, 80: -100}},
     ],
 )
 def test_an_answer_is_the_librarys(studio, lm, options):

@@ -40,7 +40,7 @@ from textmill.train.trainer import assemble  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = 6
-MESHES = ["ddp", "overlapped", "fsdp", "hsdp=1", "hsdp=2", "tp=2"]
+MESHES = [("ddp", 2), ("overlapped", 2), ("fsdp", 2), ("fsdp", 3), ("hsdp=1", 2), ("hsdp=2", 2), ("tp=2", 2)]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def runs(tmp_path_factory):
         folder = tmp_path_factory.mktemp(kind)
         settings = [f"budget.steps={STEPS}", "batch={ rows = 6 }", "spikes.action=off", "schedule.peak_lr=1e-3"]
         settings += ["data.packing=best-fit", "data.document_masks=true", "optimizer.muon_lr=2e-3"]
-        settings += ["eval.every_steps=100"]
+        settings += ["eval.every_steps=100", "optimizer.ema_decay=0.7", "optimizer.z_loss=1e-3"]
         run_recipe(load_recipe(write_recipe(folder, optimizer=kind), settings), Silent())
         found[kind] = folder / "run"
     return found
@@ -78,12 +78,12 @@ def go(function, size, *args, **kwargs):
     return [warm_process.finish(process, 300) for process in processes]
 
 
-@pytest.mark.parametrize("mesh", MESHES)
-def test_two_ranks_do_what_one_does(runs, alone, mesh, tmp_path):
+@pytest.mark.parametrize(("mesh", "size"), MESHES)
+def test_two_ranks_do_what_one_does(runs, alone, mesh, size, tmp_path):
     """Gradients are summed, not averaged; the norm is that of the whole; Muon's updates are of whole matrices."""
     place = tmp_path / "found.npz"
     given = {"runs": runs, "mesh": mesh, "steps": STEPS, "place": place}
-    assert go(laid_out.among, 2, tmp_path / "meeting", **given) == [0, 0]
+    assert go(laid_out.among, size, tmp_path / "meeting", **given) == [0] * size
     with np.load(place) as arrays:
         found = {kind: {} for kind in alone}
         for name in arrays.files:
@@ -172,6 +172,12 @@ def test_parts_that_are_missing_are_told(runs, tmp_path):
 
 
 SETTINGS = ["optimizer.kind=adamw", "budget.steps=12", "spikes.rewind_steps=2", "spikes.window=8"]
+
+
+@pytest.mark.parametrize("kind", ["bug", "stop"])
+def test_an_error_of_one_rank_does_not_wait_for_the_others(kind):
+    """As NCCL does where its groups are destroyed; where all stop they are."""
+    assert go(laid_out.end_by, 2, free_port(), kind=kind) == [0, 0]
 
 
 def steps_of(run):

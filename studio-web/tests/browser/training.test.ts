@@ -32,6 +32,23 @@ describe("training", () => {
     await expect.poll(() => page.url()).toContain("runs=spiky%2Cexample");
   });
 
+  test("a run without a score leaves its own column empty", async () => {
+    const folder = join(inject("runs"), "a-quiet");
+    mkdirSync(folder, { recursive: true });
+    const lines = [
+      event(0, "start", { num_steps: 5 }),
+      ...[1, 2, 3, 4, 5].map((step) => stepEvent(step)),
+      event(5, "end", {}),
+    ];
+    writeFileSync(join(folder, "events.jsonl"), lines.join(""));
+    const page = await pages.open("#/training?runs=a-quiet,spiky");
+    const row = page.getByRole("row", { name: /^bits a byte, all/ });
+    await row.waitFor();
+    expect(await row.getByRole("cell").allTextContents()).toEqual(["bits a byte, all", "–", "2.100"]);
+    await page.close();
+    rmSync(folder, { recursive: true });
+  });
+
   test("samples go by step", async () => {
     const page = await pages.open("#/training?runs=spiky&sample=60");
     await page.getByText("read_50(self):").waitFor();
@@ -74,6 +91,7 @@ describe("training", () => {
           .textContent(),
       )
       .toContain("30");
+    await page.close(); // a page that is open asks for the run again
     rmSync(folder, { recursive: true });
   });
 
@@ -93,6 +111,7 @@ describe("training", () => {
     await expect.poll(() => step.textContent()).toContain("1");
     appendFileSync(log, event(1, "resume", now()) + stepEvent(2, 3, now()));
     await expect.poll(() => step.textContent()).toContain("2");
+    await page.close(); // a page that is open asks for the run again
     rmSync(folder, { recursive: true });
   });
 
