@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "bindings/arrays.h"
+#include "engine/adapter.h"
 #include "engine/bandwidth.h"
 #include "engine/forward.h"
 #include "engine/kernels.h"
@@ -24,6 +25,7 @@ namespace nb = nanobind;
 namespace engine = textmill::engine;
 using namespace nb::literals;
 using textmill::bindings::View1;
+using textmill::bindings::View2;
 
 namespace {
 
@@ -35,6 +37,7 @@ struct Inference {
     const engine::Kernels& kernels;
     engine::ThreadPool pool;
     engine::Model model;
+    std::vector<std::unique_ptr<engine::Adapter>> adapters;
     std::unique_ptr<engine::KvArena> arena;
     std::unique_ptr<engine::Forward> forward;
     std::mutex mutex;
@@ -124,6 +127,31 @@ void set_vector(Inference& self, std::optional<size_t> layer, const std::string&
                           order_of(row_order));
 }
 
+size_t add_adapter(Inference& self) {
+    const std::lock_guard lock(self.mutex);
+    self.adapters.push_back(std::make_unique<engine::Adapter>(self.model.shape()));
+    return self.adapters.size() - 1;
+}
+
+engine::Adapter& adapter_of(const Inference& self, size_t number) {
+    if (number >= self.adapters.size()) {
+        refuse(std::string("there is no adapter ") + std::to_string(number));
+    }
+    return *self.adapters[number];
+}
+
+void set_factors(Inference& self, size_t adapter, size_t layer, const std::string& name, View2<float> a, View2<float> b,
+                 float scale) {
+    const nb::gil_scoped_release release;
+    const std::lock_guard lock(self.mutex);
+    if (b.shape(1) != a.shape(0)) {
+        refuse(std::string("the factors have the ranks ") + std::to_string(a.shape(0)) + " and " +
+               std::to_string(b.shape(1)));
+    }
+    adapter_of(self, adapter)
+        .set(layer, name, a.shape(0), {a.data(), a.size()}, {b.data(), b.size()}, scale, self.pool);
+}
+
 void open_cache(Inference& self, const std::string& kv, size_t num_blocks) {
     constexpr std::string_view kNames[] = {"f32", "bf16", "int8"};
     const auto* const found = std::find(std::begin(kNames), std::end(kNames), kv);
@@ -160,9 +188,10 @@ using Numbers = View1<int32_t>;
 // Chunk i has ids[ids_from[i]] to ids[ids_from[i + 1]], and the same of its blocks.
 std::vector<engine::Chunk> to_chunks(const Inference& self, const Numbers& ids, const Numbers& ids_from,
                                      const Numbers& starts, const Numbers& blocks, const Numbers& blocks_from,
-                                     const Numbers& num_logits) {
+                                     const Numbers& num_logits, const Numbers& adapters) {
     const size_t count = starts.size();
-    if (ids_from.size() != count + 1 || blocks_from.size() != count + 1 || num_logits.size() != count) {
+    if (ids_from.size() != count + 1 || blocks_from.size() != count + 1 || num_logits.size() != count ||
+        adapters.size() != count) {
         refuse("the chunks are not described by arrays of one length");
     }
     const auto part = [](const Numbers& all, const Numbers& from, size_t i) {
@@ -196,7 +225,9 @@ std::vector<engine::Chunk> to_chunks(const Inference& self, const Numbers& ids, 
                 refuse(std::string("there is no block ") + std::to_string(block));
             }
         }
-        chunks.push_back({chunk_ids, start, chunk_blocks, static_cast<size_t>(num_logits(i))});
+        const engine::Adapter* const adapter =
+            adapters(i) < 0 ? nullptr : &adapter_of(self, static_cast<size_t>(adapters(i)));
+        chunks.push_back({chunk_ids, start, chunk_blocks, static_cast<size_t>(num_logits(i)), adapter});
     }
     return chunks;
 }
@@ -220,7 +251,8 @@ Rows run_chunks(Inference& self, const std::vector<engine::Chunk>& chunks, engin
 }
 
 Logits run_forward(Inference& self, const Numbers& ids, const Numbers& ids_from, const Numbers& starts,
-                   const Numbers& blocks, const Numbers& blocks_from, const Numbers& num_logits, bool states) {
+                   const Numbers& blocks, const Numbers& blocks_from, const Numbers& num_logits,
+                   const Numbers& adapters, bool states) {
     const engine::ModelShape& shape = self.model.shape();
     const auto wanted = states ? engine::Forward::Rows::kStates : engine::Forward::Rows::kLogits;
     const size_t width = states ? shape.hidden_size : shape.vocab_size;
@@ -232,7 +264,7 @@ Logits run_forward(Inference& self, const Numbers& ids, const Numbers& ids_from,
         if (!self.forward) {
             refuse("the cache is not open");
         }
-        const auto chunks = to_chunks(self, ids, ids_from, starts, blocks, blocks_from, num_logits);
+        const auto chunks = to_chunks(self, ids, ids_from, starts, blocks, blocks_from, num_logits, adapters);
         rows = run_chunks(self, chunks, wanted, stride);
     }
     float* const data = rows.values.release();
@@ -289,18 +321,32 @@ void bind_engine(nb::module_& m) {
                      "data: numpy.typing.NDArray[numpy.uint8], "
                      "row_order: numpy.typing.NDArray[numpy.int64] | None = None) -> None"),
              "Take a norm, or the bias of a matrix.")
+        .def("add_adapter", &add_adapter, "Begin an adapter that changes no matrix yet; its number.")
+        .def("set_factors", &set_factors, "adapter"_a, "layer"_a, "name"_a, "a"_a, "b"_a, "scale"_a,
+             nb::sig("def set_factors(self, adapter: int, layer: int, name: str, "
+                     "a: numpy.typing.NDArray[numpy.float32], b: numpy.typing.NDArray[numpy.float32], "
+                     "scale: float) -> None"),
+             "Have an adapter add scale * b a to a matrix of a layer: a [rank, columns of it], b [rows of it, rank].\n"
+             "ValueError for a matrix that no adapter changes, sizes that do not fit it, and values that are not\n"
+             "finite.")
+        .def(
+            "adapter_bytes",
+            [](const Inference& self, size_t adapter) { return adapter_of(self, adapter).num_bytes(); }, "adapter"_a,
+            "Bytes that an adapter's factors take.")
         .def("open_cache", &open_cache, "kv"_a, "num_blocks"_a,
              "Make room for keys and values, as f32, bf16 or int8, in blocks of block_size tokens.")
         .def("copy_block", &copy_block, "source"_a, "target"_a,
              "Make a block's keys and values those of another, for texts that part within it.")
         .def("forward", &run_forward, "ids"_a, "ids_from"_a, "starts"_a, "blocks"_a, "blocks_from"_a, "num_logits"_a,
-             "states"_a = false,
+             "adapters"_a, "states"_a = false,
              nb::sig("def forward(self, ids: " NUMBERS ", ids_from: " NUMBERS ", starts: " NUMBERS ", blocks: " NUMBERS
-                     ", blocks_from: " NUMBERS ", num_logits: " NUMBERS
+                     ", blocks_from: " NUMBERS ", num_logits: " NUMBERS ", adapters: " NUMBERS
                      ", states: bool = False) -> numpy.typing.NDArray[numpy.float32]"),
              "Append chunks of texts: chunk i has ids[ids_from[i]:ids_from[i + 1]] and the same of blocks, goes on "
              "from\n"
-             "starts[i] tokens, and wants logits after its last num_logits[i]. float32[sum of num_logits, vocab_size]; "
+             "starts[i] tokens, wants logits after its last num_logits[i], and has the adapter of number adapters[i], "
+             "or\n"
+             "none where that is below 0. float32[sum of num_logits, vocab_size]; "
              "or\n"
              "the states that logits are made of, those of the last layer, normed, float32[sum of num_logits, "
              "hidden_size].")

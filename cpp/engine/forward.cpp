@@ -114,6 +114,7 @@ void Forward::plan(std::span<const Chunk> chunks) {
     is_few_ = places_.size() <= kFewRows;
     reserve(places_.size());
     plan_attention(chunks);
+    plan_adapters();
 }
 
 void Forward::run(std::span<const Chunk> chunks, Rows wanted, float* rows, size_t stride) {
@@ -135,9 +136,11 @@ void Forward::walk(unsigned thread, Rows wanted, float* rows, size_t stride) {
     barrier();
     for (size_t index = 0; index < num_layers; ++index) {
         const Layer& layer = model_.layer(index);
+        const Adapted qkv = adapted(thread, index, Projection::kQ, 3, false, is_few_);
         const Inputs inputs = norm_inputs(thread, x_, num_rows, {}, layer.input_norm,
-                                          std::array{&layer.q.weight, &layer.k.weight, &layer.v.weight});
-        multiply(thread, std::array{to_rows(layer.q, q_), to_rows(layer.k, k_), to_rows(layer.v, v_)}, inputs, false);
+                                          std::array{&layer.q.weight, &layer.k.weight, &layer.v.weight}, qkv);
+        multiply(thread, std::array{to_rows(layer.q, q_), to_rows(layer.k, k_), to_rows(layer.v, v_)}, inputs, false,
+                 qkv);
         barrier();
         if (!is_few_) {
             place_heads(thread, index);
@@ -147,14 +150,20 @@ void Forward::walk(unsigned thread, Rows wanted, float* rows, size_t stride) {
         barrier();
         const bool narrows_here = narrows && index + 1 == num_layers;
         OutputRows& x = narrows_here ? last_x_ : x_;
-        const Inputs attended = finish_attention(thread, index, narrows_here);
-        multiply(thread, std::array{to_rows(layer.o, x)}, attended, true);
+        const Adapted o = adapted(thread, index, Projection::kO, 1, narrows_here, is_few_);
+        const Inputs attended = finish_attention(thread, index, narrows_here, o);
+        multiply(thread, std::array{to_rows(layer.o, x)}, attended, true, o);
         barrier();
+        const bool are_few = attended.num_rows <= kFewRows;
+        const Adapted gate_up = adapted(thread, index, Projection::kGate, 2, narrows_here, are_few);
         const Inputs normed = norm_inputs(thread, x, attended.num_rows, {}, layer.post_attention_norm,
-                                          std::array{&layer.gate.weight, &layer.up.weight});
-        multiply_gated(thread, layer, normed);
+                                          std::array{&layer.gate.weight, &layer.up.weight}, gate_up);
+        multiply_gated(thread, layer, normed, gate_up);
         barrier();
-        multiply(thread, std::array{to_rows(layer.down, x)}, gated_.rows(attended.num_rows), true);
+        const Adapted down = adapted(thread, index, Projection::kDown, 1, narrows_here, are_few);
+        const Inputs gated = gated_.rows(attended.num_rows);
+        shrink_gated(thread, down, gated);
+        multiply(thread, std::array{to_rows(layer.down, x)}, gated, true, down);
         barrier();
     }
     if (wanted == Rows::kStates) {
@@ -193,7 +202,8 @@ size_t Forward::block_of(const Place& place) const {
 }
 
 Inputs Forward::norm_inputs(unsigned thread, OutputRows& x, size_t num_rows, std::span<const size_t> rows,
-                            const std::vector<float>& norm, std::span<const Panels* const> weights) {
+                            const std::vector<float>& norm, std::span<const Panels* const> weights,
+                            const Adapted& adapted) {
     const ModelShape& shape = model_.shape();
     const bool is_few = num_rows <= kFewRows;
     InputRows& normed = is_few ? own_normed_[thread] : normed_;
@@ -203,20 +213,23 @@ Inputs Forward::norm_inputs(unsigned thread, OutputRows& x, size_t num_rows, std
                           shape.rms_norm_eps, normed.row(i));
         normed.prepare(weights, i);
     }
+    shrink(thread, adapted, normed.rows(num_rows), {begin, end});
     if (!is_few) {
         barrier();
     }
     return normed.rows(num_rows);
 }
 
-void Forward::multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds) {
+void Forward::multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds,
+                       const Adapted& adapted) {
     size_t total = 0;
     for (const Target& target : targets) {
         total += target.linear->weight.num_bytes();
     }
     const auto [begin, end] = share(thread, total);
     size_t before = 0;
-    for (const Target& target : targets) {
+    for (size_t matrix = 0; matrix < targets.size(); ++matrix) {
+        const Target& target = targets[matrix];
         const Panels& weight = target.linear->weight;
         const auto first_from = [&](size_t byte) {
             const size_t panels =
@@ -224,8 +237,10 @@ void Forward::multiply(unsigned thread, std::span<const Target> targets, const I
             return std::min(panels, weight.num_panels());
         };
         const size_t first = first_from(begin);
-        multiply_panels(thread, *target.linear, first, first_from(end), inputs, target.out + first * kPanelRows,
-                        target.stride, adds);
+        const size_t last = first_from(end);
+        float* const out = target.out + first * kPanelRows;
+        multiply_panels(thread, *target.linear, first, last, inputs, out, target.stride, adds);
+        expand(thread, adapted, matrix, first, last, out, target.stride);
         before += weight.num_bytes();
     }
 }
@@ -305,7 +320,7 @@ void Forward::norm_head(float* head, const std::vector<float>& norm) const {
 }
 
 // silu(gate) * up, by columns, which are prepared for the next product where they are made: groups of 32 stay together.
-void Forward::multiply_gated(unsigned thread, const Layer& layer, const Inputs& inputs) {
+void Forward::multiply_gated(unsigned thread, const Layer& layer, const Inputs& inputs, const Adapted& adapted) {
     const std::array weights{&layer.down.weight};
     constexpr size_t kPanelsOfGroup = kGroupCols / kPanelRows;
     const size_t num_panels = layer.gate.weight.num_panels();
@@ -318,6 +333,8 @@ void Forward::multiply_gated(unsigned thread, const Layer& layer, const Inputs& 
         const size_t last = std::min({first + step, end * kPanelsOfGroup, num_panels});
         multiply_panels(thread, layer.gate, first, last, inputs, gates, stride, false);
         multiply_panels(thread, layer.up, first, last, inputs, ups, stride, false);
+        expand(thread, adapted, 0, first, last, gates, stride);
+        expand(thread, adapted, 1, first, last, ups, stride);
         const size_t col = first * kPanelRows;
         const size_t num_cols = (last - first) * kPanelRows;
         const size_t num_padded = round_up(num_cols, kGroupCols);
@@ -326,6 +343,9 @@ void Forward::multiply_gated(unsigned thread, const Layer& layer, const Inputs& 
             kernels_.swiglu(gate, ups + row * stride, num_cols);
             std::fill(gate + num_cols, gate + num_padded, 0.0f);
             gated_.prepare(weights, row, col, col + num_padded, gate);
+            if (!adapted.runs.empty()) {
+                std::copy_n(gate, num_padded, gated_.row(row) + col);  // adapters multiply floats
+            }
         }
     }
 }
@@ -340,8 +360,8 @@ void Forward::multiply_head(unsigned thread, bool narrowed, float* logits, size_
     const std::array weights{&model_.head().weight};
     const auto rows = narrowed ? std::span<const size_t>() : std::span<const size_t>(logit_rows_);
     const Inputs inputs =
-        norm_inputs(thread, narrowed ? last_x_ : x_, logit_rows_.size(), rows, model_.final_norm(), weights);
-    multiply(thread, std::array{Target{&model_.head(), logits, stride}}, inputs, false);
+        norm_inputs(thread, narrowed ? last_x_ : x_, logit_rows_.size(), rows, model_.final_norm(), weights, {});
+    multiply(thread, std::array{Target{&model_.head(), logits, stride}}, inputs, false, {});
 }
 
 void Forward::write_states(unsigned thread, bool narrowed, float* states, size_t stride) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/adapter.h"
 #include "engine/kernels.h"
 #include "engine/kv_arena.h"
 #include "engine/model.h"
@@ -17,9 +18,10 @@ namespace textmill::engine {
 // Tokens to append to one text.
 struct Chunk {
     std::span<const int32_t> ids;
-    size_t start;                     // tokens of the text whose keys and values are there
-    std::span<const int32_t> blocks;  // of the text, from its beginning
-    size_t num_logits;                // logits are wanted after the last so many tokens
+    size_t start;                      // tokens of the text whose keys and values are there
+    std::span<const int32_t> blocks;   // of the text, from its beginning
+    size_t num_logits;                 // logits are wanted after the last so many tokens
+    const Adapter* adapter = nullptr;  // changes the model for this text; must outlive the pass
 };
 
 // Rows of inputs in all the forms that weights may ask for.
@@ -109,6 +111,34 @@ class Forward {
     };
     Range share(unsigned thread, size_t count) const;
 
+    // Neighbouring rows that have the same adapter.
+    struct AdaptedRows {
+        const Adapter* adapter;
+        Range rows;
+    };
+    // Matrices of a layer with the same inputs, as adapters change them.
+    struct Adapted {
+        std::span<const AdaptedRows> runs;
+        size_t layer = 0;
+        Projection first = Projection::kQ;
+        size_t num_matrices = 0;
+        float* shrunk = nullptr;  // A x, for each row and matrix
+
+        Projection projection(size_t matrix) const {
+            return static_cast<Projection>(static_cast<size_t>(first) + matrix);
+        }
+    };
+    void plan_adapters();
+    // `is_last` for the rows with logits alone; `is_own` where each thread makes A x for itself.
+    Adapted adapted(unsigned thread, size_t layer, Projection first, size_t num_matrices, bool is_last, bool is_own);
+    float* shrunk_row(const Adapted& adapted, size_t row, size_t matrix) const;
+    // A x, of some rows.
+    void shrink(unsigned thread, const Adapted& adapted, const Inputs& inputs, Range rows);
+    void shrink_gated(unsigned thread, const Adapted& adapted, const Inputs& inputs);
+    // Adds B (A x) to panels begin to end of a product; `out` is for the first of these.
+    void expand(unsigned thread, const Adapted& adapted, size_t matrix, size_t begin, size_t end, float* out,
+                size_t out_stride);
+
     void reserve(size_t num_tokens);
     void plan(std::span<const Chunk> chunks);
     void plan_attention(std::span<const Chunk> chunks);
@@ -117,7 +147,7 @@ class Forward {
     void embed(unsigned thread);
     // Rows of x, normed: row i is x's row rows[i], or i where `rows` is empty. Of a few rows each thread makes its own.
     Inputs norm_inputs(unsigned thread, OutputRows& x, size_t num_rows, std::span<const size_t> rows,
-                       const std::vector<float>& norm, std::span<const Panels* const> weights);
+                       const std::vector<float>& norm, std::span<const Panels* const> weights, const Adapted& adapted);
     size_t block_of(const Place& place) const;
     void place_heads(unsigned thread, size_t layer);
     void turn_head(float* head, size_t place, size_t layer, const std::vector<float>& norm) const;
@@ -127,9 +157,9 @@ class Forward {
     void attend(unsigned thread, size_t layer);
     void attend_item(const AttentionItem& item, size_t layer, uint8_t* scratch);
     void attend_split(const AttentionItem& item, size_t layer, AttentionTask& task, float* turned);
-    Inputs finish_attention(unsigned thread, size_t layer, bool narrows);
+    Inputs finish_attention(unsigned thread, size_t layer, bool narrows, const Adapted& adapted);
     void fold_splits(size_t place, float* sum, float* out);
-    void multiply_gated(unsigned thread, const Layer& layer, const Inputs& inputs);
+    void multiply_gated(unsigned thread, const Layer& layer, const Inputs& inputs, const Adapted& adapted);
     size_t gated_panels(size_t num_rows) const;
     void multiply_head(unsigned thread, bool narrowed, float* logits, size_t stride);
     void write_states(unsigned thread, bool narrowed, float* states, size_t stride);
@@ -140,7 +170,8 @@ class Forward {
         float* out;
         size_t stride;
     };
-    void multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds);
+    void multiply(unsigned thread, std::span<const Target> targets, const Inputs& inputs, bool adds,
+                  const Adapted& adapted);
     // Panels begin to end of one of them; `out` is for the first of these.
     void multiply_panels(unsigned thread, const Linear& linear, size_t begin, size_t end, const Inputs& inputs,
                          float* out, size_t out_stride, bool adds);
@@ -154,8 +185,9 @@ class Forward {
 
     std::span<const Chunk> chunks_;
     std::vector<Place> places_;
-    std::vector<size_t> first_place_;  // of each chunk
-    std::vector<size_t> logit_rows_;   // places whose logits are wanted
+    std::vector<size_t> first_place_;                  // of each chunk
+    std::vector<size_t> logit_rows_;                   // places whose logits are wanted
+    std::vector<AdaptedRows> adapted_, last_adapted_;  // of all rows, and of those with logits
     std::vector<AttentionItem> items_;
     std::vector<size_t> split_partials_;  // of each chunk, where it is shared out by splits; else kAllSplits
     alignas(64) std::atomic<size_t> next_item_{0};
@@ -169,6 +201,9 @@ class Forward {
     OutputRows last_x_;
     // Of each thread, for few rows.
     std::vector<InputRows> own_normed_, own_attended_;
+    std::vector<float> shrunk_;
+    std::vector<std::vector<float>> own_shrunk_;  // of each thread, for few rows
+    size_t shrunk_stride_ = 0;
     // Of each thread: columns of gates, and as many of what they gate.
     std::vector<HugeArray<float>> gates_;
     std::vector<float> cosines_, sines_;

@@ -142,7 +142,7 @@ void Forward::attend_split(const AttentionItem& item, size_t layer, AttentionTas
 }
 
 // What attention gave, prepared for the product that follows: all rows, or those with logits where it narrows.
-Inputs Forward::finish_attention(unsigned thread, size_t layer, bool narrows) {
+Inputs Forward::finish_attention(unsigned thread, size_t layer, bool narrows, const Adapted& adapted) {
     if (thread == 0) {
         next_item_.store(0, std::memory_order_relaxed);
     }
@@ -162,6 +162,7 @@ Inputs Forward::finish_attention(unsigned thread, size_t layer, bool narrows) {
         }
         attended.prepare(weights, row);
     }
+    shrink(thread, adapted, attended.rows(num_rows), {begin, end});
     if (!is_few_) {
         barrier();
     }

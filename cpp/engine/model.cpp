@@ -37,6 +37,32 @@ void check_order(std::string_view name, std::span<const int64_t> row_order, size
 
 }  // namespace
 
+std::optional<Projection> projection_named(std::string_view name) {
+    constexpr std::string_view kNames[kNumProjections] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                                          "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                                          "mlp.down_proj"};
+    const auto* const found = std::find(std::begin(kNames), std::end(kNames), name);
+    return found == std::end(kNames) ? std::nullopt : std::optional(static_cast<Projection>(found - kNames));
+}
+
+MatrixSize ModelShape::size_of(Projection projection) const {
+    switch (projection) {
+        case Projection::kQ:
+            return {query_size(), hidden_size};
+        case Projection::kK:
+        case Projection::kV:
+            return {key_value_size(), hidden_size};
+        case Projection::kO:
+            return {hidden_size, query_size()};
+        case Projection::kGate:
+        case Projection::kUp:
+            return {intermediate_size, hidden_size};
+        case Projection::kDown:
+            return {hidden_size, intermediate_size};
+    }
+    return {};
+}
+
 Model::Model(ModelShape shape) : shape_(std::move(shape)), layers_(shape_.layers.size()) {
     const ModelShape& s = shape_;
     const auto is_size = [](size_t size) { return size > 0 && size <= kMaxSize; };
@@ -71,24 +97,15 @@ Model::MatrixPlace Model::matrix_place(std::optional<size_t> layer, std::string_
         if (name != "lm_head") {
             refuse(std::string("there is no matrix ") + std::string(name));
         }
-        return {&head_, s.vocab_size, s.hidden_size};
+        return {&head_, {s.vocab_size, s.hidden_size}};
     }
-    Layer& in = layers_.at(*layer);
-    const std::pair<std::string_view, MatrixPlace> places[] = {
-        {"self_attn.q_proj", {&in.q, s.query_size(), s.hidden_size}},
-        {"self_attn.k_proj", {&in.k, s.key_value_size(), s.hidden_size}},
-        {"self_attn.v_proj", {&in.v, s.key_value_size(), s.hidden_size}},
-        {"self_attn.o_proj", {&in.o, s.hidden_size, s.query_size()}},
-        {"mlp.gate_proj", {&in.gate, s.intermediate_size, s.hidden_size}},
-        {"mlp.up_proj", {&in.up, s.intermediate_size, s.hidden_size}},
-        {"mlp.down_proj", {&in.down, s.hidden_size, s.intermediate_size}},
-    };
-    for (const auto& [known, place] : places) {
-        if (known == name) {
-            return place;
-        }
+    const auto projection = projection_named(name);
+    if (!projection) {
+        refuse(std::string("there is no matrix ") + std::string(name));
     }
-    refuse(std::string("there is no matrix ") + std::string(name));
+    constexpr Linear Layer::* kPlaces[kNumProjections] = {&Layer::q,    &Layer::k,  &Layer::v,   &Layer::o,
+                                                          &Layer::gate, &Layer::up, &Layer::down};
+    return {&(layers_.at(*layer).*kPlaces[static_cast<size_t>(*projection)]), s.size_of(*projection)};
 }
 
 void Model::set_table(std::optional<size_t> layer, StoredType stored, const uint8_t* data, size_t num_bytes,
@@ -125,12 +142,13 @@ void Model::set_table(std::optional<size_t> layer, StoredType stored, const uint
 void Model::set_matrix(std::optional<size_t> layer, std::string_view name, WeightType type, StoredType stored,
                        const uint8_t* data, size_t num_bytes, std::span<const int64_t> row_order, ThreadPool& pool) {
     const MatrixPlace place = matrix_place(layer, name);
-    check_bytes(name, stored, place.num_rows, place.num_cols, num_bytes);
-    check_order(name, row_order, place.num_rows);
-    place.linear->weight = Panels(type, place.num_rows, place.num_cols);
+    const auto [num_rows, num_cols] = place.size;
+    check_bytes(name, stored, num_rows, num_cols, num_bytes);
+    check_order(name, row_order, num_rows);
+    place.linear->weight = Panels(type, num_rows, num_cols);
     if (const auto row =
             place.linear->weight.fill(stored, data, row_order.empty() ? nullptr : row_order.data(), pool)) {
-        const size_t last = std::min(*row + kPanelRows, place.num_rows) - 1;
+        const size_t last = std::min(*row + kPanelRows, num_rows) - 1;
         refuse(std::string("rows ") + std::to_string(*row) + " to " + std::to_string(last) +
                " hold a value that is not finite, or too large for the type that it is kept in");
     }
@@ -154,7 +172,7 @@ Model::VectorPlace Model::vector_place(std::optional<size_t> layer, std::string_
         return {name == "self_attn.q_norm" ? &in.q_norm : &in.k_norm, shape_.head_dim};
     }
     const MatrixPlace place = matrix_place(layer, name);
-    return {&place.linear->bias, place.num_rows};
+    return {&place.linear->bias, place.size.num_rows};
 }
 
 void Model::set_vector(std::optional<size_t> layer, std::string_view name, StoredType stored, const uint8_t* data,

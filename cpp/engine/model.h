@@ -23,6 +23,18 @@ struct LayerShape {
     bool has_value_embeddings = false;  // a row of a table is added to each token's values
 };
 
+// The matrices of a layer that multiply all tokens.
+enum class Projection : uint8_t { kQ, kK, kV, kO, kGate, kUp, kDown };
+inline constexpr size_t kNumProjections = 7;
+
+// By Hugging Face's names: "self_attn.q_proj".
+std::optional<Projection> projection_named(std::string_view name);
+
+struct MatrixSize {
+    size_t num_rows;
+    size_t num_cols;
+};
+
 struct ModelShape {
     size_t vocab_size;
     size_t hidden_size;
@@ -39,6 +51,7 @@ struct ModelShape {
     size_t query_size() const { return num_heads * head_dim; }
     size_t key_value_size() const { return num_key_value_heads * head_dim; }
     size_t group() const { return num_heads / num_key_value_heads; }
+    MatrixSize size_of(Projection projection) const;
 };
 
 // A matrix and its bias, which is empty where there is none and else padded to whole panels.
@@ -92,8 +105,7 @@ class Model {
   private:
     struct MatrixPlace {
         Linear* linear;
-        size_t num_rows;
-        size_t num_cols;
+        MatrixSize size;
     };
     MatrixPlace matrix_place(std::optional<size_t> layer, std::string_view name);
     struct VectorPlace {

@@ -456,6 +456,19 @@ class Inference:
     def set_vector(self, layer: int | None, name: str, stored: str, data: numpy.typing.NDArray[numpy.uint8], row_order: numpy.typing.NDArray[numpy.int64] | None = None) -> None:
         """Take a norm, or the bias of a matrix."""
 
+    def add_adapter(self) -> int:
+        """Begin an adapter that changes no matrix yet; its number."""
+
+    def set_factors(self, adapter: int, layer: int, name: str, a: numpy.typing.NDArray[numpy.float32], b: numpy.typing.NDArray[numpy.float32], scale: float) -> None:
+        """
+        Have an adapter add scale * b a to a matrix of a layer: a [rank, columns of it], b [rows of it, rank].
+        ValueError for a matrix that no adapter changes, sizes that do not fit it, and values that are not
+        finite.
+        """
+
+    def adapter_bytes(self, adapter: int) -> int:
+        """Bytes that an adapter's factors take."""
+
     def open_cache(self, kv: str, num_blocks: int) -> None:
         """
         Make room for keys and values, as f32, bf16 or int8, in blocks of block_size tokens.
@@ -466,10 +479,11 @@ class Inference:
         Make a block's keys and values those of another, for texts that part within it.
         """
 
-    def forward(self, ids: numpy.typing.NDArray[numpy.int32], ids_from: numpy.typing.NDArray[numpy.int32], starts: numpy.typing.NDArray[numpy.int32], blocks: numpy.typing.NDArray[numpy.int32], blocks_from: numpy.typing.NDArray[numpy.int32], num_logits: numpy.typing.NDArray[numpy.int32], states: bool = False) -> numpy.typing.NDArray[numpy.float32]:
+    def forward(self, ids: numpy.typing.NDArray[numpy.int32], ids_from: numpy.typing.NDArray[numpy.int32], starts: numpy.typing.NDArray[numpy.int32], blocks: numpy.typing.NDArray[numpy.int32], blocks_from: numpy.typing.NDArray[numpy.int32], num_logits: numpy.typing.NDArray[numpy.int32], adapters: numpy.typing.NDArray[numpy.int32], states: bool = False) -> numpy.typing.NDArray[numpy.float32]:
         """
         Append chunks of texts: chunk i has ids[ids_from[i]:ids_from[i + 1]] and the same of blocks, goes on from
-        starts[i] tokens, and wants logits after its last num_logits[i]. float32[sum of num_logits, vocab_size]; or
+        starts[i] tokens, wants logits after its last num_logits[i], and has the adapter of number adapters[i], or
+        none where that is below 0. float32[sum of num_logits, vocab_size]; or
         the states that logits are made of, those of the last layer, normed, float32[sum of num_logits, hidden_size].
         """
 

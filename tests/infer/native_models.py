@@ -98,11 +98,11 @@ def runner_of(config, tensors=None, type_name="F32", **options):
     return open_runner(stored_model(config, tensors, type_name), **options)
 
 
-def logits_of(runner, ids, *, cuts=(), blocks=None):
+def logits_of(runner, ids, *, cuts=(), blocks=None, adapter=None):
     """Logits [T, V] of one text, its tokens in chunks that end at ``cuts``."""
     blocks = range(-(-len(ids) // runner.block_size)) if blocks is None else blocks
     rows = []
     for start, end in zip([0, *cuts], [*cuts, len(ids)], strict=True):
-        chunk = Chunk(ids=ids[start:end], start=start, blocks=list(blocks), num_logits=end - start)
+        chunk = Chunk(ids=ids[start:end], start=start, blocks=list(blocks), num_logits=end - start, adapter=adapter)
         rows.append(runner.forward([chunk]))
     return np.concatenate(rows)

@@ -33,12 +33,16 @@ class Asked:
     arrives: int
     leaves: int | None
     client: str
+    adapter: int | None = None
 
     def answers(self, vocab_size):
         request = Request.of(**self.options)
         stop_ids = frozenset() if request.ignore_eos else frozenset({vocab_size - 1})
         ending = Ending(max_tokens=request.max_tokens, stop_ids=stop_ids | {*request.stop_ids}, num_ids=vocab_size)
-        answers = [Answer(self.prompt, request, ending, seed=seed, decoder=Letters()) for seed in seeds(request)]
+        answers = [
+            Answer(self.prompt, request, ending, seed=seed, decoder=Letters(), adapter=self.adapter)
+            for seed in seeds(request)
+        ]
         for answer in answers:
             answer.client = self.client
         for answer in answers[1:]:
@@ -54,8 +58,8 @@ class Case:
     limits: dict
 
 
-def random_case(seed, *, vocab_size, block_size, longest):
-    """Draw a case; no text in it has more than ``longest`` tokens."""
+def random_case(seed, *, vocab_size, block_size, longest, num_adapters=0):
+    """Draw a case; no text in it has more than ``longest`` tokens, and some have one of so many adapters."""
     rng = random.Random(seed)
     letters = rng.sample(range(vocab_size - 1), min(vocab_size - 1, rng.choice([2, 4, 50])))
     beginnings = [_beginning(rng, letters, longest // 2) for _ in range(rng.randint(1, 3))]
@@ -67,7 +71,8 @@ def random_case(seed, *, vocab_size, block_size, longest):
         "max_running": rng.choice([1, 2, 4, 16]),
         "tokens_with_guesses": rng.choice([0, 2, 8, 32]),
     }
-    return Case(asked, limits)
+    adapters = [None, *range(num_adapters)]
+    return Case([dataclasses.replace(one, adapter=rng.choice(adapters)) for one in asked], limits)
 
 
 def _beginning(rng, letters, length):
@@ -109,9 +114,9 @@ def _options(rng, letters):
     return {name: rng.choice(values) for name, values in options.items()} | {"seed": rng.randrange(1 << 64)}
 
 
-def check_case(seed, make, *, vocab_size, block_size, longest=64, check_every_step=False):
+def check_case(seed, make, *, vocab_size, block_size, longest=64, num_adapters=0, check_every_step=False):
     """Assert that a case's answers are those that each request gets alone, and that every block comes back."""
-    case = random_case(seed, vocab_size=vocab_size, block_size=block_size, longest=longest)
+    case = random_case(seed, vocab_size=vocab_size, block_size=block_size, longest=longest, num_adapters=num_adapters)
     batcher = make(**case.limits)
     groups = run(batcher, case, vocab_size, check_every_step=check_every_step)
     batcher.check()

@@ -15,7 +15,10 @@ texts = st.lists(st.integers(0, 1), min_size=1, max_size=12)
 
 
 class Blocks(RuleBasedStateMachine):
-    """What each block holds is written down as whole beginnings; what a text is given must be its own beginning."""
+    """What each block holds is written down as whole beginnings; what a text is given must be its own beginning.
+
+    Of texts with different adapters none is the beginning of the other.
+    """
 
     def __init__(self):
         super().__init__()
@@ -25,17 +28,17 @@ class Blocks(RuleBasedStateMachine):
 
     opened = Bundle("opened")
 
-    @rule(target=opened, ids=texts)
-    def open(self, ids):
-        table = self.pool.open(ids)
+    @rule(target=opened, ids=texts, adapter=st.sampled_from([None, 0, 1]))
+    def open(self, ids, adapter):
+        table = self.pool.open(ids, adapter=adapter)
         for number, block in enumerate(table.blocks, 1):
-            assert self.written[block] == ids[: number * SIZE]
+            assert self.written[block] == (adapter, ids[: number * SIZE])
         self.open_texts[id(table)] = table
-        return table, ids
+        return table, ids, adapter
 
     @rule(text=opened)
     def grow_write_and_publish(self, text):
-        table, ids = text
+        table, ids, adapter = text
         if id(table) not in self.open_texts:
             return
         before = list(table.blocks)
@@ -48,14 +51,14 @@ class Blocks(RuleBasedStateMachine):
         new = table.blocks[len(before) :]
         assert not held & set(new), "a block was lent that somebody holds"
         for number in range(len(before), len(ids) // SIZE):
-            self.written[table.blocks[number]] = ids[: (number + 1) * SIZE]
+            self.written[table.blocks[number]] = adapter, ids[: (number + 1) * SIZE]
         if len(ids) % SIZE:
             self.written[table.blocks[-1]] = None
         self.pool.publish(table, ids, len(ids))
 
     @rule(text=consumes(opened))
     def close(self, text):
-        table, _ = text
+        table, _, _ = text
         self.open_texts.pop(id(table), None)
         self.pool.close(table)
         assert table.blocks == []

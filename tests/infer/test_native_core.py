@@ -22,6 +22,7 @@ GOOD = {
     "blocks": numbers(0),
     "blocks_from": numbers(0, 1),
     "num_logits": numbers(1),
+    "adapters": numbers(-1),
 }
 SIZES = {
     "vocab_size": 8,
@@ -72,6 +73,8 @@ def test_what_is_right_goes_through(core):
         ({"blocks_from": numbers(0, 2)}, "outside of the arrays"),
         ({"num_logits": numbers(4)}, "more logits than it has"),
         ({"num_logits": numbers(-1)}, "more logits than it has"),
+        ({"adapters": numbers(0)}, "there is no adapter 0"),
+        ({"adapters": numbers(0, 0)}, "arrays of one length"),
     ],
 )
 def test_chunks(core, changes, message):

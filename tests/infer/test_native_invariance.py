@@ -7,12 +7,14 @@ import functools
 import itertools
 import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes.tiny_adapter import random_factors
 from infer.native_models import (
     exploding_tensors,
     logits_of,
@@ -25,6 +27,7 @@ from infer.random_cases import check_case
 from model.families import configs
 from textmill.infer.batcher import Batcher
 from textmill.infer.runners.native import NativeRunner
+from textmill.infer.runners.native_adapters import Adapter
 from textmill.infer.runners.runner import Chunk
 
 NUM_CASES = int(os.environ.get("TEXTMILL_INVARIANCE_CASES", "84"))
@@ -49,7 +52,17 @@ def model(tier, shape, weights, kv, threads):
         tensors = with_random_blocks(tensors, weights)
     stored_as = weights if weights in ("Q8_0", "Q4_0") else "F32"
     weights = "auto" if weights.startswith("Q") else weights
-    return runner_of(config, tensors, stored_as, weights=weights, kv=kv, threads=threads)
+    return runner_of(config, tensors, stored_as, weights=weights, kv=kv, threads=threads, adapters=adapters_of(config))
+
+
+def adapters_of(config):
+    """One that changes all matrices, and one of another rank that changes some."""
+    shapes = config.tensor_shapes()
+    some = random_factors(shapes, rank=18, seed=2, matrices=("k_proj", "o_proj", "up_proj"))
+    return [
+        Adapter(folder=Path("all"), scale=0.5, factors=random_factors(shapes, rank=3)),
+        Adapter(folder=Path("some"), scale=0.2, factors=some),
+    ]
 
 
 def with_blocks(runner, kv, num_blocks):
@@ -70,7 +83,8 @@ def test_any_batch_gives_every_answer_as_if_it_were_alone(tier):
             runner = model(tier, shape, weights, kv, next(threads))  # noqa: B023
             return Batcher(with_blocks(runner, kv, num_blocks), **limits)  # noqa: B023
 
-        check_case(seed, make, vocab_size=24, block_size=16, longest=rng.choice([40, 100]))
+        longest = rng.choice([40, 100])
+        check_case(seed, make, vocab_size=24, block_size=16, longest=longest, num_adapters=2)
 
 
 @settings(deadline=None, max_examples=50)
@@ -118,12 +132,13 @@ def test_what_is_infinite_stays_with_those_that_see_it(tier, kv):
 
 
 def test_a_ragged_batch(tier):
-    """Prompts in chunks and single tokens of other texts, in one pass."""
+    """Prompts in chunks and single tokens of other texts, some of them with adapters, in one pass."""
     config = small_config()
-    runner = runner_of(config, weights="int8", kv="int8", threads=2)
+    runner = runner_of(config, weights="int8", kv="int8", threads=2, adapters=adapters_of(config))
     rng = np.random.default_rng(3)
     texts = [rng.integers(0, 60, length).tolist() for length in (40, 3, 90, 17, 1, 33)]
-    expected = [logits_of(runner, text) for text in texts]
+    adapters = [None, 0, 1, 0, None, 1]
+    expected = [logits_of(runner, text, adapter=adapter) for text, adapter in zip(texts, adapters, strict=True)]
     tables = [list(range(8 * i, 8 * i + 8)) for i in range(len(texts))]
     done = [0] * len(texts)
     rows = [[] for _ in texts]
@@ -133,7 +148,8 @@ def test_a_ragged_batch(tier):
             size = min(int(rng.choice([0, 1, 1, 7, 30])), len(texts[i]) - done[i])
             if size:
                 ids = texts[i][done[i] : done[i] + size]
-                chunks.append(Chunk(ids=ids, start=done[i], blocks=tables[i], num_logits=size))
+                chunk = Chunk(ids=ids, start=done[i], blocks=tables[i], num_logits=size, adapter=adapters[i])
+                chunks.append(chunk)
                 owners.append(i)
                 done[i] += size
         logits = runner.forward(chunks) if chunks else np.empty((0, 60))

@@ -10,6 +10,7 @@ import pytest
 
 import textmill
 from checkpoint import llama_cpp
+from fakes.tiny_adapter import write_random_adapter
 from textmill.checkpoint.convert import convert
 
 pytestmark = [pytest.mark.real_model, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -191,3 +192,21 @@ class TestTheSameAnswer:
         before = lm.batcher.statistics().num_accepted_tokens
         assert lm.generate(text, max_tokens=64, speculate=6, logprobs=1) == plain
         assert lm.batcher.statistics().num_accepted_tokens > before
+
+
+def test_adapters_that_share_its_weights_say_what_merged_models_say(real_model, exact, tmp_path):
+    """Random factors, about as large against the weights as those that are learned."""
+    changes = {"one": {"seed": 1}, "two": {"seed": 2, "rank": 16, "matrices": ("q_proj", "v_proj", "down_proj")}}
+    folders = {
+        name: write_random_adapter(tmp_path / name, real_model, deviation=0.06, is_marked=False, **options)
+        for name, options in changes.items()
+    }
+    lm = textmill.load(real_model, weights="f32", kv="f32", adapters=folders)
+    for name, folder in folders.items():
+        alone = textmill.load(folder, weights="f32", kv="f32")
+        changed = False
+        for ids in prompts(lm)[:2]:
+            ours = steps_of(lm.with_adapter(name), ids)
+            check_same_text(ours, steps_of(alone, ids), tolerance=0.01)
+            changed |= [step[0] for step in ours] != [step[0] for step in steps_of(exact, ids)]
+        assert changed

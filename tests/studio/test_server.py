@@ -94,7 +94,7 @@ def test_an_interruption_ends_it_with_streams_open(server):
     with asking(port, "/api/runs/mine/live") as stream:
         assert stream.readline() == b"event: tail\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(60) == 130
     assert "Traceback" not in (folder / "errors").read_text()
 
 

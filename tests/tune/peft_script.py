@@ -1,6 +1,6 @@
 """What PEFT makes of adapters: run by the Python of its own environment, never by ours.
 
-peft_script.py CASE.json OUT.safetensors: logits of a base with an adapter that the case names, and of one that PEFT
+peft_script.py CASE.json OUT.safetensors: logits and greedy tokens of a base with an adapter that the case names, and of one that PEFT
 makes here, with random factors, and saves.
 """
 
@@ -25,6 +25,9 @@ def main():
         with torch.no_grad():
             return model.eval()(ids).logits.contiguous()
 
+    def greedy(model):
+        return model.generate(ids, do_sample=False, min_new_tokens=20, max_new_tokens=20).contiguous()
+
     read = PeftModel.from_pretrained(base(), case["adapter"])
     torch.manual_seed(1)
     config = LoraConfig(
@@ -37,7 +40,8 @@ def main():
     )
     made = get_peft_model(base(), config)
     made.save_pretrained(case["made"])
-    tensors = {"read": logits(read), "made": logits(made), "merged": logits(read.merge_and_unload())}
+    tensors = {"read": logits(read), "made": logits(made), "read_greedy": greedy(read), "made_greedy": greedy(made)}
+    tensors["merged"] = logits(read.merge_and_unload())
     save_file(tensors, sys.argv[2])
 
 

@@ -43,6 +43,13 @@ def test_peft_reads_what_textmill_wrote_and_textmill_reads_what_peft_wrote(tmp_p
         return textmill.load(folder, weights="f32", kv="f32").logits(ids)
 
     np.testing.assert_allclose(logits(tmp_path / "run/adapter"), said["read"][0], **CLOSE)
+    adapters = {"read": tmp_path / "run/adapter", "made": tmp_path / "made"}
+    shared = textmill.load(tmp_path / "base", weights="f32", kv="f32", adapters=adapters)
+    for name in adapters:
+        with_it = shared.with_adapter(name)
+        np.testing.assert_allclose(with_it.logits(ids), said[name][0], **CLOSE)
+        answer = with_it.generate(ids, max_tokens=20, ignore_eos=True)
+        assert ids + answer.ids == said[f"{name}_greedy"][0].tolist()
     np.testing.assert_allclose(logits(tmp_path / "run/model"), said["merged"][0], **CLOSE)
     np.testing.assert_allclose(logits(tmp_path / "made"), said["made"][0], **CLOSE)
     assert np.abs(said["made"] - said["read"]).max() > 1e-2

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,6 +247,12 @@ def check_base(folder: Path, config: AdapterConfig, factors: Mapping[str, Factor
     Raises:
         DataError: it lacks a matrix or has one of another shape, or is not the one that the adapter was learned with.
     """
+    check_shapes(folder, config, factors, base)
+    check_values(folder, config, base, lambda: fingerprint_of(base)["values_sha256"])
+
+
+def check_shapes(folder: Path, config: AdapterConfig, factors: Mapping[str, Factors], base: StoredModel) -> None:
+    """Refuse a model that lacks a matrix which an adapter changes, or has it in another shape (``DataError``)."""
     for name, pair in factors.items():
         shape = (pair.b.shape[0], pair.a.shape[1])
         stored = base.tensors.get(name)
@@ -256,8 +262,15 @@ def check_base(folder: Path, config: AdapterConfig, factors: Mapping[str, Factor
                 f"{folder} is an adapter for another model than {base.path}: it changes {name}, {list(shape)}, and the "
                 f"model {there}. {_advice(folder, config)}"
             )
+
+
+def check_values(folder: Path, config: AdapterConfig, base: StoredModel, values_sha256: Callable[[], str]) -> None:
+    """Refuse a model of other weights than an adapter was learned with (``DataError``), where it says which these were.
+
+    ``values_sha256`` gives the base's, of ``fingerprint_of``.
+    """
     known = read_optional_json(folder / BASE).get("values_sha256")
-    if known is not None and known != fingerprint_of(base)["values_sha256"]:
+    if known is not None and known != values_sha256():
         raise DataError(
             f"{folder} is an adapter for another model than {base.path}: sizes are the same, and weights are not. "
             f"{_advice(folder, config)}"
@@ -271,6 +284,6 @@ def names_of(targets: Sequence[str], names: Sequence[str]) -> list[str]:
 
 def _advice(folder: Path, config: AdapterConfig) -> str:
     return (
-        f"Name the model that it was learned with as base_model_name_or_path in {folder / CONFIG}, which says "
-        f'"{config.base}"'
+        f'It says that it was learned with "{config.base}": take that model, or name it as base_model_name_or_path in '
+        f"{folder / CONFIG} where that is another name for it"
     )

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,7 @@ from textmill.cli.output import Output
 
 if TYPE_CHECKING:
     from textmill.infer.engine import LanguageModel
-    from textmill.serve.models import Models
+    from textmill.serve.models import Models, ServedModel
 
 _LIMITS = Group("Limits", sort_key=3)
 _DOORS = Group("Who may come in", sort_key=4)
@@ -36,6 +37,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: WholeNumber = 8000,
+    adapter: Annotated[list[str] | None, Parameter(negative="")] = None,
     memory: Annotated[WholeNumber | None, Parameter(group=_LIMITS)] = None,
     queue: Annotated[WholeNumber, Parameter(group=_LIMITS)] = 256,
     max_body: Annotated[WholeNumber, Parameter(group=_LIMITS)] = 4 << 20,
@@ -53,6 +55,7 @@ def serve(
     For example:
         textmill serve smollm2-135m-instruct
         textmill serve mine=runs/mine other=model.gguf --port 8080
+        textmill serve smollm2-135m-instruct --adapter poet=runs/poet/adapter --adapter clerk=runs/clerk/adapter
         TEXTMILL_API_KEYS=one,two textmill serve model.gguf --host 0.0.0.0
 
     The address goes to standard output when requests are taken, a line of JSON for each of them to standard error.
@@ -66,6 +69,9 @@ def serve(
         The address to listen on; 0.0.0.0 is every address of this machine.
     port
         The port to listen on; 0 takes a free one.
+    adapter
+        NAME=FOLDER: an adapter (LoRA) in PEFT's format that shares the first model's weights and batches, and what
+        clients call it; may be given several times. CPU only.
     memory
         Bytes for all models together, their weights and caches; what is free at the start unless given. The first model
         is loaded then, others when they are asked for, in the place of those that nobody uses.
@@ -111,17 +117,22 @@ def serve(
         log_prompts=log_prompts,
         metrics_prefix=metrics_prefix,
     )
-    found = {name: find_model(path, out) for name, path in _named(model).items()}
+    named = _named(model)
+    adapters = {name: find_model(path, out) for name, path in _named_adapters(adapter or [], named).items()}
+    found = {name: find_model(path, out) for name, path in named.items()}
     sock = server.listen(host, port)
     address = server.address_of(sock, host)
-    out.say(f"textmill {__version__}: loading {', '.join(found)} for {address}")
+    out.say(f"textmill {__version__}: loading {', '.join([*found, *adapters])} for {address}")
     if not keys and not is_loopback(host):
         out.say(f"  {host} can be reached by others, and there are no keys: whoever reaches it may ask. Set {_KEYS}")
     return server.run(
         sock,
         settings,
-        lambda: _load(found, loading, memory),
-        lambda models: _tell(out, address, found, models, loading, has_keys=bool(settings.keys)),
+        lambda: _load(found, adapters, loading, memory),
+        lambda models: (
+            _tell_plans(out, found, adapters, models, loading),
+            _tell_ready(out, address, models.loaded[0], has_keys=bool(settings.keys)),
+        ),
         log=sys.stderr if access_log else None,
     )
 
@@ -161,37 +172,51 @@ def _named(models: list[str]) -> dict[str, str]:
     return named
 
 
+def _named_adapters(arguments: list[str], models: Mapping[str, str]) -> dict[str, str]:
+    """What clients call each adapter, and where it is."""
+    named: dict[str, str] = {}
+    for argument in arguments:
+        name, _, path = argument.partition("=")
+        if not name or not path:
+            raise ConfigError(f'--adapter is "{argument}", and must be NAME=FOLDER')
+        if name in named or name in models:
+            raise ConfigError(f'"{name}" is the name of another model or adapter; give --adapter another: NAME={path}')
+        named[name] = path
+    return named
+
+
 def _own_name(path: str) -> str:
     """The last part of a path, without the ending of a file."""
     return path.rstrip("/").rpartition("/")[2].removesuffix(".gguf") or path
 
 
-def _load(found: dict[str, Path], loading: LoadingOptions, memory: int | None) -> Models:
+def _load(found: dict[str, Path], adapters: dict[str, Path], loading: LoadingOptions, memory: int | None) -> Models:
     """Load the first of the models; others are when they are asked for."""
     from textmill.serve.models import Models, pool_of
 
-    pool = pool_of(found, memory, **dataclasses.asdict(loading))
+    pool = pool_of(found, memory, adapters=adapters, **dataclasses.asdict(loading))
     pool.take().give_back()
-    return Models(pool)
+    return Models(pool, tuple(adapters))
 
 
-def _tell(
-    out: Output,
-    address: str,
-    found: dict[str, Path],
-    models: Models,
-    loading: LoadingOptions,
-    *,
-    has_keys: bool,
+def _tell_plans(
+    out: Output, found: dict[str, Path], adapters: dict[str, Path], models: Models, loading: LoadingOptions
 ) -> None:
+    """Say what each model and adapter takes."""
     for model in models.loaded:
         out.say(f"  {model.name}: {_plan(found[model.name], model.lm, loading)}")
+    for name, folder in adapters.items():
+        size, rank = _size_of_adapter(folder)
+        out.say(f"  {name}: an adapter of rank {rank} on {models.base_of(name)}, takes {units.num_bytes(size)}")
     for name, num_bytes in models.unloaded.items():
         size = f"takes up to {units.num_bytes(num_bytes)}, " if num_bytes else ""
         out.say(f"  {name}: {size}loaded when it is asked for")
     if len(found) > 1 and models.memory and loading.device == "cpu":
         out.say(f"  all models together take up to {units.num_bytes(models.memory)}")
-    first = models.loaded[0]
+
+
+def _tell_ready(out: Output, address: str, first: ServedModel, *, has_keys: bool) -> None:
+    """Say where requests are taken, and how to make one."""
     is_chat = first.lm.tokenizer.chat_template is not None
     path = "chat/completions" if is_chat else "completions"
     asked = '"messages": [{"role": "user", "content": "Hello!"}]' if is_chat else '"prompt": "Once upon"'
@@ -200,6 +225,15 @@ def _tell(
     out.say(f"ready: {address}/v1")
     out.hint(f"  curl {address}/v1/{path}{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}")
     out.data(address)
+
+
+def _size_of_adapter(folder: Path) -> tuple[int, int]:
+    """Bytes that an adapter takes, and its rank."""
+    from textmill.checkpoint.adapter_files import read_config, read_factors
+    from textmill.infer.runners.native_adapters import factor_bytes
+
+    config = read_config(folder)
+    return factor_bytes(read_factors(folder, config)), config.rank
 
 
 def _plan(path: Path, lm: LanguageModel, loading: LoadingOptions) -> str:

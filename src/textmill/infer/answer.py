@@ -45,6 +45,7 @@ class Answer:
         num_prompt: how many of them are the prompt's.
         num_cached: tokens whose keys and values were found when it was first scheduled; None until it is.
         finish_reason: why it ended, once it has.
+        adapter: the number of the one that changes the model for this answer; None where it is the model itself.
         stop_id: the token that ended it, which is not among ``ids``; None where none did.
         error: what kept it from ending well.
     """
@@ -60,6 +61,7 @@ class Answer:
         constraint: Constraint | None = None,
         on_prompt_rows: Callable[[int, np.ndarray], None] | None = None,
         reads_states: bool = False,
+        adapter: int | None = None,
     ) -> None:
         """``constraint`` is this answer's alone, at its beginning.
 
@@ -71,6 +73,7 @@ class Answer:
         self.request = request
         self.ending = ending
         self.seed = seed
+        self.adapter = adapter
         self.elder: Answer | None = None  # has the same prompt, and computes it for both
         self.on_prompt_rows = on_prompt_rows
         self.reads_states = reads_states

@@ -6,6 +6,7 @@ holds stay published until their place is needed, the least recently held first.
 
 A published block is found by its parent and its tokens, compared whole: the parent by a number that is given once and
 never again. So there is no hash that could stand for two texts, and a block's beginning is the text's, token for token.
+The parent of a first block stands for the adapter that changes the model for the text: keys and values depend on it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Literal, TypeAlias
 
 _Key: TypeAlias = tuple[int, bytes]
 _BEGINNING = 0
-"""The parent of a text's first block."""
+"""The parent of a text's first block; of one with adapter n it is -1 - n."""
 
 Change: TypeAlias = Literal["take", "share", "publish", "give", "keep", "leave", "evict", "preempt", "finish", "reset"]
 OnChange: TypeAlias = Callable[[Change, int | None, int | None], object]
@@ -93,9 +94,9 @@ class BlockPool:
         """How many blocks so many tokens take."""
         return -(-num_tokens // self.block_size)
 
-    def open(self, ids: Sequence[int], owner: int | None = None) -> BlockTable:
+    def open(self, ids: Sequence[int], owner: int | None = None, adapter: int | None = None) -> BlockTable:
         """Begin a text with the published blocks that hold its beginning, as many as are full of ``ids``."""
-        table = BlockTable([], owner=owner)
+        table = BlockTable([], parent=_BEGINNING if adapter is None else -1 - adapter, owner=owner)
         for key_ids in self._full_blocks(ids, 0):
             found = self._published.get((table.parent, key_ids))
             if found is None:

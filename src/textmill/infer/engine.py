@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 import warnings
@@ -51,6 +52,7 @@ def load(  # noqa: PLR0917  the order is part of the public contract
     threads: int | None = None,
     *,
     kv_memory: int | None = None,
+    adapters: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> LanguageModel:
     """Load a model to generate with.
 
@@ -65,6 +67,8 @@ def load(  # noqa: PLR0917  the order is part of the public contract
         threads: of the CPU; as many as there are cores unless given.
         kv_memory: bytes for keys and values; unless given room for a text of the whole context, or for what the free
             memory holds.
+        adapters: folders of adapters (LoRA) in PEFT's format, by names for ``LanguageModel.with_adapter``; they share
+            the model's weights and its batches. On the CPU, and for linear layers of the blocks.
 
     Raises:
         DataError: where the model is missing, damaged, or asks for what cannot be reproduced exactly.
@@ -80,7 +84,8 @@ def load(  # noqa: PLR0917  the order is part of the public contract
     }
     check_isa()
     _check_options(**options)
-    return open_stored(open_model(resolve_model(Path(path), on_damage=_warn_of_damage)), device, **options)
+    stored = open_model(resolve_model(Path(path), on_damage=_warn_of_damage))
+    return open_stored(stored, device, adapters=adapters, **options)
 
 
 def open_stored(
@@ -92,6 +97,7 @@ def open_stored(
     context: int | None = None,
     threads: int | None = None,
     kv_memory: int | None = None,
+    adapters: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> LanguageModel:
     """Make a model ready to generate, wherever its tensors lie: in a file, or in memory; else as ``load``."""
     check_isa()
@@ -99,19 +105,22 @@ def open_stored(
     length = _check_context(context, stored.config)
     tokenizer = stored.load_tokenizer()
     rules = stored.load_text_rules(tokenizer)
-    runner = _open_runner(stored, device, weights=weights, kv=kv, context=length, threads=threads, kv_memory=kv_memory)
+    options = {"weights": weights, "kv": kv, "context": length, "threads": threads, "kv_memory": kv_memory}
+    runner = _open_runner(stored, device, _folders(adapters), **options)
     batcher = Batcher(runner)
     if context is not None and batcher.capacity < context:
         raise ConfigError(
             f"context is {context:,}, and there is memory for the keys and values of {batcher.capacity:,} tokens; take "
             "a shorter one, fewer bits (kv int8), or more kv_memory where you gave one"
         )
-    return LanguageModel(stored.config, tokenizer, rules, batcher, context=min(length, batcher.capacity))
+    return LanguageModel(
+        stored.config, tokenizer, rules, batcher, context=min(length, batcher.capacity), adapters=tuple(adapters or ())
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryPlan:
-    """Bytes that a model takes on the CPU: its weights, and at most so many for keys and values."""
+    """Bytes that a model takes on the CPU: its weights and adapters, and at most so many for keys and values."""
 
     weight_bytes: int
     cache_bytes: int
@@ -125,24 +134,40 @@ def planned_memory(
     kv: KvType = "bf16",
     context: int | None = None,
     kv_memory: int | None = None,
+    adapters: Mapping[str, str | os.PathLike[str]] | None = None,
     **_others: object,
 ) -> MemoryPlan:
-    """What ``load`` with the same options would take of ``free`` bytes; raises as it does, and reads headers only."""
+    """What ``load`` with the same options would take of ``free`` bytes; raises as it does.
+
+    Of the model only headers are read.
+    """
     from textmill.infer.runners.native import BLOCK_SIZE, plan_memory
+    from textmill.infer.runners.native_adapters import read_adapters
 
     _check_options(weights=weights, kv=kv, threads=None, kv_memory=kv_memory)
     stored = open_model(resolve_model(Path(path), on_damage=_warn_of_damage), headers_only=True)
     length = _check_context(context, stored.config)
-    weight_bytes, num_blocks = plan_memory(stored, weights, kv, length, kv_memory, free=free)
+    beside = sum(adapter.num_bytes for adapter in read_adapters(_folders(adapters), stored, headers_only=True))
+    weight_bytes, num_blocks = plan_memory(stored, weights, kv, length, kv_memory, free=free, beside=beside)
     cache_bytes = num_blocks * kv_cache_bytes_of(stored.config, BLOCK_SIZE, kv)
     return MemoryPlan(weight_bytes=weight_bytes, cache_bytes=cache_bytes)
 
 
-def _open_runner(stored: StoredModel, device: str, **options: Any) -> Runner:
+def _folders(adapters: Mapping[str, str | os.PathLike[str]] | None) -> dict[str, Path]:
+    return {name: Path(folder) for name, folder in (adapters or {}).items()}
+
+
+def _open_runner(stored: StoredModel, device: str, adapters: Mapping[str, Path], **options: Any) -> Runner:
     if device == "cpu":
         from textmill.infer.runners import native
+        from textmill.infer.runners.native_adapters import read_adapters
 
-        return native.open_runner(stored, **options)
+        return native.open_runner(stored, adapters=read_adapters(adapters, stored), **options)
+    if adapters:
+        raise ConfigError(
+            f"adapters share a model's weights on the CPU alone, and the device is \"{device}\". Load an adapter's "
+            "folder in the place of a model: it is merged into its base"
+        )
     require_extra("torch", "train", f'running a model on "{device}"')
     from textmill.infer.runners import torch
 
@@ -158,20 +183,49 @@ class LanguageModel:
         context: tokens of prompt and answer together.
         rules: how its texts begin and end.
         batcher: makes the answers, for whoever schedules by himself: ``batcher.submit(answer)`` for ``answers(...)``.
+        adapters: the names of those that were loaded with it.
+        adapter: the name of the one that changes it here; None where it is the model itself.
     """
 
     def __init__(
-        self, config: ModelConfig, tokenizer: Tokenizer, rules: TextRules, batcher: Batcher, *, context: int
+        self,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        rules: TextRules,
+        batcher: Batcher,
+        *,
+        context: int,
+        adapters: tuple[str, ...] = (),
     ) -> None:
         self.config = config
         self.tokenizer = tokenizer
         self.context = context
         self.batcher = batcher
         self.rules = rules
+        self.adapters = adapters
+        self.adapter: str | None = None
         self._num_ids = min(config.vocab_size, _num_tokens(tokenizer.vocabulary))  # rows from there on only pad
         self._grammars = GrammarCompiler(
             tokenizer.vocabulary.tokens[: self._num_ids], self._control_ids(), tokenizer.encode
         )
+
+    def with_adapter(self, name: str | None) -> LanguageModel:
+        """The model as one of its adapters changes it; None for the model itself.
+
+        Weights, KV cache and batches are shared: answers that threads ask for of several adapters are made together,
+        and each is the same as alone.
+
+        Raises:
+            ConfigError: no adapter of that name was loaded.
+        """
+        if name is not None and name not in self.adapters:
+            known = ", ".join(f'"{known}"' for known in self.adapters) or "none"
+            raise ConfigError(
+                f'there is no adapter "{name}"{did_you_mean(name, self.adapters)} The model was loaded with {known}'
+            )
+        adapted = copy.copy(self)
+        adapted.adapter = name
+        return adapted
 
     @overload
     def generate(self, prompt_or_ids: Prompt, **options: Unpack[OneAnswer]) -> Completion: ...
@@ -263,7 +317,7 @@ class LanguageModel:
             logits_TV[start : start + len(rows_TV)] = rows_TV
 
         ending = Ending(max_tokens=0, num_ids=self._num_ids)
-        answer = Answer(prompt, Request(), ending, seed=0, on_prompt_rows=note)
+        answer = Answer(prompt, Request(), ending, seed=0, on_prompt_rows=note, adapter=self._adapter)
         self.batcher.run([answer])
         list(answer.take_deltas())  # raises what kept the rows from being noted
         return logits_TV
@@ -285,7 +339,7 @@ class LanguageModel:
 
     def mean_state(self, prompt: list[int]) -> MeanState:
         """What makes a text's vector once its ``answer`` has been submitted and is at its end; for ``prompt_ids``."""
-        return MeanState(prompt, num_ids=self._num_ids)
+        return MeanState(prompt, num_ids=self._num_ids, adapter=self._adapter)
 
     def answers(self, prompt: list[int], request: Request) -> list[Answer]:
         """The answers that a request asks for, ``request.n`` of them, for ``batcher.submit``.
@@ -310,12 +364,18 @@ class LanguageModel:
                 seed=seed,
                 decoder=self.tokenizer.stream_decoder(known),
                 constraint=self._grammars.begin(request.grammar) if request.grammar is not None else None,
+                adapter=self._adapter,
             )
             for seed in seeds(request)
         ]
         for answer in answers[1:]:
             answer.elder = answers[0]
         return answers
+
+    @property
+    def _adapter(self) -> int | None:
+        """The number by which the runner knows the adapter."""
+        return None if self.adapter is None else self.adapters.index(self.adapter)
 
     def _control_ids(self) -> frozenset[int]:
         """Tokens that are no text, which no grammar may take for their names."""

@@ -16,11 +16,13 @@ class MeanState:
         answer: for ``Batcher.submit``: it reads the text, and nothing is drawn.
     """
 
-    def __init__(self, ids: list[int], *, num_ids: int) -> None:
-        """Take a text's ids; ``num_ids`` as in ``Ending``."""
+    def __init__(self, ids: list[int], *, num_ids: int, adapter: int | None = None) -> None:
+        """Take a text's ids; ``num_ids`` as in ``Ending``, ``adapter`` as in ``Answer``."""
         self._sum_D: np.ndarray | None = None
         ending = Ending(max_tokens=0, num_ids=num_ids)
-        self.answer = Answer(ids, Request(), ending, seed=0, on_prompt_rows=self._add, reads_states=True)
+        self.answer = Answer(
+            ids, Request(), ending, seed=0, on_prompt_rows=self._add, reads_states=True, adapter=adapter
+        )
 
     def value(self) -> np.ndarray:
         """The mean [width], once the answer has finished.

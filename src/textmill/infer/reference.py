@@ -17,6 +17,18 @@ Weights: TypeAlias = Mapping[str, np.ndarray]
 Look: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
 
 
+def with_adapter(tensors: Weights, factors: Mapping[str, tuple[np.ndarray, np.ndarray]], scale: float) -> Weights:
+    """The same weights with factors A [R, I] and B [O, R] beside matrices [O, I], which are named (``....weight``).
+
+    A product ``x W^T`` becomes ``x W^T + scale * (x A^T) B^T`` (LoRA, arXiv:2106.09685 §4.1).
+    """
+    beside = {}
+    for name, (a_RI, b_OR) in factors.items():
+        stem, dtype = name.removesuffix(".weight"), tensors[name].dtype
+        beside[f"{stem}.lora_A"], beside[f"{stem}.lora_B"] = a_RI.astype(dtype), (scale * b_OR).astype(dtype)
+    return {**tensors, **beside}
+
+
 def logits_of(config: ModelConfig, tensors: Weights, ids_T: Sequence[int]) -> np.ndarray:
     """Logits [T, V] of the token after each of ``ids_T``, in the dtype of the tensors (Hugging Face names)."""
     return states_of(config, tensors, ids_T) @ head_of(config, tensors).T
@@ -63,8 +75,10 @@ def rms_norm(x_TD: np.ndarray, weight_D: np.ndarray, eps: float) -> np.ndarray:
 
 
 def linear(weights: Weights, name: str, x_TD: np.ndarray) -> np.ndarray:
-    """Multiply by a matrix [out, in], and add a bias [out] where there is one."""
+    """Multiply by a matrix [out, in], and add an adapter's product and a bias [out] where there are."""
     product_TX = x_TD @ weights[f"{name}.weight"].T
+    if f"{name}.lora_A" in weights:
+        product_TX = product_TX + (x_TD @ weights[f"{name}.lora_A"].T) @ weights[f"{name}.lora_B"].T
     return product_TX + weights[f"{name}.bias"] if f"{name}.bias" in weights else product_TX
 
 

@@ -105,7 +105,9 @@ class Scheduler:
         self._prefill(counts)
         self._admit(counts)
         self._make_room(counts)
-        return [self._work(answer, count, self._guess(answer, counts)) for answer, count in counts.items()]
+        works = [self._work(answer, count, self._guess(answer, counts)) for answer, count in counts.items()]
+        works.sort(key=_adapter_of)  # the runner multiplies neighbours that share one together
+        return works
 
     def start_over(self) -> None:
         """Forget what blocks hold, after a step that did not end: all answers are computed again, to the same ends."""
@@ -209,7 +211,8 @@ class Scheduler:
         if self.running and self.pool.num_available == 0:
             return False
         # The logits after the last token are wanted, so it is computed whatever is cached.
-        table = self.pool.open([] if answer.on_prompt_rows is not None else answer.ids[:-1], answer.number)
+        cached = [] if answer.on_prompt_rows is not None else answer.ids[:-1]
+        table = self.pool.open(cached, answer.number, answer.adapter)
         num_cached = len(table.blocks)
         if needed_now - num_cached + len(self.running) > self.pool.num_available or not self.pool.grow(
             table, len(answer.ids)
@@ -257,8 +260,13 @@ class Scheduler:
         num_logits = len(guesses) + 1 if draws else 0
         if _wants_rows(answer, start):
             num_logits = len(ids)
-        chunk = Chunk(ids=ids, start=start, blocks=tuple(answer.table.blocks), num_logits=num_logits)
+        blocks = tuple(answer.table.blocks)
+        chunk = Chunk(ids=ids, start=start, blocks=blocks, num_logits=num_logits, adapter=answer.adapter)
         return Work(answer=answer, chunk=chunk, guesses=guesses, draws=draws)
+
+
+def _adapter_of(work: Work) -> int:
+    return -1 if work.answer.adapter is None else work.answer.adapter
 
 
 def _is_reading(answer: Answer) -> bool:

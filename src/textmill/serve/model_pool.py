@@ -1,7 +1,7 @@
 """Models by name, loaded when they are asked for, within a budget of memory.
 
 A model that somebody uses stays; of the others, the one that was used longest ago makes room. Who asks for a model that
-is being loaded waits for that. Adapters (LoRA) are models as others are: their base with them merged into it.
+is being loaded waits for that. An adapter's folder (LoRA) is a model as others are: its base with it merged into it.
 """
 
 from __future__ import annotations

@@ -31,18 +31,30 @@ class ServedModel:
     lm: LanguageModel
     defaults: Mapping[str, Any]
 
+    def with_adapter(self, name: str) -> ServedModel:
+        """The same model as one of its adapters changes it, under that one's name."""
+        return dataclasses.replace(self, name=name, lm=self.lm.with_adapter(name))
+
 
 class Models:
-    """The models of a server, by name; the first answers where a request names none."""
+    """The models of a server, by name; the first answers where a request names none.
 
-    def __init__(self, pool: ModelPool[ServedModel]) -> None:
+    Adapters that share weights go by names of their own: they are had with the first model, which was loaded with them.
+    """
+
+    def __init__(self, pool: ModelPool[ServedModel], adapters: Sequence[str] = ()) -> None:
         self._pool = pool
+        self._adapters = tuple(adapters)
         self._loading: dict[str, asyncio.Future[None]] = {}
 
     @property
     def names(self) -> list[str]:
-        """All names, in the order in which they were given."""
-        return self._pool.names
+        """All names, in the order in which they were given, those of adapters last."""
+        return [*self._pool.names, *self._adapters]
+
+    def base_of(self, name: str) -> str | None:
+        """The name of the model whose weights an adapter shares; None for what is no adapter."""
+        return self._pool.names[0] if name in self._adapters else None
 
     @property
     def loaded(self) -> list[ServedModel]:
@@ -61,7 +73,14 @@ class Models:
 
     def try_take(self, name: str | None) -> Lease[ServedModel] | None:
         """A lease on a model that is in memory; None where it has to be loaded. ``ApiError`` for no such name."""
-        return self._pool.try_take(name or self.names[0])
+        name = name or self.names[0]
+        if name not in self.names:
+            raise unknown_model(name, self.names)
+        base = self.base_of(name)
+        lease = self._pool.try_take(base or name)
+        if lease is None or base is None:
+            return lease
+        return Lease(lease.model.with_adapter(name), lease.give_back)
 
     async def take(self, name: str | None) -> Lease[ServedModel]:
         """A lease on a model, loaded first where it is not in memory: in a thread of its own, for all who wait.
@@ -70,12 +89,13 @@ class Models:
             ApiError: there is none of that name, no room for it, or it cannot be loaded.
         """
         name = name or self.names[0]
-        while (lease := self._pool.try_take(name)) is None:
-            loading = self._loading.get(name)
+        loaded = self.base_of(name) or name
+        while (lease := self.try_take(name)) is None:
+            loading = self._loading.get(loaded)
             if loading is None or loading.done():
-                loading = asyncio.get_running_loop().run_in_executor(None, self._load, name)
-                loading.add_done_callback(functools.partial(self._forget, name))
-                self._loading[name] = loading
+                loading = asyncio.get_running_loop().run_in_executor(None, self._load, loaded)
+                loading.add_done_callback(functools.partial(self._forget, loaded))
+                self._loading[loaded] = loading
             try:
                 await asyncio.shield(loading)
             except TextmillError as error:
@@ -93,13 +113,16 @@ class Models:
         self._pool.take(name).give_back()
 
 
-def pool_of(found: Mapping[str, Path], memory: int | None, **loading: Any) -> ModelPool[ServedModel]:
+def pool_of(
+    found: Mapping[str, Path], memory: int | None, *, adapters: Mapping[str, Path] | None = None, **loading: Any
+) -> ModelPool[ServedModel]:
     """A pool of models that lie on the disk; none is loaded yet.
 
     Args:
         found: their paths by the names that clients call them.
         memory: bytes that they may take together, weights and caches; None is what is free now.
-        **loading: options of ``textmill.load``.
+        adapters: folders of adapters that share the first model's weights, by the names that clients call them.
+        **loading: other options of ``textmill.load``.
 
     Raises:
         ConfigError: a model does not fit by itself, or another device than the CPU has a budget.
@@ -109,9 +132,10 @@ def pool_of(found: Mapping[str, Path], memory: int | None, **loading: Any) -> Mo
     if memory is not None and not is_cpu:
         raise ConfigError(f'memory is what models take of the CPU\'s, and the device is "{loading["device"]}"')
     budget = free_memory().available if memory is None else memory
+    place = functools.partial(_on_disk, budget=budget) if is_cpu else _on_device
     models = [
-        _on_disk(name, path, budget, loading) if is_cpu else _on_device(name, path, loading)
-        for name, path in found.items()
+        place(name, path, loading if number else loading | {"adapters": adapters})
+        for number, (name, path) in enumerate(found.items())
     ]
     return ModelPool(models, memory=budget)
 
@@ -130,7 +154,7 @@ def unknown_model(name: str, names: list[str]) -> ApiError:
     return ApiError(404, f'there is no model "{name}"; this server has {known}', code="model_not_found", param="model")
 
 
-def _on_disk(name: str, path: Path, budget: int, loading: Mapping[str, Any]) -> Pooled[ServedModel]:
+def _on_disk(name: str, path: Path, loading: Mapping[str, Any], *, budget: int) -> Pooled[ServedModel]:
     """A model for the CPU, with what it takes: its cache is as large as if it had the budget for itself."""
     plan = planned_memory(path, free=budget, **loading)
 

@@ -63,7 +63,8 @@ async def one_model(service: Service, exchange: Exchange) -> None:
 def _card(service: Service, name: str) -> ModelCard:
     assert service.models is not None
     contexts = {model.name: model.lm.context for model in service.models.loaded}
-    return ModelCard(id=name, created=service.created, max_model_len=contexts.get(name))
+    base = service.models.base_of(name)
+    return ModelCard(id=name, created=service.created, max_model_len=contexts.get(base or name), parent=base)
 
 
 async def tokenize(service: Service, exchange: Exchange) -> None:

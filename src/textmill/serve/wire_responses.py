@@ -127,6 +127,7 @@ class ModelCard(msgspec.Struct, kw_only=True):
     created: int
     max_model_len: int | None = None
     owned_by: str = "textmill"
+    parent: str | None = None
 
 
 class ModelList(msgspec.Struct, kw_only=True):

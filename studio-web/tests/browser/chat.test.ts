@@ -35,10 +35,10 @@ describe("chat", () => {
     const page = await pages.open("#/chat");
     await page.goto(`${page.url().split("#")[0]}#/chat?${FIXED}&with=${await earlyCheckpoint(page)}`);
     await say(page, "import os\n");
-    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count(), { timeout: 30_000 }).toBe(2);
+    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count()).toBe(2);
     const before = await page.locator(".reply .text").allInnerTexts();
     await page.getByRole("button", { name: "Regenerate" }).click();
-    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count(), { timeout: 30_000 }).toBe(2);
+    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count()).toBe(2);
     expect(await page.locator(".reply .text").allInnerTexts()).toEqual(before);
   });
 
@@ -148,7 +148,7 @@ describe("chat", () => {
     const page = await pages.open("#/chat", { theme });
     await page.goto(`${page.url().split("#")[0]}#/chat?${FIXED}&with=${await earlyCheckpoint(page)}`);
     await say(page, "class Reader:\n    def __init__(self, path):\n        ");
-    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count(), { timeout: 30_000 }).toBe(2);
+    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count()).toBe(2);
     expect(await findBarriers(page)).toEqual([]);
     await keepPicture(page, `chat-${theme}`);
   });

@@ -86,13 +86,11 @@ describe("training", () => {
     for (let step = 2; step <= 30; step++) appendFileSync(log, alive(step));
     appendFileSync(log, event(30, "end", now()));
     await expect
-      .poll(
-        () =>
-          page
-            .locator("dt", { hasText: /^Step$/ })
-            .locator("xpath=../dd")
-            .textContent(),
-        { timeout: 20_000 },
+      .poll(() =>
+        page
+          .locator("dt", { hasText: /^Step$/ })
+          .locator("xpath=../dd")
+          .textContent(),
       )
       .toContain("30");
     await page.close(); // a page that is open asks for the run again
@@ -114,7 +112,7 @@ describe("training", () => {
     const step = page.locator("dt", { hasText: /^Step$/ }).locator("xpath=../dd");
     await expect.poll(() => step.textContent()).toContain("1");
     appendFileSync(log, event(1, "resume", now()) + stepEvent(2, 3, now()));
-    await expect.poll(() => step.textContent(), { timeout: 20_000 }).toContain("2");
+    await expect.poll(() => step.textContent()).toContain("2");
     await page.close(); // a page that is open asks for the run again
     rmSync(folder, { recursive: true });
   });

@@ -12,13 +12,14 @@ from textmill import _core
 from textmill.base import units
 from textmill.base.errors import ConfigError, DataError
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
-from textmill.infer.runners.native_weights import check_types, is_table, kept_sizes, kept_type
+from textmill.infer.runners.native_adapters import Adapter, set_adapter
+from textmill.infer.runners.native_weights import check_types, is_table, kept_sizes, kept_type, layer_and_part
 from textmill.infer.runners.runner import Chunk
 from textmill.model.flops import KvType, kv_cache_bytes_of
 from textmill.model.machine import memory, num_cores
 from textmill.model.rope_scaling import rope_frequencies
 
-_Arrays: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+_Arrays: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 BLOCK_SIZE: int = _core.Inference.block_size
 # Room for so many texts of the whole context, where a quarter of the free memory holds them.
@@ -65,8 +66,11 @@ def open_runner(
     context: int,
     threads: int | None = None,
     kv_memory: int | None = None,
+    adapters: Sequence[Adapter] = (),
 ) -> NativeRunner:
     """Read a model's tensors into the native engine; arguments as in ``textmill.load``, and their ranges checked there.
+
+    A chunk's ``adapter`` is a place in ``adapters``.
 
     Raises:
         ConfigError: weights that cannot be kept so, or more than the memory that is free.
@@ -74,7 +78,8 @@ def open_runner(
     """
     config = stored.config
     check_types(stored, weights)
-    _, num_blocks = plan_memory(stored, weights, kv, context, kv_memory, free=memory().available)
+    beside = sum(adapter.num_bytes for adapter in adapters)
+    _, num_blocks = plan_memory(stored, weights, kv, context, kv_memory, free=memory().available, beside=beside)
     frequencies, scale = rope_frequencies(config)
     layers = range(config.num_hidden_layers)
     try:
@@ -105,12 +110,15 @@ def open_runner(
     if config.tie_word_embeddings:
         name = "model.embed_tokens.weight"
         _set(core, stored, "lm_head.weight", stored.tensors[name], weights)
+    for place, adapter in enumerate(adapters):
+        number = set_adapter(core, adapter)
+        assert number == place, "the core numbers adapters in their order"
     core.open_cache(kv, num_blocks)
     return NativeRunner(core, num_blocks=num_blocks)
 
 
 def _set(core: _core.Inference, stored: StoredModel, name: str, tensor: StoredTensor, weights: str) -> None:
-    layer, part = _place(name)
+    layer, part = layer_and_part(name)
     try:
         if is_table(name):
             core.set_table(layer, tensor.type, tensor.data)
@@ -123,26 +131,18 @@ def _set(core: _core.Inference, stored: StoredModel, name: str, tensor: StoredTe
         raise DataError(f"{stored.path}: {name}: {error}. Copy or download the model again") from error
 
 
-def _place(name: str) -> tuple[int | None, str]:
-    """A tensor's layer, and its name within it: ``model.layers.3.mlp.up_proj.weight`` is (3, ``mlp.up_proj``)."""
-    part = name.removesuffix(".weight").removesuffix(".bias")
-    if not part.startswith("model.layers."):
-        return None, part
-    layer, _, rest = part.removeprefix("model.layers.").partition(".")
-    return int(layer), rest
-
-
 def plan_memory(
-    stored: StoredModel, weights: str, kv: KvType, context: int, kv_memory: int | None, *, free: int
+    stored: StoredModel, weights: str, kv: KvType, context: int, kv_memory: int | None, *, free: int, beside: int = 0
 ) -> tuple[int, int]:
     """Bytes of the weights, and blocks for texts where weights and at least one whole context fit into ``free`` bytes.
 
-    Memory is taken when it is first written, lowest blocks first: room that is never used costs nothing.
+    ``beside`` are bytes of adapters, which count as weights. Memory is taken when it is first written, lowest blocks
+    first: room that is never used costs nothing.
 
     Raises:
         ConfigError: they do not fit.
     """
-    needed = sum(kept_sizes(stored, weights).values())
+    needed = sum(kept_sizes(stored, weights).values()) + beside
     if needed > free:
         raise ConfigError(
             f"{stored.path} takes {units.num_bytes(needed)} of memory with weights {weights}, and "
@@ -184,6 +184,7 @@ def _arrays(chunks: Sequence[Chunk]) -> _Arrays:
         _int32(block for chunk in chunks for block in chunk.blocks),
         _ends(len(chunk.blocks) for chunk in chunks),
         _int32(chunk.num_logits for chunk in chunks),
+        _int32(-1 if chunk.adapter is None else chunk.adapter for chunk in chunks),
     )
 
 

@@ -28,6 +28,15 @@ def check_types(stored: StoredModel, weights: str) -> None:
             )
 
 
+def layer_and_part(name: str) -> tuple[int | None, str]:
+    """A tensor's layer, and its name within it: ``model.layers.3.mlp.up_proj.weight`` is (3, ``mlp.up_proj``)."""
+    part = name.removesuffix(".weight").removesuffix(".bias")
+    if not part.startswith("model.layers."):
+        return None, part
+    layer, _, rest = part.removeprefix("model.layers.").partition(".")
+    return int(layer), rest
+
+
 def is_table(name: str) -> bool:
     """Whether tokens look up rows of a tensor: the input table, or a layer's value embeddings."""
     return name == "model.embed_tokens.weight" or name.endswith(VALUE_EMBEDDINGS)

@@ -23,12 +23,15 @@ class Chunk:
         blocks: the text's blocks in the order of its tokens, enough for ``start + len(ids)`` of them. The blocks that
             hold new tokens belong to this text alone.
         num_logits: logits are wanted after the last so many of ``ids``: 0 within a prompt, 1 at the end of it.
+        adapter: the number of the one that changes the model for this text, where the runner has any. It is the same
+            for all of a text's chunks: keys and values depend on it.
     """
 
     ids: Sequence[int]
     start: int
     blocks: Sequence[int]
     num_logits: int = 1
+    adapter: int | None = None
 
 
 class Runner(Protocol):
