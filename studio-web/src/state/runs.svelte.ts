@@ -82,8 +82,10 @@ class Runs {
     const path = `runs/${encodeURIComponent(name)}`;
     const facts = await get<RunAnswer>(path);
     const { axis, points, range } = this.#look;
+    // Before its first step a run has no figures, and a series of none is refused.
+    const figures = facts.figures.length ? facts.figures : ["loss"];
     const query = new URLSearchParams([
-      ...facts.figures.map((figure) => ["figure", figure]),
+      ...figures.map((figure) => ["figure", figure]),
       ["x", axis],
       ["points", String(points)],
     ]);

@@ -49,6 +49,26 @@ describe("training", () => {
     rmSync(folder, { recursive: true });
   });
 
+  test("a run that has made no step yet is shown, beside others too, and its curves begin with the first", async () => {
+    const folder = join(inject("runs"), "an-early");
+    const log = join(folder, "events.jsonl");
+    mkdirSync(folder, { recursive: true });
+    const now = () => ({ t: Date.now() / 1000 });
+    writeFileSync(log, event(0, "start", { num_steps: 5, ...now() }));
+    const page = await pages.open("#/training?runs=an-early");
+    await page.getByText("No step has been logged.").waitFor();
+    expect(await page.getByRole("alert").count()).toBe(0);
+    expect(await findBarriers(page)).toEqual([]);
+    await page.getByRole("checkbox", { name: /spiky/ }).check();
+    await page.getByRole("heading", { name: "Loss", exact: true }).waitFor();
+    await page.getByRole("checkbox", { name: /spiky/ }).uncheck();
+    await page.getByText("No step has been logged.").waitFor();
+    appendFileSync(log, [1, 2, 3].map((step) => stepEvent(step, 3, now())).join(""));
+    await page.getByRole("heading", { name: "Loss", exact: true }).waitFor();
+    await page.close(); // a page that is open asks for the run again
+    rmSync(folder, { recursive: true });
+  });
+
   test("samples go by step", async () => {
     const page = await pages.open("#/training?runs=spiky&sample=60");
     await page.getByText("read_50(self):").waitFor();
