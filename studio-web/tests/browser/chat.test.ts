@@ -31,6 +31,18 @@ describe("chat", () => {
     await page.getByText("probability").first().waitFor();
   });
 
+  test("a message that is longer than the window leads to what comes of it", async () => {
+    const page = await pages.open("#/chat", { height: 1000 });
+    const body =
+      'event: error\ndata: {"error": {"message": "the prompt has 1,200 tokens, and the context is 256"}}\n\n';
+    await page.route("**/api/chat", (route) => route.fulfill({ contentType: "text/event-stream", body }));
+    await say(page, "one line\n".repeat(400));
+    const refusal = page.getByRole("alert").getByText("1,200 tokens");
+    await refusal.waitFor();
+    const isInSight = () => refusal.boundingBox().then((box) => box !== null && box.y > 0 && box.y + box.height < 1000);
+    await expect.poll(isInSight, { timeout: 10_000 }).toBe(true);
+  });
+
   test("two checkpoints answer side by side, and the same seed draws the same again", async () => {
     const page = await pages.open("#/chat");
     await page.goto(`${page.url().split("#")[0]}#/chat?${FIXED}&with=${await earlyCheckpoint(page)}`);

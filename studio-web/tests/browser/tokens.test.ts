@@ -104,8 +104,11 @@ describe("tokens", () => {
 
   test("a text that is too long is refused with both numbers", async () => {
     const page = await pages.open("#/tokens");
+    await page.locator(".cell.tokens").first().waitFor();
     await page.locator("#text").fill("a".repeat(70_000));
     await page.getByRole("alert").getByText("70,000 bytes").waitFor();
+    // The picture was of the text before.
+    expect(await page.locator(".cell.tokens").count()).toBe(0);
   });
 
   test.each(["light", "dark"] as const)("nothing bars the way in %s", async (theme) => {
