@@ -120,3 +120,12 @@ def test_what_was_looked_at_is_said(tmp_path, run):
         resolve_model("mien", runs=run.parent)
     with pytest.raises(DataError, match=r"hub.*textmill model get Org/Name"):
         resolve_model("Org/Name", runs=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["runs/gone", "folder/gone"])
+def test_a_path_is_not_taken_for_a_name_on_the_hub(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=r"does not exist") as refused:
+        resolve_model(name)
+    assert "hub" not in str(refused.value)

@@ -95,7 +95,8 @@ def _advice(name: str, runs: Path) -> str:
     known = {*WHEEL_MODELS, *cached_names(), *(path.parent.name for path in runs.glob("*/checkpoints"))}
     meant = did_you_mean(name, known).removeprefix("; ").removesuffix(".")
     advice = f"{meant[:1].upper()}{meant[1:]} " if meant else ""
-    if "/" in name and is_model_name(name):
+    is_path = Path(name).parent.is_dir() or Path(name).parent == runs
+    if "/" in name and is_model_name(name) and not is_path:
         return f"{advice}From the Hugging Face hub it comes with: textmill model get {name}"
     return (
         f"{advice}A model is a folder with config.json, model.safetensors and tokenizer.json, a GGUF file, a run that "
