@@ -195,8 +195,8 @@ def told(incident: Event) -> str:
         return f"{at}batch left out: {fields.get('reason', 'no reason was logged')}{_skipped(fields.get('skipped'))}"
     if incident.kind == "norms_rose":
         return (
-            f"{at}the gradient's norm, {_figure(fields.get('grad_norm'))}, stays above its limit with other batches and "
-            "a loss as before: from here on it is judged by those that come"
+            f"{at}the gradient's norm, {_figure(fields.get('grad_norm'))}, stays above its limit with other batches "
+            "and a loss as before: from here on it is judged by those that come"
         )
     if incident.kind == "skip":
         return f"{at}as asked{_skipped(fields.get('skipped'))}"
