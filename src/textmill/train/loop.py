@@ -106,7 +106,7 @@ def _save_finished(trainer: Trainer, folder: Path) -> None:
         if gathered is None:
             return
         tensors = gathered
-    save_model(folder, trainer.run.plan.model, tensors, trainer.tokenizer, **trainer.small_files)
+    save_model(folder, trainer.run.plan.model.with_head_of(tensors), tensors, trainer.tokenizer, **trainer.small_files)
 
 
 class _Loop:
