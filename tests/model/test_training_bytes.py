@@ -41,7 +41,7 @@ def test_the_peak_of_a_step_is_within_5_percent(remat, micro_rows, dtype, change
 def measured(remat, micro_rows, dtype, changes, targets="all", *dropout):
     command = [sys.executable, str(ONE_STEP), remat, str(micro_rows), dtype, json.dumps(changes), targets]
     command += map(str, dropout)
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=560)
     assert result.returncode == 0, result.stderr
     return int(result.stdout)
 
