@@ -1,7 +1,7 @@
 """What PEFT makes of adapters: run by the Python of its own environment, never by ours.
 
-peft_script.py CASE.json OUT.safetensors: logits and greedy tokens of a base with an adapter that the case names, and of one that PEFT
-makes here, with random factors, and saves.
+peft_script.py CASE.json OUT.safetensors: logits and greedy tokens of a base with an adapter that the case names, and of
+one that PEFT makes here, with random factors, and saves.
 """
 
 import json
