@@ -2,14 +2,14 @@
 # make test     in under 15 minutes: the C++ core under sanitizers, kernels, Python; needs no root
 # make test-slow    the rest of what CI runs: threads, other processors, fuzzing, Python tests above ten seconds
 # make check    style, types, layers, stubs, the pages of docs/
-# make fuzz     each libFuzzer target for SECONDS=600
+# make fuzz     each libFuzzer target for SECONDS=600, from another place every time unless SEED says one
 # make test-arm the engine's C++ tests for 64-bit Arm, under an emulator
 # make bench-tokenizer, bench-inference, bench-serving, bench-data, bench-training, bench-tuning, bench-evaluation, bench-studio   the figures of docs/benchmarks
 # make test-clients    OpenAI's client, LiteLLM, LangChain and schemathesis against the server (test-slow has them, too)
 # make docs     the pages of docs/ as a site, build/docs/index.html; a link that leads nowhere is an error
 # make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it, make screenshots takes its pictures
 # make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
-# make system   what needs root: the Debian packages of the compilers, a browser, clang and an emulator
+# make system   what needs root: the Debian packages of the compilers, a browser with Chinese and emoji (20 MB), clang and an emulator
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,8 +19,11 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 CPP := $(shell find cpp -name '*.cpp' -o -name '*.h' -o -name '*.inc')
 NATIVE := $(CPP) CMakeLists.txt pyproject.toml constraints.txt $(wildcard recipes/*.toml)
 FORMATTED := $(shell find cpp -name '*.cpp' -o -name '*.h')
+WEB := studio-web
+DIST := src/textmill/studio/dist/index.html
 DEMO_MINUTES ?= 2
 SECONDS ?= 600
+SEED ?= 0
 CLANG ?= clang++-16
 ARM_CXX ?= aarch64-linux-gnu-g++
 QEMU_ARM ?= qemu-aarch64
@@ -50,6 +53,7 @@ test-long: $(VENV)/.installed-tools
 	TEXTMILL_PARITY_STEPS=200 $(BIN)/python -m pytest tests/train/test_parity.py
 	TEXTMILL_EXTENSION_STEPS=700,700 $(BIN)/python -m pytest tests/train/test_extension.py
 	TEXTMILL_LOAD_SECONDS=300 $(BIN)/python -m pytest tests/serve/test_load.py
+	$(BIN)/python -m pytest --hypothesis-profile exploring -m "not slow and not alone"
 
 # Two processes share the files of tests; those that need the machine to themselves follow.
 PYTEST := $(BIN)/python -m pytest --durations 15
@@ -113,13 +117,13 @@ test-arm: $(VENV)/.installed-tools
 	$(BIN)/ctest --test-dir build/arm --tests-regex 'engine|forward|kernels|attention' --output-on-failure --parallel 2
 
 test-fuzz:
-	@$(MAKE) --no-print-directory fuzz SECONDS=20
+	@$(MAKE) --no-print-directory fuzz SECONDS=20 SEED=1
 
 fuzz: $(VENV)/.installed-tools
 	@command -v $(CLANG) > /dev/null || \
 		{ echo "fuzzing is skipped: $(CLANG) is not here (sudo make system installs it)"; exit 0; }; \
 	CC=$(CLANG:clang++%=clang%) CXX=$(CLANG) $(CMAKE) -B build/fuzz -DTEXTMILL_FUZZ=ON -DTEXTMILL_PYTHON=OFF \
-		-DTEXTMILL_SANITIZE=address,undefined -DTEXTMILL_FUZZ_SECONDS=$(SECONDS) \
+		-DTEXTMILL_SANITIZE=address,undefined -DTEXTMILL_FUZZ_SECONDS=$(SECONDS) -DTEXTMILL_FUZZ_SEED=$(SEED) \
 		> build/fuzz.log || { cat build/fuzz.log; exit 1; }; \
 	$(BIN)/cmake --build build/fuzz && $(BIN)/ctest --test-dir build/fuzz --output-on-failure -j2 || \
 		{ echo "what failed is kept: build/fuzz/fuzz_TARGET build/fuzz/failures/FILE runs it again"; exit 1; }
@@ -187,7 +191,7 @@ bench-tuning: $(VENV)/.installed-tools
 	$(BIN)/textmill model get smollm2-135m-instruct
 	$(BIN)/python benchmarks/tuning.py --out docs/benchmarks/tuning.md
 
-bench-studio: $(VENV)/.installed-tools
+bench-studio: $(VENV)/.installed-tools $(DIST)
 	$(BIN)/python benchmarks/studio.py --write
 
 # Checks and measures the torch runner and the trainer on a CUDA device, in under 10 minutes; without one it says so.
@@ -195,8 +199,6 @@ gpu-check: $(VENV)/.installed-tools
 	$(BIN)/python benchmarks/gpu.py
 
 # The page: hashed files that git ignores, and that sdist and wheel carry. Nobody who installs textmill needs Node.
-WEB := studio-web
-DIST := src/textmill/studio/dist/index.html
 WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(WEB)/tests -prune -o -type f -print)
 
 studio: $(DIST)
@@ -232,7 +234,7 @@ system:
 	@[ "$$(id -u)" = 0 ] || { echo "make system needs root: sudo make system" >&2; exit 1; }
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		g++ make python3.11-venv python3.11-dev chromium clang-16 libclang-rt-16-dev \
+		g++ make python3.11-venv python3.11-dev chromium fonts-wqy-microhei fonts-noto-color-emoji clang-16 libclang-rt-16-dev \
 		g++-aarch64-linux-gnu qemu-user ccache > /dev/null
 
 clean:

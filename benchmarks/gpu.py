@@ -85,6 +85,7 @@ def _tests(device: str, small: bool) -> str:
         "-m",
         "gpu",
         "tests/infer/test_torch_cuda.py",
+        "tests/model/test_segments.py",
     ]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = result.stdout.splitlines()

@@ -1,10 +1,10 @@
-"""Time what the studio answers, on the server's side: 10 KB of text in Tokens, attention, a long run. Prints a table.
+"""Time what the studio answers and what a browser shows of it: 10 KB of text in Tokens, a long run. Prints tables.
 
     .venv/bin/python benchmarks/studio.py [--rounds 50] [--write]
 
-Run it on a machine that does nothing else. The studio is started as a user starts it, with nothing at hand, and called
-over its socket; what the browser draws is measured by studio-web's own tests. --write puts the table into
-docs/benchmarks/studio.md.
+Run it on a machine that does nothing else, with the page built (make studio). The studio is started as a user starts
+it, with nothing at hand, and called over its socket; what the browser shows is measured by the page's own tests of
+speed. --write puts the tables into docs/benchmarks/studio.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from statistics import quantiles
 from marked_page import with_measured
 from textmill.base.events import EventLog
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "studio.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "benchmarks" / "studio.md"
 LONG_STEPS = 100_000
 
 
@@ -35,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_long_run(Path(folder) / "runs" / "long")
-        lines = measured(Path(folder), options.rounds)
+        lines = [*measured(Path(folder), options.rounds), "", *seen_in_a_browser(Path(folder) / "browser.jsonl")]
     print("\n".join(lines))
     if options.write:
         PAGE.write_text(with_measured(PAGE, "\n".join(lines) + "\n"))
@@ -83,6 +84,24 @@ def measured(folder: Path, rounds: int) -> list[str]:
     finally:
         process.terminate()
         process.wait()
+    return lines
+
+
+def seen_in_a_browser(results: Path) -> list[str]:
+    """Let the page's own tests measure it in Debian's Chromium."""
+    command = ["npm", "run", "--silent", "test:browser", "--", "tests/browser/speed.test.ts"]
+    subprocess.run(
+        command,
+        cwd=ROOT / "studio-web",
+        env=os.environ | {"SPEED_RESULTS": str(results)},
+        stdout=sys.stderr,
+        check=True,
+    )
+    lines = ["| in the browser | limit, ms | median, ms | fastest, ms | tries |", "|---|---|---|---|---|"]
+    for line in results.read_text().splitlines():
+        told = json.loads(line)
+        figures = f"{told['limit']} | {told['median']:.1f} | {told['fastest']:.1f} | {told['tries']}"
+        lines.append(f"| {told['name']} | {figures} |")
     return lines
 
 

@@ -13,6 +13,8 @@ highlight_language = "none"  # indented blocks are terminals, pictures and TOML
 
 html_theme = "furo"
 html_title = "textmill"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 # Pages are read from disk, too: nothing but themselves, and no foot that names what made them.
 html_copy_source = False
 html_show_sourcelink = False

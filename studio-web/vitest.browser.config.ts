@@ -6,8 +6,10 @@ export default defineConfig({
     include: ["tests/browser/**/*.test.ts"],
     environment: "node",
     fileParallelism: false,
-    testTimeout: 120_000,
+    // They end a hang: a page on a busy machine takes seconds for what takes milliseconds.
+    testTimeout: 300_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     globalSetup: "tests/browser/studio.ts",
   },
 });

@@ -9,12 +9,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import blocks
+import dedup
+import engine
 import kv_cache
 import mixtures
 import norm
+import packing
 import remat
 import rope
+import saves
 import tokens
+import weights
 from drawing import Figure
 
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -24,9 +30,16 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "rope-dot-products": rope.dot_products,
     "kv-heads": kv_cache.heads,
     "kv-bytes": kv_cache.cache_bytes,
+    "kv-blocks": blocks.shared,
     "schedules": mixtures.schedules,
     "stages": mixtures.stages,
     "remat-bytes": remat.saved_bytes,
+    "dedup-found": dedup.found,
+    "packing-rows": packing.rows,
+    "save-moments": saves.moments,
+    "four-bits": weights.four_bits,
+    "engine-steps": engine.steps,
+    "engine-draws": engine.kept_tokens,
 }
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_sizes_that_lie(tmp_path, lies):
     has_factors = "llama.rope.scaling.type" not in lies and "general.architecture" not in lies
     save(path, HONEST | lies, tensors[: 2 if has_factors else 1])
     tracemalloc.start()
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         with pytest.raises(DataError) as caught:
             open_model(path)
@@ -67,4 +67,4 @@ def test_sizes_that_lie(tmp_path, lies):
     assert str(path) in str(caught.value)
     # Names of 4,096 layers' tensors, and twice the header.
     assert peak < 30_000_000
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5

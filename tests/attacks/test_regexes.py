@@ -1,9 +1,11 @@
 """Regexes made to exhaust whoever compiles or runs them: they come from files that strangers wrote."""
 
+import os
 import time
 
 import pytest
 
+from fakes.cpu_time import cpu_seconds
 from textmill import _core
 from textmill.base.errors import ConfigError
 from textmill.tokenizer import splitting
@@ -25,36 +27,35 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 def test_compiling_ends_soon_one_way_or_the_other(bomb):
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         _core.Splitter([bomb])
     except ValueError:
         pass
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("regex", ["a*b|a", "(?:aa)*c|(?:aaa)*b|a", "a*b", r"(?:a|b)*c|\w", "(?:a+b?)+c|a"])
 @pytest.mark.alone
 def test_scans_that_fail_at_the_end_of_the_text_are_not_repeated(regex):
     splitter = _core.Splitter([regex])
-    start = time.perf_counter()
-    ends, _ = _core.split(splitter, b"a" * 1_000_000)
-    assert time.perf_counter() - start < 2
-    assert ends[-1] == 1_000_000
+    text, most = b"a" * 1_000_000, float(os.environ.get("TEXTMILL_TIME_BOUND_S", "2"))
+    assert cpu_seconds(lambda: _core.split(splitter, text), most=most) < most
+    assert _core.split(splitter, text)[0][-1] == len(text)
 
 
 def test_a_regex_that_backtracks_without_end_is_stopped(monkeypatch):
     monkeypatch.setattr(splitting, "_TIMEOUT_S", 0.3)
     splitter = pattern_named(r"(?:(a|aa)+\1)+$|b").splitter()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError, match="backtracks too much"):
         _core.split(splitter, b"a" * 5000 + b"c")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("regex", ["(a)" + r"\1" * 20_000, "(" * 20_000, "(?i)" * 20_000, "[" + "a-z" * 20_000 + "]"])
 def test_reading_a_long_regex_of_oniguruma_ends_soon(regex):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError):
         from_oniguruma(regex + r"\X")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -108,10 +108,10 @@ def test_many_names_are_looked_through_once(tmp_path):
     """Two hundred thousand, and the last one twice."""
     names = ", ".join(f'"{number}": 0' for number in [*range(200_000), 199_999])
     path = write(tmp_path, container(b"{" + names.encode() + b"}"))
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(DataError, match='"199999" twice'):
         safetensors.read_header(path)
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 def test_truncation_at_every_byte_is_noticed(tmp_path):
@@ -121,7 +121,7 @@ def test_truncation_at_every_byte_is_noticed(tmp_path):
             safetensors.read_header(write(tmp_path, whole[:size]))
 
 
-@settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=4))
 def test_flipped_bytes_never_crash(tmp_path, flips):
     content = bytearray(container(GOOD))

@@ -125,8 +125,8 @@ def test_long_and_many_pieces_load_quickly(tmp_path):
     many = {"".join(draw.choices("ab", k=draw.randrange(300, 512))) for _ in range(3000)}
     runs = [("a" * size, -float(size), 1 + size % 2 * 3) for size in range(2, 512)]
     pieces = [*PIECES, *((text, draw.random(), 1) for text in sorted(many)), *runs]
-    start = time.perf_counter()
+    start = time.process_time()
     tokenizer = load(tmp_path, models.model(pieces, byte_fallback=True))
     ids = tokenizer.encode("a" * 100_000)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert len(ids) < 1000

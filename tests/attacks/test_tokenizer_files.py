@@ -113,10 +113,10 @@ def test_post_processors_of_the_wrong_form(tmp_path, good, kind, steps):
     ids=["brackets", "objects", "lists", "null", "list", "string", "utf-16", "zeros", "digits", "double key", "nan"],
 )
 def test_json_that_is_no_tokenizer(tmp_path, data):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DataError):
         load(tmp_path, data)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_ids_that_would_take_gigabytes(tmp_path, good):
@@ -175,8 +175,8 @@ def test_many_added_tokens_load_and_match_quickly(tmp_path, good):
     first = len(content["model"]["vocab"])
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False) | {"special": True}
     content["added_tokens"] += [{"id": first + i, "content": f"<extra_{i}>", **flags} for i in range(20_000)]
-    start = time.perf_counter()
+    start = time.process_time()
     tokenizer = load(tmp_path, json.dumps(content).encode())
     ids = tokenizer.encode("<extra_7> <" * 20_000, special="parse")
     assert ids.count(first + 7) == 20_000
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10

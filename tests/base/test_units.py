@@ -25,7 +25,19 @@ def test_num_bytes(value, text):
     assert units.num_bytes(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.85, "850 ms"), (12.3, "12.3 s"), (125, "2m 05s"), (12_000, "3h 20m")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 ms"),
+        (0.000_341, "0.34 ms"),
+        (0.0032, "3.2 ms"),
+        (0.00999, "10 ms"),
+        (0.85, "850 ms"),
+        (12.3, "12.3 s"),
+        (125, "2m 05s"),
+        (12_000, "3h 20m"),
+    ],
+)
 def test_seconds(value, text):
     assert units.seconds(value) == text
 

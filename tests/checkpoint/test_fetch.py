@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import sys
 import textwrap
+import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -167,9 +168,14 @@ def test_what_a_killed_process_left_behind_is_cleared_away(index, tmp_path):
 def test_several_at_once_fetch_it_once(index):
     """Threads stand for processes: each opens the lock's file for itself, which is what flock goes by."""
     write_wheel(index)
-    heard = []
+    heard, together = [], threading.Barrier(3)
+
+    def get_together(_):
+        together.wait(60)
+        return get(on_wait=lambda: heard.append(1))
+
     with ThreadPoolExecutor(3) as threads:
-        found = list(threads.map(lambda _: get(on_wait=lambda: heard.append(1)), range(3)))
+        found = list(threads.map(get_together, range(3)))
     assert sorted(fetched.is_new for fetched in found) == [False, False, True]
     assert len({fetched.path for fetched in found}) == 1
     assert len(heard) == 2
@@ -196,7 +202,7 @@ def test_an_interrupt_ends_pip_and_leaves_nothing(index, tmp_path):
         print("stopped", flush=True)
     """
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=240
     )
     assert result.stdout == "stopped\n", result.stderr
     assert everything_below(tmp_path / "cache") == [f"models/.{NAME}.lock"]

@@ -70,7 +70,7 @@ def test_it_goes_into_a_folder(tmp_path, real_model, stored):
 def test_it_is_opened_quickly(real_model):
     """0.15 s of the processor on the reference machine; the first token must come within a second of the command."""
     done = subprocess.run(
-        [sys.executable, "-c", _TIMED, str(real_model)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", _TIMED, str(real_model)], capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 0.6
+    assert float(done.stdout) < 1.0

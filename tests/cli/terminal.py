@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 class Terminal:
@@ -24,8 +25,8 @@ class Terminal:
     def type(self, text):
         os.write(self.master, text.encode())
 
-    def wait_for(self, text, seconds=20):
-        """Read until a text has come since the last time; returns what came."""
+    def wait_for(self, text, seconds=120):
+        """Read until a text has come since the last time; returns what came. The limit ends a hang."""
         end = time.monotonic() + seconds
         while text not in self.seen:
             assert time.monotonic() < end, f"{text!r} did not come: {self.seen!r}"
@@ -37,6 +38,13 @@ class Terminal:
         before, found, self.seen = self.seen.partition(text)
         assert found, f"{text!r} did not come: {before!r}"
         return before + found
+
+    def wait_until_it_listens(self, seconds=120):
+        """Wait until the program sleeps at its prompt: only then does readline heed a signal."""
+        end = time.monotonic() + seconds
+        while Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2][0] != "S":
+            assert time.monotonic() < end, "the program does not wait for anything"
+            time.sleep(0.01)
 
     def close(self):
         """End the program, wherever it is."""

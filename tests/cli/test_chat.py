@@ -5,7 +5,6 @@ import itertools
 import json
 import re
 import signal
-import time
 
 import pytest
 from hypothesis import given
@@ -378,11 +377,11 @@ def test_at_a_real_terminal(folder):
         assert "[2J" not in terminal.wait_for(" ...").replace("\ufffd[2J", "")
         terminal.wait_for("context")
         terminal.wait_for("> ")
-        time.sleep(0.5)  # readline shows its prompt a moment before it listens
+        terminal.wait_until_it_listens()
         terminal.process.send_signal(signal.SIGINT)
         terminal.wait_for("Ctrl-C again leaves")
         terminal.wait_for("> ")
         terminal.type("\x04")
-        assert terminal.process.wait(20) == 0
+        assert terminal.process.wait(60) == 0
     finally:
         terminal.close()

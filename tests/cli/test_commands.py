@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 def run(*arguments, cwd=None, **options):
     command = [sys.executable, "-m", "textmill", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120, **options)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=280, **options)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def trained(tmp_path_factory):
     assert result.returncode == 0, result.stderr
     assert result.stdout == "run\n"
     assert "held-out text:" in result.stderr
-    assert "next: textmill generate run" in result.stderr
+    assert "next: textmill generate run/model " in result.stderr
     return folder
 
 
@@ -158,7 +158,7 @@ def test_a_signal_in_the_middle_of_training_saves_and_stops(tmp_path, number, co
     while time.monotonic() < deadline and not (log.exists() and log.read_text().count('"step", ') >= 8):
         time.sleep(0.01)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == code, stderr
     assert "stopped at step" in stderr
     assert "error" not in stderr, "somebody wanted it"

@@ -131,5 +131,5 @@ from textmill.cli import main
 assert main(["data", "plan", "llama-65b", "--gpus", "2048"]) == 0
 assert main(["data", "plan", "smollm2-1.7b", "--json"]) == 0
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=240)
     assert result.returncode == 0, result.stderr

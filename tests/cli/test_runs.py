@@ -103,7 +103,7 @@ def test_show(capsys):
     assert "  │     return <b>&</b>" in lines
     assert sum("┤" in line for line in lines) == 3
     assert all(len(line) <= 120 for line in lines)
-    assert 'next: textmill generate runs/alpha "Once upon a time"' in captured.err
+    assert 'next: textmill generate runs/alpha/model "Once upon a time"' in captured.err
 
 
 @pytest.mark.usefixtures("runs")

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,14 +56,19 @@ def test_killed_anywhere_it_ends_the_same(tmp_path, workers):
     rng = random.Random(workers)
     pipeline = pipeline_of(corpus, tmp_path / "killed" / "out", **tables)
     num_killed = 0
-    for number in range(NUM_KILLS):
+    for _ in range(10 * NUM_KILLS):
         process = start(pipeline, tmp_path / "killed.json", workers)
-        wait_for_units(process, tmp_path / "killed" / "out" / ".work", 3 + number * 40 // NUM_KILLS)
+        wait_for_units(process, tmp_path / "killed" / "out" / ".work", 3 + num_killed * 40 // NUM_KILLS)
         time.sleep(rng.uniform(0, 0.05))
-        num_killed += process.poll() is None
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert num_killed > NUM_KILLS // 2  # those that came too late prove nothing
+        if process.wait() == -signal.SIGKILL:
+            num_killed += 1
+        else:  # it came too late, on a busy machine, and proves nothing: all begins anew
+            shutil.rmtree(tmp_path / "killed")
+            num_killed = 0
+        if num_killed == NUM_KILLS:
+            break
+    assert num_killed == NUM_KILLS
     assert start(pipeline, tmp_path / "killed.json", workers).wait() == 0
     whole_hashes, killed_hashes = (
         hashes(tmp_path / name / "out", tmp_path / name / "out-heldout") for name in ("whole", "killed")

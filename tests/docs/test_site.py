@@ -72,11 +72,15 @@ LEADS_NOWHERE = {
 }
 
 
-def test_what_leads_nowhere_is_an_error(tmp_path):
+@pytest.fixture
+def source(tmp_path):
+    """A folder with the settings of the site, and no page."""
+    shutil.copytree(DOCS / "_static", tmp_path / "source" / "_static")
+    return Path(shutil.copy(DOCS / "conf.py", tmp_path / "source")).parent
+
+
+def test_what_leads_nowhere_is_an_error(source, tmp_path):
     """With the settings of the site, on a page that nothing names."""
-    source = tmp_path / "source"
-    source.mkdir()
-    shutil.copy(DOCS / "conf.py", source)
     (source / "index.md").write_text("# Index\n")
     (source / "page.md").write_text("# Page\n\n" + "\n\n".join(LEADS_NOWHERE))
     returncode, errors = build(source, tmp_path)
@@ -84,10 +88,7 @@ def test_what_leads_nowhere_is_an_error(tmp_path):
     assert [said for said in (*LEADS_NOWHERE.values(), "toc.not_included") if said not in errors] == []
 
 
-def test_pages_that_are_named_and_linked_are_fine(tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    shutil.copy(DOCS / "conf.py", source)
+def test_pages_that_are_named_and_linked_are_fine(source, tmp_path):
     (source / "page.md").write_text("# Page\n\n[A heading](index.md#the-index).\n")
     (source / "index.md").write_text("# The index\n\n```{toctree}\npage\n```\n")
     assert build(source, tmp_path) == (0, "")

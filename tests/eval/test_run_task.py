@@ -149,7 +149,7 @@ def test_an_item_that_does_not_fit_is_named(tiny, write_task, tmp_path):
 
 def test_programs_are_run_with_their_tests(tiny, write_task, tmp_path):
     """The tiny model writes no programs: what it writes is a comment, and prompts do the work."""
-    settings = {"kind": "code", "max_tokens": 2, "stop": ["\n"], "timeout_s": 5}
+    settings = {"kind": "code", "max_tokens": 2, "stop": ["\n"], "timeout_s": 60}
     body = "def f(x):\n    return x + 1\n# "
     items = [
         {"id": "right", "prompt": body, "tests": "assert f(1) == 2"},

@@ -44,7 +44,7 @@ texts = st.lists(
 
 
 @given(texts, st.integers(1, 40), st.integers(1, 9), st.integers(1, 5))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_scores_are_those_of_each_text_alone(lm, some, tokens_per_pass, rows_per_pass, at_once):
     with open_scorer(lm, tokens_per_pass=tokens_per_pass, rows_per_pass=rows_per_pass) as scorer:
         together = list(scorer.score(some, at_once=at_once))

@@ -12,7 +12,7 @@ import torch
 from torch import distributed
 
 from fakes.listener import Silent
-from textmill.base.errors import StorageError
+from textmill.base.errors import StoppedError, StorageError
 from textmill.checkpoint import parts
 from textmill.checkpoint.store import latest_checkpoint, load_checkpoint, remove_checkpoint
 from textmill.model.llama import Llama
@@ -21,7 +21,7 @@ from textmill.train import loop
 from textmill.train.layout import Layout
 from textmill.train.overlapped import OverlappedLayout
 from textmill.train.pipeline import run_recipe
-from textmill.train.ranks import Ranks
+from textmill.train.ranks import Ranks, joined_ranks
 from textmill.train.recipe import load_recipe
 from textmill.train.run import load_run
 from textmill.train.saves import Saves
@@ -35,17 +35,23 @@ def joined(rank, size, meeting):
     """Be one of ``size`` processes that meet at a file."""
     torch.set_num_threads(1)
     distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=size, timeout=timedelta(seconds=300)
     )
     yield Ranks(rank, size)
     distributed.destroy_process_group()
 
 
 def opened(folder):
-    """A run, with norms of heads where it is of Muon."""
+    """A run: of Muon with norms of heads and value embeddings, else with one table for input and head."""
     run = load_run(folder)
-    has_norms = run.recipe.optimizer.kind == "muon"
-    model = dataclasses.replace(run.plan.model, qk_norm=has_norms, model_type="qwen3" if has_norms else "llama")
+    is_fast = run.recipe.optimizer.kind == "muon"
+    model = dataclasses.replace(
+        run.plan.model,
+        qk_norm=is_fast,
+        value_embeddings=is_fast,
+        tie_word_embeddings=not is_fast,
+        model_type="textmill" if is_fast else "llama",
+    )
     return dataclasses.replace(run, plan=dataclasses.replace(run.plan, model=model))
 
 
@@ -67,7 +73,10 @@ def step(trainer, number, *, dtype, micro_rows=2, remat="none"):
     """The loss and norm of a step whose gradient is left where it is."""
     layout = trainer.layout
     batch = trainer.loader.batch(number, layout.readers.rank, layout.readers.size)
-    loss = accumulate(layout.model, batch, micro_rows=micro_rows, dtype=dtype, remat=remat, layout=layout)
+    z_loss = trainer.run.recipe.optimizer.z_loss
+    loss = accumulate(
+        layout.model, batch, micro_rows=micro_rows, dtype=dtype, remat=remat, z_loss=z_loss, layout=layout
+    )
     return loss, layout.clip(0.05)
 
 
@@ -85,13 +94,13 @@ def gradients(run, ranks, mesh, *, dtype=torch.float32, **options):
 
 
 def weights(run, ranks, mesh, *, steps):
-    """Losses and norms of so many steps in float64, and the weights after them."""
+    """Losses and norms of so many steps in float64, and weights, their average and moments after them."""
     trainer = laid_out(run, ranks, mesh, torch.float64)
     told = []
     for number in range(steps):
         told.append(step(trainer, number, dtype=torch.float64))
         trainer.optimizers.step(1.0)
-    return {"told": np.array(told), **whole(trainer.layout, trainer.layout.named_parameters())}
+    return {"told": np.array(told), **state(trainer)}
 
 
 def everything(runs, ranks, mesh, steps):
@@ -245,11 +254,25 @@ def _no_room(folder):
     raise StorageError(f"no room for {folder}")
 
 
-def train(rank, size, port, *, path, settings, mesh, stop_at=None, jump_at=None, resume=False):
-    """Be one of the processes that carry out a recipe; the first one is asked to stop, all see a loss jump once."""
+def end_by(rank, size, port, *, kind):
+    """Join the others, and end by an error: groups are destroyed where it is a stop."""
+    be_rank(rank, size, port)
+    error = StoppedError("stopped", 143) if kind == "stop" else ValueError("a bug")
+    with contextlib.suppress(StoppedError, ValueError), joined_ranks():
+        raise error
+    assert distributed.is_initialized() == (kind == "bug")
+
+
+def be_rank(rank, size, port):
+    """Take the environment of a process that torchrun started, for a minute."""
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": size, "RANK": rank, "LOCAL_RANK": rank}
     os.environ.update({name: str(value) for name, value in place.items()})
     signal.alarm(60)
+
+
+def train(rank, size, port, *, path, settings, mesh, stop_at=None, jump_at=None, resume=False):
+    """Be one of the processes that carry out a recipe; the first one is asked to stop, all see a loss jump once."""
+    be_rank(rank, size, port)
 
     def stop(event):
         if event.kind == "step" and event.step == stop_at:

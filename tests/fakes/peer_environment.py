@@ -10,12 +10,19 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from fakes.made_once import one_at_a_time
+
 
 @functools.cache
 def _make(name, packages):
     """The environment's Python, or why it cannot be had; asked once for all tests."""
     root = Path(os.environ.get("TEXTMILL_TEST_DATA") or platformdirs.user_cache_path("textmill-tests"))
     folder = root / f"{name}-{sys.version_info[0]}.{sys.version_info[1]}"
+    with one_at_a_time(folder):
+        return _install(folder, packages)
+
+
+def _install(folder, packages):
     python, stamp = folder / "bin" / "python", folder / "installed.txt"
     if stamp.is_file() and stamp.read_text() == " ".join(packages):
         return python

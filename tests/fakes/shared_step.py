@@ -47,7 +47,7 @@ def weights(run, *, steps, micro_rows, threads=1, ranks=ALONE):
 def among_ranks(rank, size, meeting_place, *, run, steps, place):
     """Be one of the processes that share a step, and steps; the first one writes what came out."""
     distributed.init_process_group(
-        "gloo", init_method=f"file://{meeting_place}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+        "gloo", init_method=f"file://{meeting_place}", rank=rank, world_size=size, timeout=timedelta(seconds=300)
     )
     ranks = Ranks(rank, size)
     one = gradient(run, micro_rows=2, ranks=ranks)

@@ -21,7 +21,7 @@ def start(function, *args, **kwargs):
     return process
 
 
-def finish(process, timeout_s=120):
+def finish(process, timeout_s=280):
     """Wait for a child; returns its exit code."""
     process.join(timeout_s)
     if process.exitcode is None:

@@ -498,7 +498,7 @@ class TestThreads:
             was_interrupted = interrupt_at(line, work)
             thread = threading.Thread(target=batcher.run, args=([other],), daemon=True)
             thread.start()
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive(), f"nobody has the turn after an interruption at line {line}"
             assert result(other) == expected
             run_all(batcher)
@@ -513,7 +513,7 @@ class TestThreads:
 
         def interrupted(chunks):
             begun.set()
-            assert asleep.wait(10)
+            assert asleep.wait(60)
             batcher._runner.forward = forward
             raise KeyboardInterrupt
 
@@ -524,13 +524,13 @@ class TestThreads:
         batcher._runner.forward = interrupted
         threads = [threading.Thread(target=drive), threading.Thread(target=batcher.run, args=([other],))]
         threads[0].start()
-        assert begun.wait(10)
+        assert begun.wait(60)
         threads[1].start()
         while not batcher._turn._changed._waiters:
             threads[1].join(0.001)
         asleep.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         assert result(other) == solo([2, 3])
         assert one.finish_reason == "abort"
 
@@ -554,17 +554,17 @@ class TestThreads:
 
         def slow(chunks):
             begun.set()
-            assert dropped.wait(10)
+            assert dropped.wait(60)
             return forward(chunks)
 
         runner.forward = slow
         thread = threading.Thread(target=batcher.run, args=([other],))
         thread.start()
-        assert begun.wait(10)
+        assert begun.wait(60)
         del stream
         gc.collect()
         dropped.set()
-        thread.join(10)
+        thread.join(60)
         assert one.finish_reason == "abort"
         assert one.num_drawn <= 2
         assert result(other) == solo([1])

@@ -316,7 +316,7 @@ class TestThreads:
         time.sleep(0.1)  # spinning ends after some 50 us
         before = time.process_time()
         time.sleep(1.0)
-        assert time.process_time() - before < 0.02
+        assert time.process_time() - before < 0.1  # one thread that spins takes 1
 
     def test_a_forked_child_starts_its_own(self):
         runner = runner_of(small_config(), threads=3)

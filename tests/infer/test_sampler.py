@@ -1,7 +1,6 @@
 """Draws beside a plain twin that sorts everything, and beside transformers' processors."""
 
 import collections
-import math
 import time
 
 import numpy as np
@@ -216,12 +215,16 @@ def test_penalties_and_truncation_are_those_of_transformers():
 
 
 def test_a_draw_is_quick():
+    """0.4 ms where sorting the vocabulary takes 4: held against each other, the best of 20 tries of both."""
     values = np.random.default_rng(1).normal(0.0, 3.0, 49_152).astype(np.float32)
     request = Request(temperature=0.8, top_k=40, top_p=0.95, min_p=0.05, repetition_penalty=1.1)
     seen = set(range(0, 4000, 2))
-    best = math.inf
+    drawing, sorting = [], []
     for position in range(20):
         start = time.perf_counter()
         sample(adjust(values, request, seen, {}), request, 1, position)
-        best = min(best, time.perf_counter() - start)
-    assert best < 2e-3, "0.4 ms on a free machine; sorting the vocabulary takes 4"
+        drawn = time.perf_counter()
+        np.argsort(-values, kind="stable")
+        drawing.append(drawn - start)
+        sorting.append(time.perf_counter() - drawn)
+    assert min(drawing) < min(sorting) / 2

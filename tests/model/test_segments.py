@@ -14,7 +14,7 @@ from model.families import configs
 from model.plain_llama import plain_backbone
 from textmill.model.llama import Llama
 from textmill.model.segments import Segments
-from textmill.model.segments_cuda import attend_segments, can_use_varlen, ends_of, visible
+from textmill.model.segments_cuda import attend_segments, can_use_varlen, visible
 
 CPU = torch.device("cpu")
 
@@ -240,7 +240,9 @@ class TestElsewhere:
 
     def test_ends_of_documents(self):
         numbers_BT, _ = packed([[3, 2, 5], [10], [9, 1]])
-        ends, longest = ends_of(numbers_BT)
+        segments = Segments(numbers_BT, (3, 10), torch.bfloat16, CPU)
+        ends, longest = segments.ends_of_documents()
+        assert segments.ends_of_documents()[0] is ends
         assert ends.tolist() == [0, 3, 5, 10, 20, 29, 30]
         assert ends.dtype == torch.int32
         assert longest == 10

@@ -37,7 +37,7 @@ class LiveServer(Served):
         head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
         return split(self.raw(head.encode() + content))
 
-    def raw(self, request, seconds=20, *, is_all=False):
+    def raw(self, request, seconds=60, *, is_all=False):
         """Send bytes and read until the server closes the connection; what it sent. ``is_all`` says that no more come.
 
         Raises:

@@ -83,7 +83,8 @@ class Served:
         lines = [line for line in text.splitlines() if line.startswith((f"vllm:{name}{{", f"vllm:{name} "))]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
-    def wait_for(self, condition, what, seconds=30):
+    def wait_for(self, condition, what, seconds=120):
+        """Wait for something that is certain to come; the limit ends a hang."""
         until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, f"waited {seconds} s for {what}"

@@ -31,7 +31,7 @@ async def load(server, asked, seconds, seed):
 
 def wait_until_idle(server):
     """Nothing runs, nothing waits, no block is held: within a moment of the last client's leaving."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     names = ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
     while left := {name: value for name in names if (value := server.metric(name))}:
         assert time.monotonic() < end, f"still there: {left}"
@@ -39,7 +39,7 @@ def wait_until_idle(server):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 3 * SECONDS)
+@pytest.mark.timeout(300 + 3 * SECONDS)
 def test_answers_hold_under_load(folder, lm):
     asked = questions(lm, 300, seed=1)
     with LiveServer(folder, "--no-access-log") as server:

@@ -59,8 +59,10 @@ class TestGoneClients:
     def test_answers_end(self, server, stream):
         sock = server.post_raw(chat_body(**LONG, stream=stream))
         server.wait_for(lambda: server.metric("num_requests_running") == 1, "the answer to begin")
+        finished = server.metric("request_success_total")
         sock.close()
-        server.wait_for(lambda: idle(server), "the answer to end", 5)
+        server.wait_for(lambda: idle(server), "the answer to end")
+        assert server.metric("request_success_total") == finished, "it was not made to its end"
         assert server.metric("kv_cache_usage_perc") == 0
 
     def test_answers_end_that_others_wait_behind(self, server):
@@ -68,8 +70,10 @@ class TestGoneClients:
         sock = server.connect()
         sock.sendall(http_request(chat_body(**LONG, stream=True)) * 3)
         server.wait_for(lambda: server.metric("num_requests_running") == 1, "the answer to begin")
+        finished = server.metric("request_success_total")
         sock.close()
-        server.wait_for(lambda: idle(server), "the answer to end", 5)
+        server.wait_for(lambda: idle(server), "the answers to end")
+        assert server.metric("request_success_total") == finished, "none was made to its end"
 
     def test_others_go_on(self, server, lm):
         other = server.post_raw(chat_body(**LONG, stream=True))
@@ -92,7 +96,7 @@ class TestLimits:
         assert body["error"]["code"] == "queue_full"
         for sock in socks:
             sock.close()
-        server.wait_for(lambda: idle(server), "all to end", 10)
+        server.wait_for(lambda: idle(server), "all to end")
         assert server.chat()["usage"]["completion_tokens"] <= 8
 
     def test_more_answers_than_fit_at_all(self, server):
@@ -103,13 +107,11 @@ class TestLimits:
     def test_deadlines(self, server, how):
         asked = chat_body(**LONG) | ({"timeout": 0.3} if how == "body" else {})
         headers = {"X-Request-Timeout": "0.3"} if how == "header" else {}
-        began = time.monotonic()
         status, told, body = server.request("POST", CHAT, asked, headers)
         assert status == 408
         assert body["error"]["code"] == "deadline_exceeded"
         assert told["x-should-retry"] == "false"
-        assert time.monotonic() - began < 10
-        server.wait_for(lambda: idle(server), "the answer to end", 5)
+        server.wait_for(lambda: idle(server), "the answer to end")
         status, _, body = server.request("POST", CHAT, asked | {"stream": True}, headers)
         assert status == 200
         *_, last, done, end = body.split("\n\n")
@@ -179,12 +181,17 @@ class TestLimits:
 
 
 def test_an_idle_server_sleeps(server):
+    """A hundredth of the time at most, in the best of three spells: the first may still have what came before in it."""
+
     def seconds():
         fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
+    def in_three_seconds():
+        before = seconds()
+        time.sleep(3)
+        return seconds() - before
+
     server.chat()
     time.sleep(0.5)
-    before = seconds()
-    time.sleep(3)
-    assert seconds() - before <= 0.03
+    assert any(in_three_seconds() <= 0.03 for _ in range(3))

@@ -19,7 +19,7 @@ def test_queued_ones_are_taken_out(long_folder):
         server.wait_for(lambda: server.metric("num_requests_waiting") > 0, "a queue")
         for sock in socks:
             sock.close()
-        server.wait_for(lambda: idle(server), "all to end", 10)
+        server.wait_for(lambda: idle(server), "all to end")
 
 
 def test_a_client_that_does_not_read_is_cut_off(long_folder):
@@ -27,8 +27,8 @@ def test_a_client_that_does_not_read_is_cut_off(long_folder):
     with served(long_folder) as server, server.connect(receive_bytes=4096) as sock:
         sock.sendall(http_request(chat_body(**LONG, stream=True, n=4, logprobs=True, top_logprobs=20)))
         assert server.chat()
-        server.wait_for(lambda: server.metric("generation_tokens_total") > 1000, "the answers to end", 120)
-        assert idle(server)
+        server.wait_for(lambda: server.metric("generation_tokens_total") > 1000, "the answers to end")
+        server.wait_for(lambda: idle(server), "all to end")
         code, lines, _ = server.stop()
         (line,) = [line for line in lines if line.get("finish_reason") == "abort"]
         assert "not read" in line["error"]
@@ -41,11 +41,11 @@ class TestTheEnd:
         with served(long_folder) as server:
             began = time.monotonic()
             assert server.stop(number)[0] == code
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 20, "a drain takes 30 s"
 
     def test_running_requests_are_finished(self, long_folder):
         """One that begins before the signal ends as if there were none; one that comes after it is refused."""
-        options = {"max_tokens": 6000, "ignore_eos": True, "speculate": 0}
+        options = {"max_tokens": 12_000, "ignore_eos": True, "speculate": 0}
         with served(long_folder) as server, server.connect() as kept:
             with server.post_raw(chat_body(**options)) as sock:
                 server.wait_for(lambda: not idle(server), "it to begin")
@@ -58,7 +58,7 @@ class TestTheEnd:
             assert status == 200
             alone = textmill.load(long_folder, threads=1).chat(HELLO, **options)
             assert json.loads(body)["choices"][0]["message"]["content"] == alone.text
-            assert server.process.wait(30) == 143
+            assert server.process.wait(60) == 143
 
     def test_those_that_take_too_long_are_not(self, long_folder):
         with served(long_folder, "--drain", "0.5") as server:
@@ -67,7 +67,7 @@ class TestTheEnd:
             began = time.monotonic()
             code, lines, _ = server.stop()
             assert code == 143
-            assert 0.4 < time.monotonic() - began < 8
+            assert time.monotonic() - began > 0.4
             assert [line["error"] for line in lines if "error" in line] == ["the server ended"]
             while data := sock.recv(65536):
                 assert b"[DONE]" not in data
@@ -79,9 +79,7 @@ class TestTheEnd:
             server.wait_for(lambda: server.metric("num_requests_running") == 1, "the answer to begin")
             server.process.send_signal(signal.SIGTERM)
             server.wait_for(lambda: server.request("GET", "/health")[0] == 503, "it to drain")
-            began = time.monotonic()
-            assert server.stop(signal.SIGINT)[0] == 130
-            assert time.monotonic() - began < 3
+            assert server.stop(signal.SIGINT)[0] == 130, "a drain would have ended with the first one's code"
             sock.close()
 
 

@@ -1,7 +1,7 @@
 """The thread that computes: what it does when the engine fails, and that it never dies of it."""
 
 import asyncio
-import time
+import threading
 
 import pytest
 
@@ -41,14 +41,23 @@ def test_a_step_that_fails_ends_requests_and_no_more(client, monkeypatch, stream
 def test_a_stream_that_has_begun_ends_with_an_error(client, monkeypatch):
     runner = runner_of(client)
     forward, calls = runner.forward, []
+    app, has_begun = client.app, threading.Event()
 
     def fail_later(chunks):
         calls.append(1)
         if len(calls) < 3:
             return forward(chunks)
-        time.sleep(0.3)  # what came before is written meanwhile
+        assert has_begun.wait(60)
         return 1 / 0
 
+    async def watched(scope, receive, send):
+        async def note(message):
+            await send(message)
+            has_begun.set()
+
+        await app(scope, receive, note)
+
+    monkeypatch.setattr(client, "app", watched)
     monkeypatch.setattr(runner, "forward", fail_later)
     response = client.post(CHAT, HELLO | {"stream": True, "speculate": 0, "ignore_eos": True, "temperature": 1})
     assert response.status_code == 200

@@ -77,7 +77,7 @@ class Client:
         assert set(error) == {"message", "type", "param", "code"}
         return error["message"]
 
-    def follow(self, path, seconds=20):
+    def follow(self, path, seconds=60):
         """The events of a stream without an end; closing it is the client's going away."""
         return Following(self, path, seconds)
 

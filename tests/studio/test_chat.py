@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -30,6 +31,8 @@ MESSAGES = [{"role": "user", "content": "the quick brown fox"}]
         {"temperature": 0},
         {"temperature": 0.8, "seed": 3},
         {"temperature": 1.5, "seed": 4, "top_k": 20, "top_p": 0.9, "min_p": 0.01, "repetition_penalty": 1.2},
+        {"temperature": 1.0, "seed": 5, "presence_penalty": 0.5, "frequency_penalty": 0.7, "min_tokens": 4},
+        {"temperature": 1.0, "seed": 6, "stop": ["e", "\n"], "ignore_eos": True, "logit_bias": {70: 3.5, 80: -100}},
     ],
 )
 def test_an_answer_is_the_librarys(studio, lm, options):
@@ -109,14 +112,17 @@ def test_a_model_without_a_chat_template_says_what_to_do(fresh):
     assert "no chat template" in message
 
 
-def test_a_page_that_goes_away_stops_the_work(studio):
-    """Within a few steps of some hundreds."""
+def test_a_page_that_goes_away_stops_the_work(studio, monkeypatch):
+    """Within a few steps of some hundreds, each slow enough for the page to be heard."""
     loaded = studio.app._desk.loaded
     body = {"model": "tiny", "prompt": "the", "max_tokens": 250, "ignore_eos": True, "temperature": 1}
     studio.post("/api/chat", body | {"max_tokens": 1})
 
     async def hang_up_after_a_token():
         lm = loaded._models[loaded.subjects.model("tiny")]
+        runner = lm.batcher._runner
+        forward = runner.forward
+        monkeypatch.setattr(runner, "forward", lambda chunks: (time.sleep(0.02), forward(chunks))[1])
         aborted = lm.batcher.statistics().num_aborted
         come, told = asyncio.Event(), [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
 
@@ -133,7 +139,7 @@ def test_a_page_that_goes_away_stops_the_work(studio):
         headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
         scope = {"type": "http", "method": "POST", "path": "/api/chat", "query_string": b"", "headers": headers}
         await studio.app(scope, receive, send)
-        for _ in range(500):
+        while True:
             statistics = lm.batcher.statistics()
             if not statistics.num_running and not statistics.num_waiting:
                 break

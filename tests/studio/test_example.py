@@ -92,6 +92,7 @@ _FREE = re.compile(r"\.(vocabulary|special_tokens|sampling|recipe|plan|environme
         ("POST /api/tokens", "tokens", 0),
         ("POST /api/tokens/explain", "explain", 0),
         ("POST /api/tokens/why", "why", 0),
+        ("POST /api/tokens/vocabulary", "vocabulary", 0),
         ("POST /api/tokens/compare", "compare", 0),
         ("GET /api/models/NAME", "model", 0),
         ("/api/positions", "positions", 0),

@@ -73,9 +73,9 @@ def test_runs_that_are_compared_wait_for_each_other_in_one_order(place):
             compared = pool.submit(compare)
             begun.wait()
             time.sleep(0.05)
-            assert pool.submit(take_second).result(10) == "second"
+            assert pool.submit(take_second).result(60) == "second"
             assert not compared.done()
-        assert compared.result(10) == ["second", "first"]
+        assert compared.result(60) == ["second", "first"]
 
 
 def history_of(values):

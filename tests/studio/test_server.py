@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from fakes.run_log import write_log
 from fakes.saved_words import save_words
 from fakes.tiny_model import write_model
+from studio.conftest import open_studio
 from textmill.base.errors import DataError
 from textmill.studio import pages
-from textmill.studio.subjects import Subjects
+from textmill.studio.subjects import EXAMPLE_FOLDER, Subjects
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_an_interruption_ends_it_with_streams_open(server):
     with asking(port, "/api/runs/mine/live") as stream:
         assert stream.readline() == b"event: tail\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(60) == 130
     assert "Traceback" not in (folder / "errors").read_text()
 
 
@@ -113,6 +115,38 @@ def test_what_is_given_may_be_a_run_a_model_or_a_tokenizer(tmp_path, monkeypatch
         Subjects(["nothing"], runs)
     twice = Subjects([str(tmp_path / "tiny"), str(tmp_path / "runs" / ".." / "tiny")], runs)
     assert len(twice.models()) == 2  # one model, and the example
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path, loop):
+    """One is given and one lies in the folder; a bundled one has a name that a user's run may have, too."""
+    places = [write_log(tmp_path / folder / "mine") for folder in ("given", "other", "runs")]
+    write_log(tmp_path / "runs" / "example", steps=5, planned=5)
+    given = [str(places[0]), str(places[1]), str(places[0])]
+    subjects = Subjects(given, tmp_path / "runs")
+    assert [(name, subject.path) for name, subject in subjects.runs().items()] == [
+        ("mine", places[0]),
+        ("mine (other)", places[1]),
+        ("example", tmp_path / "runs" / "example"),
+        ("mine (runs)", places[2]),
+        ("example (bundled)", EXAMPLE_FOLDER),
+    ]
+    with open_studio(loop, given, tmp_path / "runs") as studio:
+        names = ["mine", "mine (runs)", "example", "example (bundled)"]
+        lines = {line["name"]: line["step"] for line in studio.get("/api/runs")["runs"]}
+        assert lines["example"] == 5 < lines["example (bundled)"]
+        for name in names:
+            assert studio.get(f"/api/runs/{quote(name)}")["name"] == name
+            assert studio.get(f"/api/runs/{quote(name)}/series?figure=loss")["num_steps"] == lines[name]
+        told = studio.get("/api/runs-compare", params={"run": names})
+        assert [row["run"] for row in told["scores"]["training"]] == names
+
+
+def test_two_places_of_one_name_in_folders_of_one_name_have_their_whole_paths(tmp_path):
+    places = [tmp_path / folder / "runs" / "mine" for folder in ("a", "b", "c")]
+    for place in places:
+        write_log(place)
+    named = Subjects([str(place) for place in places], tmp_path / "none").runs()
+    assert list(named)[:3] == ["mine", "mine (runs)", f"mine ({places[2].resolve()})"]
 
 
 def test_runs_that_come_later_are_there(tmp_path):

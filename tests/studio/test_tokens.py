@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.tiny_model import tokenizer
+from studio.conftest import open_studio
 from textmill import Tokenizer
 from tokenizer.hard_text import fewer_examples, hard_text
 
@@ -66,6 +67,52 @@ def test_added_tokens_are_parsed_where_that_is_asked(studio):
     assert parsed["ids"] == tokenizer().encode(text, special="parse")
     assert parsed["shapes"][0]["is_added"]
     assert studio.post("/api/tokens", body)["ids"] == tokenizer().encode(text)
+
+
+TEXTS = ["the", "ten Té", "да", "не", "дa", "語", "123", "!?", "🙂"]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory, loop):
+    """A tokenizer with the texts as tokens of their own, and bytes."""
+    folder = tmp_path_factory.mktemp("mixed")
+    Tokenizer.train(iter(["x"]), 256 + len(TEXTS), "gpt2", special_tokens=TEXTS).save(folder / "mixed.json")
+    with open_studio(loop, [str(folder / "mixed.json")], folder / "runs") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"text": "T"}, ["the", "ten Té", "T", "t"]),
+        ({"text": "té"}, ["ten Té"]),
+        ({"script": "Cyrillic"}, ["да", "не", "дa"]),
+        ({"script": "Cyrillic", "text": "Д"}, ["да", "дa"]),
+        ({"script": "Han"}, ["語"]),
+        ({"text": "#74"}, ["b"]),
+        ({"script": "none", "text": "2"}, ["123", "2"]),
+        ({"text": "nothing"}, []),
+    ],
+)
+def test_a_vocabulary_is_looked_through(mixed, asked, found):
+    told = mixed.post("/api/tokens/vocabulary", {"tokenizer": "mixed.json", **asked})
+    assert [token["text"] for token in told["tokens"]] == found
+    assert told["num_found"] == len(found)
+    assert told["vocab_size"] == 256 + len(TEXTS)
+
+
+def test_a_vocabulary_is_counted_by_script(mixed):
+    told = mixed.post("/api/tokens/vocabulary", {"tokenizer": "mixed.json", "count": 5})
+    counts = {script["name"]: script["num_tokens"] for script in told["scripts"]}
+    assert counts == {"parts": 128, "Latin": 55, "none": 128 - 52 + 3, "Cyrillic": 3, "Han": 1}
+    assert (len(told["tokens"]), told["num_found"]) == (5, 256 + len(TEXTS))
+    # A token of two scripts is found in both.
+    for script in ("Latin", "Cyrillic"):
+        body = {"tokenizer": "mixed.json", "script": script, "text": "дa"}
+        assert mixed.post("/api/tokens/vocabulary", body)["num_found"] == 1
+    refused = {"tokenizer": "mixed.json", "script": "Cyrilic"}
+    assert 'did you mean "Cyrillic"?' in mixed.refusal("POST", "/api/tokens/vocabulary", json=refused)
+    assert "count is 0" in mixed.refusal("POST", "/api/tokens/vocabulary", json=refused | {"script": None, "count": 0})
 
 
 def test_two_tokenizers_are_compared(studio):

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from fakes.made_once import one_at_a_time
 from tokenizer.vocabularies import data_folder, vocabulary
 
 _MISTRAL_SCRIPT = """
@@ -45,13 +46,14 @@ def _mistral_python():
     """The interpreter of an environment with mistral-common in it, made once; skips where it cannot be made."""
     folder = data_folder() / f"mistral-common-1.13.1-{sys.version_info[0]}.{sys.version_info[1]}"
     python = folder / "bin" / "python"
-    if not (folder / ".made").exists():
-        for command in (
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", "mistral-common==1.13.1"],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
-            if done.returncode:
-                pytest.skip(f"cannot install mistral-common: {done.stderr.strip()[-200:]}")
-        (folder / ".made").touch()
+    with one_at_a_time(folder):
+        if not (folder / ".made").exists():
+            for command in (
+                [sys.executable, "-m", "venv", "--clear", str(folder)],
+                [str(python), "-m", "pip", "install", "--quiet", "mistral-common==1.13.1"],
+            ):
+                done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+                if done.returncode:
+                    pytest.skip(f"cannot install mistral-common: {done.stderr.strip()[-200:]}")
+            (folder / ".made").touch()
     return python

@@ -86,9 +86,9 @@ def long_runs():
 @pytest.mark.alone
 def test_time_grows_with_the_text_alone(tokens, text):
     matcher = AddedTokens(added(tokens))
-    start = time.perf_counter()
+    start = time.process_time()
     matcher.split(text, "parse")
-    assert time.perf_counter() - start < BOUND_S  # 0.2 s at most here; anything quadratic takes minutes
+    assert time.process_time() - start < BOUND_S  # 0.2 s at most here; anything quadratic takes minutes
 
 
 @pytest.mark.alone
@@ -96,9 +96,9 @@ def test_two_thousand_tokens_are_found_quickly():
     tokens = added({f"<|reserved {i}{'x' * (i % 97)}|>": (False,) * 3 for i in range(2000)})
     text = b"The quick brown fox | jumps over <the> lazy dog.\n" * 200_000 + b"<|reserved 1999" + b"x" * 59 + b"|>"
     matcher = AddedTokens(tokens)
-    start = time.perf_counter()
+    start = time.process_time()
     parts = matcher.split(text, "parse")
-    assert time.perf_counter() - start < BOUND_S
+    assert time.process_time() - start < BOUND_S
     assert [part.token_id for part in parts] == [None, 7 + 1999]
 
 

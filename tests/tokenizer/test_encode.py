@@ -194,7 +194,7 @@ def test_works_in_a_forked_process(cl100k, corpus):
     results = context.Queue()
     process = context.Process(target=_count_in_child, args=(cl100k, corpus[0], results))
     process.start()
-    assert results.get(timeout=60) == cl100k.encode(corpus[0])
+    assert results.get(timeout=200) == cl100k.encode(corpus[0])
     process.join()
     assert process.exitcode == 0
 
@@ -213,10 +213,10 @@ LONG_RUNS = {
 
 
 def test_training_on_a_million_of_one_letter_is_quick():
-    start = time.perf_counter()
+    start = time.process_time()
     for text in LONG_RUNS.values():
         _core_learn(text)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def _core_learn(text):

@@ -205,10 +205,10 @@ def test_the_fallback_splits_as_hugging_face_does(text_regex, text):
 def test_the_fallback_gives_up_in_time_and_names_the_pattern(monkeypatch):
     monkeypatch.setattr(splitting, "_TIMEOUT_S", 0.2)
     slow = pattern_named(r"(?:a|aa)+(?<=b)$|(a*)*\1c")
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ConfigError, match=r"\(a\*\)\*.* took more than 0\.2 s to split a text of 40 bytes"):
         _core.split(slow.splitter(), b"a" * 40)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_an_error_in_a_thread_of_the_encoder_reaches_the_caller(monkeypatch):

@@ -16,7 +16,7 @@ import pytest
 from textmill import Tokenizer
 
 NUM_FORKS = 20
-TIMEOUT_S = 60
+TIMEOUT_S = 200
 
 
 @contextlib.contextmanager

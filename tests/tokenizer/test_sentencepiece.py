@@ -6,13 +6,13 @@ import multiprocessing
 import os
 import pickle
 import struct
-import time
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes.cpu_time import cpu_seconds
 from textmill import Tokenizer
 from textmill.base.errors import DataError
 from textmill.tokenizer import reference_sentencepiece as twin
@@ -493,7 +493,7 @@ def test_pickled_forked_and_threaded(llama, corpus):
     results = context.Queue()
     process = context.Process(target=_count_in_child, args=(llama, corpus[0], results))
     process.start()
-    assert results.get(timeout=60) == expected[0]
+    assert results.get(timeout=200) == expected[0]
     process.join()
 
 
@@ -532,9 +532,7 @@ def test_a_million_of_anything_takes_well_under_a_second(tmp_path, text):
     runs = [(letter * n, -float(n), 1) for letter in "a\u2581\u0301" for n in range(2, 60)]
     tokenizer = load(tmp_path, models.model([*LLAMA, *runs], byte_fallback=True, prefix=False))
     long_text = text * (1_000_000 // len(text))
-    start = time.perf_counter()
-    ids = tokenizer.encode(long_text)
-    encoding_s = time.perf_counter() - start
-    assert tokenizer.decode(ids) == long_text
-    # 0.4 s at most here; the bound is for busy machines. Anything quadratic takes minutes.
-    assert encoding_s < float(os.environ.get("TEXTMILL_TIME_BOUND_S", "2.5"))
+    # 0.4 s at most here; the bound is for slow machines. Anything quadratic takes minutes.
+    most = float(os.environ.get("TEXTMILL_TIME_BOUND_S", "2.5"))
+    assert cpu_seconds(lambda: tokenizer.encode(long_text), most=most) < most
+    assert tokenizer.decode(tokenizer.encode(long_text)) == long_text

@@ -117,9 +117,9 @@ def test_a_megabyte_takes_well_under_a_second(any_tokenizer, unit, special):
     text = unit * (1_000_000 // len(unit.encode()))
     num_tokens = any_tokenizer.count(text)
     for max_tokens in (10, max(num_tokens - 1, 0)):
-        start = time.perf_counter()
+        start = time.process_time()
         head = any_tokenizer.truncate(text, max_tokens, special)
-        assert time.perf_counter() - start < BOUND_S * 2
+        assert time.process_time() - start < BOUND_S * 2
         assert any_tokenizer.count(head) <= max_tokens
 
 

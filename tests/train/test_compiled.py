@@ -20,11 +20,12 @@ from textmill.checkpoint.store import list_checkpoints, load_checkpoint, remove_
 from textmill.data.loader import Batch  # noqa: E402
 from textmill.model.config import ModelConfig  # noqa: E402
 from textmill.model.llama import Llama  # noqa: E402
-from textmill.train import compiled, decide  # noqa: E402
+from textmill.train import beginning, compiled, decide  # noqa: E402
 from textmill.train.compiler_failure import failure_to_compile  # noqa: E402
 from textmill.train.pipeline import run_recipe  # noqa: E402
 from textmill.train.ranks import CPU, Ranks  # noqa: E402
 from textmill.train.recipe import load_recipe  # noqa: E402
+from textmill.train.run import load_run  # noqa: E402
 from textmill.train.step import accumulate  # noqa: E402
 
 CONFIG = ModelConfig(
@@ -127,7 +128,7 @@ def not_compiled(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["missing", "failing"])
 def test_a_run_whose_first_step_cannot_be_compiled_does_without_and_keeps_to_it(tmp_path, kind):
     """The plan says compiled, and CXX names nothing, or what fails: the bytes are those of a run that never was."""
@@ -144,7 +145,7 @@ def test_a_run_whose_first_step_cannot_be_compiled_does_without_and_keeps_to_it(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["missing", "failing"])
 def test_a_resume_that_cannot_compile_goes_on_and_says_that_bytes_may_differ(tmp_path, kind):
     folder, _ = planned_as_compiled(tmp_path, step=5)
@@ -154,6 +155,26 @@ def test_a_resume_that_cannot_compile_goes_on_and_says_that_bytes_may_differ(tmp
     assert is_compiled(folder), "where there is a compiler a resume compiles again"
     told = not_compiled(folder)
     assert (told.step, told.fields["from_the_start"]) == (5, False)
+
+
+def test_what_is_held_out_is_not_compiled_for(tmp_path, monkeypatch):
+    """It has windows of many lengths, and each would be compiled anew."""
+    folder, _ = planned_as_compiled(tmp_path, step=0)
+    learns = []
+
+    def compile_nothing(function, **options):
+        def run(*args, **kwargs):
+            learns.append(torch.is_grad_enabled())
+            return function(*args, **kwargs)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    monkeypatch.setattr(beginning, "why_not", lambda device: None)
+    run_recipe(load_run(folder).recipe, Silent(), resume=True)
+    assert len(learns) == 10 * 2 * CONFIG.num_hidden_layers  # steps of two micro-batches
+    assert all(learns)
+    assert [event for event in read_events(folder / "events.jsonl") if event.kind == "eval"]
 
 
 @pytest.mark.slow
@@ -175,7 +196,7 @@ def test_several_ranks_end_together_where_one_cannot_compile(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(compiled.why_not(CPU) is not None, reason="there is no compiler")
 @pytest.mark.filterwarnings("default")  # the compiler's own
 def test_compiled_blocks_are_the_same_blocks():

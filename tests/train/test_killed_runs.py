@@ -93,7 +93,10 @@ def test_a_run_killed_again_and_again_ends_in_the_same_bytes(tmp_path, alone):
             time.sleep(0.001)
         time.sleep(random.uniform(0, 0.15))
         process.kill()
-        assert warm_process.finish(process) == -signal.SIGKILL
+        code = warm_process.finish(process)
+        if number and code == 0:  # a busy machine let it come to its end meanwhile
+            break
+        assert code == -signal.SIGKILL
     to_the_end(path, settings)
     assert killed_run.result(tmp_path / "run") == wanted
     assert killed_run.hidden(tmp_path / "run") == []

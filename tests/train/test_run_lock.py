@@ -24,7 +24,7 @@ from textmill.train.run_lock import RunLock
 with RunLock(Path(sys.argv[1])) as lock:
     lock.take()
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fakes.made_once import one_at_a_time
 from textmill.base.safetensors import load
 from tokenizer.vocabularies import data_folder
 
@@ -21,15 +22,16 @@ def trl_python():
     """The interpreter of TRL's environment; skips, with the reason, where it cannot be made."""
     folder = data_folder() / f"trl-1.16.0-{sys.version_info[0]}.{sys.version_info[1]}"
     python = folder / "bin" / "python"
-    if not (folder / ".made").exists():
-        for command in (
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", *PACKAGES],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                pytest.skip(f"cannot install trl: {done.stderr.strip()[-200:]}")
-        (folder / ".made").touch()
+    with one_at_a_time(folder):
+        if not (folder / ".made").exists():
+            for command in (
+                [sys.executable, "-m", "venv", "--clear", str(folder)],
+                [str(python), "-m", "pip", "install", "--quiet", *PACKAGES],
+            ):
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    pytest.skip(f"cannot install trl: {done.stderr.strip()[-200:]}")
+            (folder / ".made").touch()
     return python
 
 

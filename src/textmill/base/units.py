@@ -47,7 +47,9 @@ def num_bytes(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Write a duration: ``850 ms``, ``12.3 s``, ``2m 05s``, ``3h 20m``."""
+    """Write a duration: ``0.34 ms``, ``850 ms``, ``12.3 s``, ``2m 05s``, ``3h 20m``."""
+    if value < 0.01:
+        return f"{value * 1000:.2g} ms"
     if value < 1:
         return f"{value * 1000:.0f} ms"
     if value < 60:

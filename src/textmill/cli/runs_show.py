@@ -99,7 +99,7 @@ def next_command(run: RunRecord, facts: RunFacts) -> str:
     tune = run.table("recipe").get("tune")
     kind = tune.get("kind") if isinstance(tune, dict) else None
     if facts.state == "finished":
-        return f"{program()} chat {folder}/model" if kind else f'{program()} generate {folder} "Once upon a time"'
+        return f"{program()} chat {folder}/model" if kind else f'{program()} generate {folder}/model "Once upon a time"'
     if facts.state == "running":
         return f"{program()} runs show {folder} --report"
     command = f"tune {quote(str(kind))}" if kind else "train"

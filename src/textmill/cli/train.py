@@ -101,7 +101,8 @@ def train(
             f"held-out text: {bits['model']:.3f} bits per byte (gzip -9: {bits['gzip']:.3f}, xz -9: {bits['xz']:.3f}, "
             f"{units.num_bytes(scores['all'].num_bytes)})"
         )
-    output.say(f"the model is in {run.folder / MODEL}, the report in {run.folder / 'report.html'}")
-    output.hint(f'next: {program()} generate {shlex.quote(str(run.folder))} "Once upon a time"')
+    model = run.folder / MODEL
+    output.say(f"the model is in {model}, the report in {run.folder / 'report.html'}")
+    output.hint(f'next: {program()} generate {shlex.quote(str(model))} "Once upon a time"')
     output.data(str(run.folder))
     return 0

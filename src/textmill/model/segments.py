@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import torch
+from torch.nn import functional
 
 # Neighbours share a call up to so many tokens together. Measured on documents of 16 to 100 tokens in rows of 1,024:
 # calls shared by 128 tokens cost up to 1.8 times as much, and one mask for the whole row 3 to 15 times.
@@ -40,6 +41,7 @@ class Segments:
         shape: B and T.
         pieces: the calls of torch's kernel on a CPU by the window of a layer, made once and shared by all layers.
         starts: what ``starts_of`` gives, by the window.
+        ends: what ``ends_of_documents`` gives, once it was asked for.
     """
 
     numbers: torch.Tensor | None
@@ -48,6 +50,22 @@ class Segments:
     device: torch.device
     pieces: dict[int | None, list[Piece]] = dataclasses.field(default_factory=dict)
     starts: dict[int | None, torch.Tensor | None] = dataclasses.field(default_factory=dict)
+    ends: list[tuple[torch.Tensor, int]] = dataclasses.field(default_factory=list)
+
+    def ends_of_documents(self) -> tuple[torch.Tensor, int]:
+        """Where documents end in all rows, one after another, with a 0 before: int32 [documents + 1]; the longest.
+
+        Layers share it: to tell the longest, a GPU is waited for.
+        """
+        if not self.ends:
+            assert self.numbers is not None
+            numbers_BT = self.numbers.to(self.device)
+            rows = torch.arange(len(numbers_BT), device=self.device)[:, None].expand_as(numbers_BT)
+            pairs = torch.stack((rows, numbers_BT), dim=-1).flatten(0, 1)
+            lengths = torch.unique_consecutive(pairs, dim=0, return_counts=True)[1]
+            ends = functional.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
+            self.ends.append((ends, int(lengths.max())))
+        return self.ends[0]
 
     def starts_of(self, window: int | None) -> torch.Tensor | None:
         """Return the first token that each token sees in layers with this window, int32 [B, T]; None is 0 for all."""

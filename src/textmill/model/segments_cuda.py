@@ -25,7 +25,7 @@ def attend_segments(
     mask of all pairs of a row.
     """
     if segments.numbers is not None and can_use_varlen(q_BTHQ.device, q_BTHQ.dtype, q_BTHQ.shape[-1]):
-        return _varlen(q_BTHQ, k_BTKQ, v_BTKQ, segments.numbers, window)
+        return _varlen(q_BTHQ, k_BTKQ, v_BTKQ, segments, window)
     mask = visible(segments, window, q_BTHQ.device)
     o_BHTQ = functional.scaled_dot_product_attention(
         q_BTHQ.transpose(1, 2),
@@ -53,24 +53,16 @@ def visible(segments: Segments, window: int | None, device: torch.device) -> tor
     return mask & (numbers_BT[:, None, :, None] == numbers_BT[:, None, None, :])
 
 
-def ends_of(numbers_BT: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """Where documents end in all rows, one after another, with a 0 before: int32 [documents + 1]; and the longest."""
-    rows = torch.arange(len(numbers_BT), device=numbers_BT.device)[:, None].expand_as(numbers_BT)
-    pairs = torch.stack((rows, numbers_BT), dim=-1).flatten(0, 1)
-    lengths = torch.unique_consecutive(pairs, dim=0, return_counts=True)[1]
-    return functional.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0)), int(lengths.max())
-
-
 def _varlen(
     q_BTHQ: torch.Tensor,
     k_BTKQ: torch.Tensor,
     v_BTKQ: torch.Tensor,
-    numbers_BT: torch.Tensor,
+    segments: Segments,
     window: int | None,
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    ends, longest = ends_of(numbers_BT.to(q_BTHQ.device))
+    ends, longest = segments.ends_of_documents()
     o_NHQ = varlen_attn(
         q_BTHQ.flatten(0, 1),
         k_BTKQ.flatten(0, 1),

@@ -16,6 +16,7 @@ from textmill.infer.engine import LanguageModel, load
 from textmill.studio.engine_feed import Watch
 from textmill.studio.run_view import WatchedRun
 from textmill.studio.subjects import Subjects
+from textmill.studio.vocabulary import Vocabulary
 from textmill.tokenizer.tokenizer import Tokenizer
 
 KeyT = TypeVar("KeyT", bound=Hashable)
@@ -24,6 +25,7 @@ T = TypeVar("T")
 # Two beside each other, and one that is being changed for another.
 MODELS_MAX = 3
 _TOKENIZERS_MAX = 8
+_VOCABULARIES_MAX = 2
 _STORED_MAX = 8
 _RUNS_MAX = 16
 
@@ -54,6 +56,7 @@ class Loaded:
         self.subjects = subjects
         self._tokenizers: Recent[tuple[Path, float], Tokenizer] = Recent(_TOKENIZERS_MAX)
         self._own_tokenizers: Recent[tuple[Path, float], Tokenizer] = Recent(_TOKENIZERS_MAX)
+        self._vocabularies: Recent[tuple[Path, float], Vocabulary] = Recent(_VOCABULARIES_MAX)
         self._stored: Recent[tuple[Path, float], StoredModel] = Recent(_STORED_MAX)
         self._runs: Recent[Path, tuple[WatchedRun, threading.Lock]] = Recent(_RUNS_MAX)
         self._models: OrderedDict[Path, LanguageModel] = OrderedDict()
@@ -66,6 +69,11 @@ class Loaded:
         """A tokenizer by name; raises ``DataError``."""
         path = self.subjects.tokenizer(name)
         return self._tokenizers.get(_as_it_is(path), lambda: Tokenizer.load(path))
+
+    def vocabulary(self, name: str) -> Vocabulary:
+        """A tokenizer's vocabulary, to be looked through, by name; raises ``DataError``."""
+        key = _as_it_is(self.subjects.tokenizer(name))
+        return self._vocabularies.get(key, lambda: Vocabulary(self.tokenizer(name)))
 
     def stored(self, name: str) -> StoredModel:
         """A model as it lies on the disk, by name; raises ``DataError``."""

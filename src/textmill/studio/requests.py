@@ -31,6 +31,15 @@ class CompareRequest(Asked):
     top: int = 20
 
 
+class VocabularyRequest(Asked):
+    """What to look for in a vocabulary."""
+
+    tokenizer: str
+    text: str = ""
+    script: str | None = None
+    count: int = 200
+
+
 class PositionsRequest(Asked):
     """Numbers of RoPE."""
 
@@ -82,6 +91,7 @@ class ChatRequest(Asked):
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    logit_bias: dict[int, float] | None = None
     seed: int | None = None
     stop: list[str] | None = None
     ignore_eos: bool | None = None
@@ -98,5 +108,5 @@ class ChatRequest(Asked):
 _ALTERNATIVES_MAX = 20
 _OPTIONS = (
     *("max_tokens", "min_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty"),
-    *("frequency_penalty", "stop", "ignore_eos"),
+    *("frequency_penalty", "logit_bias", "stop", "ignore_eos"),
 )

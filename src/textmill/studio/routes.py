@@ -34,6 +34,7 @@ from textmill.studio.requests import (
     PlayRequest,
     PositionsRequest,
     TokensRequest,
+    VocabularyRequest,
 )
 from textmill.studio.subjects import EXAMPLE, EXAMPLE_FOLDER, checkpoints, told_subject
 from textmill.train.run_list import summarise
@@ -157,6 +158,17 @@ async def why(desk: Desk, call: Call) -> None:
 
     def work() -> dict[str, Any]:
         return desk.loaded.tokenizer(body.tokenizer).why_not(body.text).to_dict()
+
+    await call.exchange.respond_json(await asyncio.to_thread(work))
+
+
+async def vocabulary(desk: Desk, call: Call) -> None:
+    """Look through a vocabulary."""
+    body = await call.exchange.read_json(VocabularyRequest, BODY_BYTES_MAX)
+
+    def work() -> dict[str, Any]:
+        found = desk.loaded.vocabulary(body.tokenizer).find(body.text, body.script, body.count)
+        return {"tokenizer": body.tokenizer, **found}
 
     await call.exchange.respond_json(await asyncio.to_thread(work))
 
@@ -410,6 +422,7 @@ ROUTES = (
     _route("/api/tokens", POST=take_apart),
     _route("/api/tokens/explain", POST=explain),
     _route("/api/tokens/why", POST=why),
+    _route("/api/tokens/vocabulary", POST=vocabulary),
     _route("/api/tokens/compare", POST=compare_tokens),
     _route("/api/models/(.+)", GET=model),
     _route("/api/positions", GET=positions_of_model, POST=positions_of_numbers),

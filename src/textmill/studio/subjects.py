@@ -48,14 +48,8 @@ class Subjects:
             DataError: one of them is no run, no model and no tokenizer.
         """
         self._runs_folder = runs
-        self._given: list[Subject] = []
+        self._given = [_find(argument, runs) for argument in given]
         self._good: dict[Path, tuple[tuple[Path, ...], Path]] = {}
-        for argument in given:
-            subject = _find(argument, runs)
-            taken = {other.name for other in self._given}
-            if subject.name in taken:
-                subject = dataclasses.replace(subject, name=argument)
-            self._given.append(subject)
 
     @property
     def first(self) -> Subject:
@@ -71,15 +65,15 @@ class Subjects:
 
     def runs(self) -> dict[str, Subject]:
         """The runs by name: those given first."""
-        return _by_name(subject for subject in self._all() if is_run(subject.path))
+        return {subject.name: subject for subject in self._named() if is_run(subject.path)}
 
     def models(self) -> dict[str, Subject]:
         """The models by name: runs that have a checkpoint among them."""
-        return _by_name(subject for subject in self._all() if subject.kind != "file" and _has_model(subject))
+        return {subject.name: subject for subject in self._named() if subject.kind != "file" and _has_model(subject)}
 
     def tokenizers(self) -> dict[str, Subject]:
         """The tokenizers by name: those of models and runs among them."""
-        return _by_name(subject for subject in self._all() if _has_tokenizer(subject))
+        return {subject.name: subject for subject in self._named() if _has_tokenizer(subject)}
 
     def run(self, name: str) -> Path:
         """A run's folder by its name; raises ``DataError``."""
@@ -117,6 +111,19 @@ class Subjects:
             path = resolve_model(subject.path)
             self._good[subject.path] = there, path
         return path
+
+    def _named(self) -> Iterable[Subject]:
+        """Every place once, by a name of its own: where another has the name, with the folder that it lies in."""
+        names: set[str] = set()
+        places: set[Path] = set()
+        for subject in self._all():
+            place = subject.path.resolve()
+            if place in places:
+                continue
+            name = next(name for name in _names(subject, place) if name not in names)
+            names.add(name)
+            places.add(place)
+            yield dataclasses.replace(subject, name=name)
 
     def _all(self) -> Iterable[Subject]:
         yield from self._given
@@ -208,12 +215,10 @@ def _tokenizer_path(subject: Subject) -> Path:
     return subject.path
 
 
-def _by_name(subjects: Iterable[Subject]) -> dict[str, Subject]:
-    found: dict[str, Subject] = {}
-    for subject in subjects:
-        if not any(subject.path.resolve() == other.path.resolve() for other in found.values()):
-            found.setdefault(subject.name, subject)
-    return found
+def _names(subject: Subject, place: Path) -> tuple[str, ...]:
+    """What a subject may be called, the shortest first; nothing else can have the last of them."""
+    folder = "bundled" if subject.kind == "example" else place.parent.name
+    return subject.name, f"{subject.name} ({folder})", f"{subject.name} ({place})"
 
 
 def _named(what: str, name: str, known: dict[str, Subject]) -> Subject:

@@ -7,8 +7,9 @@ what that took. The compiler keeps what it made on the disk, so a run's own star
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -18,6 +19,9 @@ from textmill.model.llama import Llama
 Say = Callable[[str], None]
 # A run that ends sooner has ended before compiling would have paid; a compiler for GPUs is quicker, and gains more.
 _WORTH_S = {"cpu": 1800.0, "cuda": 300.0}
+# Beyond so many kinds of block and batch of a process the compiler leaves new ones as they are written: one that went
+# on from a checkpoint, and has seen fewer, would come to other bytes. Its own limit is 8, which a few stages reach.
+_MOST_KINDS = 256
 
 
 def compile_blocks(model: Llama) -> None:
@@ -28,7 +32,7 @@ def compile_blocks(model: Llama) -> None:
     for block in model.model.layers:
         left_out = "forward" if next(block.parameters()).device.type == "cpu" else "within_documents"
         setattr(block.self_attn, left_out, torch.compiler.disable(getattr(block.self_attn, left_out)))
-        block.once = torch.compile(block.once, dynamic=False)  # type: ignore[assignment]
+        block.once = torch.compile(block.once, dynamic=False, recompile_limit=_MOST_KINDS)  # type: ignore[assignment]
 
 
 def run_as_written(model: Llama) -> None:
@@ -37,6 +41,17 @@ def run_as_written(model: Llama) -> None:
         vars(block).pop("once", None)
         for left_out in ("forward", "within_documents"):
             vars(block.self_attn).pop(left_out, None)
+
+
+@contextlib.contextmanager
+def as_written(model: Llama) -> Iterator[None]:
+    """Run blocks as they are written for a while: texts of all lengths come, and each would be compiled anew."""
+    left_out = [(block, vars(block).pop("once")) for block in model.model.layers if "once" in vars(block)]
+    try:
+        yield
+    finally:
+        for block, once in left_out:
+            block.once = once  # type: ignore[assignment]
 
 
 def are_compiled(model: Llama) -> bool:

@@ -61,7 +61,8 @@ def make_plan(
         precision = min(candidates, key=lambda name: times.get(name, 0.0))
     if len(times) > 1:
         other = "f32" if precision == "bf16" else "bf16"
-        say(f"precision {precision}: a step takes {times[precision]:.2f} s, and {times[other]:.2f} s in {other}")
+        taken, longer = (units.seconds(times[name]) for name in (precision, other))
+        say(f"precision {precision}: a step takes {taken}, and {longer} in {other}")
     step_s = times.get(precision)
     stages = _stages(recipe, rope_theta, memory, step_s)
 

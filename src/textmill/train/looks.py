@@ -13,6 +13,7 @@ from textmill.model.config import ModelConfig
 from textmill.tokenizer.end_of_text import end_of_text
 from textmill.tokenizer.tokenizer import Tokenizer
 from textmill.train.beginning import Tell
+from textmill.train.compiled import as_written
 from textmill.train.plan import TrainStage
 from textmill.train.trainer import Trainer
 from textmill.train.validation import MOST_ROWS, bits_per_byte, first_words, sample_held_out
@@ -30,6 +31,10 @@ class Looks:
 
     def look(self, stage: TrainStage) -> None:
         """Score and sample; nothing where nothing is held out. All ranks have to ask."""
+        with as_written(self._trainer.model):
+            self._look(stage)
+
+    def _look(self, stage: TrainStage) -> None:
         if self._trainer.objective is not None:
             scores = self._trainer.objective.scores(self._trainer)
             if scores:

@@ -70,7 +70,7 @@ def train(
     """
     begin = time.perf_counter()
     torch.set_num_threads(run.plan.threads)
-    with StopRequest() as stop:
+    with StopRequest(second_stops_at_once=ranks.size == 1) as stop:
         log = EventLog(run.events) if ranks.is_first else None
 
         def tell(kind: str, step: int, **fields: Any) -> None:

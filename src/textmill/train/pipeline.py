@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from textmill.base.errors import ConfigError, DataError
+from textmill.base.errors import ConfigError, DataError, TextmillError
 from textmill.base.events import Event
 from textmill.checkpoint.huggingface import check_vocabularies, load_config, load_tokenizer
 from textmill.checkpoint.sources import resolve_model
@@ -45,6 +45,7 @@ from textmill.train.run_loader import check_contexts
 from textmill.train.run_lock import RunLock
 from textmill.train.run_record import CONFIG, read_config
 from textmill.train.spread import Spread
+from textmill.train.stage_steps import check_readers
 from textmill.train.timing import flops_per_s
 
 
@@ -177,7 +178,12 @@ def _is_as_planned(recipe: Recipe) -> bool:
 
 def _join_in(recipe: Recipe, ranks: Ranks, mesh: str | None) -> Run:
     """Train beside the first rank, once it has decided the run."""
-    ranks.wait()
+    try:
+        ranks.wait()
+    except TextmillError as error:
+        raise TextmillError(
+            f"rank {ranks.rank} of {ranks.size} waits for nothing: the first ended before the run began, and says why"
+        ) from error
     run = load_run(Path(recipe.run.dir))
     train(run, lambda event: None, resume=_has_begun(run), ranks=ranks, mesh=mesh)
     return run
@@ -205,6 +211,7 @@ def _prepare(  # noqa: PLR0917  each is another thing
     asked = recipe.to_table() if recipe.left_open else None
     derivation = _derive(recipe, tokenizer, shards, listener, spread)
     recipe = derivation.recipe
+    check_readers(recipe, spread.num_readers)
     check_contexts(folder, recipe, shards, tokenizer)
     listener.doing("timing a few steps")
     if parent is None:
@@ -296,6 +303,7 @@ def _check_early(recipe: Recipe, base: Path | None, spread: Spread) -> None:
     if recipe.left_open:
         check_dial(recipe)
         return
+    check_readers(recipe, spread.num_readers)
     vocab_size = CHAR_VOCAB_SIZE if table is None or table.vocab_size is None else table.vocab_size
     config = _config(recipe, vocab_size, end_of_text=0) if base is None else load_config(base)
     choose_memory(recipe, config, lambda message: None, spread=spread)

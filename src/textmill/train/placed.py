@@ -80,9 +80,9 @@ class PlacedLayout(Layout):
         """Squares of cut tensors are added up over their parts; what every rank has is counted once."""
         squares = {True: torch.zeros((), dtype=torch.float64), False: torch.zeros((), dtype=torch.float64)}
         gradients = {name: leaf.grad for name, leaf in self.leaves.items() if leaf.grad is not None}
-        norms = torch._foreach_norm(list(gradients.values()))
+        norms = torch.stack(torch._foreach_norm(list(gradients.values()))).double().cpu()
         for name, norm in zip(gradients, norms, strict=True):
-            squares[self.places[name].is_cut] += norm.double().cpu() ** 2
+            squares[self.places[name].is_cut] += norm**2
         norm = float((self.holders.sum(squares[True]) + squares[False]).sqrt())
         factor = max_norm / (norm + 1e-6)  # as torch's own clip_grad_norm_ has it
         if not factor >= 1.0:

@@ -15,7 +15,7 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
-from textmill.base.errors import TextmillError
+from textmill.base.errors import StoppedError, TextmillError
 
 # The others wait while the first one makes the corpus. One that dies is noticed by its connection, at once.
 _TIMEOUT = timedelta(days=1)
@@ -123,23 +123,43 @@ def own_device() -> torch.device:
 
 @contextmanager
 def joined_ranks(timeout: timedelta = _TIMEOUT) -> Iterator[Ranks]:
-    """Join the processes that ``torchrun`` started; alone where it did not."""
+    """Join the processes that ``torchrun`` started; alone where it did not.
+
+    Where an error ends this one its groups end with the process: to end them before takes the others, where it is NCCL
+    (pytorch/torchtitan#1342), and they wait for this one, whose message nobody would see.
+
+    Raises:
+        TextmillError: they did not come, or left meanwhile.
+    """
     device = own_device()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks(device=device)
         return
-    group = None
-    if device.type == "cpu":
-        distributed.init_process_group("gloo", timeout=timeout)
-    else:
-        # Counts and checkpoints go between CPUs wherever gradients do, and long waits are there.
-        distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=_TIMEOUT_BETWEEN_GPUS)
-        group = distributed.new_group(backend="gloo", timeout=timeout)
-        assert isinstance(group, distributed.ProcessGroup)
+    try:
+        group = _join(device, timeout)
+    except RuntimeError as error:
+        raise TextmillError(
+            f"rank {os.environ.get('RANK')} of {os.environ['WORLD_SIZE']} did not meet the others: {error}. Start all "
+            "ranks again"
+        ) from error
     try:
         yield Ranks(distributed.get_rank(), distributed.get_world_size(), device, group)
-    finally:
+    except StoppedError:  # all stop after the same step
         distributed.destroy_process_group()
+        raise
+    distributed.destroy_process_group()
+
+
+def _join(device: torch.device, timeout: timedelta) -> distributed.ProcessGroup | None:
+    """Meet the others; returns the group in which they may wait for long, where it is not that of all."""
+    if device.type == "cpu":
+        distributed.init_process_group("gloo", timeout=timeout)
+        return None
+    # Counts and checkpoints go between CPUs wherever gradients do, and long waits are there.
+    distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=_TIMEOUT_BETWEEN_GPUS)
+    group = distributed.new_group(backend="gloo", timeout=timeout)
+    assert isinstance(group, distributed.ProcessGroup)
+    return group
 
 
 def _is_of_a_connection(error: RuntimeError) -> bool:

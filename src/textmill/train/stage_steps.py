@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textmill.base import units
 from textmill.base.errors import ConfigError
 from textmill.train.recipe import Recipe
 from textmill.train.recipe_tables.data import StageTable
@@ -21,6 +22,21 @@ def rows_of(recipe: Recipe, stage: StageTable) -> int:
             "so that it can"
         )
     return tokens_per_step // stage.context
+
+
+def check_readers(recipe: Recipe, num_readers: int) -> None:
+    """Refuse rows of a step that cannot be shared out evenly among so many processes.
+
+    Raises:
+        ConfigError: they cannot, in one of the stages.
+    """
+    for stage in recipe.stages:
+        rows = rows_of(recipe, stage)
+        if rows % num_readers:
+            raise ConfigError(
+                f'a step of the stage "{stage.name}" has {rows:,} {units.plural(rows, "row")}, which {num_readers:,} '
+                "processes cannot share out evenly; choose batch.rows so that they can, or start another number of them"
+            )
 
 
 def stage_steps(recipe: Recipe, step_time_s: float | None = None) -> list[int]:

@@ -1,4 +1,8 @@
-"""Stopping on a signal: the step in hand is finished and saved first; a second signal stops at once."""
+"""Stopping on a signal: the step in hand is finished and saved first; a second signal stops at once.
+
+Not where several processes train: what starts them passes on a signal that the system sent them as well, and ends those
+that take too long by itself.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,14 @@ EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class StopRequest:
-    """Notes SIGINT and SIGTERM while its ``with`` block runs, and gives the old handlers back after it."""
+    """Notes SIGINT and SIGTERM while its ``with`` block runs, and gives the old handlers back after it.
 
-    def __init__(self) -> None:
+    Args:
+        second_stops_at_once: whether a signal that comes again raises ``StoppedError`` where it comes.
+    """
+
+    def __init__(self, *, second_stops_at_once: bool = True) -> None:
+        self._second_stops_at_once = second_stops_at_once
         self._signal: signal.Signals | None = None
         self._old: dict[signal.Signals, object] = {}
 
@@ -39,6 +48,6 @@ class StopRequest:
         return StoppedError(message, EXIT_CODES[self._signal])
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None:
+        if self._signal is not None and self._second_stops_at_once:
             raise StoppedError("stopped at once; what was saved before is whole", EXIT_CODES[signal.Signals(number)])
-        self._signal = signal.Signals(number)
+        self._signal = self._signal or signal.Signals(number)

@@ -1,12 +1,14 @@
 /** Questions to the studio that serves this page, and to nobody else. Addresses are relative: the page may be mounted anywhere. */
+import { asSentence } from "../math/sentence.ts";
 
 /** What went wrong, in words that the studio chose: what happened, and what to do. */
 export class ApiError extends Error {
   constructor(
     message: string,
+    /** Of the answer; 0 where none came, or where it had begun and broke off. */
     readonly status: number,
   ) {
-    super(message);
+    super(asSentence(message));
     this.name = "ApiError";
   }
 }
@@ -33,7 +35,16 @@ export async function send(path: string, body: unknown, signal?: AbortSignal): P
   });
 }
 
-export function withQuery(path: string, query: Record<string, string | number | undefined>): string {
+/** Ask for an answer that comes as a stream. */
+export async function open(
+  path: string,
+  query: Record<string, string | number | undefined>,
+  signal: AbortSignal,
+): Promise<Response> {
+  return ask(withQuery(path, query), { signal });
+}
+
+function withQuery(path: string, query: Record<string, string | number | undefined>): string {
   const given = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
   return given.length ? `api/${path}?${new URLSearchParams(given)}` : `api/${path}`;
 }

@@ -1,4 +1,5 @@
 import { EventSourceParserStream } from "eventsource-parser/stream";
+import { ApiError } from "./client.ts";
 
 /** One event of a stream: its name, and its data as JSON. */
 export interface StreamEvent<T> {
@@ -6,7 +7,7 @@ export interface StreamEvent<T> {
   data: T;
 }
 
-/** Read server-sent events from an answer until it ends; leaving the loop closes it. */
+/** Read server-sent events from an answer until it ends; leaving the loop closes it. An event `error` is thrown. */
 export async function* readEvents<T>(response: Response): AsyncGenerator<StreamEvent<T>> {
   if (!response.body) return;
   const reader = response.body
@@ -17,7 +18,9 @@ export async function* readEvents<T>(response: Response): AsyncGenerator<StreamE
     for (;;) {
       const { done, value } = await reader.read();
       if (done || value.data === "[DONE]") return;
-      yield { event: value.event ?? "message", data: JSON.parse(value.data) as T };
+      const [event, data] = [value.event ?? "message", JSON.parse(value.data)];
+      if (event === "error") throw new ApiError((data as { error: { message: string } }).error.message, 0);
+      yield { event, data: data as T };
     }
   } finally {
     await reader.cancel().catch(() => undefined);

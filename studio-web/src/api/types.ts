@@ -114,6 +114,13 @@ export interface WhyAnswer {
   reason: string;
 }
 
+export interface VocabularyAnswer {
+  vocab_size: number;
+  scripts: { name: string; num_tokens: number }[];
+  num_found: number;
+  tokens: (HexText & { id: number })[];
+}
+
 export interface ModelAnswer {
   name: string;
   kind: string;

@@ -33,6 +33,8 @@ export function formatAddress(view: View, values: Record<string, string>): strin
 class Address {
   view = $state<View>("tokens");
   isTooLong = $state(false);
+  /** How often an address came as a whole: by a link, by going back, from another view. What it names is to be shown. */
+  arrivals = $state(0);
   #values = $state<Record<string, string>>({});
   #left: Partial<Record<View, Record<string, string>>> = {};
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -43,6 +45,7 @@ class Address {
       const { view, values } = parseAddress(location.hash);
       this.view = view;
       this.#values = values;
+      this.arrivals++;
     };
     read();
     addEventListener("hashchange", read);
@@ -58,10 +61,15 @@ class Address {
     history.pushState(null, "", formatAddress(view, this.#left[view] ?? {}));
     this.view = view;
     this.#values = this.#left[view] ?? {};
+    this.arrivals++;
   }
 
   text(name: string, otherwise = ""): string {
     return this.#values[name] ?? otherwise;
+  }
+
+  has(name: string): boolean {
+    return this.#values[name] !== undefined;
   }
 
   /** A number within bounds: addresses are written by hand, too. */

@@ -17,15 +17,19 @@ class AttentionRun {
   end = $state.raw<AttentionEnd>();
   error = $state<string>();
   isRunning = $state(false);
-  /** Which model was asked last, so that a view that comes back shows its maps again and computes nothing. */
-  model = "";
+  #asked = "";
   #control: AbortController | undefined;
+
+  /** Whether this was asked last, and did not fail: a view that comes back then computes nothing. */
+  isOf(model: string, text: string): boolean {
+    return this.#asked === JSON.stringify([model, text]) && this.error === undefined;
+  }
 
   async run(model: string, text: string, maxTokens: number): Promise<void> {
     this.stop();
     const control = new AbortController();
     this.#control = control;
-    this.model = model;
+    this.#asked = JSON.stringify([model, text]);
     [this.start, this.layers, this.end, this.error, this.isRunning] = [undefined, [], undefined, undefined, true];
     try {
       const response = await send("attention", { model, text, max_tokens: maxTokens }, control.signal);
@@ -34,7 +38,6 @@ class AttentionRun {
         if (event === "start") this.start = data as AttentionStart;
         else if (event === "layer") this.#add(data as AttentionLayer);
         else if (event === "end") this.end = data as AttentionEnd;
-        else if (event === "error") this.error = (data as { error: { message: string } }).error.message;
       }
     } catch (error) {
       if (!isAbort(error)) this.error = messageFor(error);

@@ -1,7 +1,16 @@
-import { isAbort, messageFor, send, withQuery } from "../api/client.ts";
+import { isAbort, messageFor, open, send } from "../api/client.ts";
 import { readEvents } from "../api/stream.ts";
 import type { EngineStep, PlayEnd, Pool } from "../api/types.ts";
 import { afterStep, type Cache, openCache } from "../math/blocks.ts";
+
+/** Prompts that are answered with a cache of a few blocks, as the API takes them. */
+export interface Game {
+  model: string;
+  prompts: string[];
+  max_tokens: number;
+  num_blocks: number;
+  at_once: number;
+}
 
 /** The blocks of a KV cache, step by step: of prompts that are played, or live, of what the engine does. */
 class CacheRun {
@@ -13,22 +22,24 @@ class CacheRun {
   error = $state<string>();
   mode = $state<"none" | "play" | "live">("none");
   isRunning = $state(false);
+  #played = "";
   #control: AbortController | undefined;
 
   /** A live stream may go on for hours: of its steps the last are kept. */
   static readonly MOST_STEPS = 2000;
 
-  play(model: string, prompts: string[], maxTokens: number, numBlocks: number, atOnce: number): Promise<void> {
-    const body = { model, prompts, max_tokens: maxTokens, num_blocks: numBlocks, at_once: atOnce };
-    return this.#follow("play", (signal) => send("engine/play", body, signal));
+  /** Whether this game was played last, and did not fail. */
+  isOf(game: Game): boolean {
+    return this.mode === "play" && this.#played === JSON.stringify(game) && this.error === undefined;
+  }
+
+  play(game: Game): Promise<void> {
+    this.#played = JSON.stringify(game);
+    return this.#follow("play", (signal) => send("engine/play", game, signal));
   }
 
   watch(model: string): Promise<void> {
-    return this.#follow("live", async (signal) => {
-      const response = await fetch(withQuery(`engine/${encodeURIComponent(model)}`, {}), { signal });
-      if (!response.ok) throw new Error(((await response.json()) as { error: { message: string } }).error.message);
-      return response;
-    });
+    return this.#follow("live", (signal) => open(`engine/${encodeURIComponent(model)}`, {}, signal));
   }
 
   stop(): void {
@@ -36,26 +47,30 @@ class CacheRun {
     this.isRunning = false;
   }
 
-  async #follow(mode: "play" | "live", open: (signal: AbortSignal) => Promise<Response>): Promise<void> {
+  /** Show nothing. */
+  clear(): void {
     this.stop();
+    [this.pool, this.steps, this.caches, this.end, this.error, this.mode] = [
+      undefined,
+      [],
+      [],
+      undefined,
+      undefined,
+      "none",
+    ];
+  }
+
+  async #follow(mode: "play" | "live", open: (signal: AbortSignal) => Promise<Response>): Promise<void> {
+    this.clear();
     const control = new AbortController();
     this.#control = control;
-    [this.pool, this.steps, this.caches, this.end, this.error, this.mode, this.isRunning] = [
-      undefined,
-      [],
-      [],
-      undefined,
-      undefined,
-      mode,
-      true,
-    ];
+    [this.mode, this.isRunning] = [mode, true];
     try {
       for await (const { event, data } of readEvents<unknown>(await open(control.signal))) {
         if (control.signal.aborted) return;
         if (event === "pool") this.#open(data as Pool);
         else if (event === "step") this.#add(data as EngineStep);
         else if (event === "end") this.end = data as PlayEnd;
-        else if (event === "error") this.error = (data as { error: { message: string } }).error.message;
       }
     } catch (error) {
       if (!isAbort(error)) this.error = messageFor(error);

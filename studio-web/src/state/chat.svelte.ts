@@ -1,10 +1,7 @@
 import { isAbort, messageFor, send } from "../api/client.ts";
 import { readEvents } from "../api/stream.ts";
 import type { ChatEnd, ChatToken } from "../api/types.ts";
-
-/** What is asked of a model besides the text; what is left out is what its files ask for. */
-export type Sampling = Partial<Record<SamplingName, number>>;
-export type SamplingName = "temperature" | "top_k" | "top_p" | "min_p" | "repetition_penalty" | "max_tokens" | "seed";
+import type { Sampling } from "../math/sampling.ts";
 
 /** One model's answer to a message. */
 export class Reply {
@@ -36,7 +33,6 @@ export class Reply {
         else if (event === "start") [this.state, this.seed] = ["writing", (data as { seed: number }).seed];
         else if (event === "tokens") this.tokens = [...this.tokens, ...(data as { tokens: ChatToken[] }).tokens];
         else if (event === "end") [this.end, this.rest] = [data as ChatEnd, (data as ChatEnd).text ?? ""];
-        else if (event === "error") this.error = (data as { error: { message: string } }).error.message;
       }
     } catch (error) {
       if (!isAbort(error)) this.error = messageFor(error);

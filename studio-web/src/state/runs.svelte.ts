@@ -1,4 +1,4 @@
-import { get, isAbort, messageFor, withQuery } from "../api/client.ts";
+import { get, isAbort, messageFor, open } from "../api/client.ts";
 import { readEvents } from "../api/stream.ts";
 import type { Axis, RunAnswer, RunLine, RunsComparison, SeriesAnswer, TailAnswer } from "../api/types.ts";
 
@@ -110,9 +110,9 @@ class Runs {
   }
 
   async #follow(name: string, facts: RunAnswer, signal: AbortSignal): Promise<void> {
-    const url = withQuery(`runs/${encodeURIComponent(name)}/live`, { offset: facts.offset, step: facts.step });
+    const { offset, step } = facts;
     try {
-      const response = await fetch(url, { signal });
+      const response = await open(`runs/${encodeURIComponent(name)}/live`, { offset, step }, signal);
       let refreshed = 0;
       for await (const { data } of readEvents<TailAnswer>(response)) {
         // Before anything new comes, the state is not known yet.

@@ -51,7 +51,7 @@ class Sources {
 }
 
 function named({ name, kind }: { name: string; kind: string }): { value: string; label: string } {
-  return { value: name, label: kind === "example" ? `${name} (bundled)` : name };
+  return { value: name, label: kind === "example" && name === "example" ? `${name} (bundled)` : name };
 }
 
 export const sources = new Sources();

@@ -41,9 +41,57 @@ describe("attention", () => {
     }, early);
     await expect.poll(() => next.textContent({ timeout: 5000 }).catch(() => last)).not.toBe(last);
   });
+
+  test("an address that names another prompt shows its maps, in a view that is open as in a new one", async () => {
+    const address = (text: string) => `#/attention?text=${encodeURIComponent(text)}`;
+    const page = await pages.open(address("import os"));
+    const asked: unknown[] = [];
+    page.on("request", (request) => {
+      if (request.url().endsWith("/api/attention")) asked.push((request.postDataJSON() as { text: string }).text);
+    });
+    await page.getByText("Next:").waitFor();
+    await page.evaluate((hash) => {
+      location.hash = hash;
+    }, address("class Reader:"));
+    await expect.poll(() => asked).toEqual(["class Reader:"]);
+    await page.getByText("Next:").waitFor();
+    await page.goBack();
+    await expect.poll(() => asked).toEqual(["class Reader:", "import os"]);
+    // What is typed waits until it is run, and a view that comes back computes nothing anew.
+    await page.locator("#prompt").fill("import sys");
+    await page.locator("#prompt").press("Control+Enter");
+    await page.getByText("Next:").waitFor();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("1");
+    await page.getByRole("heading", { level: 1, name: "Tokens" }).waitFor();
+    await page.keyboard.press("3");
+    await page.getByText("Next:").waitFor();
+    expect(asked).toEqual(["class Reader:", "import os", "import sys"]);
+  });
 });
 
 describe("the cache", () => {
+  test("a link leads to the step of what was played, in a view that is open as in a new one", async () => {
+    const page = await pages.open(
+      "#/attention?part=cache&played=1&cstep=7&prompts=import%20os|import%20os,%20sys&blocks=12",
+    );
+    await page.getByText(/^7 of \d+$/).waitFor();
+    const asked: unknown[] = [];
+    page.on("request", (request) => {
+      if (request.url().endsWith("/api/engine/play"))
+        asked.push((request.postDataJSON() as { prompts: string[] }).prompts);
+    });
+    await page.evaluate(() => {
+      location.hash = "#/attention?part=cache&played=1&cstep=9&prompts=import%20os&blocks=12";
+    });
+    await expect.poll(() => asked).toEqual([["import os"]]);
+    await page.getByText(/^9 of \d+$/).waitFor();
+    await page.evaluate(() => {
+      location.hash = "#/attention?part=cache";
+    });
+    await page.getByText("Nothing has been played yet.").waitFor();
+  });
+
   test("prompts are played: blocks are lent, found again, and forgotten", async () => {
     const page = await pages.open("#/attention?part=cache");
     await page.getByRole("button", { name: "Play prompts" }).click();

@@ -35,10 +35,10 @@ describe("chat", () => {
     const page = await pages.open("#/chat");
     await page.goto(`${page.url().split("#")[0]}#/chat?${FIXED}&with=${await earlyCheckpoint(page)}`);
     await say(page, "import os\n");
-    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count(), { timeout: 30_000 }).toBe(2);
+    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count()).toBe(2);
     const before = await page.locator(".reply .text").allInnerTexts();
     await page.getByRole("button", { name: "Regenerate" }).click();
-    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count(), { timeout: 30_000 }).toBe(2);
+    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count()).toBe(2);
     expect(await page.locator(".reply .text").allInnerTexts()).toEqual(before);
   });
 
@@ -71,6 +71,56 @@ describe("chat", () => {
     expect(await page.getByRole("article", { name: "Your message" }).count()).toBe(1);
   });
 
+  test("stop strings, penalties and biases are those of the panel, and of the address", async () => {
+    const page = await pages.open(`#/chat?${FIXED}&max_tokens=60`);
+    const asked: Record<string, unknown>[] = [];
+    page.on("request", (request) => {
+      if (request.url().endsWith("/api/chat")) asked.push(request.postDataJSON() as Record<string, unknown>);
+    });
+    await page.getByText("Penalties, ends, biases").click();
+    await page.getByLabel("Presence penalty").fill("0.5");
+    await page.getByLabel("Frequency penalty").press("ArrowUp");
+    await page.getByLabel("Tokens at least").fill("2");
+    await page.getByLabel("Stop strings").fill("zzz\n\\n\\n");
+    await page.getByLabel("Logit bias").fill("198: -100, 13: 2");
+    await page.getByLabel("Go on after the end of the text").check();
+    await say(page, "def read(self):\n    ");
+    await page.getByText(DONE).waitFor();
+    const expected = {
+      presence_penalty: 0.5,
+      frequency_penalty: 0.1,
+      min_tokens: 2,
+      stop: ["zzz", "\n\n"],
+      logit_bias: { 198: -100, 13: 2 },
+      ignore_eos: true,
+    };
+    expect(asked[0]).toMatchObject(expected);
+    expect(await page.locator(".reply .text").textContent()).not.toContain("\n\n");
+    await page.reload();
+    await say(page, "def read(self):\n    ");
+    await page.getByText(DONE).waitFor();
+    expect(asked[1]).toMatchObject(expected);
+  });
+
+  test("what goes wrong is told in a sentence", async () => {
+    const page = await pages.open("#/chat");
+    const body = 'event: error\ndata: {"error": {"message": "seed is -1, and must be 0 or more"}}\n\n';
+    await page.route("**/api/chat", (route) => route.fulfill({ contentType: "text/event-stream", body }));
+    await say(page, "def");
+    await page.getByRole("alert").getByText("Seed is -1, and must be 0 or more.").waitFor();
+  });
+
+  test("a link into an open chat does what it does in a new one: it fills the field", async () => {
+    const page = await pages.open("#/chat?text=one&temperature=0.5");
+    expect(await page.locator("#message").inputValue()).toBe("one");
+    await page.evaluate(() => {
+      location.hash = "#/chat?text=two&temperature=0.25";
+    });
+    await expect.poll(() => page.locator("#message").inputValue()).toBe("two");
+    expect(await page.getByLabel("Temperature").inputValue()).toBe("0.25");
+    expect(await page.getByRole("article").count()).toBe(0);
+  });
+
   test("a conversation is exported with every token", async () => {
     const page = await pages.open(`#/chat?${FIXED}`);
     await say(page, "import os");
@@ -97,7 +147,7 @@ describe("chat", () => {
     const page = await pages.open("#/chat", { theme });
     await page.goto(`${page.url().split("#")[0]}#/chat?${FIXED}&with=${await earlyCheckpoint(page)}`);
     await say(page, "class Reader:\n    def __init__(self, path):\n        ");
-    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count(), { timeout: 30_000 }).toBe(2);
+    await expect.poll(() => page.getByRole("status").filter({ hasText: DONE }).count()).toBe(2);
     expect(await findBarriers(page)).toEqual([]);
     await keepPicture(page, `chat-${theme}`);
   });

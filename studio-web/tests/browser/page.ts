@@ -62,6 +62,7 @@ export class Pages {
       if (url.host !== own.host && url.protocol !== "blob:")
         this.#faults.push(`the page asked ${url.host} for ${url.pathname}`);
     });
+    context.setDefaultTimeout(60_000);
     const page = await context.newPage();
     page.on("pageerror", (error) => this.#faults.push(error.stack ?? error.message));
     page.on("console", (message) => {

@@ -46,13 +46,33 @@ describe("the frame", () => {
     expect(await page.locator("#text").inputValue()).toBe("2t?");
   });
 
-  test.each(VIEWS)("nothing is wider than a window of 800 px in %s", async (title) => {
-    const page = await pages.open("#/tokens", { width: 800 });
-    await page.keyboard.press(String(VIEWS.indexOf(title) + 1));
-    await page.getByRole("heading", { level: 1, name: title }).waitFor();
-    await page.waitForTimeout(500);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(800);
-    expect(await findBarriers(page)).toEqual([]);
-    if (title === "Tokens") await keepPicture(page, "tokens-narrow");
+  test("the slash goes to the first field of every view", async () => {
+    const page = await pages.open("#/tokens");
+    for (const [index, title] of VIEWS.entries()) {
+      await page.keyboard.press(String(index + 1));
+      await page.getByRole("heading", { level: 1, name: title }).waitFor();
+      await page.locator("main section input, main textarea").first().waitFor();
+      await page.keyboard.press("/");
+      const focused = () => page.evaluate(() => document.activeElement?.closest("main section, main form") !== null);
+      await expect.poll(focused).toBe(true);
+      await page.keyboard.press("Escape");
+    }
   });
+
+  test.each(VIEWS.flatMap((title) => [800, 390].map((width) => [title, width] as const)))(
+    "nothing of %s is wider than a window of %i px, and every view is in sight",
+    async (title, width) => {
+      const page = await pages.open("#/tokens", { width });
+      await page.keyboard.press(String(VIEWS.indexOf(title) + 1));
+      await page.getByRole("heading", { level: 1, name: title }).waitFor();
+      await page.waitForTimeout(500);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+      for (const link of await page.getByRole("navigation").getByRole("link").all()) {
+        const box = (await link.boundingBox())!;
+        expect(box.x >= 0 && box.x + box.width <= width).toBe(true);
+      }
+      expect(await findBarriers(page)).toEqual([]);
+      if (title === "Tokens" && width === 800) await keepPicture(page, "tokens-narrow");
+    },
+  );
 });

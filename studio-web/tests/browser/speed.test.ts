@@ -1,10 +1,11 @@
+import { appendFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { Pages } from "./page.ts";
 
 const pages = new Pages();
 /**
  * Limits are held by the fastest of many tries: that is how fast the page can be, whatever else the machine does. A
- * slow machine may stretch them.
+ * slow machine may stretch them. SPEED_RESULTS names a file for what was measured.
  */
 const STRETCH = Number(process.env.SPEED_STRETCH ?? 1);
 const TEN_KB = "The reader of a file returns its next line; naïve callers forget that it may be empty.\n"
@@ -13,9 +14,11 @@ const TEN_KB = "The reader of a file returns its next line; naïve callers forge
 
 function report(name: string, times: number[], limit: number): void {
   const sorted = times.toSorted((a, b) => a - b);
+  const told = { name, fastest: sorted[0], median: sorted[sorted.length >> 1], limit, tries: sorted.length };
   console.log(
-    `${name}: fastest ${sorted[0]?.toFixed(1)} ms, median ${sorted[sorted.length >> 1]?.toFixed(1)} ms, limit ${limit} ms`,
+    `${name}: fastest ${told.fastest?.toFixed(1)} ms, median ${told.median?.toFixed(1)} ms, limit ${limit} ms`,
   );
+  if (process.env.SPEED_RESULTS) appendFileSync(process.env.SPEED_RESULTS, `${JSON.stringify(told)}\n`);
   expect(sorted[0]).toBeLessThan(limit * STRETCH);
 }
 
@@ -24,10 +27,10 @@ describe("speed", () => {
     const times: number[] = [];
     for (let attempt = 0; attempt < 5; attempt++) {
       const page = await pages.open("#/tokens");
-      await page.waitForTimeout(200);
-      times.push(
-        await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Number.NaN),
+      const paint = await page.waitForFunction(
+        () => performance.getEntriesByName("first-contentful-paint")[0]?.startTime,
       );
+      times.push((await paint.jsonValue()) ?? Number.NaN);
     }
     report("first contentful paint", times, 1000);
   });
@@ -78,7 +81,7 @@ describe("speed", () => {
           .filter(({ points }) => points >= 100_000)
           .map(({ ms }) => ms),
       );
-    await expect.poll(async () => (await measured()).length, { timeout: 60_000 }).toBeGreaterThan(3);
+    await expect.poll(async () => (await measured()).length).toBeGreaterThan(3);
     report("a chart of 100,000 points", await measured(), 100);
   });
 });

@@ -75,6 +75,27 @@ describe("tokens", () => {
     await expect.poll(() => page.url()).toContain("at=symbols");
   });
 
+  test("the vocabulary is looked through by text and by script, and the address keeps it", async () => {
+    const page = await pages.open("#/tokens");
+    await page.getByRole("button", { name: "Look through it" }).click();
+    await page.getByText("1,024 tokens of 1,024").waitFor();
+    await page.getByRole("button", { name: "Show more" }).click();
+    await page.getByText("The first 600, by id.").waitFor();
+    await page.getByLabel("Script").selectOption({ label: "parts of characters (128)" });
+    await page.getByText("128 tokens of 1,024").waitFor();
+    await page.getByLabel("Script").selectOption("Latin");
+    await page.getByLabel("Holds").fill("RETURN");
+    await page.getByText(/^[23] tokens of 1,024/).waitFor();
+    expect(await findBarriers(page)).toEqual([]);
+    await expect.poll(() => page.url()).toContain("find=RETURN&script=Latin");
+    await page.reload();
+    await page.getByText("·return").waitFor();
+    await page.getByLabel("Holds").fill("no such token");
+    await page.getByText("No token is like this.").waitFor();
+    await page.getByRole("button", { name: "Close" }).click();
+    expect(await page.getByLabel("Holds").count()).toBe(0);
+  });
+
   test("a text of which no token is typed yet says what to do", async () => {
     const page = await pages.open("#/tokens");
     await page.locator("#text").fill("");

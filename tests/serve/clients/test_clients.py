@@ -93,7 +93,7 @@ def test_the_schema_is_true(folder, tmp_path):
                 "--workers",
                 "1",
                 "--request-timeout",
-                "20",
+                "60",
                 "--no-color",
                 "--suppress-health-check",
                 "all",

@@ -40,6 +40,11 @@ CALLS: dict[str, tuple[str, str, dict[str, Any] | None]] = {
     "tokens": ("POST", "/api/tokens", {"tokenizer": "example", "text": TEXT}),
     "explain": ("POST", "/api/tokens/explain", {"tokenizer": "example", "text": "naïve 🤖 tokens"}),
     "why": ("POST", "/api/tokens/why", {"tokenizer": "example", "text": "tokenizer"}),
+    "vocabulary": (
+        "POST",
+        "/api/tokens/vocabulary",
+        {"tokenizer": "example", "text": "re", "script": "Latin", "count": 20},
+    ),
     "compare": ("POST", "/api/tokens/compare", {"a": "example", "b": "bytes.json", "text": TEXT}),
     "positions": ("GET", "/api/positions?model=example", None),
     "model": ("GET", "/api/models/example", None),
