@@ -26,7 +26,9 @@ def main():
             return model.eval()(ids).logits.contiguous()
 
     def greedy(model):
-        return model.generate(ids, do_sample=False, min_new_tokens=20, max_new_tokens=20).contiguous()
+        # No token ends the text, and none is kept from it.
+        options = {"max_new_tokens": 20, "min_new_tokens": 20, "eos_token_id": None, "pad_token_id": 0}
+        return model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, **options).contiguous()
 
     read = PeftModel.from_pretrained(base(), case["adapter"])
     torch.manual_seed(1)
