@@ -120,6 +120,7 @@ class TestTransformers:
             rope_theta=123_456.0,
             initializer_range=0.2,
         )
+        torch.manual_seed(1)
         LlamaForCausalLM(peer_config).to(dtype).save_pretrained(tmp_path)
         peer = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
         config = load_config(tmp_path)

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from cli.terminal import Terminal
+from fakes.free_port import free_port
 from fakes.openai_server import MODELS, USAGE, OpenAIServer, begin_stream, chunk, event, say, send, send_json
 from textmill.base.errors import ConfigError
 from textmill.cli import main
@@ -198,8 +199,7 @@ def test_a_server_that_hangs_is_given_up(capsys, begin):
 
 
 def test_no_server(capsys):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     assert main(["chat", f"http://127.0.0.1:{port}", "--prompt", "x"]) == 1
     assert f"(connection refused): textmill serve MODEL --port {port} starts one" in capsys.readouterr().err
     assert main(["chat", "http://nowhere.invalid", "--prompt", "x"]) == 1

@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 def run(*arguments, cwd=None, **options):
     command = [sys.executable, "-m", "textmill", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=280, **options)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=560, **options)
 
 
 @pytest.fixture(scope="module")

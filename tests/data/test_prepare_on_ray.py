@@ -17,9 +17,18 @@ def cluster():
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'textmill[ray]'")
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    nodes.add_node(num_cpus=1)
-    nodes.wait_for_nodes()
+    for tries_left in (2, 1, 0):
+        nodes = Cluster()
+        try:
+            nodes.add_node(num_cpus=1, include_dashboard=False)
+            nodes.add_node(num_cpus=1)
+            nodes.wait_for_nodes()
+            break
+        except Exception:
+            # Ray gives a node 30 seconds to start, which a busy machine may not have for it.
+            nodes.shutdown()
+            if not tries_left:
+                raise
     yield nodes
     ray.shutdown()
     nodes.shutdown()

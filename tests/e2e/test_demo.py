@@ -15,7 +15,7 @@ pytestmark = pytest.mark.alone
 
 def demo(folder, *arguments):
     command = [sys.executable, "-m", "textmill", "demo", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=280)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=560)
 
 
 @pytest.mark.slow

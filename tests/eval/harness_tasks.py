@@ -85,7 +85,7 @@ def run_pair(folder, runs):
     (folder / "runs.json").write_text(json.dumps(runs, default=str))
     script = [harness_python(), Path(__file__).with_name("harness_pair.py"), folder, folder / "runs.json"]
     result = subprocess.run(
-        script, env=harness_environment(folder), capture_output=True, text=True, check=False, timeout=280
+        script, env=harness_environment(folder), capture_output=True, text=True, check=False, timeout=560
     )
     assert result.returncode == 0, result.stderr[-4000:]
     return json.loads(result.stdout.splitlines()[-1])

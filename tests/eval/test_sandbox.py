@@ -156,10 +156,10 @@ def test_pairs_of_sockets_are_streams(sandbox):
 def test_threads_are_bounded(sandbox):
     program = (
         "import threading, time\nthreading.stack_size(65536)\n"
-        "for i in range({}): threading.Thread(target=time.sleep, args=(1,)).start()\ntime.sleep(0.5)"
+        "for i in range({}): threading.Thread(target=time.sleep, args=(60,)).start()\ntime.sleep({})"
     )
-    assert sandbox.run(program.format(20)).passed
-    assert "more than 64 threads" in sandbox.run(program.format(200)).error
+    assert sandbox.run(program.format(20, 0.5)).passed
+    assert "more than 64 threads" in sandbox.run(program.format(200, 60)).error
 
 
 def test_a_program_ends_with_the_process_that_watches_it(sandbox, tmp_path):

@@ -32,7 +32,7 @@ def _install(folder, packages):
         (site,) = (folder / "lib").glob("python*/site-packages")
         (site / "zz_below.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
         install = [python, "-m", "pip", "install", "--quiet", *packages]
-        subprocess.run(install, check=True, capture_output=True, text=True, timeout=280)
+        subprocess.run(install, check=True, capture_output=True, text=True, timeout=560)
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or str(error)
         return f"{' and '.join(packages)} cannot be installed: {str(told).strip().splitlines()[-1]}"

@@ -11,24 +11,25 @@ from textmill.model.linear import Linear
 ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def adapt(model, *, rank=3, targets=ALL, dropout=0.0, dtype=torch.float32):
+def adapt(model, *, rank=3, targets=ALL, dropout=0.0, dtype=torch.float32, dora=False):
     """Freeze a model, and give its layers adapters with random factors; returns it, its dropout and their sizes."""
     drops = KeyedDropout(dropout, seed=5)
     generator = torch.Generator().manual_seed(3)
-    ranks, inputs = [0] * len(model.model.layers), [0] * len(model.model.layers)
+    adapted = []
+    if "lm_head" in targets:
+        model.head_layer()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
         parameter.data = parameter.data.to(dtype if parameter.ndim == 2 else torch.float32)
     for name, layer in list(model.named_modules()):
-        if isinstance(layer, Linear) and name.endswith(targets) and ".layers." in f".{name}":
+        if isinstance(layer, Linear) and name.endswith(targets):
             num_out, num_in = layer.weight.shape
-            layer.adapter = Adapter(num_in, num_out, rank=rank, scale=1.5, dropout=drops, name=name)
+            layer.adapter = Adapter(num_in, num_out, rank=rank, scale=1.5, dropout=drops, name=name, dora=dora)
             with torch.no_grad():
-                for factor in layer.adapter.parameters():
-                    factor.copy_(torch.randn(factor.shape, generator=generator) / math.sqrt(num_in))
-            number = int(name.removeprefix("model.layers.").partition(".")[0])
-            ranks[number] += rank
-            inputs[number] += num_in if dropout else 0
+                for part in layer.adapter.parameters():
+                    part.copy_(torch.randn(part.shape, generator=generator) / math.sqrt(num_in))
+            adapted.append(name)
     drops.watch(model.model)
-    learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return model, drops, AdapterSizes(num_parameters=learned, ranks=tuple(ranks), num_masked=tuple(inputs))
+    sizes = AdapterSizes.of(model.config, adapted, rank=rank, drops=dropout > 0, dora=dora)
+    assert sizes.num_parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return model, drops, sizes

@@ -11,11 +11,15 @@ from textmill.model.loss import summed_nats
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize(("dropout", "dora"), [(0.0, False), (0.3, False), (0.0, True)], ids=["", "dropout", "dora"])
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
-@pytest.mark.parametrize("targets", [ALL, ("v_proj", "down_proj"), ("o_proj",)], ids=["all", "two", "one"])
-def test_gradients_are_equal_bit_for_bit(small_config, *, targets, dtype, dropout):
-    model, drops, _ = adapt(make_model(small_config()), targets=targets, dropout=dropout, dtype=dtype)
+@pytest.mark.parametrize(
+    "targets", [ALL, ("v_proj", "down_proj"), ("o_proj",), ("o_proj", "lm_head")], ids=["all", "two", "one", "head"]
+)
+def test_gradients_are_equal_bit_for_bit(small_config, *, targets, dtype, dropout, dora):
+    if dora:  # of which the head has none
+        targets = tuple(target for target in targets if target != "lm_head")
+    model, drops, _ = adapt(make_model(small_config()), targets=targets, dropout=dropout, dtype=dtype, dora=dora)
     ids_BT = ids_of(model.config, 2, 19)
 
     def gradients(remat):
@@ -25,20 +29,23 @@ def test_gradients_are_equal_bit_for_bit(small_config, *, targets, dtype, dropou
         return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
     expected = gradients("none")
-    assert len(expected) == 2 * len(targets) * model.config.num_hidden_layers
+    in_blocks = [target for target in targets if target != "lm_head"]
+    assert len(expected) == (3 if dora else 2) * (
+        len(in_blocks) * model.config.num_hidden_layers + ("lm_head" in targets)
+    )
     for remat in ("llama", "full"):
         found = gradients(remat)
         assert all(torch.equal(found[name], expected[name]) for name in expected), remat
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3], ids=["", "dropout"])
+@pytest.mark.parametrize(("dropout", "dora"), [(0.0, False), (0.3, False), (0.3, True)], ids=["", "dropout", "dora"])
 @pytest.mark.parametrize("remat", REMATS)
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 @pytest.mark.parametrize("targets", [ALL, ("q_proj", "down_proj"), ("up_proj",), ("o_proj",)])
 @pytest.mark.parametrize("sizes", [{}, SIZES["biases"]], ids=["", "biases"])
-def test_saved_bytes_equal_the_formula(small_config, *, sizes, targets, dtype, remat, dropout):
+def test_saved_bytes_equal_the_formula(small_config, *, sizes, targets, dtype, remat, dropout, dora):
     config = small_config(**sizes)
-    model, _, adapters = adapt(make_model(config), targets=targets, dropout=dropout, dtype=DTYPES[dtype])
+    model, _, adapters = adapt(make_model(config), targets=targets, dropout=dropout, dtype=DTYPES[dtype], dora=dora)
     measured = measured_blocks(model, 2, 40, dtype=DTYPES[dtype], remat=remat)
     plain = saved_bytes_per_block(config, batch=2, context=40, dtype=dtype, remat=remat)
     more = 0 if remat == "full" else adapters.saved_bytes(80, dtype)[2]

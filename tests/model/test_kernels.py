@@ -225,7 +225,7 @@ def test_rounding_is_torchs():
 def test_in_other_tiers(isa):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     environment = os.environ | {"TEXTMILL_ISA": isa}
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=280)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=560)
     assert result.returncode == 0, result.stdout
 
 

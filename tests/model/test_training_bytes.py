@@ -41,39 +41,49 @@ def test_the_peak_of_a_step_is_within_5_percent(remat, micro_rows, dtype, change
 def measured(remat, micro_rows, dtype, changes, targets="all", *dropout):
     command = [sys.executable, str(ONE_STEP), remat, str(micro_rows), dtype, json.dumps(changes), targets]
     command += map(str, dropout)
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=560)
     assert result.returncode == 0, result.stderr
     return int(result.stdout)
 
 
-def adapters_of(rank, dropout):
+def adapters_of(rank, dropout, more):
     """By hand, of SmolLM2's blocks: six times 576 and 1,536 go in, three times 576, 2 x 192 and 2 x 1,536 come out."""
     num_inputs, num_outputs = 6 * 576 + 1536, 3 * 576 + 2 * 192 + 2 * 1536
     return AdapterSizes(
-        num_parameters=30 * rank * (num_inputs + num_outputs),
+        num_parameters=30 * rank * (num_inputs + num_outputs)
+        + (rank * (576 + 49_152) if more == "head" else 0)
+        + (30 * num_outputs if more == "dora" else 0),
         ranks=(7 * rank,) * 30,
         num_masked=(num_inputs if dropout else 0,) * 30,
+        head_rank=rank if more == "head" else 0,
+        masks_head=more == "head" and dropout > 0,
+        num_scaled=(num_outputs if more == "dora" else 0,) * 30,
+        num_magnitudes=(num_outputs if more == "dora" else 0,) * 30,
     )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
-    ("remat", "micro_rows", "dtype", "targets", "dropout"),
+    ("remat", "micro_rows", "dtype", "targets", "dropout", "more"),
     [
-        ("llama", 2, "f32", "some", None),
-        ("none", 1, "f32", "each", None),
-        ("none", 2, "bf16", "each", None),
-        ("none", 2, "f32", "some", 0.0),
-        ("llama", 2, "bf16", "some", 0.0),
-        ("none", 2, "f32", "each", 0.1),
-        ("llama", 2, "bf16", "each", 0.1),
-        ("full", 2, "f32", "some", 0.1),
+        ("llama", 2, "f32", "some", None, None),
+        ("none", 1, "f32", "each", None, None),
+        ("none", 2, "bf16", "each", None, None),
+        ("none", 2, "f32", "some", 0.0, None),
+        ("llama", 2, "bf16", "some", 0.0, None),
+        ("none", 2, "f32", "each", 0.1, None),
+        ("llama", 2, "bf16", "each", 0.1, None),
+        ("full", 2, "f32", "some", 0.1, None),
+        ("llama", 2, "f32", "some", 0.1, "head"),
+        ("none", 2, "bf16", "each", 0.0, "head"),
+        ("llama", 2, "bf16", "some", 0.0, "dora"),
+        ("full", 2, "f32", "each", 0.1, "dora"),
     ],
 )
-def test_the_peak_of_a_step_of_tuning_is_within_3_percent(remat, micro_rows, dtype, targets, dropout):
+def test_the_peak_of_a_step_of_tuning_is_within_3_percent(*, remat, micro_rows, dtype, targets, dropout, more):
     """What libraries keep for themselves was there before: the small step took it."""
-    adapters = None if dropout is None else adapters_of(16, dropout)
+    adapters = None if dropout is None else adapters_of(16, dropout, more)
     reckoned = training_bytes(
         SMOLLM2,
         micro_rows=micro_rows,
@@ -83,7 +93,7 @@ def test_the_peak_of_a_step_of_tuning_is_within_3_percent(remat, micro_rows, dty
         targets=targets,
         adapters=adapters,
     )
-    drops = () if dropout is None else (dropout,)
+    drops = [one for one in (dropout, more) if one is not None]
     grown = measured(remat, micro_rows, dtype, {}, targets, *drops)
     assert reckoned.peak - reckoned.runtime == pytest.approx(grown, rel=0.03)
 

@@ -1,5 +1,6 @@
 """A server in its own process, over real connections: who goes away, what is too much, what is no request."""
 
+import contextlib
 import json
 import threading
 import time
@@ -140,16 +141,21 @@ class TestLimits:
         assert server.chat()
 
     def test_a_refusal_is_read_by_a_client_that_is_still_sending(self, server):
+        """Within two seconds; where a busy machine takes longer to send, it is tried again."""
         head, _, body = http_request({"messages": "x" * 200_000}).partition(b"\r\n\r\n")
         head = head.replace(CHAT.encode(), b"/nothing")
-        with server.connect() as sock:
-            sock.sendall(head + b"\r\nConnection: close\r\n\r\n" + body[:1000])
-            time.sleep(0.1)
-            sock.sendall(body[1000:100_000])
-            time.sleep(0.1)
-            sock.sendall(body[100_000:])
-            assert read_response(sock)[0] == 404
-            assert sock.recv(10) == b"", "the connection is closed, and not reset"
+        for _ in range(10):
+            with server.connect() as sock, contextlib.suppress(ConnectionError):
+                began = time.monotonic()
+                sock.sendall(head + b"\r\nConnection: close\r\n\r\n" + body[:1000])
+                time.sleep(0.1)
+                sock.sendall(body[1000:100_000])
+                time.sleep(0.1)
+                sock.sendall(body[100_000:])
+                answer = read_response(sock)[0], sock.recv(10)
+                break
+            assert time.monotonic() - began > 1.5, "the connection is reset, and not closed"
+        assert answer == (404, b"")
 
     def test_a_refusal_does_not_wait_for_what_never_comes(self, server):
         head = http_request({"messages": "x" * 2000}).partition(b"\r\n\r\n")[0].replace(CHAT.encode(), b"/nothing")

@@ -1,5 +1,6 @@
 """The bundled example: what was recorded of it is what the studio answers, and it needs nothing beside it."""
 
+import copy
 import json
 import re
 import subprocess
@@ -28,7 +29,20 @@ def answers():
 @pytest.mark.parametrize("name", list(make.CALLS))
 def test_what_was_recorded_is_what_is_answered(answers, name):
     recorded = json.loads((EXAMPLE_FOLDER / f"{name}.json").read_text())
-    check_alike(recorded, answers[name], name)
+    check_alike(joined(recorded), joined(answers[name]), name)
+
+
+def joined(answer):
+    """A stream without what time decides: how many tokens had come when somebody looked."""
+    if not isinstance(answer, list):
+        return answer
+    events = []
+    for event in answer:
+        if event["event"] == "tokens" and events and events[-1]["event"] == "tokens":
+            events[-1]["data"]["tokens"] += event["data"]["tokens"]
+        else:
+            events.append(copy.deepcopy(event))
+    return events
 
 
 def check_alike(recorded, answered, place):

@@ -1,6 +1,7 @@
 """Two processes train as one does: the same batches, gradients within rounding, checkpoints for either number."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -107,7 +108,8 @@ def test_rows_that_cannot_be_shared_out_are_refused_before_any_text_is_read(tmp_
     codes, told = finish(start(write_recipe(tmp_path), 3))
     assert codes[0] == 2
     assert 'a step of the stage "stable" has 4 rows, which 3 processes cannot share out evenly' in told[0]
-    assert "the first ended before the run began, and says why" in told[1]
+    # It may be gone before the others have met it.
+    assert re.search("the first ended before the run began, and says why|did not meet the others", told[1])
     assert not (tmp_path / "run").exists()
 
 

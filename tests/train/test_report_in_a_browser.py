@@ -34,7 +34,7 @@ def look(tmp_path):
 
     def call(page, *flags):
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *flags, page.as_uri()]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=280).stdout
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=560).stdout
 
     return call
 

@@ -1,6 +1,7 @@
 """Adapters: their products beside plain torch, what is learned and what is not, their files, and bases of others."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,12 +16,16 @@ from textmill.base.errors import ConfigError, DataError
 from textmill.base.safetensors import load, save
 from textmill.checkpoint.adapter_files import Factors, merged
 from textmill.checkpoint.converted_tensor import read_values
+from textmill.checkpoint.describe import describe
 from textmill.checkpoint.huggingface import load_tensors
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.stored_model import open_model
+from textmill.checkpoint.tensors import cast
 from textmill.cli import main
+from textmill.infer.reference import logits_of
 from textmill.model.llama import Llama
 from textmill.model.loss import summed_nats
+from textmill.model.token_nats import token_nats
 from textmill.tune.base_model import open_base
 from textmill.tune.lora import LoraAdapters, LoraSettings
 from tune.tiny_tuning import tune, write_recipe
@@ -29,17 +34,18 @@ ALL = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_pro
 LORA = ("tune.rank=4", "tune.dropout=0.1", "schedule.peak_lr=3e-2")
 
 
-def adapted(folder, dtype=torch.float32, *, targets=ALL, dropout=0.0, **sizes):
+def adapted(folder, dtype=torch.float32, *, targets=ALL, dropout=0.0, dora=False, **sizes):
     """A tiny base with adapters whose factors are both random."""
     write_model(folder / "base", **sizes)
     base = open_base(str(folder / "base"), 64)
-    adapters = LoraAdapters(base, LoraSettings(rank=3, alpha=5.0, dropout=dropout, targets=targets), seed=7)
+    adapters = LoraAdapters(base, LoraSettings(rank=3, alpha=5.0, dropout=dropout, targets=targets, dora=dora), seed=7)
     model = Llama(base.config)
     adapters.adapt(model, dtype)
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, first in adapters.first_weights().items():
-            model.get_parameter(name).copy_(first if "lora_A" in name else torch.randn(first.shape, generator=rng) / 9)
+            more = torch.randn(first.shape, generator=rng) / 9
+            model.get_parameter(name).copy_(more if "lora_B" in name else first if "lora_A" in name else first + more)
     return base, adapters, model
 
 
@@ -47,14 +53,27 @@ def plain(base, adapters, model):
     """The same model with products of factors added to its matrices, by autograd."""
     factors = {name: p.detach().double().requires_grad_() for name, p in model.named_parameters() if p.requires_grad}
     twin = Llama(base.config).double()
-    weights = {}
-    for name, values in base.weights().items():
+    weights, stored = {}, dict(base.weights())
+    stored.setdefault("lm_head.weight", stored["model.embed_tokens.weight"])
+    for name, values in stored.items():
         whole = torch.from_numpy(np.ascontiguousarray(values)).double()
         stem = name.removesuffix("weight") + "adapter."
         if f"{stem}lora_A.weight" in factors:
             whole = whole + 5 / 3 * factors[f"{stem}lora_B.weight"] @ factors[f"{stem}lora_A.weight"]
+        if f"{stem}lora_magnitude_vector" in factors:
+            norm = whole.detach().norm(dim=1)
+            whole = (factors[f"{stem}lora_magnitude_vector"] / norm)[:, None] * whole
         weights[name] = whole
     return twin, weights, factors
+
+
+def check_gradients(model, factors):
+    """Of factors they are the twin's, and there are no others."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad.double(), factors[name].grad, rtol=1e-3, atol=1e-4, msg=name)
+        else:
+            assert parameter.grad is None, name
 
 
 IDS = torch.from_numpy(np.random.default_rng(2).integers(0, 300, (2, 20)))
@@ -68,8 +87,12 @@ IDS = torch.from_numpy(np.random.default_rng(2).integers(0, 300, (2, 20)))
         (("q_proj", "down_proj"), {}),
         (ALL, {"qkv_bias": True, "o_bias": True}),
         (("layers.1.self_attn.o_proj",), {}),
+        ((*ALL, "lm_head"), {}),
+        (("q_proj", "lm_head"), {"tie_word_embeddings": True}),
+        (ALL, {"dora": True}),
+        (("q_proj", "up_proj"), {"dora": True, "qkv_bias": True, "o_bias": True}),
     ],
-    ids=["all", "some", "biases", "one"],
+    ids=["all", "some", "biases", "one", "head", "tied", "dora", "some dora"],
 )
 def test_loss_and_gradients_are_those_of_whole_matrices(tmp_path, remat, targets, sizes):
     base, adapters, model = adapted(tmp_path, targets=targets, **sizes)
@@ -77,18 +100,22 @@ def test_loss_and_gradients_are_those_of_whole_matrices(tmp_path, remat, targets
     states = torch.func.functional_call(
         twin.model, {n[6:]: w for n, w in weights.items() if n[:6] == "model."}, (IDS, None)
     )
-    head = weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
-    wanted = torch.nn.functional.cross_entropy((states @ head.t()).flatten(0, 1), IDS.flatten(), reduction="sum")
+    logits = states @ weights["lm_head.weight"].t()
+    wanted = torch.nn.functional.cross_entropy(logits.flatten(0, 1), IDS.flatten(), reduction="sum")
     wanted.backward()
+    torch.testing.assert_close(model(IDS).double(), logits, rtol=1e-3, atol=1e-4)
     loss = summed_nats(model, model.backbone(IDS, remat=remat), IDS)
     loss.backward()
     assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            torch.testing.assert_close(parameter.grad.double(), factors[name].grad, rtol=1e-3, atol=1e-4, msg=name)
-        else:
-            assert parameter.grad is None, name
-    assert len(factors) == 2 * sum(name.endswith("lora_A.weight") for name in factors) > 0
+    check_gradients(model, factors)
+    model.zero_grad()
+    x_ND = model.backbone(IDS, remat=remat).flatten(0, 1)
+    nats_N = token_nats(x_ND, model.head_weight, IDS.flatten(), model.head_adapter(x_ND))
+    nats_N.sum().backward()
+    assert nats_N.sum().item() == pytest.approx(wanted.item(), rel=1e-5)
+    check_gradients(model, factors)
+    num_parts = 3 if sizes.get("dora") else 2
+    assert len(factors) == num_parts * sum(name.endswith("lora_A.weight") for name in factors) > 0
 
 
 def test_dropout_is_of_the_step_and_the_pass_alone(tmp_path):
@@ -117,11 +144,12 @@ def test_dropout_is_of_the_step_and_the_pass_alone(tmp_path):
         )
 
 
-def test_dropped_inputs_are_the_gradients_too(tmp_path):
+@pytest.mark.parametrize("layer", ["model.layers.0.self_attn.v_proj", "lm_head"])
+def test_dropped_inputs_are_the_gradients_too(tmp_path, layer):
     """A finite difference of the loss along a factor, with the same inputs dropped."""
-    _, adapters, model = adapted(tmp_path, dropout=0.4)
+    _, adapters, model = adapted(tmp_path, targets=(*ALL, "lm_head"), dropout=0.4)
     model.double()
-    factor = model.get_parameter("model.layers.0.self_attn.v_proj.adapter.lora_A.weight")
+    factor = model.get_parameter(f"{layer}.adapter.lora_A.weight")
 
     def loss():
         adapters.begin_step(1)
@@ -151,6 +179,41 @@ def test_merging_rounds_once():
         ]
     )
     np.testing.assert_allclose(merged(weight, Factors(a, b), 1.5), wanted, rtol=1.2e-7)
+
+
+def test_merging_scales_rows_to_their_magnitudes():
+    rng = np.random.default_rng(1)
+    weight, a, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((6, 5), (2, 5), (6, 2)))
+    weight[3] = b[3] = 0
+    magnitude = np.array([1, 2, 0.5, 0, -1, 0], np.float32)
+    whole = merged(weight, Factors(a, b, magnitude), 1.5)
+    np.testing.assert_allclose(np.linalg.norm(whole, axis=1), abs(magnitude), rtol=1e-6)
+    rows = merged(weight, Factors(a, b), 1.5)
+    for row in (0, 1, 2, 4):
+        np.testing.assert_allclose(whole[row], rows[row] * magnitude[row] / np.linalg.norm(rows[row]), rtol=1e-6)
+
+
+def test_a_new_adapter_changes_nothing_with_magnitudes_either(tmp_path):
+    write_model(tmp_path / "base")
+    tensors = load(tmp_path / "base/model.safetensors")
+    pruned = "model.layers.0.mlp.gate_proj.weight"
+    tensors[pruned] = tensors[pruned].copy()
+    tensors[pruned][5] = 0
+    save(tmp_path / "base/model.safetensors", tensors)
+    base = open_base(str(tmp_path / "base"), 64)
+    adapters = LoraAdapters(base, LoraSettings(rank=3, alpha=5.0, dropout=0.0, targets=ALL, dora=True), seed=7)
+    model = Llama(base.config)
+    adapters.adapt(model, torch.float32)
+    with torch.no_grad():
+        for name, first in adapters.first_weights().items():
+            model.get_parameter(name).copy_(first)
+    torch.testing.assert_close(model(IDS), base.llama()(IDS), rtol=1e-4, atol=1e-5)
+    summed_nats(model, model.backbone(IDS), IDS).backward()
+    magnitude = model.get_parameter("model.layers.0.mlp.gate_proj.adapter.lora_magnitude_vector")
+    assert magnitude.grad.isfinite().all()
+    assert magnitude.grad[5] == 0
+    for name, values in adapters.merged(model).items():
+        np.testing.assert_allclose(values, tensors[name], rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -191,12 +254,114 @@ def test_an_adapter_opens_as_the_merged_model(run, place):
     assert said[0] == said[1]
 
 
+def test_a_run_learns_magnitudes(tmp_path):
+    tune(write_recipe(tmp_path, "sft"), "sft", (*LORA, "tune.dora=true", "tune.epochs=4"))
+    learned = load(tmp_path / "run/adapter/adapter_model.safetensors")
+    base, whole = load_tensors(tmp_path / "base"), load_tensors(tmp_path / "run/model")
+    magnitudes = {name: values for name, values in learned.items() if name.endswith(".lora_magnitude_vector")}
+    assert len(magnitudes) == 14
+    for name, values in magnitudes.items():
+        matrix = name.removeprefix("base_model.model.").removesuffix(".lora_magnitude_vector") + ".weight"
+        np.testing.assert_allclose(np.linalg.norm(whole[matrix], axis=1), abs(values), rtol=1e-5)
+        assert not np.allclose(np.linalg.norm(base[matrix], axis=1), values, rtol=1e-3)
+    for place in ("run", "run/adapter"):
+        stored = open_model(resolve_model(tmp_path / place))
+        assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
+    assert describe(tmp_path / "run/adapter").format.startswith("DoRA adapter of rank 4 on base")
+    with pytest.raises(DataError, match="use_dora is True, and rows are scaled .* only where an adapter is merged"):
+        textmill.load(tmp_path / "base", adapters={"scaled": tmp_path / "run/adapter"})
+
+
 def test_an_adapter_is_shown_and_converted(run, tmp_path, capsys):
     assert main(["model", "show", str(run / "run/adapter")]) == 0
     assert "adapter of rank 4 on base" in capsys.readouterr().out
     assert main(["model", "convert", str(run / "run/adapter"), str(tmp_path / "merged")]) == 0
     whole, merged_there = load_tensors(run / "run/model"), load_tensors(tmp_path / "merged")
     assert all(np.array_equal(values, merged_there[name]) for name, values in whole.items())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_head_is_adapted_and_a_table_that_is_tied_to_it_stays(tmp_path, tied):
+    """What a run leaves is a model with a head of its own, from its adapter as from its folder."""
+    path = write_recipe(tmp_path, "sft")
+    write_model(tmp_path / "base", tie_word_embeddings=tied)
+    tune(path, "sft", (*LORA, "tune.epochs=1", 'tune.targets=["q_proj", "lm_head"]'))
+    base, whole = load_tensors(tmp_path / "base"), load_tensors(tmp_path / "run/model")
+    table = "model.embed_tokens.weight"
+    assert np.array_equal(whole[table], base[table])
+    assert not np.array_equal(whole["lm_head.weight"], base.get("lm_head.weight", base[table]))
+    stored = open_model(tmp_path / "run/adapter")
+    assert not stored.config.tie_word_embeddings
+    assert stored.config == open_model(tmp_path / "run/adapter", headers_only=True).config
+    assert set(stored.tensors) == set(whole)
+    assert describe(tmp_path / "run/adapter").config == stored.config
+    assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
+    ids = [5, 6, 7, 8]
+    logits = [
+        textmill.load(tmp_path / path, weights="f32", kv="f32").logits(ids)
+        for path in ("run/adapter", "run/model", "base")
+    ]
+    assert np.array_equal(logits[0], logits[1])
+    assert not np.allclose(logits[0], logits[2], atol=1e-2)
+    wanted = logits_of(stored.config, whole, ids)
+    np.testing.assert_allclose(logits[0], wanted, rtol=1e-3, atol=1e-3)
+    target = tmp_path / "merged.gguf"
+    assert main(["model", "convert", str(tmp_path / "run/adapter"), str(target)]) == 0
+    assert np.array_equal(read_values(open_model(target).tensors["lm_head.weight"]), whole["lm_head.weight"])
+
+
+def test_answers_are_drawn_with_a_head_of_its_own_where_a_tied_one_learns(tmp_path):
+    path = write_recipe(tmp_path, "grpo")
+    write_model(tmp_path / "base", tie_word_embeddings=True)
+    settings = ("tune.rank=4", 'tune.targets=["lm_head"]', "budget.steps=4", "schedule.peak_lr=0.3", "tune.beta=0.1")
+    tune(path, "grpo", settings)
+    steps = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
+    rewards = [step["reward"] for step in steps if step["kind"] == "step"]
+    assert rewards[-1] > 3 * rewards[0]
+    assert not open_model(tmp_path / "run/model").config.tie_word_embeddings
+
+
+def test_an_adapter_on_top_of_another_is_one_for_the_merged_model(run, tmp_path):
+    """It opens without the first one, which PEFT would not find beneath it."""
+    first = tmp_path / "first"
+    shutil.copytree(run / "run/adapter", first)
+    path = write_recipe(tmp_path, "sft")
+    settings = (*LORA, "tune.epochs=1", f"tune.model={first}", "run.seed=5")
+    listener = tune(path, "sft", settings)
+    assert any(f"{first} is an adapter" in said for said in listener.said)
+    config = json.loads((tmp_path / "run/adapter/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(tmp_path / "run/base")
+    merged_first, base = load_tensors(run / "run/model"), load_tensors(tmp_path / "run/base")
+    assert all(np.array_equal(values, base[name]) for name, values in merged_first.items())
+    tune(path, "sft", settings)  # goes on where it is done
+    shutil.rmtree(first)
+    whole = load_tensors(tmp_path / "run/model")
+    for place in ("run", "run/adapter"):
+        stored = open_model(resolve_model(tmp_path / place))
+        assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
+    path = write_recipe(tmp_path / "whole", "sft")
+    tune(path, "sft", (f"tune.model={tmp_path / 'run/adapter'}", "tune.epochs=1"))
+    assert not (tmp_path / "whole/run/base").exists(), "all weights are learned, and none is named"
+
+
+@pytest.mark.parametrize("what", ["another", "of another shape"])
+def test_a_copy_of_a_head_has_to_be_the_bases(run, tmp_path, what):
+    """PEFT writes one into the files of adapters that change it."""
+    folder = copied(run, tmp_path, target_modules=["lm_head"])
+    head = load_tensors(run / "base")["lm_head.weight"]
+    rng = np.random.default_rng(3)
+    shapes = {"lora_A": (4, head.shape[1]), "lora_B": (len(head), 4)}
+    name = "base_model.model.lm_head"
+    factors = {f"{name}.{part}.weight": rng.standard_normal(shape).astype(np.float32) for part, shape in shapes.items()}
+    path = folder / "adapter_model.safetensors"
+    for dtype in ("f32", "bf16", "f16"):
+        save(path, factors | {f"{name}.base_layer.weight": cast(head, dtype)})
+        stored = open_model(folder)
+        pair = Factors(factors[f"{name}.lora_A.weight"], factors[f"{name}.lora_B.weight"])
+        assert np.array_equal(read_values(stored.tensors["lm_head.weight"]), merged(head, pair, 2.0))
+    save(path, factors | {f"{name}.base_layer.weight": head + 1 if what == "another" else head[1:]})
+    with pytest.raises(DataError, match="holds lm_head.weight itself, and it is not that of"):
+        open_model(folder)
 
 
 def test_a_checkpoint_holds_no_weight_of_the_base(run):
@@ -248,7 +413,7 @@ def test_an_adapter_for_another_base_is_refused_by_name(run, tmp_path):
         ({"base_model_name_or_path": None}, "base_model_name_or_path is None"),
         ({"base_model_name_or_path": "."}, "its own base"),
         ({"peft_type": "IA3"}, "only LORA"),
-        ({"use_dora": True}, "use_dora is True, which is not reproduced"),
+        ({"use_dora": True}, "lacks magnitudes of .*, and use_dora in adapter_config.json is True"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"use_qalora": True}, "use_qalora is True, which is not reproduced"),
         ({"use_lora_of_tomorrow": {"a": 1}}, "use_lora_of_tomorrow is {'a': 1}, and is no key that is known"),
@@ -341,8 +506,9 @@ def test_a_resume_with_another_base_is_refused(tmp_path):
         (("tune.rank=4", "tune.dropout=1"), "tune.dropout is 1"),
         (("tune.rank=4", "tune.targets=[]"), "tune.targets is empty"),
         (("tune.rank=4", 'tune.targets=["qproj"]'), 'names "qproj".*did you mean "q_proj"'),
-        (("tune.rank=4", 'tune.targets=["lm_head"]'), "names lm_head"),
         (("tune.rank=4", "optimizer.kind=muon"), "learned by AdamW"),
+        (("tune.dora=true",), "tune.dora is given, and is of adapters: give tune.rank, too"),
+        (("tune.rank=4", "tune.dora=true", 'tune.targets=["lm_head"]'), "names lm_head, and tune.dora is true"),
     ],
 )
 def test_settings_that_cannot_be_used(tmp_path, settings, what):

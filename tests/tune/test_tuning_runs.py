@@ -27,6 +27,8 @@ HARD = {
 }
 
 ADAPTS = ("tune.rank=3", "tune.dropout=0.2")
+HEAD = (*ADAPTS, 'tune.targets=["q_proj", "down_proj", "lm_head"]')
+DORA = (*ADAPTS, "tune.dora=true")
 
 
 def steps_of(folder):
@@ -105,12 +107,16 @@ def test_a_tuned_model_begins_and_ends_texts_as_its_base(tmp_path, kind):
     assert tuned.tokenizer.chat_template == base.tokenizer.chat_template
 
 
-@pytest.fixture(scope="module", params=[*((kind, False) for kind in TUNE), *((kind, True) for kind in TUNE)])
+@pytest.fixture(
+    scope="module",
+    params=[*((kind, ()) for kind in TUNE), ("sft", HEAD), ("dpo", DORA), ("grpo", HEAD)],
+    ids=[*TUNE, "sft head", "dpo dora", "grpo head"],
+)
 def alone(request, tmp_path_factory):
-    """A run that nobody disturbed, of all weights or of adapters that drop some of their inputs."""
+    """A run that nobody disturbed, of all weights or of adapters: of the head, or with magnitudes; they drop inputs."""
     folder = tmp_path_factory.mktemp("alone")
     kind, adapts = request.param
-    settings = (*HARD[kind], *(ADAPTS if adapts else ()))
+    settings = (*HARD[kind], *adapts)
     path = write_recipe(folder, kind)
     assert warm_process.finish(warm_process.start(tune, path, kind, settings)) == 0
     return kind, settings, result(folder)

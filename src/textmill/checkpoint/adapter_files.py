@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from textmill.base import safetensors
 from textmill.base.errors import DataError
 from textmill.base.files import write_file
-from textmill.checkpoint.converted_tensor import values_by_parts
+from textmill.checkpoint.converted_tensor import read_values, values_by_parts
 from textmill.checkpoint.json_files import read_json, read_optional_json, to_json
 from textmill.checkpoint.stored_model import StoredModel, StoredTensor
 from textmill.checkpoint.tensors import cast
+from textmill.model.config import HEAD, TABLE
 from textmill.model.machine import num_cores
 
 CONFIG = "adapter_config.json"
@@ -36,10 +37,12 @@ WEIGHTS = "adapter_model.safetensors"
 BASE = "adapter_base.json"
 _IN_CHECKPOINT = "model.safetensors"
 _PREFIX = "base_model.model."
-_FACTOR = re.compile(r"(?:base_model\.model\.)?(.+)\.(lora_[AB])\.weight")
+_MAGNITUDE = "lora_magnitude_vector"
+_PART = re.compile(
+    r"(?:base_model\.model\.)?(.+?)(?:\.adapter)?\.(?:(lora_[AB]|base_layer)\.weight|(lora_magnitude_vector)(?:\.weight)?)"
+)
 # Keys of PEFT's that change the product, each with what stands for its absence: other values are refused.
 _REFUSED: dict[str, tuple[Any, ...]] = {
-    "use_dora": (False, None),
     "use_qalora": (False, None),
     "use_bdlora": (False, None, {}),
     "fan_in_fan_out": (False, None),
@@ -56,6 +59,7 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "kasa_config": (None, {}),
     "monteclora_config": (None, {}),
     "velora_config": (None, {}),
+    "ensure_weight_tying": (False, None),
     "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),
 }
 # Keys that are read, and those that say where an adapter came from, how it was learned, or which layers it may lie in:
@@ -63,9 +67,9 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
 _KNOWN = frozenset(
     {
         *_REFUSED,
-        *("peft_type", "base_model_name_or_path", "r", "lora_alpha", "target_modules", "use_rslora"),
+        *("peft_type", "base_model_name_or_path", "r", "lora_alpha", "target_modules", "use_rslora", "use_dora"),
         *("task_type", "auto_mapping", "revision", "inference_mode", "peft_version", "lora_dropout"),
-        *("exclude_modules", "layers_to_transform", "layers_pattern", "ensure_weight_tying", "qalora_group_size"),
+        *("exclude_modules", "layers_to_transform", "layers_pattern", "qalora_group_size"),
         *("loftq_config", "eva_config", "corda_config", "lora_ga_config", "megatron_config", "megatron_core"),
         *("runtime_config",),
     }
@@ -83,6 +87,7 @@ class AdapterConfig:
         targets: names of the layers.
         dropout: of what goes in, while it is learned.
         root_scaled: whether ``alpha`` is over the rank's root (arXiv:2312.03732).
+        dora: whether rows of the merged matrix are scaled to magnitudes that are learned, too (arXiv:2402.09353).
     """
 
     base: str
@@ -91,6 +96,7 @@ class AdapterConfig:
     targets: tuple[str, ...]
     dropout: float = 0.0
     root_scaled: bool = False
+    dora: bool = False
 
     @property
     def scale(self) -> float:
@@ -110,7 +116,7 @@ class AdapterConfig:
             "bias": "none",
             "fan_in_fan_out": False,
             "use_rslora": self.root_scaled,
-            "use_dora": False,
+            "use_dora": self.dora,
             "modules_to_save": None,
             "inference_mode": True,
         }
@@ -123,10 +129,14 @@ class Factors:
     Attributes:
         a: float32[R, I].
         b: float32[O, R].
+        magnitude: of DoRA: the norm of each row of the merged matrix, float32[O].
+        copy: the matrix itself, which PEFT keeps with factors of ``lm_head``, in the type of the file.
     """
 
     a: NDArray[np.float32]
     b: NDArray[np.float32]
+    magnitude: NDArray[np.float32] | None = None
+    copy: NDArray[Any] | None = None
 
 
 def is_adapter(folder: Path) -> bool:
@@ -170,33 +180,58 @@ def read_config(folder: Path) -> AdapterConfig:
         alpha=float(alpha),
         targets=tuple(map(str, targets)) if isinstance(targets, list) else (str(targets),),
         root_scaled=bool(table.get("use_rslora")),
+        dora=bool(table.get("use_dora")),
     )
 
 
-def read_factors(folder: Path, config: AdapterConfig) -> dict[str, Factors]:
+def read_factors(folder: Path, config: AdapterConfig, *, merges: bool = False) -> dict[str, Factors]:
     """Read the factors by the name of the matrix that they are added to (``....weight``).
+
+    Args:
+        folder: of the adapter.
+        config: what its configuration says.
+        merges: whether they are to be merged. Only so can they have magnitudes, which are of whole matrices.
 
     Raises:
         DataError: a file is missing or damaged, or holds something else; named.
     """
+    if config.dora and not merges:
+        raise DataError(
+            f"{folder / CONFIG}: use_dora is True, and rows are scaled to magnitudes only where an adapter is merged "
+            "into its base. Give its folder in the place of a model, as a model of its own"
+        )
     path = next((folder / name for name in (WEIGHTS, _IN_CHECKPOINT) if (folder / name).is_file()), None)
     if path is None:
         pickled = (folder / "adapter_model.bin").exists()
         hint = "; adapter_model.bin is a pickle, which may run code: save it as safetensors" if pickled else ""
         raise DataError(f"{folder / WEIGHTS} does not exist{hint}")
-    found: dict[str, dict[str, NDArray[np.float32]]] = {}
+    found: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in safetensors.load(path).items():
-        match = _FACTOR.fullmatch(name)
+        match = _PART.fullmatch(name)
         if match is None:
             raise DataError(f"{path} holds {name}, which is no factor of a linear layer's adapter")
-        found.setdefault(match[1].replace(".adapter", "") + ".weight", {})[match[2]] = cast(array, "f32")
-    for name, pair in found.items():
-        if set(pair) != {"lora_A", "lora_B"} or any(array.ndim != 2 for array in pair.values()):
-            raise DataError(f"{path} lacks one of the two factors of {name}")
-        ranks = pair["lora_A"].shape[0], pair["lora_B"].shape[1]
-        if ranks != (config.rank, config.rank):
-            raise DataError(f"{path}: the factors of {name} have the ranks {ranks}, and {CONFIG} says {config.rank}")
-    return {name: Factors(pair["lora_A"], pair["lora_B"]) for name, pair in found.items()}
+        found.setdefault(match[1] + ".weight", {})[match[2] or match[3]] = array
+    return {name: _factors(path, name, parts, config) for name, parts in found.items()}
+
+
+def _factors(path: Path, name: str, parts: Mapping[str, NDArray[Any]], config: AdapterConfig) -> Factors:
+    """The factors of a matrix, of the parts that a file has of them."""
+    pair = [cast(parts[part], "f32") for part in ("lora_A", "lora_B") if part in parts]
+    if len(pair) != 2 or any(factor.ndim != 2 for factor in pair):
+        raise DataError(f"{path} lacks one of the two factors of {name}")
+    a_RI, b_OR = pair
+    ranks = a_RI.shape[0], b_OR.shape[1]
+    if ranks != (config.rank, config.rank):
+        raise DataError(f"{path}: the factors of {name} have the ranks {ranks}, and {CONFIG} says {config.rank}")
+    magnitude = parts.get(_MAGNITUDE)
+    if (magnitude is not None) != config.dora:
+        raise DataError(
+            f"{path} {'lacks' if config.dora else 'holds'} magnitudes of {name}, and use_dora in {CONFIG} is "
+            f"{config.dora}"
+        )
+    if magnitude is not None and magnitude.shape != (len(b_OR),):
+        raise DataError(f"{path}: the magnitudes of {name} are {list(magnitude.shape)}, and it has {len(b_OR)} rows")
+    return Factors(a_RI, b_OR, None if magnitude is None else cast(magnitude, "f32"), parts.get("base_layer"))
 
 
 def write_adapter(
@@ -208,6 +243,8 @@ def write_adapter(
     for name, pair in factors.items():
         stem = _PREFIX + name.removesuffix(".weight")
         tensors[f"{stem}.lora_A.weight"], tensors[f"{stem}.lora_B.weight"] = pair.a, pair.b
+        if pair.magnitude is not None:
+            tensors[f"{stem}.{_MAGNITUDE}"] = pair.magnitude
     safetensors.save(folder / WEIGHTS, tensors, {"format": "pt"})
 
 
@@ -218,9 +255,13 @@ def write_config(folder: Path, config: AdapterConfig, fingerprint: Mapping[str, 
 
 
 def merged(weight_OI: NDArray[np.float32], factors: Factors, scale: float) -> NDArray[np.float32]:
-    """``W + scale * B A``, computed in float64 and rounded once."""
-    product = np.matmul(factors.b.astype(np.float64), factors.a.astype(np.float64))
-    return (weight_OI + scale * product).astype(np.float32)
+    """``W + scale * B A``, its rows scaled to magnitudes where there are any; in float64, and rounded once."""
+    whole_OI = weight_OI + scale * np.matmul(factors.b.astype(np.float64), factors.a.astype(np.float64))
+    if factors.magnitude is not None:
+        norm_O = np.linalg.norm(whole_OI, axis=1)
+        # A row of zeros has no direction, and stays one.
+        whole_OI *= (factors.magnitude / np.where(norm_O > 0, norm_O, 1))[:, None]
+    return whole_OI.astype(np.float32)
 
 
 def fingerprint_of(model: StoredModel) -> dict[str, Any]:
@@ -248,6 +289,12 @@ def check_base(folder: Path, config: AdapterConfig, factors: Mapping[str, Factor
         DataError: it lacks a matrix or has one of another shape, or is not the one that the adapter was learned with.
     """
     check_shapes(folder, config, factors, base)
+    for name, pair in factors.items():
+        if pair.copy is not None and not _is_copy(pair.copy, base.tensors[name_in(base.tensors, name)]):
+            raise DataError(
+                f"{folder} holds {name} itself, and it is not that of {base.path}: it was learned, or is of another "
+                f"model. {_advice(folder, config)}; or merge the adapter with PEFT (merge_and_unload)"
+            )
     check_values(folder, config, base, lambda: fingerprint_of(base)["values_sha256"])
 
 
@@ -255,7 +302,7 @@ def check_shapes(folder: Path, config: AdapterConfig, factors: Mapping[str, Fact
     """Refuse a model that lacks a matrix which an adapter changes, or has it in another shape (``DataError``)."""
     for name, pair in factors.items():
         shape = (pair.b.shape[0], pair.a.shape[1])
-        stored = base.tensors.get(name)
+        stored = base.tensors.get(name_in(base.tensors, name))
         if stored is None or tuple(stored.shape) != shape:
             there = "has no such matrix" if stored is None else f"has it as {list(stored.shape)}"
             raise DataError(
@@ -275,6 +322,18 @@ def check_values(folder: Path, config: AdapterConfig, base: StoredModel, values_
             f"{folder} is an adapter for another model than {base.path}: sizes are the same, and weights are not. "
             f"{_advice(folder, config)}"
         )
+
+
+def _is_copy(copy: NDArray[Any], stored: StoredTensor) -> bool:
+    """Whether a matrix is a stored one, rounded to the type that it is in."""
+    values = np.ascontiguousarray(read_values(stored))
+    type_name = {2: "bf16" if copy.dtype == safetensors.BFLOAT16 else "f16"}.get(copy.dtype.itemsize, "f32")
+    return np.array_equal(cast(cast(values, type_name), "f32"), cast(copy, "f32"))
+
+
+def name_in(base: Container[str], name: str) -> str:
+    """What a base calls a matrix that an adapter changes: where it has no head, that is the table."""
+    return TABLE if name == HEAD and HEAD not in base else name
 
 
 def names_of(targets: Sequence[str], names: Sequence[str]) -> list[str]:

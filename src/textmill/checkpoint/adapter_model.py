@@ -15,6 +15,7 @@ from textmill.checkpoint.adapter_files import (
     check_base,
     is_adapter,
     merged,
+    name_in,
     read_config,
     read_factors,
 )
@@ -42,7 +43,7 @@ def open_adapter(folder: Path, *, headers_only: bool = False, depth: int = 0) ->
     config = read_config(folder)
     if depth >= _DEPTH_MAX:
         raise DataError(f"{folder} is the {depth}th adapter on top of others; is it its own base? Look at {CONFIG}")
-    factors = read_factors(folder, config)
+    factors = read_factors(folder, config, merges=True)
     path = base_of(folder, config)
     if is_adapter(path):
         base = open_adapter(path, headers_only=headers_only, depth=depth + 1)
@@ -52,8 +53,8 @@ def open_adapter(folder: Path, *, headers_only: bool = False, depth: int = 0) ->
         check_base(folder, config, factors, base)
     return StoredModel(
         path=folder,
-        config=base.config,
-        tensors=_MergedTensors(base.tensors, factors, config.scale),
+        config=base.config.with_head_of(factors),
+        tensors=MergedTensors(base.tensors, factors, config.scale),
         load_tokenizer=base.load_tokenizer,
         load_text_rules=base.load_text_rules,
     )
@@ -73,20 +74,28 @@ def base_of(folder: Path, config: AdapterConfig) -> Path:
         ) from error
 
 
-class _MergedTensors(Mapping[str, StoredTensor]):
-    """The tensors of a base in float32, with the adapter's product added; made anew whenever one is asked for."""
+class MergedTensors(Mapping[str, StoredTensor]):
+    """The tensors of a base in float32, with the adapter's product added; made anew whenever one is asked for.
+
+    Where the base's head is tied and the adapter changes it, the table stays as it is, and the head is one of its own.
+
+    Args:
+        tensors: of the base.
+        factors: of the adapter, by the names of matrices.
+        scale: what their product is multiplied by.
+    """
 
     def __init__(self, tensors: Mapping[str, StoredTensor], factors: Mapping[str, Factors], scale: float) -> None:
         self._tensors, self._factors, self._scale = tensors, factors, scale
 
     def __getitem__(self, name: str) -> StoredTensor:
-        values = np.ascontiguousarray(read_values(self._tensors[name]), np.float32)
+        values = np.ascontiguousarray(read_values(self._tensors[name_in(self._tensors, name)]), np.float32)
         if name in self._factors:
             values = merged(values, self._factors[name], self._scale)
         return StoredTensor(type="F32", shape=values.shape, data=values.reshape(-1).view(np.uint8))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
+        return iter(dict.fromkeys((*self._tensors, *self._factors)))
 
     def __len__(self) -> int:
-        return len(self._tensors)
+        return len(dict.fromkeys((*self._tensors, *self._factors)))

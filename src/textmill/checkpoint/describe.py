@@ -174,18 +174,19 @@ def _of_folder(folder: Path) -> dict[str, Any]:
 def _of_adapter(folder: Path) -> ModelFacts:
     """What there is to say of its base, and by what it is changed."""
     adapter = read_config(folder)
-    refusal = None
+    base = describe(base_of(folder, adapter))
+    config, refusal = base.config, base.refusal
     try:
-        open_model(folder, headers_only=True)
+        config = open_model(folder, headers_only=True).config
     except (DataError, ConfigError) as error:
         refusal = str(error)
-    base = describe(base_of(folder, adapter))
     return dataclasses.replace(
         base,
         path=folder,
         name=folder.resolve().name,
-        format=f"adapter of rank {adapter.rank} on {base.name} ({base.format})",
-        refusal=refusal or base.refusal,
+        format=f"{'DoRA ' if adapter.dora else ''}adapter of rank {adapter.rank} on {base.name} ({base.format})",
+        config=config,
+        refusal=refusal,
     )
 
 

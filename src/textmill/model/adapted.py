@@ -1,7 +1,11 @@
 """Products with low-rank adapters: ``x W^T + scale * drop(x) A^T B^T``, W frozen (LoRA, arXiv:2106.09685 §4.1).
 
-What is learned are A and B alone, so no gradient of W is computed: a step takes two thirds of the products of one that
-learns all weights. Backward needs what goes in, ``drop(x) A^T``, which is thin, and which inputs were dropped.
+With magnitudes m the rows of ``W + scale * B A`` are scaled to those norms (DoRA, arXiv:2402.09353 §4.1): an output is
+multiplied by ``m / norm`` before its bias is added. The norm counts as a constant in backward (§4.3).
+
+What is learned are A, B and m alone, so no gradient of W is computed: a step takes two thirds of the products of one
+that learns all weights. Backward needs what goes in, ``drop(x) A^T``, which is thin, and which inputs were dropped; for
+m also what is scaled.
 N rows, I inputs, O outputs, R rank.
 """
 
@@ -57,7 +61,7 @@ class KeyedDropout:
 
 
 class Adapter(nn.Module):
-    """The two factors that a ``Linear`` learns; they are left empty.
+    """The two factors that a ``Linear`` learns, and with ``dora`` its rows' magnitudes; they are left empty.
 
     Args:
         num_in, num_out: of the layer.
@@ -65,13 +69,35 @@ class Adapter(nn.Module):
         scale: what it is multiplied by.
         dropout: of what goes in.
         name: the layer's, which its random numbers are keyed by.
+        dora: whether it has magnitudes.
     """
 
-    def __init__(self, num_in: int, num_out: int, *, rank: int, scale: float, dropout: KeyedDropout, name: str) -> None:
+    def __init__(
+        self,
+        num_in: int,
+        num_out: int,
+        *,
+        rank: int,
+        scale: float,
+        dropout: KeyedDropout,
+        name: str,
+        dora: bool = False,
+    ) -> None:
         super().__init__()
         self.lora_A = Linear(num_in, rank)
         self.lora_B = Linear(rank, num_out)
+        self.lora_magnitude_vector = nn.Parameter(torch.empty(num_out)) if dora else None
         self.scale, self.dropout, self.name = scale, dropout, name
+
+    def row_scale(self, weight_OI: torch.Tensor) -> torch.Tensor:
+        """What the rows of ``W + scale * B A`` are multiplied by, [O]; ones where it has no magnitudes."""
+        b_OR, a_RI = self.lora_B.weight, self.lora_A.weight
+        if self.lora_magnitude_vector is None:
+            return b_OR.new_ones(len(b_OR))
+        with torch.no_grad():
+            norm_O = torch.addmm(weight_OI.to(b_OR.dtype), b_OR, a_RI, alpha=self.scale).norm(dim=1)
+            norm_O.masked_fill_(norm_O == 0, 1)  # a row of zeros has no direction, and stays one
+        return self.lora_magnitude_vector / norm_O
 
 
 class _Path(NamedTuple):
@@ -131,25 +157,59 @@ def adapted_norm_linear(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As ``norm_linear``, of frozen layers of which some have adapters."""
     paths, factors = _paths(layers, x_BTD)
-    frozen = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
-    results: tuple[torch.Tensor, torch.Tensor] = _AdaptedNormLinear.apply(
+    scales = _scales_rows(layers)
+    frozen = [parameter for layer in layers for parameter in (layer.weight, None if scales else layer.bias)]
+    total_BTD, out_BTO = _AdaptedNormLinear.apply(
         x_BTD, added_BTD, norm.weight, norm.eps, keeps_all, paths, len(frozen), *frozen, *factors
     )
-    return results
+    return total_BTD, _scaled(out_BTO, layers) if scales else out_BTO
 
 
 def adapted_linear(x: torch.Tensor, layer: Linear) -> torch.Tensor:
     """As ``linear``, of a frozen layer with an adapter; saves ``x``."""
     paths, factors = _paths([layer], x)
-    result: torch.Tensor = _AdaptedLinear.apply(x, layer.weight, layer.bias, paths, *factors)
-    return result
+    scales = _scales_rows([layer])
+    out: torch.Tensor = _AdaptedLinear.apply(x, layer.weight, None if scales else layer.bias, paths, *factors)
+    return _scaled(out, [layer]) if scales else out
 
 
 def adapted_swiglu_down(gate_up_BTF: torch.Tensor, down: Linear, *, keeps_all: bool) -> torch.Tensor:
     """As ``swiglu_down``, of a frozen layer with an adapter."""
     paths, factors = _paths([down], gate_up_BTF)
-    x_BTD: torch.Tensor = _AdaptedSwigluDown.apply(gate_up_BTF, down.weight, down.bias, keeps_all, paths, *factors)
-    return x_BTD
+    scales = _scales_rows([down])
+    bias = None if scales else down.bias
+    x_BTD: torch.Tensor = _AdaptedSwigluDown.apply(gate_up_BTF, down.weight, bias, keeps_all, paths, *factors)
+    return _scaled(x_BTD, [down]) if scales else x_BTD
+
+
+def _scales_rows(layers: Sequence[Linear]) -> bool:
+    """Whether any of the layers has magnitudes."""
+    adapters = (layer.adapter for layer in layers)
+    return any(isinstance(one, Adapter) and one.lora_magnitude_vector is not None for one in adapters)
+
+
+def _scaled(out: torch.Tensor, layers: Sequence[Linear]) -> torch.Tensor:
+    """Scale outputs of layers, side by side and without biases, to their magnitudes, and add the biases; saves ``out``.
+
+    The scale is near 1 and multiplies in f32: bfloat16 has steps of a hundredth there.
+    """
+    scales = [
+        layer.adapter.row_scale(layer.weight)
+        if isinstance(layer.adapter, Adapter)
+        else torch.ones(len(layer.weight), device=out.device)
+        for layer in layers
+    ]
+    scaled = out * torch.cat(scales)
+    if layers[0].bias is not None:
+        scaled = scaled + joined([layer.bias for layer in layers if layer.bias is not None], scaled.dtype)
+    return scaled.to(out.dtype)
+
+
+def thin_rows(x: torch.Tensor, layer: Linear) -> tuple[torch.Tensor, torch.Tensor]:
+    """``scale * drop(x) A^T`` [..., R] and B [O, R], whose product the adapter of ``layer`` adds; by autograd."""
+    (path,), (a_RI, b_OR) = _paths([layer], x)
+    thin_NR = path.dropped(x.reshape(-1, x.shape[-1])) @ a_RI.to(x.dtype).t()
+    return (thin_NR * path.scale).view(*x.shape[:-1], -1), b_OR
 
 
 def _paths(layers: Sequence[Linear], x: torch.Tensor) -> tuple[list[_Path], list[torch.Tensor]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from textmill.base.errors import ConfigError, DataError
@@ -13,6 +13,7 @@ from textmill.model.hf_config import read_hf, write_hf
 from textmill.model.ranges import SIZES, check_bool, check_layers, check_number, check_size, check_whole
 from textmill.model.rope_scaling import RopeScaling, YarnScaling
 
+TABLE, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 VALUE_EMBEDDINGS = "self_attn.value_embeddings.weight"
 """The name, within its layer, of a table that no matrix is multiplied with: tokens look up rows of it."""
 
@@ -153,6 +154,10 @@ class ModelConfig:
         """Parameters of the input table and the head, which are one where they are tied."""
         return self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
 
+    def with_head_of(self, tensors: Container[str]) -> ModelConfig:
+        """These sizes, and a head of its own where one is among tensors: tied no more, if it was."""
+        return dataclasses.replace(self, tie_word_embeddings=self.tie_word_embeddings and HEAD not in tensors)
+
     def window_of(self, layer: int) -> int | None:
         """How many tokens a query of this layer sees at most, itself included; None where it sees all before it."""
         return self.sliding_window if layer in self.sliding_layers else None
@@ -168,7 +173,7 @@ class ModelConfig:
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor of the model by its Hugging Face name, [out, in] for matrices, in the order of the forward."""
         layer = self._layer_shapes()
-        shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (self.vocab_size, self.hidden_size)}
+        shapes: dict[str, tuple[int, ...]] = {TABLE: (self.vocab_size, self.hidden_size)}
         for index in range(self.num_hidden_layers):
             shapes |= {f"model.layers.{index}.{name}": shape for name, shape in layer.items()}
             if self.embeds_values(index):
@@ -178,7 +183,7 @@ class ModelConfig:
                 )
         shapes["model.norm.weight"] = (self.hidden_size,)
         if not self.tie_word_embeddings:
-            shapes["lm_head.weight"] = (self.vocab_size, self.hidden_size)
+            shapes[HEAD] = (self.vocab_size, self.hidden_size)
         return shapes
 
     def _layer_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from textmill.model.config import VALUE_EMBEDDINGS, ModelConfig
+from textmill.model.config import HEAD, TABLE, VALUE_EMBEDDINGS, ModelConfig
 from textmill.model.flops import KvType, inference_flops_per_token, kv_cache_bytes_of, matrix_parameters
 
 WeightType = Literal["f32", "bf16", "f16", "q8_0", "q4_0", "int8", "int4"]
@@ -22,7 +22,6 @@ _BLOCK_BYTES = {"q8_0": 34, "q4_0": 18, "q4_1": 20}
 # What the engine keeps matrices in. Tables stay as they are stored, which is reckoned as bf16, and the head has eight
 # bits: it decides between tokens.
 _KEPT = {"int8": "q8_0", "int4": "q4_1"}
-_TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +91,7 @@ class Estimate:
 def estimate(config: ModelConfig, *, weights: WeightType, kv: KvType, context: int, batch: int = 1) -> Estimate:
     """Reckon with weights of one type: a file's, or what the engine keeps in ``int8`` and ``int4``."""
     shapes = config.tensor_shapes()
-    shapes.setdefault(_HEAD, shapes[_TABLE])
+    shapes.setdefault(HEAD, shapes[TABLE])
     sizes = {name: tensor_bytes(shape, _type_of(name, weights)) for name, shape in shapes.items()}
     return of_sizes(config, sizes, kv=kv, context=context, batch=batch)
 
@@ -100,7 +99,7 @@ def estimate(config: ModelConfig, *, weights: WeightType, kv: KvType, context: i
 def of_sizes(config: ModelConfig, sizes: dict[str, int], *, kv: KvType, context: int, batch: int = 1) -> Estimate:
     """Reckon with the bytes of each tensor by Hugging Face's names, the head's among them whether it is tied or not."""
     total = sum(sizes.values())
-    copy = sizes[_HEAD] if config.tie_word_embeddings else 0
+    copy = sizes[HEAD] if config.tie_word_embeddings else 0
     return Estimate(
         config=config,
         kv=kv,
@@ -127,9 +126,9 @@ def _type_of(name: str, weights: WeightType) -> str:
         return weights
     if _is_table(name) or name.endswith(".v_proj.weight"):
         return "bf16"
-    return "q8_0" if name == _HEAD else _KEPT[weights]
+    return "q8_0" if name == HEAD else _KEPT[weights]
 
 
 def _is_table(name: str) -> bool:
     """Whether tokens look up rows of it, and no matrix is multiplied with it; of a tied head there is a copy."""
-    return name == _TABLE or name.endswith(VALUE_EMBEDDINGS)
+    return name == TABLE or name.endswith(VALUE_EMBEDDINGS)

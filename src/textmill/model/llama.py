@@ -84,7 +84,27 @@ class Llama(nn.Module):
 
     def head(self, x_BTD: torch.Tensor) -> torch.Tensor:
         """Logits [..., V] of hidden states [..., D], in the dtype of the states."""
-        return functional.linear(x_BTD, self.head_weight.to(x_BTD.dtype))
+        logits_BTV = functional.linear(x_BTD, self.head_weight.to(x_BTD.dtype))
+        adapter = self.head_adapter(x_BTD)
+        if adapter is None:
+            return logits_BTV
+        thin_BTR, b_VR = adapter
+        return logits_BTV + functional.linear(thin_BTR, b_VR.to(x_BTD.dtype))
+
+    def head_layer(self) -> Linear:
+        """The head as a layer, which can have an adapter; a tied one has the table's own weight, and they stay one."""
+        if self.lm_head is None:
+            self.lm_head = Linear(self.config.hidden_size, self.config.vocab_size)
+            self.lm_head.weight = self.model.embed_tokens.weight
+        return self.lm_head
+
+    def head_adapter(self, x_BTD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Rows [..., R] and a matrix [V, R] whose product the head's adapter adds to logits; None where it has none."""
+        if self.lm_head is None or self.lm_head.adapter is None:
+            return None
+        from textmill.model.adapted import thin_rows  # which builds on this file's neighbours
+
+        return thin_rows(x_BTD, self.lm_head)
 
     @property
     def head_weight(self) -> torch.Tensor:

@@ -174,6 +174,7 @@ def _of_adapters(
     learned, size = adapters.num_parameters, _BYTES[dtype]
     frozen = sum(math.prod(shape) * (size if len(shape) == 2 else _F32) for shape in config.tensor_shapes().values())
     saved = adapters.saved_bytes(num_tokens, dtype)
+    second_factor = config.vocab_size * adapters.head_rank
     return dataclasses.replace(
         whole,
         weights=frozen + _F32 * learned,
@@ -181,9 +182,12 @@ def _of_adapters(
         optimizer_state=_F32 * (3 if averages else 2) * learned,
         saved_activations=whole.saved_activations + (0 if remat == "full" else sum(saved)),
         weight_casts=0,
-        head_gradient=0,
+        states=whole.states + adapters.head_bytes(config.hidden_size, num_tokens, dtype),
+        head_gradient=_F32 * second_factor,
+        loss=whole.loss + (2 * second_factor * size if size != _F32 else 0),
         block_backward=_adapted_backward(config, adapters, num_tokens, dtype, remat),
         table_gradient=0,
+        tied=False,
     )
 
 
@@ -198,11 +202,13 @@ def _adapted_backward(
     drops = any(adapters.num_masked)
     swiglu = num_tokens * size * (3 * inner + 2 * width + (inner if drops else 0))
     joined = 2 * inner * width * size
+    # Gradients of scaled outputs and of their scale are made in f32.
+    scaled = num_tokens * max(adapters.num_scaled, default=0) * (size + 2 * _F32)
     products = num_tokens * size * (2 * inner + 4 * width + (width if drops else 0)) + joined
     if remat != "full":
-        return max(swiglu, products)
+        return max(swiglu, products, scaled)
     again = saved_bytes_per_block(config, batch=1, context=num_tokens, dtype=dtype, remat="none")
-    return max(swiglu, products) + again.activations + max(adapters.saved_bytes(num_tokens, dtype))
+    return max(swiglu, products, scaled) + again.activations + max(adapters.saved_bytes(num_tokens, dtype))
 
 
 def _loss(config: ModelConfig, num_tokens: int, size: int, targets: Targets, *, on_gpu: bool, learns_head: bool) -> int:

@@ -11,6 +11,7 @@ runs/NAME/
 ├── reference/           of preferences: log-probabilities under the model that tuning began from
 ├── rollouts/            of rewards: the answers of each step, and what they were worth
 ├── checkpoints/step-*/  each a model folder and the optimizer's state
+├── base/                of a run that learned adapters for a model with an adapter: that model, merged
 ├── adapter/             of a run that learned adapters: these by themselves, in PEFT's format
 ├── model/               the finished model, a Hugging Face folder
 └── report.html
@@ -52,6 +53,7 @@ _NAMES = frozenset(
         "rollouts",
         "tokens",
         "adapter",
+        "base",
         "inputs.json",
         INTERVENTIONS,
         "checkpoints",

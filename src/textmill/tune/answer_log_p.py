@@ -67,7 +67,8 @@ def answer_tokens(
     x_ND = x_RTD[is_answer_RT]
     if temperature != 1.0:
         x_ND = x_ND / temperature  # the head is linear, so its logits are divided
-    nats_N = token_nats(x_ND, model.head_weight, on_device(batch.targets[rows])[is_answer_RT])
+    targets_N = on_device(batch.targets[rows])[is_answer_RT]
+    nats_N = token_nats(x_ND, model.head_weight, targets_N, model.head_adapter(x_ND))
     return AnswerTokens(-nats_N, owners_RT[is_answer_RT].long())
 
 

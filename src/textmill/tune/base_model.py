@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textmill.base.errors import ConfigError, DataError
-from textmill.checkpoint.adapter_files import fingerprint_of
+from textmill.checkpoint.adapter_files import fingerprint_of, is_adapter
 from textmill.checkpoint.cache import find_cached
 from textmill.checkpoint.converted_tensor import read_values
+from textmill.checkpoint.huggingface import save_model
 from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.stored_model import StoredModel, open_model
 from textmill.checkpoint.tensors import as_torch
@@ -61,6 +62,19 @@ class BaseModel:
             f"{self.stored.path} names no token that ends a text (eos_token_id in config.json), so a tuned model would "
             "never stop; add it"
         )
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it is another model with an adapter merged in."""
+        return is_adapter(self.stored.path) and not (self.stored.path / "config.json").is_file()
+
+    def merged_into(self, folder: Path) -> BaseModel:
+        """The same model by the name of a folder, which ``write`` writes."""
+        return replace(self, reference=str(folder.resolve()))
+
+    def write(self, folder: Path) -> None:
+        """Write it as a Hugging Face folder in float32, whole or not at all."""
+        save_model(folder, self.config, self.weights(), self.tokenizer, **self.small_files)
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:

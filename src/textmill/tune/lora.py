@@ -20,21 +20,22 @@ from textmill.base.files import new_folder
 from textmill.checkpoint.adapter_files import (
     AdapterConfig,
     Factors,
-    merged,
     names_of,
     write_adapter,
     write_config,
 )
+from textmill.checkpoint.adapter_model import MergedTensors
 from textmill.checkpoint.converted_tensor import read_values
 from textmill.checkpoint.tensors import as_numpy, as_torch
 from textmill.data.permutation import hash_key
 from textmill.model.activation_bytes import AdapterSizes
 from textmill.model.adapted import Adapter, KeyedDropout
+from textmill.model.config import HEAD, ModelConfig
 from textmill.model.linear import Linear
 from textmill.model.llama import Llama
 from textmill.tune.base_model import BaseModel
 
-_HEAD = "lm_head"
+_HEAD = HEAD.removesuffix(".weight")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,12 +47,14 @@ class LoraSettings:
         alpha: an adapter's product is multiplied by ``alpha / rank``.
         dropout: the share of what goes into adapters that is dropped.
         targets: names of linear layers, whole or what they end with.
+        dora: whether magnitudes of rows are learned, too (arXiv:2402.09353).
     """
 
     rank: int
     alpha: float
     dropout: float
     targets: tuple[str, ...]
+    dora: bool = False
 
 
 class LoraAdapters:
@@ -63,7 +66,7 @@ class LoraAdapters:
         seed: of the run.
 
     Raises:
-        ConfigError: a target is no linear layer of the model.
+        ConfigError: a target is no linear layer of the model, or is the head, whose magnitudes are not learned.
     """
 
     def __init__(self, base: BaseModel, settings: LoraSettings, seed: int) -> None:
@@ -76,30 +79,33 @@ class LoraAdapters:
             alpha=settings.alpha,
             targets=settings.targets,
             dropout=settings.dropout,
+            dora=settings.dora,
         )
+        if settings.dora and _HEAD in self._layers:
+            raise ConfigError(
+                "tune.targets names lm_head, and tune.dora is true: magnitudes of the head are not learned, whose "
+                "logits are never all there at once; leave one of them out"
+            )
 
     @property
     def sizes(self) -> AdapterSizes:
         """What they add to the model."""
-        rank, shapes = self._settings.rank, self._base.config.tensor_shapes()
-        num_layers = self._base.config.num_hidden_layers
-        num_adapters, num_inputs, num_parameters = [0] * num_layers, [0] * num_layers, 0
-        for name in self._layers:
-            layer = int(name.removeprefix("model.layers.").partition(".")[0])
-            num_out, num_in = shapes[f"{name}.weight"]
-            num_parameters += rank * (num_out + num_in)
-            num_adapters[layer] += 1
-            num_inputs[layer] += num_in if self._settings.dropout else 0
-        return AdapterSizes(
-            num_parameters=num_parameters,
-            ranks=tuple(rank * count for count in num_adapters),
-            num_masked=tuple(num_inputs),
+        settings = self._settings
+        return AdapterSizes.of(
+            self._base.config, self._layers, rank=settings.rank, drops=settings.dropout > 0, dora=settings.dora
         )
+
+    @property
+    def merged_config(self) -> ModelConfig:
+        """Sizes of the model that they are merged into: a tied head that they change is one of its own there."""
+        return self._base.config.with_head_of([f"{name}.weight" for name in self._layers])
 
     @torch.no_grad()
     def adapt(self, model: Llama, dtype: torch.dtype) -> None:
         """Fill a model with the base, frozen, its matrices in the type of products; add adapters, still empty."""
         device = model.head_weight.device
+        if _HEAD in self._layers:
+            model.head_layer()
         for name, parameter in model.named_parameters():
             values = as_torch(np.ascontiguousarray(read_values(self._base.stored.tensors[name])))
             parameter.requires_grad_(False)
@@ -115,6 +121,7 @@ class LoraAdapters:
                 scale=self._config.scale,
                 dropout=self._dropout,
                 name=name,
+                dora=self._settings.dora,
             ).to(device)
         self._dropout.watch(model.model)
 
@@ -122,13 +129,17 @@ class LoraAdapters:
         """The factors that a run begins with, by the names of the model's parameters."""
         first = {}
         for name in self._layers:
-            num_out, num_in = self._base.stored.tensors[f"{name}.weight"].shape
+            num_out, num_in = self._shape_of(name)
             generator = torch.Generator().manual_seed(hash_key("lora", self._seed, name) >> 1)
             bound = 1 / math.sqrt(num_in)
             first[f"{name}.adapter.lora_A.weight"] = torch.empty(self._settings.rank, num_in).uniform_(
                 -bound, bound, generator=generator
             )
             first[f"{name}.adapter.lora_B.weight"] = torch.zeros(num_out, self._settings.rank)
+            if self._settings.dora:
+                values = np.asarray(read_values(self._base.stored.tensors[f"{name}.weight"]), np.float64)
+                norms = np.linalg.norm(values, axis=1).astype(np.float32)
+                first[f"{name}.adapter.lora_magnitude_vector"] = torch.from_numpy(norms)
         return first
 
     def begin_step(self, step: int) -> None:
@@ -137,12 +148,8 @@ class LoraAdapters:
 
     def merged(self, model: Llama) -> dict[str, np.ndarray]:
         """The base's weights, as they are stored, with the adapters of a model merged in; float32, by their names."""
-        factors = dict(self._factors(model))
-        whole = {}
-        for name, stored in self._base.stored.tensors.items():
-            values = np.ascontiguousarray(read_values(stored))
-            whole[name] = merged(values, factors[name], self._config.scale) if name in factors else values
-        return whole
+        whole = MergedTensors(self._base.stored.tensors, dict(self._factors(model)), self._config.scale)
+        return {name: read_values(tensor) for name, tensor in whole.items()}
 
     @contextmanager
     def lifted(self, model: Llama) -> Iterator[None]:
@@ -166,12 +173,23 @@ class LoraAdapters:
         with new_folder(folder) as unfinished:
             write_adapter(unfinished, self._config, dict(self._factors(model)), self._base.fingerprint)
 
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        """The matrix of a layer, [O, I]."""
+        return self.merged_config.tensor_shapes()[f"{name}.weight"]
+
     def _factors(self, model: Llama) -> Iterator[tuple[str, Factors]]:
         for name in self._layers:
             adapter = model.get_submodule(name).adapter
             assert isinstance(adapter, Adapter)
-            pair = (as_numpy(factor.weight.detach().cpu()) for factor in (adapter.lora_A, adapter.lora_B))
-            yield f"{name}.weight", Factors(*pair)
+            magnitude = adapter.lora_magnitude_vector
+            yield (
+                f"{name}.weight",
+                Factors(
+                    as_numpy(adapter.lora_A.weight),
+                    as_numpy(adapter.lora_B.weight),
+                    None if magnitude is None else as_numpy(magnitude),
+                ),
+            )
 
 
 def _layers_of(base: BaseModel, targets: tuple[str, ...]) -> list[str]:
@@ -180,9 +198,8 @@ def _layers_of(base: BaseModel, targets: tuple[str, ...]) -> list[str]:
         for name, shape in base.config.tensor_shapes().items()
         if len(shape) == 2 and ".layers." in name and name.endswith("_proj.weight")
     ]
+    matrices.append(_HEAD)
     for target in targets:
-        if target == _HEAD:
-            raise ConfigError("tune.targets names lm_head, and adapters are for the layers of blocks alone")
         if not names_of([target], matrices):
             known = list(dict.fromkeys(name.rpartition(".")[2] for name in matrices))
             raise ConfigError(

@@ -35,6 +35,7 @@ from textmill.tune.run_inputs import began_at, check_inputs, keep_inputs
 from textmill.tune.sft_objective import SftObjective
 from textmill.tune.tuning_data import TuningData, read_chats, read_pairs, read_prompts
 
+BASE = "base"
 Data = TuningData[ChatTokens] | TuningData[Pair] | TuningData[Question]
 Make = Callable[[LoraAdapters | None], Objective]
 
@@ -94,7 +95,7 @@ class _Tuning:
             budget=_budget(recipe, tune, data),
             eval=EvalTable(),
         )
-        adapters = _adapters(recipe, base)
+        adapters = _adapters(folder, recipe, base)
         plan = make_plan(
             planned,
             base.config,
@@ -104,6 +105,13 @@ class _Tuning:
             tuned=_tuned(recipe, base, data, adapters, on_gpu=spread.device != "cpu"),
             shapes_vary=True,
         )
+        if adapters is not None and base.is_adapter:
+            listener.doing("merging the adapter that tuning begins from")
+            base.write(folder / BASE)
+            listener.say(
+                f"{base.stored.path} is an adapter, and what is learned here is one for the model with that merged in, "
+                f"which is in {folder / BASE}"
+            )
         keep_inputs(folder, base, data, None if reward is None else reward.sha256, began)
         return Run(folder, recipe, plan)
 
@@ -111,7 +119,7 @@ class _Tuning:
         """What the run learns."""
         base, data, reward, make = self._data(run.folder, run.recipe, listener, began_at(run.folder))
         check_inputs(run.folder, base, data, None if reward is None else reward.sha256, listener.say)
-        return make(_adapters(run.recipe, base))
+        return make(_adapters(run.folder, run.recipe, base))
 
     def _data(
         self, folder: Path, recipe: Recipe, listener: Listener, began: datetime.datetime
@@ -145,16 +153,22 @@ def _learned(
     return prompts, lambda adapters: GrpoObjective(base, prompts.learned, reward, prompts.held_out, adapters)
 
 
-def _adapters(recipe: Recipe, base: BaseModel) -> LoraAdapters | None:
-    """What is learned in the place of the model's weights, where the recipe says so."""
+def _adapters(folder: Path, recipe: Recipe, base: BaseModel) -> LoraAdapters | None:
+    """What is learned in the place of the model's weights, where the recipe says so.
+
+    PEFT opens no adapter that is for a model with another one, so such a model is named where it lies merged.
+    """
     tune = _table(recipe)
     if tune.rank is None:
         return None
     assert tune.alpha is not None
     assert tune.dropout is not None
     assert tune.targets is not None
-    settings = LoraSettings(rank=tune.rank, alpha=tune.alpha, dropout=tune.dropout, targets=tune.targets)
-    return LoraAdapters(base, settings, recipe.run.seed)
+    settings = LoraSettings(
+        rank=tune.rank, alpha=tune.alpha, dropout=tune.dropout, targets=tune.targets, dora=bool(tune.dora)
+    )
+    named = base.merged_into(folder / BASE) if base.is_adapter else base
+    return LoraAdapters(named, settings, recipe.run.seed)
 
 
 def _precision(recipe: Recipe, tune: TuneTable, listener: Listener) -> Literal["auto", "f32", "bf16"]:
@@ -172,12 +186,13 @@ def _precision(recipe: Recipe, tune: TuneTable, listener: Listener) -> Literal["
 
 def _tuned(recipe: Recipe, base: BaseModel, data: Data, adapters: LoraAdapters | None, *, on_gpu: bool) -> Tuned:
     """What the run holds that one of pretraining does not."""
-    tune, whole = _table(recipe), 4 * base.config.num_parameters
+    tune, config = _table(recipe), base.config if adapters is None else adapters.merged_config
+    whole = 4 * config.num_parameters
     # Adapters are merged into all weights, in the machine's memory, to be written at the end or drawn with.
     between = whole if adapters is not None and not on_gpu else 0
     if tune.kind == "grpo":
         between += engine_bytes(
-            base.config,
+            config,
             context=_row_tokens(data, tune),
             num_answers=max(recipe.batch.rows, len(data.held_out)),
             device="cuda" if on_gpu else "cpu",

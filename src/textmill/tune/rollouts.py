@@ -61,7 +61,7 @@ def open_weights(
     """Hand weights to the inference engine, which packs them for itself and leaves them as they are.
 
     Args:
-        config: the model's sizes.
+        config: the model's sizes; a tied head that an adapter changed is among the weights, and is one of its own.
         weights: by Hugging Face's names, float32; those of adapters are merged in already.
         tokenizer: the model's.
         rules: how its texts end.
@@ -70,6 +70,7 @@ def open_weights(
         num_answers: that are to be drawn together, where that is known: a device keeps room for no more.
         threads: of the CPU.
     """
+    config = config.with_head_of(weights)
     stored = StoredModel(
         path=Path("the model in training"),
         config=config,

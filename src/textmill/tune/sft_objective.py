@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from textmill.model.llama import Llama
-from textmill.model.loss import head_nats
+from textmill.model.loss import summed_nats
 from textmill.model.remat import Remat
 from textmill.train.precision import compute_dtype
 from textmill.train.trainer import Trainer
@@ -115,4 +115,4 @@ def answer_nats(
         remat=remat,
     )
     is_target_RT = on_device(batch.loss_mask[rows])
-    return head_nats(x_RTD[is_target_RT], model.head_weight, on_device(batch.targets[rows])[is_target_RT])
+    return summed_nats(model, x_RTD[is_target_RT], on_device(batch.targets[rows])[is_target_RT])

@@ -39,16 +39,18 @@ export function placeTree(nodes: ExplainedPiece["tree"]["nodes"]): Tree {
   const depths: number[] = [];
   for (const { parts } of nodes) depths.push(parts.length ? 1 + Math.max(...parts.map((part) => depths[part]!)) : 0);
   const depth = Math.max(0, ...depths);
+  // Two that are merged have room for the longest rank above them.
+  const unit = Math.max(UNIT, (Math.max(0, ...nodes.map(({ rank }) => widthOfRank(rank))) + GAP) / 2);
   const knots: Knot[] = [];
   const extents: { left: number; right: number }[] = [];
   let right = 0;
   for (const [index, { text, rank, parts }] of nodes.entries()) {
     const label = visible(text);
-    const width = Math.max(22, 8 + widthOf(label), rank === null ? 0 : 8 + String(rank).length * DIGIT);
+    const width = Math.max(22, 8 + widthOf(label), widthOfRank(rank));
     const y = GAP + 17 + (depth - depths[index]!) * LEVEL;
     const [first, last] = [parts[0], parts.at(-1)];
     if (first === undefined || last === undefined) {
-      const extent = { left: right, right: right + Math.max(UNIT, width + GAP) };
+      const extent = { left: right, right: right + Math.max(unit, width + GAP) };
       right = extent.right;
       extents.push(extent);
       knots.push({ x: (extent.left + extent.right) / 2, y, width, height: 22, label, rank, parts });
@@ -61,6 +63,10 @@ export function placeTree(nodes: ExplainedPiece["tree"]["nodes"]): Tree {
     }
   }
   return { knots, width: right, height: 2 * GAP + 34 + depth * LEVEL, numLeaves: depths.filter((one) => !one).length };
+}
+
+function widthOfRank(rank: number | null): number {
+  return rank === null ? 0 : 8 + String(rank).length * DIGIT;
 }
 
 function widthOf(label: string): number {

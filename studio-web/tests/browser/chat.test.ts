@@ -96,6 +96,7 @@ describe("chat", () => {
     };
     expect(asked[0]).toMatchObject(expected);
     expect(await page.locator(".reply .text").textContent()).not.toContain("\n\n");
+    await expect.poll(() => page.url()).toContain("ignore_eos=1");
     await page.reload();
     await say(page, "def read(self):\n    ");
     await page.getByText(DONE).waitFor();

@@ -68,7 +68,9 @@ describe("training", () => {
     await page.mouse.up();
     await expect.poll(() => page.url()).toContain("zoom=");
     await expect.poll(() => page.getByText(/Each point stands for 50 steps/).count()).toBe(0);
+    expect(await page.getByRole("button", { name: "All of it" }).count()).toBeGreaterThan(1);
     await page.keyboard.press("0");
+    await expect.poll(() => page.getByRole("button", { name: "All of it" }).count()).toBe(0);
     await page.getByText(/Each point stands for 50 steps/).waitFor();
   });
 
@@ -118,6 +120,12 @@ describe("training", () => {
   test("an address that was written wrongly breaks nothing", async () => {
     const page = await pages.open("#/training?runs=%25zz,spiky");
     await page.getByRole("heading", { name: "Gradient norm" }).waitFor();
+  });
+
+  test("a run that is not there is named", async () => {
+    const page = await pages.open("#/training?runs=gone");
+    await page.getByRole("alert").getByText("There is no run of the name gone.").waitFor();
+    await page.getByText("No run is chosen.").waitFor();
   });
 
   test("no run chosen says what to do", async () => {

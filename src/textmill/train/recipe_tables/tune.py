@@ -55,6 +55,7 @@ class TuneTable:
         alpha: of adapters: their product is multiplied by ``alpha / rank`` (twice the rank).
         dropout: of adapters: the share of what goes in that is dropped (0).
         targets: of adapters: names of linear layers, whole or what they end with (all of the blocks').
+        dora: of adapters: learn the magnitude of each row of a layer by itself (DoRA), too (false).
         packing: of sft: conversations share rows, none seeing another: those of a ``step``, or ``all`` once (step).
         beta: how closely the model is held to what it began from (0.1 of dpo, 0 of grpo unless given).
         label_smoothing: of dpo: the share of pairs that are taken to be the wrong way round (0).
@@ -81,6 +82,7 @@ class TuneTable:
     alpha: float | None = None
     dropout: float | None = None
     targets: tuple[str, ...] | None = None
+    dora: bool | None = None
     packing: Literal["step", "all"] | None = None
     beta: float | None = None
     label_smoothing: float | None = None
@@ -120,11 +122,11 @@ class TuneTable:
 
     def _check_adapters(self) -> None:
         if self.rank is None:
-            for name in ("alpha", "dropout", "targets"):
+            for name in ("alpha", "dropout", "targets", "dora"):
                 if getattr(self, name) is not None:
                     raise ConfigError(f"tune.{name} is given, and is of adapters: give tune.rank, too, or leave it out")
             return
-        for name, value in (("alpha", 2.0 * self.rank), ("dropout", 0.0), ("targets", LAYERS)):
+        for name, value in (("alpha", 2.0 * self.rank), ("dropout", 0.0), ("targets", LAYERS), ("dora", False)):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         assert self.alpha is not None
