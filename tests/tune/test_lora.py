@@ -268,7 +268,7 @@ def test_a_run_learns_magnitudes(tmp_path):
         stored = open_model(resolve_model(tmp_path / place))
         assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
     assert describe(tmp_path / "run/adapter").format.startswith("DoRA adapter of rank 4 on base")
-    with pytest.raises(DataError, match="use_dora is True, and rows are scaled .* only where an adapter is merged"):
+    with pytest.raises(DataError, match="use_dora is True, and rows are scaled .* only in an adapter that is merged"):
         textmill.load(tmp_path / "base", adapters={"scaled": tmp_path / "run/adapter"})
 
 
