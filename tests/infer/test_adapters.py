@@ -1,5 +1,6 @@
 """Adapters that share a model's weights: what the engine computes with them, and models with and without one."""
 
+import json
 import threading
 
 import numpy as np
@@ -21,7 +22,6 @@ from textmill.infer.runners.native_adapters import Adapter
 IDS = np.random.default_rng(1).integers(0, 60, 50).tolist()
 PROMPTS = ["the fox", "seven wizards box", "lazy"]
 NAMES = (None, "poet", "clerk")
-ADAPTER_FILE = "adapter_model.safetensors"
 
 
 def adapter_of(tensors, *, scale=0.5, **options):
@@ -192,20 +192,18 @@ def test_what_is_merged_only(folders, tmp_path):
     with pytest.raises(DataError, match="changes lm_head.weight, which texts of one batch"):
         textmill.load(tmp_path / "untied", adapters={"head": tmp_path / "head"})
     unknown = write_random_adapter(tmp_path / "unknown", folders["base"])
-    factors = safetensors.load(unknown / ADAPTER_FILE)
+    factors = safetensors.load(unknown / "adapter_model.safetensors")
     renamed = {name.replace("layers.0", "layers.zero"): np.array(factor) for name, factor in factors.items()}
-    safetensors.save(unknown / ADAPTER_FILE, renamed)
+    safetensors.save(unknown / "adapter_model.safetensors", renamed)
     with pytest.raises(DataError, match=r"changes model.layers.zero.mlp.down_proj.weight, .*has no such matrix"):
         textmill.load(folders["base"], adapters={"unknown": unknown})
+    dora = write_random_adapter(tmp_path / "dora", folders["base"])
+    told = json.loads((dora / "adapter_config.json").read_text())
+    (dora / "adapter_config.json").write_text(json.dumps(told | {"use_dora": True}))
+    with pytest.raises(DataError, match="use_dora is True, .*in the place of a model"):
+        textmill.load(folders["base"], adapters={"dora": dora})
     with pytest.raises(DataError, match="is no adapter in PEFT's format. A whole model"):
         textmill.load(folders["base"], adapters={"base": folders["base"]})
-    copied = write_random_adapter(tmp_path / "copied", folders["base"])
-    factors = {name: np.array(factor) for name, factor in safetensors.load(copied / ADAPTER_FILE).items()}
-    learned = "base_model.model.model.layers.0.self_attn.o_proj.base_layer.weight"
-    safetensors.save(copied / ADAPTER_FILE, factors | {learned: np.ones((32, 32), np.float32)})
-    for path, options in ((copied, {}), (folders["base"], {"adapters": {"copied": copied}})):
-        with pytest.raises(DataError, match=r"holds .*o_proj.base_layer.weight, which is no factor"):
-            textmill.load(path, **options)
     with pytest.raises(ConfigError, match='the device is "cuda"'):
         textmill.load(folders["base"], "cuda", adapters={"poet": folders["poet"]})
 
