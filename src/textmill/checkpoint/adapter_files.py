@@ -211,6 +211,8 @@ def read_factors(folder: Path, config: AdapterConfig, *, merges: bool = False) -
         if match is None or (match[2] == "base_layer" and match[1] + ".weight" != HEAD):
             raise DataError(f"{path} holds {name}, which is no factor of a linear layer's adapter")
         found.setdefault(match[1] + ".weight", {})[match[2] or match[3]] = array
+    if not found:
+        raise DataError(f"{path} holds no factors, so it would change nothing. Save or copy the adapter again")
     return {name: _factors(path, name, parts, config) for name, parts in found.items()}
 
 
