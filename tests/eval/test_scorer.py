@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import textmill
+from fakes.tiny_adapter import write_random_adapter
 from fakes.tiny_model import tokenizer, write_model
 from textmill.base.errors import ConfigError, DataError
 from textmill.eval.prefix_tree import ScoredText, prefix_tree
@@ -140,6 +141,19 @@ def test_torch_scores_the_same_within_its_tolerance(lm, tmp_path):
     with open_scorer(lm) as scorer, open_scorer(on_torch) as torch_scorer:
         for native, other in zip(scorer.score(some), torch_scorer.score(some), strict=True):
             np.testing.assert_allclose(other.logprobs, native.logprobs, atol=1e-4)
+
+
+def test_a_model_with_an_adapter_is_scored_with_it(tmp_path):
+    write_model(tmp_path / "tiny")
+    poet = write_random_adapter(tmp_path / "poet", tmp_path / "tiny")
+    shared = textmill.load(tmp_path / "tiny", weights="f32", kv="f32", adapters={"poet": poet})
+    one, totals = text([3, 1, 2, 0, 1, 2] * 5, 1), []
+    for lm in (shared, shared.with_adapter("poet"), shared):
+        with open_scorer(lm) as scorer:
+            (score,) = scorer.score([one])
+        np.testing.assert_allclose(score.logprobs, by_hand(lm, one)[0], atol=1e-5)
+        totals.append(score.total)
+    assert totals[0] == totals[2] != totals[1]
 
 
 def test_answers_go_on_after_scoring(lm):

@@ -202,7 +202,7 @@ def test_what_is_merged_only(folders, tmp_path):
     (dora / "adapter_config.json").write_text(json.dumps(told | {"use_dora": True}))
     with pytest.raises(DataError, match="use_dora is True, .*in the place of a model"):
         textmill.load(folders["base"], adapters={"dora": dora})
-    with pytest.raises(DataError, match="is no adapter in PEFT's format"):
+    with pytest.raises(DataError, match="is no adapter in PEFT's format. A whole model"):
         textmill.load(folders["base"], adapters={"base": folders["base"]})
     with pytest.raises(ConfigError, match='the device is "cuda"'):
         textmill.load(folders["base"], "cuda", adapters={"poet": folders["poet"]})

@@ -10,6 +10,7 @@ from fakes.tiny_adapter import write_random_adapter
 from serve.conftest import make_client
 from serve.served import CHAT, HELLO, served
 from textmill.base.errors import DataError
+from textmill.infer.engine import planned_memory
 from textmill.serve.models import Models, pool_of
 
 NAMES = ("tiny", "poet", "clerk")
@@ -107,6 +108,21 @@ def test_requests_are_counted_by_their_names_and_steps_by_the_base(client):
     assert re.findall(r'vllm:num_requests_running\{model_name="(\w+)"\}', text) == ["tiny"]
 
 
+def test_the_base_makes_room_and_comes_back_for_its_adapters(folder, adapters, expected, loop):
+    other = {"other": adapters["clerk"]}  # merged, a model of its own
+    plan = planned_memory(folder, free=1 << 30, adapters=adapters)
+    memory = plan.weight_bytes + plan.cache_bytes
+    client = make_client([], loop, open_models=False)
+    pool = pool_of({"tiny": folder, **other}, memory, adapters=adapters, threads=1)
+    client.service.open(Models(pool, tuple(adapters)))
+    for name in ("poet", "other", "clerk", "tiny", "other", "poet"):
+        assert ask(client, name) == expected["clerk" if name == "other" else name]
+        assert [model.name for model in client.service.models.loaded] == ["other" if name == "other" else "tiny"]
+    with pool.lease("tiny"):
+        response = client.post(CHAT, ASKED | {"model": "other"})
+        assert response.json()["error"]["code"] == "no_room_for_model"
+
+
 def test_one_for_another_model_is_refused_at_the_start(folder, adapters, tmp_path):
     wrong = write_random_adapter(tmp_path / "wrong", folder, rank=3)
     (wrong / "adapter_model.safetensors").unlink()
@@ -115,19 +131,23 @@ def test_one_for_another_model_is_refused_at_the_start(folder, adapters, tmp_pat
 
 
 @pytest.mark.slow
-def test_from_the_command_line(folder, adapters, expected):
+def test_from_the_command_line(folder, adapters, expected, tmp_path):
     named = [f"--adapter={name}={path}" for name, path in adapters.items()]
     with served(folder, *named) as server:
         for name in NAMES:
             found = server.chat(model=name, max_tokens=24)
             assert found["choices"][0]["message"]["content"] == expected[name]
         said = server.stop()[2]
+    dora = write_random_adapter(tmp_path / "dora", folder)
+    config = dora / "adapter_config.json"
+    config.write_text(config.read_text().replace('"use_dora": false', '"use_dora": true'))
     assert re.search(r"  tiny: .*parameters, context 256; weights take", said)
     assert re.search(r"  poet: an adapter of rank 4 on tiny, takes [\d.]+ kB", said)
     for arguments, message in [
         ((f"--adapter={adapters['poet']}",), "must be NAME=FOLDER"),
         ((f"--adapter=tiny={adapters['poet']}",), '"tiny" is the name of another'),
         ((f"--adapter=base={folder}",), "is no adapter in PEFT's format"),
+        ((f"--adapter=dora={dora}",), "magnitudes only in an adapter that is merged"),
     ]:
         with pytest.raises(RuntimeError, match=message), served(folder, *arguments):
             pass

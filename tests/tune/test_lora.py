@@ -268,7 +268,7 @@ def test_a_run_learns_magnitudes(tmp_path):
         stored = open_model(resolve_model(tmp_path / place))
         assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
     assert describe(tmp_path / "run/adapter").format.startswith("DoRA adapter of rank 4 on base")
-    with pytest.raises(DataError, match="use_dora is True, and rows are scaled .* only where an adapter is merged"):
+    with pytest.raises(DataError, match="use_dora is True, and rows are scaled .* only in an adapter that is merged"):
         textmill.load(tmp_path / "base", adapters={"scaled": tmp_path / "run/adapter"})
 
 
@@ -479,8 +479,13 @@ def test_files_of_adapters_that_are_refused(run, tmp_path):
     save(path, {key: values for key, values in tensors.items() if key != name})
     with pytest.raises(DataError, match="lacks one of the two factors"):
         open_model(folder)
-    save(path, tensors | {"base_model.model.model.embed_tokens.lora_embedding_A": np.zeros((2, 2), np.float32)})
-    with pytest.raises(DataError, match="no factor of a linear layer's adapter"):
+    q_proj = "base_model.model.model.layers.0.self_attn.q_proj"
+    for other in ("base_model.model.model.embed_tokens.lora_embedding_A", f"{q_proj}.base_layer.weight"):
+        save(path, tensors | {other: np.zeros((2, 2), np.float32)})
+        with pytest.raises(DataError, match=f"holds {other}, which is no factor of a linear layer's adapter"):
+            open_model(folder)
+    save(path, {})
+    with pytest.raises(DataError, match="holds no factors"):
         open_model(folder)
     path.unlink()
     (folder / "adapter_model.bin").write_bytes(b"")

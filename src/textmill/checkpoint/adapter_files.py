@@ -168,7 +168,7 @@ def read_config(folder: Path) -> AdapterConfig:
             )
     base, rank, alpha = table.get("base_model_name_or_path"), table.get("r"), table.get("lora_alpha")
     if not isinstance(base, str) or not base:
-        raise DataError(f"{path}: base_model_name_or_path is {base!r}; name the model that the adapter is for")
+        raise DataError(f"{path}: base_model_name_or_path is {base!r}; name the model that it was learned with")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
         raise DataError(f"{path}: r is {rank!r}, and must be a whole number, 1 or more")
     if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha):
@@ -197,7 +197,7 @@ def read_factors(folder: Path, config: AdapterConfig, *, merges: bool = False) -
     """
     if config.dora and not merges:
         raise DataError(
-            f"{folder / CONFIG}: use_dora is True, and rows are scaled to magnitudes only where an adapter is merged "
+            f"{folder / CONFIG}: use_dora is True, and rows are scaled to magnitudes only in an adapter that is merged "
             "into its base. Give its folder in the place of a model, as a model of its own"
         )
     path = next((folder / name for name in (WEIGHTS, _IN_CHECKPOINT) if (folder / name).is_file()), None)
@@ -208,9 +208,11 @@ def read_factors(folder: Path, config: AdapterConfig, *, merges: bool = False) -
     found: dict[str, dict[str, NDArray[Any]]] = {}
     for name, array in safetensors.load(path).items():
         match = _PART.fullmatch(name)
-        if match is None:
+        if match is None or (match[2] == "base_layer" and match[1] + ".weight" != HEAD):
             raise DataError(f"{path} holds {name}, which is no factor of a linear layer's adapter")
         found.setdefault(match[1] + ".weight", {})[match[2] or match[3]] = array
+    if not found:
+        raise DataError(f"{path} holds no factors, so it would change nothing. Save or copy the adapter again")
     return {name: _factors(path, name, parts, config) for name, parts in found.items()}
 
 

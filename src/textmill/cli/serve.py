@@ -180,7 +180,9 @@ def _named_adapters(arguments: list[str], models: Mapping[str, str]) -> dict[str
         if not name or not path:
             raise ConfigError(f'--adapter is "{argument}", and must be NAME=FOLDER')
         if name in named or name in models:
-            raise ConfigError(f'"{name}" is the name of another model or adapter; give --adapter another: NAME={path}')
+            raise ConfigError(
+                f'"{name}" is the name of another model or adapter; give --adapter another: NAME={shlex.quote(path)}'
+            )
         named[name] = path
     return named
 

@@ -50,9 +50,15 @@ class Score:
 def open_scorer(
     lm: LanguageModel, *, tokens_per_pass: int = TOKENS_PER_PASS, rows_per_pass: int = _ROWS_PER_PASS
 ) -> Iterator[Scorer]:
-    """Score with a model that is loaded; while the block runs, it makes no answers."""
+    """Score with a model that is loaded, and its adapter; while the block runs, it makes no answers."""
     with lm.batcher.lend_runner() as runner:
-        yield Scorer(runner, context=lm.context, tokens_per_pass=tokens_per_pass, rows_per_pass=rows_per_pass)
+        yield Scorer(
+            runner,
+            context=lm.context,
+            adapter=lm.adapter_number,
+            tokens_per_pass=tokens_per_pass,
+            rows_per_pass=rows_per_pass,
+        )
 
 
 class Scorer:
@@ -63,11 +69,13 @@ class Scorer:
         runner: Runner,
         *,
         context: int,
+        adapter: int | None = None,
         tokens_per_pass: int = TOKENS_PER_PASS,
         rows_per_pass: int = _ROWS_PER_PASS,
     ) -> None:
         self.context = min(context, runner.num_blocks * runner.block_size)
         self._runner = runner
+        self._adapter = adapter
         self._blocks = _Blocks(runner)
         self._tokens_per_pass = tokens_per_pass
         self._rows_per_pass = rows_per_pass
@@ -94,7 +102,7 @@ class Scorer:
         logprobs = [np.empty(len(text.ids) - text.num_context, np.float64) for text in texts]
         is_greedy = [True] * len(texts)
         roots = prefix_tree(texts)
-        walk = _Walk(self._runner, self._blocks, self._tokens_per_pass, self._rows_per_pass)
+        walk = _Walk(self._runner, self._blocks, self._adapter, self._tokens_per_pass, self._rows_per_pass)
         for one in walk.run(roots, self._kept):
             lse_N, most_N = _summarise(one.logits_NV)
             if not np.isfinite(lse_N).all():
@@ -185,8 +193,10 @@ class _Walk:
         root_place: where there is one tree, what its root holds after the walk; whoever walked gives it back.
     """
 
-    def __init__(self, runner: Runner, blocks: _Blocks, tokens_per_pass: int, rows_per_pass: int) -> None:
-        self._runner, self._blocks = runner, blocks
+    def __init__(
+        self, runner: Runner, blocks: _Blocks, adapter: int | None, tokens_per_pass: int, rows_per_pass: int
+    ) -> None:
+        self._runner, self._blocks, self._adapter = runner, blocks, adapter
         self._tokens_per_pass, self._rows_per_pass = tokens_per_pass, rows_per_pass
         self._ready: list[_Task] = []
         self.root_place: _Place | None = None
@@ -240,6 +250,7 @@ class _Walk:
                         start=task.done,
                         blocks=tuple(task.place.blocks),
                         num_logits=num_logits,
+                        adapter=self._adapter,
                     )
                 )
                 works.append(task)

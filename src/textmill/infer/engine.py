@@ -227,6 +227,11 @@ class LanguageModel:
         adapted.adapter = name
         return adapted
 
+    @property
+    def adapter_number(self) -> int | None:
+        """The adapter as ``Chunk`` and ``Answer`` name it; None where it is the model itself."""
+        return None if self.adapter is None else self.adapters.index(self.adapter)
+
     @overload
     def generate(self, prompt_or_ids: Prompt, **options: Unpack[OneAnswer]) -> Completion: ...
     @overload
@@ -317,7 +322,7 @@ class LanguageModel:
             logits_TV[start : start + len(rows_TV)] = rows_TV
 
         ending = Ending(max_tokens=0, num_ids=self._num_ids)
-        answer = Answer(prompt, Request(), ending, seed=0, on_prompt_rows=note, adapter=self._adapter)
+        answer = Answer(prompt, Request(), ending, seed=0, on_prompt_rows=note, adapter=self.adapter_number)
         self.batcher.run([answer])
         list(answer.take_deltas())  # raises what kept the rows from being noted
         return logits_TV
@@ -339,7 +344,7 @@ class LanguageModel:
 
     def mean_state(self, prompt: list[int]) -> MeanState:
         """What makes a text's vector once its ``answer`` has been submitted and is at its end; for ``prompt_ids``."""
-        return MeanState(prompt, num_ids=self._num_ids, adapter=self._adapter)
+        return MeanState(prompt, num_ids=self._num_ids, adapter=self.adapter_number)
 
     def answers(self, prompt: list[int], request: Request) -> list[Answer]:
         """The answers that a request asks for, ``request.n`` of them, for ``batcher.submit``.
@@ -364,18 +369,13 @@ class LanguageModel:
                 seed=seed,
                 decoder=self.tokenizer.stream_decoder(known),
                 constraint=self._grammars.begin(request.grammar) if request.grammar is not None else None,
-                adapter=self._adapter,
+                adapter=self.adapter_number,
             )
             for seed in seeds(request)
         ]
         for answer in answers[1:]:
             answer.elder = answers[0]
         return answers
-
-    @property
-    def _adapter(self) -> int | None:
-        """The number by which the runner knows the adapter."""
-        return None if self.adapter is None else self.adapters.index(self.adapter)
 
     def _control_ids(self) -> frozenset[int]:
         """Tokens that are no text, which no grammar may take for their names."""

@@ -119,12 +119,10 @@ class ModelPool(Generic[M]):
         return lease
 
     def _find(self, name: str | None) -> _Place[M]:
-        place = self._places.get(name or next(iter(self._places)))
-        if place is None:
-            known = ", ".join(f'"{known}"' for known in self._places)
-            message = f'there is no model "{name}"; this server has {known}'
-            raise ApiError(404, message, code="model_not_found", param="model")
-        return place
+        name = name or self.names[0]
+        if name not in self._places:
+            raise unknown_model(name, self.names)
+        return self._places[name]
 
     def _make_room(self, model: Pooled[M]) -> None:
         """Forget models that nobody uses, until there is room."""
@@ -185,6 +183,12 @@ class Lease(Generic[M]):
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             give_back()
+
+
+def unknown_model(name: str, names: list[str]) -> ApiError:
+    """What a client is told that asks for a model which is not here."""
+    known = ", ".join(f'"{known}"' for known in names)
+    return ApiError(404, f'there is no model "{name}"; this server has {known}', code="model_not_found", param="model")
 
 
 @dataclasses.dataclass(eq=False)

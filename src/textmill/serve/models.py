@@ -14,7 +14,7 @@ from textmill.checkpoint.sampling_defaults import load_sampling_defaults
 from textmill.infer.engine import LanguageModel, load, planned_memory
 from textmill.model.machine import memory as free_memory
 from textmill.serve.api_error import ApiError
-from textmill.serve.model_pool import Lease, ModelPool, Pooled
+from textmill.serve.model_pool import Lease, ModelPool, Pooled, unknown_model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,12 +146,6 @@ def holding(models: Sequence[ServedModel]) -> ModelPool[ServedModel]:
     for model in models:
         pool.take(model.name).give_back()
     return pool
-
-
-def unknown_model(name: str, names: list[str]) -> ApiError:
-    """What a client is told that asks for a model which is not here."""
-    known = ", ".join(f'"{known}"' for known in names)
-    return ApiError(404, f'there is no model "{name}"; this server has {known}', code="model_not_found", param="model")
 
 
 def _on_disk(name: str, path: Path, loading: Mapping[str, Any], *, budget: int) -> Pooled[ServedModel]:

@@ -6,7 +6,8 @@ from textmill.serve.api_error import ApiError
 from textmill.serve.chat_prompts import chat_prompt
 from textmill.serve.exchange import Exchange
 from textmill.serve.metrics import CONTENT_TYPE
-from textmill.serve.models import ServedModel, unknown_model
+from textmill.serve.model_pool import unknown_model
+from textmill.serve.models import ServedModel
 from textmill.serve.openapi import schema
 from textmill.serve.service import Service
 from textmill.serve.wire_requests import DetokenizeRequest, TokenizeRequest

@@ -70,7 +70,10 @@ def read_adapters(folders: Mapping[str, Path], base: StoredModel, *, headers_onl
     adapters = []
     for folder in folders.values():
         if not is_adapter(folder):
-            raise DataError(f"{folder} holds no adapter_config.json: it is no adapter in PEFT's format")
+            raise DataError(
+                f"{folder} holds no adapter_config.json: it is no adapter in PEFT's format. A whole model goes in the "
+                "place of a model"
+            )
         config = read_config(folder)
         factors = read_factors(folder, config)
         check_shapes(folder, config, factors, base)
