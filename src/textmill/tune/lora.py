@@ -64,17 +64,18 @@ class LoraAdapters:
         base: the model, which stays as it is.
         settings: of the adapters.
         seed: of the run.
+        named: what their files call the base; as it is called itself unless given.
 
     Raises:
         ConfigError: a target is no linear layer of the model, or is the head, whose magnitudes are not learned.
     """
 
-    def __init__(self, base: BaseModel, settings: LoraSettings, seed: int) -> None:
+    def __init__(self, base: BaseModel, settings: LoraSettings, seed: int, *, named: str | None = None) -> None:
         self._base, self._settings, self._seed = base, settings, seed
         self._layers = _layers_of(base, settings.targets)
         self._dropout = KeyedDropout(settings.dropout, seed)
         self._config = AdapterConfig(
-            base=base.reference,
+            base=named or base.reference,
             rank=settings.rank,
             alpha=settings.alpha,
             targets=settings.targets,
