@@ -24,6 +24,7 @@ from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.stored_model import open_model
 from textmill.checkpoint.tensors import cast
 from textmill.cli import main
+from textmill.cli.arguments import in_options
 from textmill.infer.reference import logits_of
 from textmill.model.llama import Llama
 from textmill.model.loss import summed_nats
@@ -212,6 +213,19 @@ def test_merging_takes_little_more_memory_than_the_matrix(magnitude):
     np.testing.assert_allclose(whole[-100:], at_once, rtol=1.2e-7)
 
 
+def test_merging_a_model_takes_the_memory_that_is_planned_for_it(tmp_path):
+    """The merged model's, a head of its own included; a few rows at once lie beside it."""
+    sizes = {"tie_word_embeddings": True, "vocab_size": 8_000, "hidden_size": 1_024}
+    _, adapters, model = adapted(tmp_path, targets=("q_proj", "lm_head"), **sizes)
+    num_bytes = 4 * adapters.merged_config.num_parameters
+    tracemalloc.start()
+    whole = adapters.merged(model)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(values.nbytes for values in whole.values()) == num_bytes
+    assert peak < 1.1 * num_bytes
+
+
 def test_a_new_adapter_changes_nothing_with_magnitudes_either(tmp_path):
     write_model(tmp_path / "base")
     tensors = load(tmp_path / "base/model.safetensors")
@@ -287,8 +301,11 @@ def test_a_run_learns_magnitudes(tmp_path):
         stored = open_model(resolve_model(tmp_path / place))
         assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
     assert describe(tmp_path / "run/adapter").format.startswith("DoRA adapter of rank 4 on base")
-    with pytest.raises(DataError, match="use_dora is True, and rows are scaled .* only where an adapter is merged"):
+    with pytest.raises(
+        DataError, match="use_dora is True, and rows are scaled .* only where an adapter is merged"
+    ) as refused:
         textmill.load(tmp_path / "base", adapters={"scaled": tmp_path / "run/adapter"})
+    assert in_options(str(refused.value), ["serve", "base", "--adapter", "scaled=run"]) == str(refused.value)
 
 
 def test_an_adapter_is_shown_and_converted(run, tmp_path, capsys):

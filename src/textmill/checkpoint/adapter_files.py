@@ -39,7 +39,7 @@ _IN_CHECKPOINT = "model.safetensors"
 _PREFIX = "base_model.model."
 _MAGNITUDE = "lora_magnitude_vector"
 # A head merged whole in float64 would take more than a small model.
-_VALUES_AT_ONCE = 1 << 19
+_VALUES_AT_ONCE = 1 << 17
 _PART = re.compile(
     r"(?:base_model\.model\.)?(.+?)(?:\.adapter)?\.(?:(lora_[AB]|base_layer)\.weight|(lora_magnitude_vector)(?:\.weight)?)"
 )
@@ -256,13 +256,19 @@ def write_config(folder: Path, config: AdapterConfig, fingerprint: Mapping[str, 
     write_file(folder / BASE, to_json(dict(fingerprint)))
 
 
-def merged(weight_OI: NDArray[np.float32], factors: Factors, scale: float) -> NDArray[np.float32]:
-    """``W + scale * B A``, its rows scaled to magnitudes where there are any; in float64, and rounded once."""
-    whole_OI = np.empty(weight_OI.shape, np.float32)
+def merged(
+    weight_OI: NDArray[np.float32], factors: Factors, scale: float, *, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """``W + scale * B A``, its rows scaled to magnitudes where there are any; in float64, and rounded once.
+
+    It is written into ``out``, which may be W itself, and into an array of its own unless that is given.
+    """
+    whole_OI = np.empty(weight_OI.shape, np.float32) if out is None else out
+    a_RI = factors.a.astype(np.float64)
     num_rows = max(1, _VALUES_AT_ONCE // weight_OI.shape[1])
     for begin in range(0, len(whole_OI), num_rows):
         rows = slice(begin, begin + num_rows)
-        exact_NI = scale * np.matmul(factors.b[rows].astype(np.float64), factors.a.astype(np.float64))
+        exact_NI = scale * np.matmul(factors.b[rows].astype(np.float64), a_RI)
         exact_NI += weight_OI[rows]
         if factors.magnitude is not None:
             norm_N = np.linalg.norm(exact_NI, axis=1)

@@ -150,7 +150,7 @@ class LoraAdapters:
     def merged(self, model: Llama) -> dict[str, np.ndarray]:
         """The base's weights, as they are stored, with the adapters of a model merged in; float32, by their names."""
         whole = MergedTensors(self._base.stored.tensors, dict(self._factors(model)), self._config.scale)
-        return {name: read_values(tensor) for name, tensor in whole.items()}
+        return {name: whole.read(name) for name in whole}
 
     @contextmanager
     def lifted(self, model: Llama) -> Iterator[None]:
