@@ -9,7 +9,7 @@
 # make docs     the pages of docs/ as a site, build/docs/index.html; a link that leads nowhere is an error
 # make studio   the page of `textmill studio`, from studio-web (needs Node 20.19 or newer); make test-browser drives it, make screenshots takes its pictures
 # make gpu-check   the runner and the trainer on a GPU: tests and figures, where there is one
-# make system   what needs root: the Debian packages of the compilers, a browser with Chinese and emoji (20 MB), clang and an emulator
+# make system   what needs root: the Debian packages of the compilers, a browser with Chinese and emoji (16 MB), clang and an emulator
 
 PYTHON ?= python3
 VENV := .venv

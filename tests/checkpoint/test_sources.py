@@ -65,6 +65,14 @@ def test_a_run_before_its_first_checkpoint(tmp_path):
         resolve_model(tmp_path)
 
 
+def test_a_run_that_ended_before_its_first_checkpoint(tmp_path):
+    """Its configuration is that of a run, not of a model."""
+    (tmp_path / "config.json").write_text('{"format_version": 2}')
+    (tmp_path / "events.jsonl").touch()
+    with pytest.raises(DataError, match=r"no checkpoint yet.*resume"):
+        resolve_model(tmp_path)
+
+
 def test_what_was_fetched_goes_by_its_name(tmp_path):
     small = keep("small-model", "a.gguf", "LICENSE")
     folder = keep("Org/Name-1.7B", "config.json", "model.safetensors")

@@ -15,8 +15,9 @@ from textmill.train.recipe import Recipe
 
 # The last keys are optimizer.ema_decay and optimizer.z_loss: what they are worth depends on the run, and no rule that
 # is published gives them from its size or length; and schedule.warmup_fraction: where epochs of data say how long a run
-# is, its steps are not known when the recipe is written.
-NUM_RECIPE_KEYS, NUM_SIZES, NUM_TUNE_KEYS = 60, 13, 25
+# is, its steps are not known when the recipe is written. Of tuning it is tune.dora: whether rows learn magnitudes is
+# another way to adapt, which costs memory, and none that data or sizes would tell.
+NUM_RECIPE_KEYS, NUM_SIZES, NUM_TUNE_KEYS = 60, 13, 26
 # The last is --mesh: which processes there are, and what joins them, is of the machines and not of the run.
 NUM_TRAIN_OPTIONS = 9
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "recipes.md"

@@ -1,5 +1,6 @@
 """Adapters that share a model's weights: what the engine computes with them, and models with and without one."""
 
+import json
 import threading
 
 import numpy as np
@@ -196,6 +197,11 @@ def test_what_is_merged_only(folders, tmp_path):
     safetensors.save(unknown / "adapter_model.safetensors", renamed)
     with pytest.raises(DataError, match=r"changes model.layers.zero.mlp.down_proj.weight, .*has no such matrix"):
         textmill.load(folders["base"], adapters={"unknown": unknown})
+    dora = write_random_adapter(tmp_path / "dora", folders["base"])
+    told = json.loads((dora / "adapter_config.json").read_text())
+    (dora / "adapter_config.json").write_text(json.dumps(told | {"use_dora": True}))
+    with pytest.raises(DataError, match="use_dora is True, .*in the place of a model"):
+        textmill.load(folders["base"], adapters={"dora": dora})
     with pytest.raises(DataError, match="is no adapter in PEFT's format"):
         textmill.load(folders["base"], adapters={"base": folders["base"]})
     with pytest.raises(ConfigError, match='the device is "cuda"'):

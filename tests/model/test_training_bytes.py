@@ -14,6 +14,7 @@ from textmill.model.training_bytes import training_bytes
 
 ONE_STEP = Path(__file__).parent / "one_step.py"
 SMOLLM2 = preset("smollm2-135m")
+pytestmark = pytest.mark.timeout(3600)  # a step of it takes seconds, and a hundred times as long on a busy machine
 OWN = {"model_type": "textmill", "qk_norm": True, "value_embeddings": True, "num_hidden_layers": 8}
 
 
@@ -41,7 +42,7 @@ def test_the_peak_of_a_step_is_within_5_percent(remat, micro_rows, dtype, change
 def measured(remat, micro_rows, dtype, changes, targets="all", *dropout):
     command = [sys.executable, str(ONE_STEP), remat, str(micro_rows), dtype, json.dumps(changes), targets]
     command += map(str, dropout)
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=560)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return int(result.stdout)
 

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import pickle
 import re
+import threading
 import time
 
 import pytest
@@ -209,6 +210,31 @@ def test_the_fallback_gives_up_in_time_and_names_the_pattern(monkeypatch):
     with pytest.raises(ConfigError, match=r"\(a\*\)\*.* took more than 0\.2 s to split a text of 40 bytes"):
         _core.split(slow.splitter(), b"a" * 40)
     assert time.process_time() - start < 5
+
+
+def test_time_that_goes_to_other_threads_does_not_count(monkeypatch):
+    """Twelve threads share the interpreter: it takes twelve times as long, and no more of the processor."""
+    splitter, text = pattern_named(r"(?<=a)b|\w+|\s+").splitter(), b"word " * 8_000
+    begin = time.thread_time()
+    expected = _core.split(splitter, text)[0].tolist()
+    monkeypatch.setattr(splitting, "_TIMEOUT_S", 4 * (time.thread_time() - begin))
+    monkeypatch.setattr(splitting, "_TIMEOUT_S_PER_BYTE", 0.0)
+    is_over = threading.Event()
+
+    def keep_busy():
+        while not is_over.is_set():
+            sum(range(1000))
+
+    threads = [threading.Thread(target=keep_busy) for _ in range(11)]
+    for thread in threads:
+        thread.start()
+    try:
+        found = _core.split(splitter, text)[0].tolist()
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    assert found == expected
 
 
 def test_an_error_in_a_thread_of_the_encoder_reaches_the_caller(monkeypatch):

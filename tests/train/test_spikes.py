@@ -64,6 +64,19 @@ def test_nothing_is_judged_before_there_is_something_to_compare_with():
     assert judged.judge(1e9, 1e9) == "spike"
 
 
+def test_norms_that_rose_are_judged_by_those_that_come():
+    judged = watch()
+    for _ in range(16):
+        judged.add(1.0, 1.0)
+    for value in [3.0] * 8:
+        if judged.judge(1.0, value) == "spike":
+            judged.forget_norms()
+        assert judged.judge(1.0, value) == "fine"
+        assert judged.judge(9.0, value) == "spike"  # losses are remembered
+        judged.add(1.0, value)
+    assert judged.judge(1.0, 9.0) == "spike"
+
+
 def test_another_stage_begins_anew():
     judged = watch()
     for _ in range(16):
@@ -247,3 +260,43 @@ def test_a_run_that_nothing_can_be_learned_from_ends_with_advice(tmp_path, monke
     monkeypatch.setattr(loop._Loop, "_gradient", gradient)
     with pytest.raises(TextmillError, match=r"10 times in a row.*Lower schedule.peak_lr"):
         train(write_recipe(tmp_path))
+
+
+def larger_norms(monkeypatch, steps):
+    """Gradients whose norm is ten times what it is before a data step, and the loss the same."""
+    gradient = loop._Loop._gradient
+
+    def scaled(self, batch):
+        loss, norm = gradient(self, batch)
+        data_step = self.trainer.loader.skipped.data_step(self.trainer.step)
+        return loss, 10 * norm if data_step in steps else norm
+
+    monkeypatch.setattr(loop._Loop, "_gradient", scaled)
+
+
+def test_a_run_goes_on_where_norms_rise_and_the_loss_does_not(tmp_path, monkeypatch):
+    """Three other batches are tried, and then those larger norms are the usual ones; a resume decides the same."""
+    larger_norms(monkeypatch, range(60, 10_000))
+    train(write_recipe(tmp_path / "whole"))
+    run = tmp_path / "whole" / "run"
+    assert len(events(run, "spike")) == 3
+    (rose,) = events(run, "norms_rose")
+    assert rose.step < 80
+    assert len(events(run, "step")) >= 80
+
+    def stop(event):
+        if event.kind == "norms_rose":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    path = write_recipe(tmp_path / "stopped")
+    with pytest.raises(StoppedError):
+        train(path, listener=Silent(stop))
+    train(path, resume=True)
+    assert same(state(tmp_path / "stopped" / "run"), state(run))
+
+
+def test_one_batch_whose_norm_alone_is_large_is_passed_over(tmp_path, monkeypatch):
+    larger_norms(monkeypatch, {60})
+    train(write_recipe(tmp_path))
+    assert len(events(tmp_path / "run", "spike")) == 1
+    assert not events(tmp_path / "run", "norms_rose")

@@ -42,7 +42,7 @@ def _model_at(path: Path, on_damage: Callable[[DataError], None] | None) -> Path
     try:
         if path.is_file():
             return path if path.suffix == ".gguf" else None
-        if (path / "checkpoints").is_dir():
+        if (path / "checkpoints").is_dir() or (path / "events.jsonl").is_file():
             return _last_checkpoint(path, on_damage)
         if (path / "config.json").is_file() or (path / "adapter_config.json").is_file():
             return path

@@ -121,7 +121,7 @@ class TrainListener:
             self.output.say(f"the first step was done after {units.seconds(event.fields['time_s'])}")
         elif event.kind == "not_compiled":
             self._tell_not_compiled(event)
-        elif event.kind in ("spike", "discard", "micro_rows", "save_failed"):
+        elif event.kind in ("spike", "discard", "norms_rose", "micro_rows", "save_failed"):
             self._tell_incident(event)
         elif event.kind in ("end", "stop"):
             self._done()

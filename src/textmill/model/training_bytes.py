@@ -202,8 +202,10 @@ def _adapted_backward(
     drops = any(adapters.num_masked)
     swiglu = num_tokens * size * (3 * inner + 2 * width + (inner if drops else 0))
     joined = 2 * inner * width * size
-    # Gradients of scaled outputs and of their scale are made in f32.
-    scaled = num_tokens * max(adapters.num_scaled, default=0) * (size + 2 * _F32)
+    qkv = (config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim
+    widest = min(max(adapters.num_scaled, default=0), max(2 * inner, qkv))
+    # Outputs' gradient, in f32 if it is not, and from it that of what was scaled and that of the scale.
+    scaled = num_tokens * widest * (3 * _F32 + (0 if size == _F32 else size))
     products = num_tokens * size * (2 * inner + 4 * width + (width if drops else 0)) + joined
     if remat != "full":
         return max(swiglu, products, scaled)

@@ -21,7 +21,7 @@ _TYPES = {
     ".woff2": "font/woff2",
 }
 MISSING = """the page of the studio has not been built: it comes with the wheel, and in a checkout with `make studio` \
-(which needs Node 20 or newer). The API is here all the same: /api/session"""
+(which needs Node 20.19 or newer). The API is here all the same: /api/session"""
 _MISSING_PAGE = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>textmill studio</title>
 <h1>textmill studio</h1><p>{MISSING.replace("`make studio`", "<code>make studio</code>")}.</p></html>

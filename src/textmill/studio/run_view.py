@@ -24,7 +24,7 @@ POINTS_MAX = 200_000
 _POINTS_MIN = 10
 # So much of a log is read at once: events of many hours, in a fraction of a second.
 _READ_BYTES = 8 << 20
-INCIDENTS = ("spike", "discard", "skip", "micro_rows", "save_failed")
+INCIDENTS = ("spike", "discard", "norms_rose", "skip", "micro_rows", "save_failed")
 TIMELINE = ("eval", "sample", "checkpoint", "stage")
 
 

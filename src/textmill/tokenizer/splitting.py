@@ -19,7 +19,8 @@ from textmill.tokenizer.regexes import alternatives, alternatives_of, tokens_of
 if TYPE_CHECKING:
     import regex
 
-# A backtracking engine can take exponential time. What it takes for sound patterns is below a second for a megabyte.
+# A backtracking engine can take exponential time. What it takes for sound patterns is below a second for a megabyte: of
+# the processor, as other threads and processes may have it for most of the time.
 _TIMEOUT_S = 5.0
 _TIMEOUT_S_PER_BYTE = 1e-5
 
@@ -75,7 +76,7 @@ def split(regexes: tuple[str, ...], text: bytes) -> Iterator[tuple[bytes, int]]:
         ConfigError: the regexes take too long on this text.
     """
     seconds = _TIMEOUT_S + _TIMEOUT_S_PER_BYTE * len(text)
-    deadline = time.monotonic() + seconds
+    deadline = time.thread_time() + seconds
     pieces: Pieces = [(text.decode("utf-8", "surrogateescape"), _core.GAP)]
     first_alternative = 0
     try:
@@ -98,7 +99,7 @@ def split(regexes: tuple[str, ...], text: bytes) -> Iterator[tuple[bytes, int]]:
 def _split_stage(stage: regex.Pattern[str], text: str, deadline: float) -> Iterator[tuple[str, int]]:
     begin = at = 0
     while at < len(text):
-        seconds_left = deadline - time.monotonic()
+        seconds_left = deadline - time.thread_time()
         if seconds_left <= 0:
             raise TimeoutError
         match = stage.search(text, at, timeout=seconds_left)

@@ -25,7 +25,7 @@ from textmill.train.out_of_memory import halve_micro_rows, is_out_of_memory
 from textmill.train.plan import TrainStage
 from textmill.train.precision import compute_dtype
 from textmill.train.ranks import ALONE, Ranks
-from textmill.train.recovery import intervene
+from textmill.train.recovery import intervene, norms_rose
 from textmill.train.run import Run
 from textmill.train.saves import Saves
 from textmill.train.schedule import learning_rate_factor
@@ -186,6 +186,9 @@ class _Loop:
         else:
             batch = trainer.loader.batch(trainer.step, readers.rank, readers.size)
         loss, grad_norm = self._gradient(batch)
+        if norms_rose(trainer, loss, grad_norm):
+            trainer.watch.forget_norms()
+            self.tell("norms_rose", trainer.step, grad_norm=grad_norm)
         if trainer.watch.judge(loss, grad_norm) != "fine":
             trainer.layout.drop_gradients()
             self.saves.wait()

@@ -4,10 +4,14 @@ A value that is not finite costs its batch: it never reached the weights, so the
 may come from what the steps before it did, so the run goes back 1 to 2 times ``rewind_steps`` and passes over all
 batches since (PaLM, arXiv:2204.02311 §5.1). Where it has gone back to that step before, or to a later one, the batch
 alone is passed over; where nothing was learned since the last decision, twice as many as then. So it always ends.
+
+A norm that jumps with a loss as it was, and jumps again with other batches, is no bad batch: gradients are larger now
+(they grow while weights settle), they are clipped, and the run goes on from the norms that come.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 from textmill.base.errors import TextmillError
@@ -19,6 +23,8 @@ from textmill.train.trainer import Trainer
 # 2^10 batches that nothing can be learned from are no accident.
 _MOST_IN_A_ROW = 10
 _MOST_DOCUMENTS = 100
+# After so many decisions in a row for the norm alone it is taken for what norms are now.
+_NORMS_IN_A_ROW = 3
 
 
 def intervene(trainer: Trainer, loss: float, grad_norm: float, tell: Callable[..., None], ranks: Ranks) -> bool:
@@ -52,7 +58,7 @@ def intervene(trainer: Trainer, loss: float, grad_norm: float, tell: Callable[..
             loss=loss,
             grad_norm=grad_norm,
             loss_limit=limits.loss,
-            grad_norm_limit=limits.grad_norm,
+            grad_norm_limit=limits.grad_norm if math.isfinite(limits.grad_norm) else None,
             rewind_to=skip.back_to,
             **skipped,
         )
@@ -69,10 +75,7 @@ def decide(trainer: Trainer, *, is_spike: bool) -> Skip:
     """Choose what is passed over, from the decisions before and the step alone: a resumed run decides the same."""
     step = trainer.step
     data_step = trainer.loader.skipped.data_step
-    decided = [skip for skip in trainer.interventions.skips if skip.reason != "asked"]
-    in_a_row = 0
-    while in_a_row < len(decided) and decided[-1 - in_a_row].back_to == step:
-        in_a_row += 1
+    decided, in_a_row = _decided(trainer)
     if in_a_row == _MOST_IN_A_ROW:
         raise TextmillError(
             f"at step {step + 1} loss or gradient were no good {in_a_row} times in a row, {2**in_a_row - 1:,} batches "
@@ -84,6 +87,26 @@ def decide(trainer: Trainer, *, is_spike: bool) -> Skip:
     if is_spike and not in_a_row and all(skip.back_to < target for skip in decided):
         return Skip(first=data_step(target), end=data_step(step) + 1, back_to=target, reason="spike")
     return Skip(first=data_step(step), end=data_step(step) + 2**in_a_row, back_to=step, reason=reason)
+
+
+def norms_rose(trainer: Trainer, loss: float, grad_norm: float) -> bool:
+    """Say whether a spike is one of the norm alone, and came again with other batches in place of the step's own."""
+    limits = trainer.watch.limits()
+    return (
+        trainer.watch.judge(loss, grad_norm) == "spike"
+        and limits is not None
+        and loss <= limits.loss
+        and _decided(trainer)[1] >= _NORMS_IN_A_ROW
+    )
+
+
+def _decided(trainer: Trainer) -> tuple[list[Skip], int]:
+    """What nobody asked for, and how many of the last decisions were taken at the step in hand."""
+    decided = [skip for skip in trainer.interventions.skips if skip.reason != "asked"]
+    in_a_row = 0
+    while in_a_row < len(decided) and decided[-1 - in_a_row].back_to == trainer.step:
+        in_a_row += 1
+    return decided, in_a_row
 
 
 def _how_to_look(trainer: Trainer) -> str:

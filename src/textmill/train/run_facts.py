@@ -156,7 +156,7 @@ def saved_steps(folder: Path) -> list[SavedStep]:
 
 def incidents_of(history: History) -> list[Event]:
     """What went wrong, in the order in which it did."""
-    kinds = ("spike", "discard", "skip", "micro_rows", "save_failed")
+    kinds = ("spike", "discard", "norms_rose", "skip", "micro_rows", "save_failed")
     return sorted((event for kind in kinds for event in history.events(kind)), key=lambda event: event.time_s)
 
 
@@ -193,6 +193,11 @@ def told(incident: Event) -> str:
         return f"{at}spike ({limits}){rewound}{_skipped(fields.get('skipped'))}"
     if incident.kind == "discard":
         return f"{at}batch left out: {fields.get('reason', 'no reason was logged')}{_skipped(fields.get('skipped'))}"
+    if incident.kind == "norms_rose":
+        return (
+            f"{at}the gradient's norm, {_figure(fields.get('grad_norm'))}, stays above its limit with other batches "
+            "and a loss as before: from here on it is judged by those that come"
+        )
     if incident.kind == "skip":
         return f"{at}as asked{_skipped(fields.get('skipped'))}"
     if incident.kind == "micro_rows":

@@ -33,7 +33,7 @@ FIGURES = (
 AXES = ("step", "tokens", "time", "flops")
 # What takes back steps when it happens again; the rest (spikes, errors) happened, whatever came of it.
 _TIMELINE = ("eval", "sample", "checkpoint", "stage")
-_INCIDENTS = ("spike", "discard", "skip", "micro_rows", "save_failed", "validation")
+_INCIDENTS = ("spike", "discard", "norms_rose", "skip", "micro_rows", "save_failed", "validation")
 _STATES = {"start": "running", "resume": "running", "step": "running", "stop": "stopped", "end": "finished"}
 
 

@@ -58,7 +58,10 @@ class SpikeWatch:
         return "fine"
 
     def limits(self) -> Limits | None:
-        """Above what a step is a spike; None while there is too little to compare with, or nobody wants to know."""
+        """Above what a step is a spike; None while there is too little to compare with, or nobody wants to know.
+
+        After ``forget_norms`` any norm will do until there are half a window of them again.
+        """
         if self._table.action == "off" or 2 * len(self._losses) < self._table.window:
             return None
         return Limits(self._limit(self._losses), self._limit(self._norms))
@@ -67,6 +70,10 @@ class SpikeWatch:
         """Take a step that was fine into what later ones are compared with."""
         self._losses.append(loss)
         self._norms.append(grad_norm)
+
+    def forget_norms(self) -> None:
+        """Where gradients stay larger than they were there is nothing left to compare them with."""
+        self._norms.clear()
 
     def state(self) -> dict[str, Any]:
         """What it remembers, as JSON keeps it: floats come back as they were."""
@@ -80,6 +87,8 @@ class SpikeWatch:
             values.extend(float(value) for value in state.get(name, ()))
 
     def _limit(self, values: deque[float]) -> float:
+        if 2 * len(values) < self._table.window:
+            return math.inf
         middle = median(values)
         deviation = _NORMAL * median(abs(value - middle) for value in values)
         return middle + self._table.threshold * max(deviation, _LEAST_DEVIATION * abs(middle))

@@ -74,9 +74,9 @@ def read_adapters(folders: Mapping[str, Path], base: StoredModel, *, headers_onl
         config = read_config(folder)
         factors = read_factors(folder, config)
         check_shapes(folder, config, factors, base)
-        for name in factors:
+        for name, pair in factors.items():
             layer, part = layer_and_part(name)
-            if layer is None or part not in _MATRICES:
+            if layer is None or part not in _MATRICES or pair.copy is not None:
                 raise DataError(
                     f"{folder} changes {name}, which texts of one batch have to share. Serve it merged into its base, "
                     "as a model of its own: give its folder in the place of a model"
