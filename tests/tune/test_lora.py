@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("torch")
 import torch
 
 import textmill
+from fakes.tiny_adapter import write_random_adapter
 from fakes.tiny_model import write_model
 from textmill.base.errors import ConfigError, DataError
 from textmill.base.safetensors import load, save
@@ -22,6 +24,7 @@ from textmill.checkpoint.sources import resolve_model
 from textmill.checkpoint.stored_model import open_model
 from textmill.checkpoint.tensors import cast
 from textmill.cli import main
+from textmill.cli.arguments import in_options
 from textmill.infer.reference import logits_of
 from textmill.model.llama import Llama
 from textmill.model.loss import summed_nats
@@ -193,6 +196,36 @@ def test_merging_scales_rows_to_their_magnitudes():
         np.testing.assert_allclose(whole[row], rows[row] * magnitude[row] / np.linalg.norm(rows[row]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("magnitude", [None, np.full(6_000, 2, np.float32)], ids=["factors", "magnitudes"])
+def test_merging_takes_little_more_memory_than_the_matrix(magnitude):
+    """A head has more values than a block: three copies of it in float64 were half as much again as a small model."""
+    rng = np.random.default_rng(1)
+    weight, a, b = (rng.standard_normal(shape, np.float32) for shape in ((6_000, 1_000), (4, 1_000), (6_000, 4)))
+    factors = Factors(a, b, magnitude)
+    tracemalloc.start()
+    whole = merged(weight, factors, 1.5)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * whole.nbytes
+    at_once = weight[-100:] + 1.5 * (b[-100:].astype(float) @ a)
+    if magnitude is not None:
+        at_once *= 2 / np.linalg.norm(at_once, axis=1, keepdims=True)
+    np.testing.assert_allclose(whole[-100:], at_once, rtol=1.2e-7)
+
+
+def test_merging_a_model_takes_the_memory_that_is_planned_for_it(tmp_path):
+    """The merged model's, a head of its own included; a few rows at once lie beside it."""
+    sizes = {"tie_word_embeddings": True, "vocab_size": 8_000, "hidden_size": 1_024}
+    _, adapters, model = adapted(tmp_path, targets=("q_proj", "lm_head"), **sizes)
+    num_bytes = 4 * adapters.merged_config.num_parameters
+    tracemalloc.start()
+    whole = adapters.merged(model)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(values.nbytes for values in whole.values()) == num_bytes
+    assert peak < 1.1 * num_bytes
+
+
 def test_a_new_adapter_changes_nothing_with_magnitudes_either(tmp_path):
     write_model(tmp_path / "base")
     tensors = load(tmp_path / "base/model.safetensors")
@@ -268,8 +301,10 @@ def test_a_run_learns_magnitudes(tmp_path):
         stored = open_model(resolve_model(tmp_path / place))
         assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
     assert describe(tmp_path / "run/adapter").format.startswith("DoRA adapter of rank 4 on base")
-    with pytest.raises(DataError, match="use_dora is True, and rows are scaled .* only in an adapter that is merged"):
+    told = "use_dora is True, and rows are scaled .* only in an adapter that is merged"
+    with pytest.raises(DataError, match=told) as refused:
         textmill.load(tmp_path / "base", adapters={"scaled": tmp_path / "run/adapter"})
+    assert in_options(str(refused.value), ["serve", "base", "--adapter", "scaled=run"]) == str(refused.value)
 
 
 def test_an_adapter_is_shown_and_converted(run, tmp_path, capsys):
@@ -294,7 +329,9 @@ def test_a_head_is_adapted_and_a_table_that_is_tied_to_it_stays(tmp_path, tied):
     assert not stored.config.tie_word_embeddings
     assert stored.config == open_model(tmp_path / "run/adapter", headers_only=True).config
     assert set(stored.tensors) == set(whole)
-    assert describe(tmp_path / "run/adapter").config == stored.config
+    facts = describe(tmp_path / "run/adapter")
+    assert facts.config == stored.config
+    assert facts.num_parameters == sum(values.size for values in whole.values())
     assert all(np.array_equal(read_values(tensor), whole[name]) for name, tensor in stored.tensors.items())
     ids = [5, 6, 7, 8]
     logits = [
@@ -342,6 +379,17 @@ def test_an_adapter_on_top_of_another_is_one_for_the_merged_model(run, tmp_path)
     path = write_recipe(tmp_path / "whole", "sft")
     tune(path, "sft", (f"tune.model={tmp_path / 'run/adapter'}", "tune.epochs=1"))
     assert not (tmp_path / "whole/run/base").exists(), "all weights are learned, and none is named"
+
+
+def test_a_base_that_holds_an_adapters_files_beside_its_own_is_the_model_there(run, tmp_path):
+    """As it is wherever else its folder is given."""
+    both = tmp_path / "both"
+    write_model(both)
+    base = {name: values + 1 for name, values in load_tensors(both).items()}
+    save(both / "model.safetensors", base)
+    shutil.copytree(run / "run/adapter", both, dirs_exist_ok=True)
+    tensors = open_model(write_random_adapter(tmp_path / "adapter", both)).tensors
+    assert np.array_equal(read_values(tensors["model.norm.weight"]), base["model.norm.weight"])
 
 
 @pytest.mark.parametrize("what", ["another", "of another shape"])

@@ -38,6 +38,8 @@ BASE = "adapter_base.json"
 _IN_CHECKPOINT = "model.safetensors"
 _PREFIX = "base_model.model."
 _MAGNITUDE = "lora_magnitude_vector"
+# A head merged whole in float64 would take more than a small model.
+_VALUES_AT_ONCE = 1 << 17
 _PART = re.compile(
     r"(?:base_model\.model\.)?(.+?)(?:\.adapter)?\.(?:(lora_[AB]|base_layer)\.weight|(lora_magnitude_vector)(?:\.weight)?)"
 )
@@ -140,8 +142,8 @@ class Factors:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter."""
-    return (folder / CONFIG).is_file()
+    """Whether a folder holds an adapter, and no model of its own beside it."""
+    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
 
 
 def read_config(folder: Path) -> AdapterConfig:
@@ -256,14 +258,26 @@ def write_config(folder: Path, config: AdapterConfig, fingerprint: Mapping[str, 
     write_file(folder / BASE, to_json(dict(fingerprint)))
 
 
-def merged(weight_OI: NDArray[np.float32], factors: Factors, scale: float) -> NDArray[np.float32]:
-    """``W + scale * B A``, its rows scaled to magnitudes where there are any; in float64, and rounded once."""
-    whole_OI = weight_OI + scale * np.matmul(factors.b.astype(np.float64), factors.a.astype(np.float64))
-    if factors.magnitude is not None:
-        norm_O = np.linalg.norm(whole_OI, axis=1)
-        # A row of zeros has no direction, and stays one.
-        whole_OI *= (factors.magnitude / np.where(norm_O > 0, norm_O, 1))[:, None]
-    return whole_OI.astype(np.float32)
+def merged(
+    weight_OI: NDArray[np.float32], factors: Factors, scale: float, *, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """``W + scale * B A``, its rows scaled to magnitudes where there are any; in float64, and rounded once.
+
+    It is written into ``out``, which may be W itself, and into an array of its own unless that is given.
+    """
+    whole_OI = np.empty(weight_OI.shape, np.float32) if out is None else out
+    a_RI = factors.a.astype(np.float64)
+    num_rows = max(1, _VALUES_AT_ONCE // weight_OI.shape[1])
+    for begin in range(0, len(whole_OI), num_rows):
+        rows = slice(begin, begin + num_rows)
+        exact_NI = scale * np.matmul(factors.b[rows].astype(np.float64), a_RI)
+        exact_NI += weight_OI[rows]
+        if factors.magnitude is not None:
+            norm_N = np.linalg.norm(exact_NI, axis=1)
+            # A row of zeros has no direction, and stays one.
+            exact_NI *= (factors.magnitude[rows] / np.where(norm_N > 0, norm_N, 1))[:, None]
+        whole_OI[rows] = exact_NI
+    return whole_OI
 
 
 def fingerprint_of(model: StoredModel) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from textmill.base.errors import DataError
 from textmill.checkpoint.adapter_files import (
@@ -88,10 +89,13 @@ class MergedTensors(Mapping[str, StoredTensor]):
     def __init__(self, tensors: Mapping[str, StoredTensor], factors: Mapping[str, Factors], scale: float) -> None:
         self._tensors, self._factors, self._scale = tensors, factors, scale
 
+    def read(self, name: str) -> NDArray[np.float32]:
+        """Return the values of a tensor; no second copy of them is made on the way."""
+        values = np.ascontiguousarray(read_values(self._tensors[name_in(self._tensors, name)]))
+        return merged(values, self._factors[name], self._scale, out=values) if name in self._factors else values
+
     def __getitem__(self, name: str) -> StoredTensor:
-        values = np.ascontiguousarray(read_values(self._tensors[name_in(self._tensors, name)]), np.float32)
-        if name in self._factors:
-            values = merged(values, self._factors[name], self._scale)
+        values = self.read(name)
         return StoredTensor(type="F32", shape=values.shape, data=values.reshape(-1).view(np.uint8))
 
     def __iter__(self) -> Iterator[str]:

@@ -83,7 +83,7 @@ class ConvertedTensor:
 
 
 def read_values(stored: StoredTensor) -> NDArray[np.float32]:
-    """Return the values of a tensor, float32[shape], in Hugging Face's order of rows."""
+    """Return the values of a tensor, float32[shape], in Hugging Face's order of rows; an array of its own."""
     rows = _rows(stored)
     rows = rows if stored.row_order is None else rows[stored.row_order]
     return dequantize(stored.type, rows.reshape(-1), stored.shape)

@@ -95,7 +95,9 @@ class ModelFacts:
 
     @property
     def num_parameters(self) -> int:
-        """Numbers in all tensors."""
+        """Numbers in the model with what an adapter adds; in all tensors of the files where it does not run here."""
+        if self.config is not None:
+            return self.config.num_parameters
         return sum(int(np.prod(tensor.shape, dtype=object)) for tensor in self.tensors)
 
 
@@ -105,7 +107,7 @@ def describe(path: Path) -> ModelFacts:
     Raises:
         DataError: the files are missing or so damaged that nothing can be said.
     """
-    if not (path / "config.json").is_file() and is_adapter(path):
+    if is_adapter(path):
         return _of_adapter(path)
     facts = _of_gguf(path) if path.suffix == ".gguf" and not path.is_dir() else _of_folder(path)
     tokenizer, tokenizer_error = _tokenizer(path)

@@ -62,7 +62,7 @@ def in_options(message: str, arguments: Sequence[str]) -> str:
         value = f" {found[2]}" if found[2] else ""
         return f"--{name}{value}" if name in given else found[0]
 
-    written = re.sub(r'(?<![-\w.])(?:[a-z_]+\.)?([a-z_]+)(?:="(\w+)"|(?= is ))', option, message)
+    written = re.sub(r'(?<![-\w.])(?<!\ban )(?<!\ba )(?:[a-z_]+\.)?([a-z_]+)(?:="(\w+)"|(?= is ))', option, message)
     return written if written == message else re.sub(r", or None\b[^,;.]*", "", written)
 
 

@@ -130,7 +130,7 @@ def _layers(path: Path) -> Iterator[Path]:
     """A model; where it is an adapter, its base behind it, and that one's."""
     for _ in range(_MOST_ADAPTERS + 1):
         yield path
-        if path.is_file() or not is_adapter(path) or (path / "config.json").is_file():
+        if not is_adapter(path):
             return
         path = base_of(path, read_config(path))
     raise DataError(f"{path} is the {_MOST_ADAPTERS}th adapter on top of others; is it its own base? See {CONFIG}")

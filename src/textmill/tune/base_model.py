@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,11 +66,7 @@ class BaseModel:
     @property
     def is_adapter(self) -> bool:
         """Whether it is another model with an adapter merged in."""
-        return is_adapter(self.stored.path) and not (self.stored.path / "config.json").is_file()
-
-    def merged_into(self, folder: Path) -> BaseModel:
-        """The same model by the name of a folder, which ``write`` writes."""
-        return replace(self, reference=str(folder.resolve()))
+        return is_adapter(self.stored.path)
 
     def write(self, folder: Path) -> None:
         """Write it as a Hugging Face folder in float32, whole or not at all."""

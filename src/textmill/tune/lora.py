@@ -64,17 +64,18 @@ class LoraAdapters:
         base: the model, which stays as it is.
         settings: of the adapters.
         seed: of the run.
+        named: what their files call the base; as it is called itself unless given.
 
     Raises:
         ConfigError: a target is no linear layer of the model, or is the head, whose magnitudes are not learned.
     """
 
-    def __init__(self, base: BaseModel, settings: LoraSettings, seed: int) -> None:
+    def __init__(self, base: BaseModel, settings: LoraSettings, seed: int, *, named: str | None = None) -> None:
         self._base, self._settings, self._seed = base, settings, seed
         self._layers = _layers_of(base, settings.targets)
         self._dropout = KeyedDropout(settings.dropout, seed)
         self._config = AdapterConfig(
-            base=base.reference,
+            base=named or base.reference,
             rank=settings.rank,
             alpha=settings.alpha,
             targets=settings.targets,
@@ -149,7 +150,7 @@ class LoraAdapters:
     def merged(self, model: Llama) -> dict[str, np.ndarray]:
         """The base's weights, as they are stored, with the adapters of a model merged in; float32, by their names."""
         whole = MergedTensors(self._base.stored.tensors, dict(self._factors(model)), self._config.scale)
-        return {name: read_values(tensor) for name, tensor in whole.items()}
+        return {name: whole.read(name) for name in whole}
 
     @contextmanager
     def lifted(self, model: Llama) -> Iterator[None]:

@@ -167,8 +167,8 @@ def _adapters(folder: Path, recipe: Recipe, base: BaseModel) -> LoraAdapters | N
     settings = LoraSettings(
         rank=tune.rank, alpha=tune.alpha, dropout=tune.dropout, targets=tune.targets, dora=bool(tune.dora)
     )
-    named = base.merged_into(folder / BASE) if base.is_adapter else base
-    return LoraAdapters(named, settings, recipe.run.seed)
+    named = str((folder / BASE).resolve()) if base.is_adapter else None
+    return LoraAdapters(base, settings, recipe.run.seed, named=named)
 
 
 def _precision(recipe: Recipe, tune: TuneTable, listener: Listener) -> Literal["auto", "f32", "bf16"]:

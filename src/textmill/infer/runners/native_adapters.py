@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from textmill import _core
 from textmill.base.errors import DataError
 from textmill.checkpoint.adapter_files import (
+    CONFIG,
     Factors,
     check_shapes,
     check_values,
     fingerprint_of,
-    is_adapter,
     read_config,
     read_factors,
 )
@@ -69,10 +69,10 @@ def read_adapters(folders: Mapping[str, Path], base: StoredModel, *, headers_onl
     values_sha256 = functools.cache(lambda: fingerprint_of(base)["values_sha256"])
     adapters = []
     for folder in folders.values():
-        if not is_adapter(folder):
+        if not (folder / CONFIG).is_file():
             raise DataError(
-                f"{folder} holds no adapter_config.json: it is no adapter in PEFT's format. A whole model goes in the "
-                "place of a model"
+                f"{folder} holds no {CONFIG}: it is no adapter in PEFT's format. A whole model goes in the place of a "
+                "model"
             )
         config = read_config(folder)
         factors = read_factors(folder, config)
