@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.alone, pytest.mark.package, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.package, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def run(*command, cwd=None):
