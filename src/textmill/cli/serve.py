@@ -55,7 +55,7 @@ def serve(
     For example:
         textmill serve smollm2-135m-instruct
         textmill serve mine=runs/mine other=model.gguf --port 8080
-        textmill serve smollm2-135m-instruct --adapter poet=runs/poet/adapter --adapter clerk=runs/clerk/adapter
+        textmill serve runs/mine --adapter poet=runs/poet/adapter
         TEXTMILL_API_KEYS=one,two textmill serve model.gguf --host 0.0.0.0
 
     The address goes to standard output when requests are taken, a line of JSON for each of them to standard error.
