@@ -1,6 +1,7 @@
 """An environment of another project's packages over this one's: made once, in the user's cache, and kept."""
 
 import functools
+import hashlib
 import os
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from fakes.made_once import one_at_a_time
 def _make(name, packages):
     """The environment's Python, or why it cannot be had; asked once for all tests."""
     root = Path(os.environ.get("TEXTMILL_TEST_DATA") or platformdirs.user_cache_path("textmill-tests"))
-    folder = root / f"{name}-{sys.version_info[0]}.{sys.version_info[1]}"
+    # One for each environment below: of two checkouts each is tested by its own.
+    below = hashlib.sha256(sysconfig.get_path("purelib").encode()).hexdigest()[:8]
+    folder = root / f"{name}-{sys.version_info[0]}.{sys.version_info[1]}-{below}"
     with one_at_a_time(folder):
         return _install(folder, packages)
 
