@@ -97,6 +97,18 @@ def train(path, *settings, listener=None, resume=False):
     return run_recipe(load_recipe(path, [*SETTINGS, *settings]), listener or Silent(), resume=resume)
 
 
+def train_with_a_stop(path, kind):
+    """Stopped by a signal at an event of the kind, and resumed."""
+
+    def stop(event):
+        if event.kind == kind:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedError):
+        train(path, listener=Silent(stop))
+    train(path, resume=True)
+
+
 def state(run):
     checkpoint = load_checkpoint(list_checkpoints(run)[-1])
     return {**checkpoint.model, **checkpoint.optimizer}
@@ -180,14 +192,7 @@ def test_decisions_outlive_a_stop(tmp_path, monkeypatch):
     poison(monkeypatch, {60}, foreign_targets)
     train(write_recipe(tmp_path / "whole"))
 
-    def stop(event):
-        if event.kind == "spike":
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    path = write_recipe(tmp_path / "stopped")
-    with pytest.raises(StoppedError):
-        train(path, listener=Silent(stop))
-    train(path, resume=True)
+    train_with_a_stop(write_recipe(tmp_path / "stopped"), "spike")
     assert same(state(tmp_path / "stopped" / "run"), state(tmp_path / "whole" / "run"))
     assert len(events(tmp_path / "stopped" / "run", "spike")) == 1
 
@@ -284,14 +289,7 @@ def test_a_run_goes_on_where_norms_rise_and_the_loss_does_not(tmp_path, monkeypa
     assert rose.step < 80
     assert len(events(run, "step")) >= 80
 
-    def stop(event):
-        if event.kind == "norms_rose":
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    path = write_recipe(tmp_path / "stopped")
-    with pytest.raises(StoppedError):
-        train(path, listener=Silent(stop))
-    train(path, resume=True)
+    train_with_a_stop(write_recipe(tmp_path / "stopped"), "norms_rose")
     assert same(state(tmp_path / "stopped" / "run"), state(run))
 
 

@@ -15,7 +15,7 @@ from textmill.base.events import Event, parse_event
 from textmill.studio.packed import figures
 from textmill.train.run_compare import compare_runs
 from textmill.train.run_facts import describe_run, documents_of, told
-from textmill.train.run_history import AXES, FIGURES, History, number, whole
+from textmill.train.run_history import AXES, FIGURES, INCIDENTS, History, number, whole
 from textmill.train.run_list import RunLine
 from textmill.train.run_record import EVENTS, RunRecord, read_config
 
@@ -24,7 +24,6 @@ POINTS_MAX = 200_000
 _POINTS_MIN = 10
 # So much of a log is read at once: events of many hours, in a fraction of a second.
 _READ_BYTES = 8 << 20
-INCIDENTS = ("spike", "discard", "norms_rose", "skip", "micro_rows", "save_failed")
 TIMELINE = ("eval", "sample", "checkpoint", "stage")
 
 

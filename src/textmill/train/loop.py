@@ -186,10 +186,12 @@ class _Loop:
         else:
             batch = trainer.loader.batch(trainer.step, readers.rank, readers.size)
         loss, grad_norm = self._gradient(batch)
-        if norms_rose(trainer, loss, grad_norm):
+        judgement = trainer.watch.judge(loss, grad_norm)
+        if judgement == "spike" and norms_rose(trainer, loss):
             trainer.watch.forget_norms()
             self.tell("norms_rose", trainer.step, grad_norm=grad_norm)
-        if trainer.watch.judge(loss, grad_norm) != "fine":
+            judgement = "fine"
+        if judgement != "fine":
             trainer.layout.drop_gradients()
             self.saves.wait()
             self.ranks.wait()

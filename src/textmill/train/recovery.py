@@ -89,15 +89,11 @@ def decide(trainer: Trainer, *, is_spike: bool) -> Skip:
     return Skip(first=data_step(step), end=data_step(step) + 2**in_a_row, back_to=step, reason=reason)
 
 
-def norms_rose(trainer: Trainer, loss: float, grad_norm: float) -> bool:
+def norms_rose(trainer: Trainer, loss: float) -> bool:
     """Say whether a spike is one of the norm alone, and came again with other batches in place of the step's own."""
     limits = trainer.watch.limits()
-    return (
-        trainer.watch.judge(loss, grad_norm) == "spike"
-        and limits is not None
-        and loss <= limits.loss
-        and _decided(trainer)[1] >= _NORMS_IN_A_ROW
-    )
+    assert limits is not None, "there are no spikes without limits"
+    return loss <= limits.loss and _decided(trainer)[1] >= _NORMS_IN_A_ROW
 
 
 def _decided(trainer: Trainer) -> tuple[list[Skip], int]:

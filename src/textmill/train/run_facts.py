@@ -11,7 +11,7 @@ import numpy as np
 
 from textmill.base.events import Event
 from textmill.checkpoint.store import list_checkpoints
-from textmill.train.run_history import History, StageSpan
+from textmill.train.run_history import INCIDENTS, History, StageSpan
 from textmill.train.run_list import state_of
 from textmill.train.run_record import RunRecord
 
@@ -156,8 +156,7 @@ def saved_steps(folder: Path) -> list[SavedStep]:
 
 def incidents_of(history: History) -> list[Event]:
     """What went wrong, in the order in which it did."""
-    kinds = ("spike", "discard", "norms_rose", "skip", "micro_rows", "save_failed")
-    return sorted((event for kind in kinds for event in history.events(kind)), key=lambda event: event.time_s)
+    return sorted((event for kind in INCIDENTS for event in history.events(kind)), key=lambda event: event.time_s)
 
 
 def recent(values: np.ndarray) -> float | None:

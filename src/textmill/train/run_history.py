@@ -33,7 +33,7 @@ FIGURES = (
 AXES = ("step", "tokens", "time", "flops")
 # What takes back steps when it happens again; the rest (spikes, errors) happened, whatever came of it.
 _TIMELINE = ("eval", "sample", "checkpoint", "stage")
-_INCIDENTS = ("spike", "discard", "norms_rose", "skip", "micro_rows", "save_failed", "validation")
+INCIDENTS = ("spike", "discard", "norms_rose", "skip", "micro_rows", "save_failed")
 _STATES = {"start": "running", "resume": "running", "step": "running", "stop": "stopped", "end": "finished"}
 
 
@@ -70,7 +70,7 @@ class History:
         self.num_resumes = 0
         self._steps = array("q")
         self._figures = {name: array("d") for name in FIGURES}
-        self._events: dict[str, list[Event]] = {kind: [] for kind in (*_TIMELINE, *_INCIDENTS)}
+        self._events: dict[str, list[Event]] = {kind: [] for kind in (*_TIMELINE, *INCIDENTS, "validation")}
 
     def add(self, event: Event) -> None:
         """Take the next event."""
@@ -85,7 +85,7 @@ class History:
         elif event.kind in _TIMELINE:
             self._drop_events(event.kind, event.step - 1)
             self._events[event.kind].append(event)
-        elif event.kind in _INCIDENTS:
+        elif event.kind in INCIDENTS or event.kind == "validation":
             self._events[event.kind].append(event)
         if event.kind == "spike":
             self._take_back(whole(event.fields.get("rewind_to"), event.step))
